@@ -1,0 +1,23 @@
+"""What can be a teacher: fitted ensembles, and how their members are asked."""
+
+from . import _sklearn  # noqa: F401 (registers the built-in types)
+from ._fitted import FittedEnsemble
+from ._predictions import member_predictions, unseen_rows
+from ._registry import (
+    Members,
+    describe_ensemble,
+    ensemble_kind,
+    is_fitted_ensemble,
+    register_ensemble,
+)
+
+__all__ = [
+    "FittedEnsemble",
+    "Members",
+    "describe_ensemble",
+    "ensemble_kind",
+    "is_fitted_ensemble",
+    "member_predictions",
+    "register_ensemble",
+    "unseen_rows",
+]
