@@ -1,6 +1,6 @@
 """What can be a teacher: fitted ensembles, and how their members are asked."""
 
-from . import _sklearn  # noqa: F401 (registers the built-in types)
+from . import _posterior, _sklearn, _wrappers  # noqa: F401 (they register the built-in types)
 from ._fitted import FittedEnsemble
 from ._predictions import member_predictions, unseen_rows
 from ._registry import (

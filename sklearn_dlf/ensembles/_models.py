@@ -76,7 +76,8 @@ def known_names(model) -> list[str] | None:
 
 def columns_for(model, X):
     """Hand `X` over as a model knows it: by name to models with names, else as an array."""
-    names, n_expected = known_names(model), getattr(model, "n_features_in_", None)
+    names = known_names(model)
+    n_expected = getattr(model, "n_features_in_", 0) or None  # 0 in CatBoost models from a file
     columns = getattr(X, "columns", None)
     if names is not None and columns is not None:
         return _select_columns(model, X, names)

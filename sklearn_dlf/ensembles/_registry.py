@@ -92,8 +92,8 @@ def _extract(ensemble) -> Members:
     )
     raise TypeError(
         f"{type_name(type(ensemble))} is not an ensemble known here. Known are "
-        f"{', '.join(known)}, their subclasses, and objects with `sample_y`. Otherwise give a "
-        "list of at least two fitted models, say what callables and torch modules return with "
+        f"{', '.join(known)}, their subclasses, and objects with `sample_y`. Otherwise give "
+        "a list of at least two fitted models, say what callables and torch modules return with "
         "`FittedEnsemble(models, outputs=...)`, or teach the package your type with "
         "`register_ensemble`."
     )
@@ -107,7 +107,7 @@ class _Refusal:
 
     def __call__(self, ensemble):
         raise TypeError(
-            f"{type_name(type(ensemble))} is not an ensemble of alternatives: {self.reason}"
+            f"{type(ensemble).__name__} is not an ensemble of alternatives: {self.reason}"
         )
 
 

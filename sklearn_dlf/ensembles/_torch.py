@@ -32,24 +32,31 @@ def _floating_point_parameter(module):
 
 def ask_module(module, X) -> np.ndarray:
     """Pass rows through a torch module, on its device and in its precision."""
-    like = _floating_point_parameter(module)
+    X, like = np.asarray(X), _floating_point_parameter(module)
     outputs = []
     with _evaluating(module):
-        for rows in torch.as_tensor(np.asarray(X)).split(_BATCH_SIZE):
-            output = module(rows.to(like))
+        for start in range(0, len(X), _BATCH_SIZE):
+            output = module(_as_tensor(X[start : start + _BATCH_SIZE]).to(like))
             if not isinstance(output, torch.Tensor):
                 raise TypeError(
                     f"{type(module).__name__} returned a {type(output).__name__}, expected one "
                     "tensor: wrap the module in a callable that picks what is to be distilled."
                 )
-            outputs.append(output.float().cpu().numpy())
+            # NumPy has no bfloat16; float64 stays as it is.
+            dtype = torch.promote_types(output.dtype, torch.float32)
+            outputs.append(output.to("cpu", dtype).numpy())
     return np.concatenate(outputs)
+
+
+def _as_tensor(X):
+    """Share the memory of an array that torch can write to; copy others, such as pandas'."""
+    return torch.from_numpy(np.require(X, requirements=["C", "W"]))
 
 
 def ask_net(net, method, X) -> np.ndarray:
     """Call a method of a fitted skorch net on rows in the precision of its module."""
     like = _floating_point_parameter(net.module_)
-    X = torch.as_tensor(np.asarray(X)).to(like.dtype).numpy()
+    X = _as_tensor(np.asarray(X)).to(like.dtype).numpy()
     with _evaluating(net.module_):
         output = getattr(net, method)(X)
     return output.detach().cpu().numpy() if isinstance(output, torch.Tensor) else output
