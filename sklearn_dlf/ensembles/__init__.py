@@ -1,6 +1,7 @@
 """What can be a teacher: fitted ensembles, and how their members are asked."""
 
 from . import _posterior, _sklearn, _wrappers  # noqa: F401 (they register the built-in types)
+from ._deep import DeepEnsembleClassifier, DeepEnsembleRegressor
 from ._fitted import FittedEnsemble
 from ._predictions import member_predictions, unseen_rows
 from ._registry import (
@@ -12,6 +13,8 @@ from ._registry import (
 )
 
 __all__ = [
+    "DeepEnsembleClassifier",
+    "DeepEnsembleRegressor",
     "FittedEnsemble",
     "Members",
     "describe_ensemble",
