@@ -1,14 +1,12 @@
-"""The registry, what members return, lists of fitted models, and FittedEnsemble."""
+"""The registry, what members return, and lists of fitted models."""
 
-import pickle
 import tracemalloc
 
-import joblib
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.base import clone
 from sklearn.datasets import make_classification, make_regression
 from sklearn.ensemble import (
     BaggingRegressor,
@@ -18,7 +16,6 @@ from sklearn.ensemble import (
 )
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
-from sklearn.model_selection import GridSearchCV
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
@@ -178,6 +175,13 @@ def test_zero_probabilities_are_floored_and_rows_sum_to_one():
 def test_floored_probabilities_survive_float32():
     predictions = member_predictions(Probabilities([0.0, 1.0], [0.5, 0.5]), X, dtype=np.float32)
     assert predictions.min() > 0
+
+
+def test_members_agree_with_the_teacher_on_unbalanced_classes():
+    rows, targets = make_classification(80, weights=[0.95], random_state=0)
+    forest = RandomForestClassifier(20, random_state=0).fit(rows, targets)
+    predictions = member_predictions(forest, rows)
+    assert_allclose(predictions.mean(axis=2), forest.predict_proba(rows), atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -373,108 +377,3 @@ def test_unseen_rows_are_unknown_after_a_warm_start_of_bagging():
     bagging = BaggingRegressor(n_estimators=5, warm_start=True, random_state=0).fit(X, y)
     assert unseen_rows(bagging, 60) is not None
     assert unseen_rows(bagging.set_params(n_estimators=8).fit(X, y), 60) is None
-
-
-# FittedEnsemble
-
-
-def test_a_fitted_ensemble_survives_clone_and_pickle():
-    ensemble = FittedEnsemble(fitted_ridges())
-    assert clone(ensemble) is ensemble
-    predictions = pickle.loads(pickle.dumps(ensemble)).member_predictions(X)
-    assert_allclose(predictions, ensemble.member_predictions(X))
-
-
-def test_a_fitted_ensemble_hashes_by_its_models():
-    assert joblib.hash(FittedEnsemble(fitted_ridges())) == joblib.hash(
-        FittedEnsemble(fitted_ridges())
-    )
-
-
-class Distiller(RegressorMixin, BaseEstimator):
-    """The least estimator that takes an ensemble in both ways."""
-
-    def __init__(self, ensemble=None, shift=0.0):
-        self.ensemble = ensemble
-        self.shift = shift
-
-    def fit(self, X, y, ensemble=None):
-        self.ensemble_ = self.ensemble if ensemble is None else ensemble
-        assert isinstance(self.ensemble_, FittedEnsemble)
-        return self
-
-    def predict(self, X):
-        return self.ensemble_.member_predictions(X).mean(axis=1) + self.shift
-
-
-def test_a_search_leaves_a_fitted_ensemble_alone():
-    # As many members as rows: lists of that length are cut with the rows.
-    ensemble = FittedEnsemble([*fitted_ridges()] * 20)
-    grid = {"shift": [0.0, 1.0]}
-    in_constructor = GridSearchCV(Distiller(ensemble), grid, cv=3, error_score="raise").fit(X, y)
-    in_fit = GridSearchCV(Distiller(), grid, cv=3, error_score="raise").fit(X, y, ensemble=ensemble)
-    for search in (in_constructor, in_fit):
-        assert search.best_estimator_.ensemble_ is ensemble
-
-
-def test_a_fitted_ensemble_is_no_sequence():
-    ensemble = FittedEnsemble(fitted_ridges())
-    for name in ("__len__", "__iter__", "__getitem__", "shape", "__array__", "get_params"):
-        assert not hasattr(ensemble, name)
-
-
-def test_repr_counts_models():
-    text = repr(Distiller(FittedEnsemble([*fitted_ridges(), LinearRegression().fit(X, y)])))
-    assert "FittedEnsemble([3 x Ridge, LinearRegression], kind='regressor', n_members=4)" in text
-    forest = FittedEnsemble(RandomForestRegressor(3).fit(X, y))
-    assert repr(forest) == "FittedEnsemble(RandomForestRegressor, kind='regressor', n_members=3)"
-
-
-def test_a_fitted_ensemble_knows_columns_and_classes():
-    ensemble = FittedEnsemble(RandomForestClassifier(3).fit(frame, labels))
-    assert (ensemble.kind, ensemble.n_members, ensemble.n_features_in_) == ("classifier", 3, 4)
-    assert_array_equal(ensemble.classes_, ["a", "b", "c"])
-    assert_array_equal(ensemble.feature_names_in_, ["w", "x", "y", "z"])
-    unnamed = FittedEnsemble(fitted_ridges())
-    assert not hasattr(unnamed, "feature_names_in_")
-    assert not hasattr(unnamed, "classes_")
-
-
-def test_classes_may_be_said_and_then_hold_all_labels():
-    ensemble = FittedEnsemble(classifiers_of("ab", "bc"), classes=["d", "c", "b", "a"])
-    assert_array_equal(ensemble.classes_, ["d", "c", "b", "a"])
-    predictions = ensemble.member_predictions(X)
-    assert_allclose(predictions[:, [3, 2], 0], classifiers_of("ab")[0].predict_proba(X), atol=1e-7)
-    with pytest.raises(ValueError, match=r"knows the labels \['c'\], expected labels among"):
-        FittedEnsemble(classifiers_of("ab", "bc"), classes=["a", "b"])
-
-
-@pytest.mark.parametrize(
-    ("models", "options", "message"),
-    [
-        (fitted_ridges(), {"outputs": "odds"}, "outputs must be one of .*got 'odds'"),
-        (fitted_ridges(), {"outputs": "logits"}, "contradicts Model 0 .*which is a regressor"),
-        (fitted_ridges(), {"n_members": 3}, "n_members=3 was given, but list has 3 members that"),
-        (RandomForestRegressor(3).fit(X, y), {"outputs": "values"}, "expected neither `outputs`"),
-    ],
-)
-def test_options_that_contradict_are_refused(models, options, message):
-    with pytest.raises(ValueError, match=message):
-        FittedEnsemble(models, **options)
-
-
-def test_a_fitted_ensemble_passes_out_of_bag_rows_on():
-    forest = RandomForestRegressor(5, random_state=0).fit(X, y)
-    assert_array_equal(unseen_rows(FittedEnsemble(forest), 60), unseen_rows(forest, 60))
-
-
-def test_ensembles_nest():
-    inner = FittedEnsemble(fitted_ridges())
-    assert_allclose(FittedEnsemble(inner).member_predictions(X), inner.member_predictions(X))
-
-
-def test_members_agree_with_the_teacher_on_unbalanced_classes():
-    rows, targets = make_classification(80, weights=[0.95], random_state=0)
-    forest = RandomForestClassifier(20, random_state=0).fit(rows, targets)
-    predictions = member_predictions(forest, rows)
-    assert_allclose(predictions.mean(axis=2), forest.predict_proba(rows), atol=1e-6)

@@ -22,6 +22,8 @@ rng = np.random.default_rng(0)
 X = rng.normal(size=(40, 3))
 y = X[:, 0] + 0.1 * rng.normal(size=40)
 frame = pd.DataFrame(X, columns=["x", "y", "z"])
+read_only = X.copy()
+read_only.setflags(write=False)
 
 
 def make_modules(n_outputs, *layers, n_members=3):
@@ -37,7 +39,7 @@ def ask(module, rows=X):
 # Torch modules
 
 
-@pytest.mark.parametrize("rows", [X, frame, np.asfortranarray(X), X.astype(np.float32)])
+@pytest.mark.parametrize("rows", [read_only, X, frame, np.asfortranarray(X), X.astype(np.float32)])
 def test_modules_return_values(rows):
     modules = make_modules(1)
     predictions = FittedEnsemble(modules, outputs="values").member_predictions(rows)

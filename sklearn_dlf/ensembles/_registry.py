@@ -36,7 +36,8 @@ class Members:
 
     unseen : callable, default=None
         Takes nothing, returns a bool array of shape (rows of the ensemble's own fit, n_members),
-        True where the member did not see the row; or None.
+        True where the member did not see the row; an array of another shape, or None, says that
+        it is not known.
 
     resample : callable, default=None
         For draws of a posterior: takes the number of draws and a random state, returns the same

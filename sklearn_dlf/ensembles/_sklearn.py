@@ -30,10 +30,12 @@ def _as_matrix(X, **kwargs):
 
 
 def _out_of_bag(ensemble):
-    """Mask (rows of the fit, M) of the rows outside each member's own sample."""
+    """Mask (rows of the fit, M) of the rows outside each member's own sample.
+
+    After a warm start, bagging remembers the samples of its newest members only: then the mask
+    has too few columns to be taken for one of all members.
+    """
     samples = ensemble.estimators_samples_
-    if len(samples) != len(ensemble.estimators_):
-        return None  # after a warm start, bagging remembers the seeds of the last fit only
     unseen = np.ones((ensemble._n_samples, len(samples)), dtype=bool)
     for member, rows in enumerate(samples):
         unseen[rows, member] = False
