@@ -1,5 +1,7 @@
 """Distil any fitted ensemble, its uncertainty included, into one small network."""
 
+from ._regressor import DLFRegressor
+
 __version__ = "0.1.0"
 
-__all__: list[str] = []
+__all__ = ["DLFRegressor"]

@@ -1,0 +1,318 @@
+"""What both estimators share: rows and members in, contrasts, EM, a small fitted object out."""
+
+from __future__ import annotations
+
+import copy
+import numbers
+import warnings
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import Bunch, check_random_state, gen_batches
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from ._contrasts import Contrasts
+from ._em import ExpectationMaximisation
+from ._student import ACTIVATIONS, Student, make_mlp
+from ._teacher import MAX_SEED, AskedEnsemble, GivenPredictions, fit_ensemble, needs_fit
+from ._training import OPTIMIZERS, Trainer, seeded
+
+# Rows of which draws are made at a time.
+DRAW_ROWS = 2**13
+
+
+class BaseDLF(BaseEstimator):
+    """Fit and prediction in latent units; faces add what is particular to their task."""
+
+    _parameter_constraints: dict = {
+        "ensemble": "no_validation",
+        "q": [Interval(numbers.Integral, 1, None, closed="left")],
+        "hidden_layer_sizes": ["array-like"],
+        "activation": [StrOptions(set(ACTIVATIONS))],
+        "body": [callable, None],
+        "member_noise": [StrOptions({"input", "constant", "none"})],
+        "init": [StrOptions({"spectral", "mmd", "random"})],
+        "em": [StrOptions({"restricted", "minibatch"})],
+        "max_iter": [Interval(numbers.Integral, 1, None, closed="left")],
+        "tol": [Interval(numbers.Real, 0, None, closed="left")],
+        "n_epochs": [StrOptions({"auto"}), Interval(numbers.Integral, 1, None, closed="left")],
+        "loadings_weight": [Interval(numbers.Real, 0, None, closed="neither")],
+        "mmd_weight": [Interval(numbers.Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(numbers.Integral, 1, None, closed="left")],
+        "lr": [Interval(numbers.Real, 0, None, closed="neither")],
+        "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
+        "weight_decay": [Interval(numbers.Real, 0, None, closed="left")],
+        "device": [str],
+        "callbacks": [list, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        ensemble=None,
+        *,
+        q=10,
+        hidden_layer_sizes=(100, 100),
+        activation="relu",
+        body=None,
+        member_noise="input",
+        init="spectral",
+        em="restricted",
+        max_iter=50,
+        tol=1e-3,
+        n_epochs="auto",
+        loadings_weight=0.1,
+        mmd_weight=10.0,
+        batch_size="auto",
+        lr=0.01,
+        optimizer="adam",
+        weight_decay=0.0,
+        device="cpu",
+        callbacks=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.ensemble = ensemble
+        self.q = q
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.body = body
+        self.member_noise = member_noise
+        self.init = init
+        self.em = em
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_epochs = n_epochs
+        self.loadings_weight = loadings_weight
+        self.mmd_weight = mmd_weight
+        self.batch_size = batch_size
+        self.lr = lr
+        self.optimizer = optimizer
+        self.weight_decay = weight_decay
+        self.device = device
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _distil(self, X, y, *, ensemble, predictions, X_ensemble, sample_weight):
+        """Fit to an ensemble or its predictions; return what the face observed of the members."""
+        random_state = check_random_state(self.random_state)
+        rows = X if X_ensemble is None else X_ensemble
+        X, y = self._check_rows(X, y, rows)
+        weights = sample_weight
+        if weights is not None:
+            weights = _check_sample_weight(weights, X, np.float64, ensure_non_negative=True)
+        teacher = self._find_teacher(ensemble, predictions, rows, y, weights, random_state)
+        observer = self._observer(teacher, y, weights)
+        blocks = teacher.blocks() if observer is None else observer.watch(teacher.blocks())
+        contrasts = Contrasts(blocks, len(X), weights)
+        self._check_spread(contrasts)
+        q = self._clip_q(contrasts)
+        scaler = StandardScaler().fit(X, sample_weight=weights)
+        with seeded(random_state.randint(MAX_SEED), self.device):
+            student = self._make_student(X.shape[1], contrasts.shape[1], q)
+            trainer = Trainer(
+                student,
+                _standardise(scaler, X),
+                contrasts.weights,
+                n_epochs=self.n_epochs,
+                batch_size=self.batch_size,
+                lr=self.lr,
+                optimizer=self.optimizer,
+                weight_decay=self.weight_decay,
+                device=self.device,
+                callbacks=self.callbacks,
+                verbose=self.verbose > 1,
+                seed=random_state.randint(MAX_SEED),
+            )
+            em = ExpectationMaximisation(
+                trainer,
+                contrasts,
+                q=q,
+                init=self.init,
+                em=self.em,
+                member_noise=self.member_noise,
+                max_iter=self.max_iter,
+                tol=self.tol,
+                loadings_weight=self.loadings_weight,
+                mmd_weight=self.mmd_weight,
+                verbose=self.verbose,
+            ).run()
+        self._keep(em, scaler)
+        return observer
+
+    def _check_rows(self, X, y, rows):
+        """Validated X and y, and as many rows for the ensemble."""
+        if y is None:
+            X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
+        else:
+            X, y = validate_data(
+                self,
+                X,
+                y,
+                dtype=np.float64,
+                ensure_min_samples=2,
+                multi_output=True,
+                y_numeric=True,
+            )
+        n_rows = _count_rows(rows)
+        if n_rows != len(X):
+            raise ValueError(
+                f"X_ensemble must have the rows of X, as the ensemble wants them; got {n_rows} rows "
+                f"and expected {len(X)}."
+            )
+        return X, y
+
+    def _find_teacher(self, ensemble, predictions, rows, y, sample_weight, random_state):
+        """Teacher of given predictions, of a fitted ensemble, or of one fitted here."""
+        if ensemble is None:
+            ensemble = self.ensemble
+        if predictions is not None:
+            if ensemble is not None:
+                raise ValueError(
+                    "Both an ensemble and predictions were given; expected one of them. The "
+                    "ensemble may come from fit or from the constructor."
+                )
+            return GivenPredictions(predictions, _count_rows(rows))
+        if ensemble is None or needs_fit(ensemble):
+            if y is None:
+                raise ValueError(
+                    f"{type(self).__name__} requires y to be passed, but the target y is None: "
+                    "neither predictions nor a fitted ensemble was given, and without y none can be "
+                    "trained."
+                )
+            prototype = self._default_ensemble() if ensemble is None else ensemble
+            ensemble = fit_ensemble(prototype, rows, y, sample_weight, random_state)
+        return AskedEnsemble(ensemble, rows, self._kind)
+
+    def _check_spread(self, contrasts):
+        """Warn where members do not differ."""
+        if not contrasts.spread.all():
+            n_outputs = len(contrasts.spread)
+            n_agree = np.count_nonzero(contrasts.spread == 0)
+            warnings.warn(
+                f"All members agree at all design points in {n_agree} of {n_outputs} outputs, so "
+                "that the student's spread is zero there. Members that interpolate their training "
+                "rows differ only elsewhere: give rows they were not trained on.",
+                UserWarning,
+                stacklevel=5,
+            )
+
+    def _clip_q(self, contrasts):
+        """Number of factors that the contrasts can tell apart."""
+        n_samples, n_outputs, n_members = contrasts.shape
+        most = min(n_members, n_samples * n_outputs) - 1
+        if self.q > most:
+            warnings.warn(
+                f"q={self.q} factors are more than {n_members} members at {n_samples} design points "
+                f"can tell apart; q_={most} is used. Give more members, or a smaller q.",
+                UserWarning,
+                stacklevel=5,
+            )
+        return min(self.q, most)
+
+    def _make_student(self, n_features, n_outputs, q):
+        """Untrained network."""
+        if self.body is None:
+            body = make_mlp(n_features, self.hidden_layer_sizes, self.activation)
+        else:
+            body = self.body(n_features)
+        return Student(body, n_features, n_outputs, q)
+
+    def _keep(self, em, scaler):
+        """Set the fitted attributes: neither data nor teacher, optimiser or targets."""
+        contrasts = em.contrasts
+        self.scaler_ = scaler
+        self.student_ = em.trainer.student.eval().requires_grad_(False)
+        self.output_center_ = contrasts.center
+        self.output_scale_ = contrasts.scale
+        self.output_spread_ = contrasts.spread
+        self.q_ = em.q
+        _, self.n_outputs_, self.n_members_ = contrasts.shape
+        self.n_iter_ = em.n_iter
+        self.converged_ = em.converged
+        self.log_likelihoods_ = em.log_likelihoods
+        self.log_likelihood_bound_ = em.log_likelihood_bound
+        self.history_ = em.history
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = False
+        tags.target_tags.multi_output = True
+        return tags
+
+    def __getstate__(self):
+        """State with the student on the CPU, so that it loads where there is no accelerator."""
+        state = super().__getstate__()
+        if "student_" in state:
+            state = {**state, "student_": copy.deepcopy(state["student_"]).cpu()}
+        return state
+
+    def _rows_for_student(self, X):
+        """Validated and standardised rows, (n, n_features) in float32."""
+        check_is_fitted(self)
+        return _standardise(self.scaler_, validate_data(self, X, dtype=np.float64, reset=False))
+
+    def _latent_mean(self, X):
+        """Mean of the members in latent units (n, n_outputs), from validated rows."""
+        return self.output_center_ + self.output_scale_ * self.student_.evaluate_mean(X)
+
+    def _latent_heads(self, X):
+        """Mean, loadings and member variance in latent units, from validated rows."""
+        heads = self.student_.evaluate(X)
+        return Bunch(
+            mean=self.output_center_ + self.output_scale_ * heads.mean,
+            loadings=self.output_spread_[:, None] * heads.loadings,
+            member_variance=self.output_spread_**2 * np.exp(heads.log_noise, dtype=np.float64),
+        )
+
+    def latent_parameters(self, X):
+        """Parameters of the members' distribution at each row.
+
+        A member is ``mean + loadings @ z + member_std * e`` with one standard normal ``z`` (q,) for
+        all rows and standard normal ``e`` of its own for each.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        Bunch
+            ``mean`` (n_samples, n_outputs), ``loadings`` (n_samples, n_outputs, q), ``member_std``
+            (n_samples, n_outputs), float64, in units of the ensemble's outputs.
+        """
+        heads = self._latent_heads(self._rows_for_student(X))
+        return Bunch(
+            mean=heads.mean, loadings=heads.loadings, member_std=np.sqrt(heads.member_variance)
+        )
+
+    def _draw_latent(self, X, n_samples, random_state, extra_variance=0.0):
+        """Draws of members' outputs (n, n_outputs, n_samples), from validated rows.
+
+        ``extra_variance`` (n_outputs, n_samples) is added to the variance of each row's own noise.
+        All z are drawn first and rows' noise in the order of rows, so that first rows do not depend
+        on what follows.
+        """
+        z = random_state.standard_normal((self.q_, n_samples))
+        draws = np.empty((len(X), self.n_outputs_, n_samples))
+        for rows in gen_batches(len(X), DRAW_ROWS):
+            heads = self._latent_heads(X[rows])
+            noise = random_state.standard_normal(draws[rows].shape)
+            noise *= np.sqrt(heads.member_variance[..., None] + extra_variance)
+            draws[rows] = heads.mean[..., None] + heads.loadings @ z + noise
+        return draws
+
+
+def _count_rows(rows):
+    """Rows of an array, a frame or a list."""
+    return rows.shape[0] if hasattr(rows, "shape") else len(rows)
+
+
+def _standardise(scaler, X):
+    """Rows as the student sees them; ``scaler.transform`` without validating them again."""
+    return ((X - scaler.mean_) / scaler.scale_).astype(np.float32)

@@ -1,0 +1,238 @@
+"""The EM loop that fits a student to an ensemble.
+
+Restricted EM works on the members' contrasts, over all design points at once:
+
+    E-step     posterior of the latent variables under the student's loadings       (_latent)
+    normalise  their second moment is set to the prior's, exactly, by the heads     (_latent)
+    M-step     the student regresses on the ensemble's mean and expected loadings   (_training)
+
+Contrasts do not involve the mean, so that latent variables cannot trade a shift with it, and the
+student's own misfit of the mean is not taken for spread. After normalisation the M-step is a plain
+regression on ``q + 1`` targets an entry, at a cost that does not grow with the members.
+
+The published algorithm (mini-batch posterior, no centring, no normalisation) is kept for
+comparison as ``em="minibatch"``.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from . import _latent
+from ._objectives import ExpectedLikelihood, MinibatchLikelihood, PenalisedLikelihood
+
+# The learning rate is halved after an iteration without gain; the fit ends below this share of it.
+LR_DECAY = 0.5
+MIN_LR_SHARE = 0.02
+
+# An iteration also gains if it takes this share off the squared error of the mean.
+MEAN_GAIN = 0.1
+
+# The smallest member noise variance in units of the members' mean variance. Float32 members cannot
+# carry less, and a q that spans all contrasts would send it to zero.
+NOISE_FLOOR = 1e-6
+
+# Rounds of training of the published penalised start.
+N_START_ROUNDS = 10
+
+
+class ExpectationMaximisation:
+    """Fits a trainer's student to the contrasts of an ensemble.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        Holds the student and does the M-steps.
+    contrasts : Contrasts
+        What is known of the ensemble.
+    q : int
+        Latent factors.
+    init, em, member_noise, max_iter, tol, loadings_weight, mmd_weight, verbose
+        As in the estimators.
+
+    Attributes
+    ----------
+    n_iter, converged, log_likelihoods, log_likelihood_bound, history
+        As the estimators' fitted attributes of these names.
+    """
+
+    def __init__(
+        self,
+        trainer,
+        contrasts,
+        *,
+        q,
+        init="spectral",
+        em="restricted",
+        member_noise="input",
+        max_iter=50,
+        tol=1e-3,
+        loadings_weight=0.1,
+        mmd_weight=10.0,
+        verbose=0,
+    ):
+        self.trainer = trainer
+        self.contrasts = contrasts
+        self.q = q
+        self.init = init
+        self.em = em
+        self.member_noise = member_noise
+        self.max_iter = max_iter
+        self.tol = tol
+        self.mmd_weight = mmd_weight
+        self.verbose = verbose
+        self.first_lr = trainer.lr
+        self.converged = False
+        self.history: list[dict] = []
+        fit_noise = member_noise == "input" and em == "restricted"
+        self._regression = ExpectedLikelihood(loadings_weight, fit_noise)
+
+    def run(self):
+        """Start, iterate until nothing is gained at any learning rate, and finish."""
+        self.start()
+        for self.n_iter in range(1, self.max_iter + 1):
+            began = time.perf_counter()
+            self.m_step()
+            self.e_step()
+            self.record(seconds=time.perf_counter() - began)
+            self.anneal()
+            if self.trainer.lr < MIN_LR_SHARE * self.first_lr:
+                self.converged = True
+                break
+        else:
+            warnings.warn(
+                f"EM was still gaining after max_iter={self.max_iter} iterations. Increase "
+                f"max_iter, or tol={self.tol:g} (nats per entry) if the fit is good enough.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+        self.finish()
+        return self
+
+    @property
+    def log_likelihoods(self):
+        """Restricted log-likelihood after each M-step, in nats per entry, (n_iter,)."""
+        return np.array([record["log_likelihood"] for record in self.history])
+
+    def start(self):
+        """Find the first posterior, or the first targets, and the likelihood's upper bound."""
+        residuals = self.contrasts.residuals
+        spectral = _latent.spectral_solution(residuals, self.q, noise_floor=NOISE_FLOOR)
+        self.log_likelihood_bound = spectral.log_likelihood
+        self.noise_variance = spectral.noise_variance
+        self.trainer.student.set_noise(self.noise_variance)
+        if self.init == "spectral":
+            self.targets = spectral.loadings
+        else:
+            self.noise_variance = self._penalised_start() if self.init == "mmd" else 1.0
+            self._read_student()
+            self.e_step()
+        if self.em == "minibatch":
+            self._start_minibatch()
+
+    def m_step(self):
+        """Train the student, and set the noise variance to what its factors leave."""
+        if self.em == "minibatch":
+            self.trainer.train(self._published, self.contrasts.members())
+            self._read_student()
+            self.noise_variance = self._published.noise_variance
+        else:
+            self._regress()
+            unexplained = _latent.expected_residual_variance(
+                self._weighted_variance(), self.targets, self.loadings
+            )
+            self.noise_variance = max(unexplained.mean(), NOISE_FLOOR)
+
+    def e_step(self):
+        """Posterior at all design points, normalised, and the regression targets it gives."""
+        residuals = self.contrasts.residuals
+        latent = _latent.posterior(self.loadings, residuals, self.noise_variance)
+        if self.em == "restricted":
+            latent, transform = _latent.normalise(latent)
+            self.trainer.student.transform_loadings(transform)
+        self.targets = _latent.expected_loadings(residuals, latent.mean)
+
+    def record(self, seconds):
+        """Keep what the iteration came to, and show it."""
+        log_likelihood = _latent.restricted_log_likelihood(
+            self.loadings, self.contrasts.residuals, self.noise_variance
+        )
+        self.history.append(
+            {
+                "log_likelihood": log_likelihood,
+                "noise_variance": self.noise_variance,
+                "mean_error": self.mean_error,
+                "lr": self.trainer.lr,
+                "seconds": seconds,
+            }
+        )
+        if self.verbose:
+            print(
+                f"EM iteration {self.n_iter}: log-likelihood {log_likelihood:.4f} (bound "
+                f"{self.log_likelihood_bound:.4f}), error of the mean {self.mean_error:.4f}, "
+                f"learning rate {self.trainer.lr:.1e}, {seconds:.2f} s"
+            )
+
+    def anneal(self):
+        """Halve the learning rate unless the last iteration gained on the best before it."""
+        *before, last = self.history
+        if not before:
+            return
+        best_likelihood = max(record["log_likelihood"] for record in before)
+        best_error = min(record["mean_error"] for record in before)
+        gained = last["log_likelihood"] - best_likelihood >= self.tol
+        gained |= last["mean_error"] ** 2 < (1 - MEAN_GAIN) * best_error**2
+        if not gained:
+            self.trainer.lr *= LR_DECAY
+
+    def finish(self):
+        """Write a member noise that does not depend on the input into the student's head."""
+        if self.member_noise == "none":
+            self.trainer.student.set_noise(0.0)
+        elif self.member_noise == "constant" or self.em == "minibatch":
+            self.trainer.student.set_noise(self.noise_variance)
+
+    def _regress(self):
+        """Train the student's heads on the ensemble's mean, the targets and the variance."""
+        contrasts = self.contrasts
+        targets = contrasts.unweighted(self.targets)
+        self.trainer.train(self._regression, contrasts.mean, targets, contrasts.variance)
+        self._read_student()
+
+    def _read_student(self):
+        """Evaluate the student at the design points: weighted loadings, error of the mean."""
+        heads = self.trainer.evaluate()
+        weights = self.contrasts.weights
+        root = np.sqrt(weights, dtype=np.float64)[:, None, None]
+        self.loadings = (heads.loadings * root).reshape(-1, self.q)
+        misfit = np.square(heads.mean - self.contrasts.mean, dtype=np.float64).mean(axis=1)
+        self.mean_error = float(np.sqrt(np.average(misfit, weights=weights)))
+
+    def _weighted_variance(self):
+        """Members' variance as the weighted residuals have it, (n_entries,)."""
+        return (self.contrasts.variance * self.contrasts.weights[:, None]).ravel()
+
+    def _penalised_start(self):
+        """Published start: free latent variables under a penalty; its noise variance."""
+        n_samples, n_outputs, n_members = self.contrasts.shape
+        objective = PenalisedLikelihood(
+            self._spread_scale(), n_members, self.q, self.mmd_weight, n_samples * n_outputs
+        )
+        for _ in range(N_START_ROUNDS):
+            self.trainer.train(objective, self.contrasts.members())
+        return max(objective.noise_variance, NOISE_FLOOR)
+
+    def _start_minibatch(self):
+        """Objective of the published M-step; a spectral start is first learnt by regression."""
+        if self.init == "spectral":
+            self._regress()
+        self._published = MinibatchLikelihood(self._spread_scale(), self.noise_variance)
+
+    def _spread_scale(self):
+        """Unit of the loadings in units of the mean; one where an output has no spread."""
+        scale = self.contrasts.spread / self.contrasts.scale
+        return np.where(scale > 0, scale, 1.0)

@@ -1,0 +1,157 @@
+"""What the student is trained to minimise: criteria of its heads, in training units.
+
+Each takes the student's `Heads` of a batch and the tuple of targets that belongs to it, whose last
+is the rows' weights (m,), of mean one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+# The smallest member noise variance that the noise head learns, in units of the members' mean
+# variance: below it spread is not worth the network's attention.
+MIN_MEMBER_NOISE = 1e-4
+
+
+class ExpectedLikelihood(nn.Module):
+    """Restricted M-step: least squares on the posterior's moments, and a Gaussian noise likelihood.
+
+    Targets: ensemble mean (m, c), expected loadings (m, c, q), member variance (m, c), weights (m,).
+
+    Parameters
+    ----------
+    loadings_weight : float
+        Of the loadings' squared error, in units of the members' mean variance, against the mean's,
+        in units of the variance of the ensemble's mean over rows.
+    fit_noise : bool
+        Whether the noise head takes part.
+    """
+
+    def __init__(self, loadings_weight, fit_noise):
+        super().__init__()
+        self.loadings_weight = loadings_weight
+        self.fit_noise = fit_noise
+
+    def forward(self, heads, targets):
+        """Weighted mean over rows and outputs."""
+        mean, loadings, variance, weights = targets
+        spread_loss = (heads.loadings - loadings).square().sum(dim=-1)
+        if self.fit_noise:
+            spread_loss = spread_loss + self._noise_loss(heads, variance)
+        loss = (heads.mean - mean).square() + self.loadings_weight * spread_loss
+        return (loss.mean(dim=1) * weights).mean()
+
+    def _noise_loss(self, heads, variance):
+        """Gaussian likelihood of the variance that the student's own factors leave unexplained."""
+        explained = heads.loadings.detach().square().sum(dim=-1)
+        unexplained = (variance - explained).clamp_min(MIN_MEMBER_NOISE)
+        return 0.5 * (heads.log_noise + unexplained * torch.exp(-heads.log_noise))
+
+
+class _MemberLikelihood(nn.Module):
+    """Gaussian likelihood of all members' values with a learnt constant noise variance.
+
+    Targets: members' outputs (m, c, n_members) in units of the ensemble's mean, weights (m,).
+
+    Parameters
+    ----------
+    spread_scale : array of shape (n_outputs,)
+        Members' spread, the unit of the loadings, in units of the ensemble's mean.
+    noise_variance : float
+        First value, in units of the members' mean variance.
+    """
+
+    def __init__(self, spread_scale, noise_variance=1.0):
+        super().__init__()
+        scale = torch.as_tensor(np.asarray(spread_scale), dtype=torch.float32)
+        self.register_buffer("spread_scale", scale[:, None])
+        self.log_noise_variance = nn.Parameter(torch.tensor(float(np.log(noise_variance))))
+
+    @property
+    def noise_variance(self):
+        """Learnt noise variance, in units of the members' mean variance."""
+        return float(self.log_noise_variance.detach().exp())
+
+    def _residuals(self, heads, members):
+        """Members around the student's mean, in units of their spread."""
+        return (members - heads.mean[..., None]) / self.spread_scale
+
+    def _negative_log_likelihood(self, squared_error, weights):
+        """Per entry; ``squared_error`` (m, c) is a mean over members."""
+        scaled = squared_error * torch.exp(-self.log_noise_variance)
+        return 0.5 * ((scaled.mean(dim=1) * weights).mean() + self.log_noise_variance)
+
+
+class MinibatchLikelihood(_MemberLikelihood):
+    """The published M-step: the posterior comes from the mini-batch alone [Park2025, Algorithm 1]."""
+
+    def forward(self, heads, targets):
+        """Negative expected complete log-likelihood per entry."""
+        members, weights = targets
+        residuals = self._residuals(heads, members)
+        with torch.no_grad():
+            root = weights.sqrt()[:, None, None]
+            latent_mean, latent_cov = self._posterior(root * heads.loadings, root * residuals)
+        fitted = heads.loadings @ latent_mean
+        squared_error = (residuals - fitted).square().mean(dim=-1)
+        squared_error = squared_error + ((heads.loadings @ latent_cov) * heads.loadings).sum(dim=-1)
+        return self._negative_log_likelihood(squared_error, weights)
+
+    def _posterior(self, loadings, residuals):
+        """Latent means (q, n_members) and covariance (q, q) given the batch."""
+        loadings = loadings.flatten(0, 1).double()
+        residuals = residuals.flatten(0, 1).double()
+        noise_variance = self.log_noise_variance.double().exp()
+        identity = torch.eye(loadings.shape[1], dtype=torch.float64, device=loadings.device)
+        factor = torch.linalg.cholesky(identity + loadings.T @ loadings / noise_variance)
+        mean = torch.cholesky_solve(loadings.T @ residuals / noise_variance, factor)
+        return mean.float(), torch.cholesky_solve(identity, factor).float()
+
+
+class PenalisedLikelihood(_MemberLikelihood):
+    """The published start: free latent variables, drawn towards the prior by a kernel distance.
+
+    Parameters
+    ----------
+    spread_scale : array of shape (n_outputs,)
+        As above.
+    n_members, q : int
+        Shape of the free latent variables.
+    mmd_weight : float
+        Of the squared maximum mean discrepancy between them and as many standard normal draws.
+    n_entries : int
+        Design points times outputs: the prior's share of the complete likelihood per entry.
+    """
+
+    def __init__(self, spread_scale, n_members, q, mmd_weight, n_entries):
+        super().__init__(spread_scale)
+        self.latent = nn.Parameter(torch.randn(n_members, q))
+        self.mmd_weight = mmd_weight
+        self.n_entries = n_entries
+
+    def forward(self, heads, targets):
+        """Negative complete log-likelihood per entry, and the penalty."""
+        members, weights = targets
+        residuals = self._residuals(heads, members)
+        squared_error = (residuals - heads.loadings @ self.latent.T).square().mean(dim=-1)
+        prior = 0.5 * self.latent.square().sum(dim=1).mean() / self.n_entries
+        penalty = squared_mmd(self.latent, torch.randn_like(self.latent))
+        likelihood = self._negative_log_likelihood(squared_error, weights)
+        return likelihood + prior + self.mmd_weight * penalty
+
+
+def squared_mmd(left, right):
+    """Squared maximum mean discrepancy of two sets of equal size (n, q), by a Gaussian kernel.
+
+    The squared bandwidth is ``2 q``, the mean squared distance of two standard normal draws. Pairs
+    of a point with itself are left out, so that the estimate is unbiased.
+    """
+    n, q = left.shape
+
+    def kernel(a, b):
+        return torch.exp(-torch.cdist(a, b).square() / (2 * 2 * q))
+
+    within = kernel(left, left).sum() + kernel(right, right).sum() - 2 * n
+    return within / (n * (n - 1)) - 2 * kernel(left, right).mean()

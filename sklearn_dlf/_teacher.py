@@ -1,0 +1,157 @@
+"""Whom the student learns from: an ensemble that can be asked, or given predictions.
+
+Both teachers hand out the members' outputs in blocks of rows, as float64 arrays of shape
+(n_block, n_outputs, n_members), and know which rows a member did not see in its own fit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils import _safe_indexing, gen_batches
+from sklearn.utils.validation import has_fit_parameter
+
+from .ensembles import (
+    describe_ensemble,
+    ensemble_kind,
+    is_fitted_ensemble,
+    member_predictions,
+    unseen_rows,
+)
+
+# Rows that an ensemble is asked about at a time: bounds the float64 copy of the members' outputs.
+BLOCK_ROWS = 2**16
+
+# Seeds handed to ensembles are drawn below this, the largest that numpy and torch both take.
+MAX_SEED = np.iinfo(np.int32).max
+
+
+class AskedEnsemble:
+    """A fitted ensemble and the rows to ask it about.
+
+    Parameters
+    ----------
+    ensemble : fitted ensemble of a known type, or list of fitted models
+    X : rows as the ensemble wants them
+    kind : {"regressor", "classifier"}
+        What the student is; the ensemble must be the same.
+    """
+
+    def __init__(self, ensemble, X, kind):
+        found = ensemble_kind(ensemble)
+        if found != kind:
+            raise ValueError(
+                f"A student that is a {kind} needs an ensemble of {kind}s; got "
+                f"{type(ensemble).__name__}, an ensemble of {found}s."
+            )
+        self.ensemble = ensemble
+        self.X = X
+        self.n_samples = len(X) if not hasattr(X, "shape") else X.shape[0]
+
+    def blocks(self):
+        """Yield the members' outputs; a posterior's draws are functions of all rows at once."""
+        drawn = describe_ensemble(self.ensemble).resample is not None
+        n_rows = self.n_samples if drawn else BLOCK_ROWS
+        for rows in gen_batches(self.n_samples, n_rows):
+            X = self.X if n_rows >= self.n_samples else _safe_indexing(self.X, rows)
+            yield _with_outputs(member_predictions(self.ensemble, X))
+
+    def unseen(self):
+        """Rows that each member did not see in its fit, (n_samples, n_members), or None."""
+        return unseen_rows(self.ensemble, self.n_samples)
+
+
+class GivenPredictions:
+    """Predictions of the members at the design points.
+
+    Parameters
+    ----------
+    predictions : array-like (n, n_members) or (n, n_outputs, n_members), or list of arrays
+        Members last, or one array (n,) or (n, n_outputs) a member.
+    n_samples : int
+        Rows of X.
+    """
+
+    def __init__(self, predictions, n_samples):
+        if isinstance(predictions, list | tuple):
+            predictions = _stack_members(predictions, n_samples)
+        self.predictions = np.asarray(predictions)
+        self.n_samples = n_samples
+        self._check()
+
+    def blocks(self):
+        """Yield the members' outputs."""
+        for rows in gen_batches(self.n_samples, BLOCK_ROWS):
+            yield _with_outputs(self.predictions[rows].astype(np.float64))
+
+    def unseen(self):
+        """Nothing is known of the members' own fit."""
+
+    def _check(self):
+        """Raise where the array is not what it should be, with the likely reason."""
+        shape = self.predictions.shape
+        expected = f"({self.n_samples}, n_members) or ({self.n_samples}, n_outputs, n_members)"
+        if self.predictions.dtype.kind not in "fiub":
+            raise TypeError(
+                f"predictions must be numbers; got an array of dtype {self.predictions.dtype}."
+            )
+        if len(shape) not in (2, 3) or shape[0] != self.n_samples:
+            hint = ""
+            if len(shape) in (2, 3) and self.n_samples in shape[1:]:
+                hint = " Members seem to come first: use np.moveaxis(predictions, 0, -1)."
+            raise ValueError(
+                f"predictions must have shape {expected}, with one row for each row of X and the "
+                f"members last; got {shape}.{hint}"
+            )
+        if shape[-1] < 2:
+            raise ValueError(
+                f"predictions must hold at least 2 members along the last axis; got shape {shape}."
+            )
+        if not np.isfinite(self.predictions).all():
+            n_bad = np.count_nonzero(~np.isfinite(self.predictions))
+            raise ValueError(
+                f"predictions must be finite; {n_bad} of {self.predictions.size} values are NaN or "
+                "infinite."
+            )
+
+
+def fit_ensemble(prototype, X, y, sample_weight, random_state):
+    """Fit a clone of an unfitted ensemble, seeded where it has a ``random_state`` of None."""
+    ensemble = clone(prototype)
+    seeds = {
+        name: random_state.randint(MAX_SEED)
+        for name, value in sorted(ensemble.get_params(deep=True).items())
+        if value is None and (name == "random_state" or name.endswith("__random_state"))
+    }
+    ensemble.set_params(**seeds)
+    if sample_weight is not None and has_fit_parameter(ensemble, "sample_weight"):
+        return ensemble.fit(X, y, sample_weight=sample_weight)
+    return ensemble.fit(X, y)
+
+
+def needs_fit(ensemble):
+    """Whether an ensemble is a prototype that has to be fitted first."""
+    return not is_fitted_ensemble(ensemble)
+
+
+def _stack_members(members, n_samples):
+    """One array, members last, of a list with one array a member."""
+    members = [np.asarray(member) for member in members]
+    shapes = {member.shape for member in members}
+    if len(members) < 2:
+        raise ValueError(f"predictions must hold at least 2 members; got a list of {len(members)}.")
+    if len(shapes) > 1 or not members[0].shape or members[0].shape[0] != n_samples:
+        hint = ""
+        if members[0].ndim == 1 and len(members) == n_samples:
+            hint = " For rows of members, pass an array of shape (n_samples, n_members)."
+        raise ValueError(
+            "A list of predictions must hold one array a member, each of shape "
+            f"({n_samples},) or ({n_samples}, n_outputs), with one row for each row of X; got "
+            f"{len(members)} arrays of shapes {sorted(shapes)}.{hint}"
+        )
+    return np.stack(members, axis=-1)
+
+
+def _with_outputs(outputs):
+    """Outputs of the members with an axis for outputs, (n, n_outputs, n_members)."""
+    return outputs[:, None, :] if outputs.ndim == 2 else outputs

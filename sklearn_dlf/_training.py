@@ -1,0 +1,180 @@
+"""The thin skorch net that trains a student, and the trainer that keeps it between M-steps."""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+
+import torch
+from skorch import NeuralNet
+from torch.utils.data import TensorDataset
+
+from .exceptions import TrainingDivergedError
+
+OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+
+# Optimiser steps of one M-step, unless the number of epochs is given. Fewer leave the student too
+# far behind its targets for the next E-step to be worth its time.
+STEPS_PER_M_STEP = 250
+
+
+class TensorBatches:
+    """Batches of tensors that already lie on the training device, shuffled anew each epoch.
+
+    Does the work of a ``DataLoader`` without collating rows one by one. Yields pairs
+    ``(X, targets)`` of a tensor and a tuple of tensors.
+    """
+
+    def __init__(self, tensors, batch_size, generator):
+        self.tensors = tensors
+        self.batch_size = batch_size
+        self.generator = generator
+
+    def __iter__(self):
+        """Yield the batches of one epoch."""
+        X = self.tensors[0]
+        order = torch.randperm(len(X), generator=self.generator).to(X.device)
+        for rows in order.split(self.batch_size):
+            X, *targets = (tensor.index_select(0, rows) for tensor in self.tensors)
+            yield X, targets
+
+
+class StudentNet(NeuralNet):
+    """skorch net that slices a ``TensorDataset`` whole; everything else is skorch's.
+
+    Parameters
+    ----------
+    generator : torch.Generator
+        Of the order of rows.
+    """
+
+    def __init__(self, *args, generator, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.generator = generator
+
+    def get_iterator(self, dataset, training=False):
+        """Iterate over the dataset's tensors in batches."""
+        return TensorBatches(dataset.tensors, self.batch_size, self.generator)
+
+    def infer(self, x, **fit_params):
+        """Call the module: batches are tensors on the device already."""
+        return self.module_(x, **fit_params)
+
+
+class Trainer:
+    """Trains one student on changing targets, keeping optimiser and learning rate in between.
+
+    Parameters
+    ----------
+    student : Student
+        Trained in place.
+    X : float32 array of shape (m, n_features)
+        Standardised design points.
+    weights : float32 array of shape (m,)
+        Of the rows, of mean one.
+    n_epochs : int or "auto"
+        Passes over the rows of one call of `train`.
+    batch_size : int or "auto"
+        Rows of one step.
+    lr, optimizer, weight_decay, device, callbacks, verbose
+        As in skorch; ``optimizer`` may also be a key of `OPTIMIZERS`.
+    seed : int
+        Of the order of rows.
+    """
+
+    def __init__(
+        self,
+        student,
+        X,
+        weights,
+        *,
+        n_epochs="auto",
+        batch_size="auto",
+        lr=1e-2,
+        optimizer="adam",
+        weight_decay=0.0,
+        device="cpu",
+        callbacks=None,
+        verbose=False,
+        seed=0,
+    ):
+        self.student = student.to(device)
+        self.X = torch.as_tensor(X, device=device)
+        self.weights = torch.as_tensor(weights, device=device)
+        self.batch_size = _choose_batch_size(len(X)) if batch_size == "auto" else batch_size
+        n_batches = math.ceil(len(X) / self.batch_size)
+        self.n_epochs = (
+            max(1, round(STEPS_PER_M_STEP / n_batches)) if n_epochs == "auto" else n_epochs
+        )
+        self.lr = lr
+        self.device = device
+        self._net_options = {
+            "lr": lr,
+            "device": device,
+            "callbacks": callbacks,
+            "verbose": verbose,
+            "generator": torch.Generator().manual_seed(seed),
+            **_optimizer_options(optimizer, weight_decay, device),
+        }
+        self._net = None
+
+    def train(self, objective, *targets):
+        """Minimise ``objective(heads, (*targets, weights))`` for some epochs; targets are arrays."""
+        if self._net is None or self._net.criterion is not objective:
+            self._net = self._make_net(objective)
+        for group in self._net.optimizer_.param_groups:
+            group["lr"] = self.lr
+        tensors = [torch.as_tensor(t, dtype=torch.float32, device=self.device) for t in targets]
+        dataset = TensorDataset(self.X, *tensors, self.weights)
+        # Not partial_fit, which swallows a keyboard interrupt: the EM loop would go on.
+        self._net.notify("on_train_begin", X=dataset, y=None)
+        self._net.fit_loop(dataset, epochs=self.n_epochs)
+        self._net.notify("on_train_end", X=dataset, y=None)
+        loss = self._net.history[-1, "train_loss"]
+        if not math.isfinite(loss):
+            raise TrainingDivergedError(
+                f"The training loss of the student became {loss} after {len(self._net.history)} "
+                f"epochs at learning rate {self.lr:g}; expected a finite loss. Use a smaller lr, "
+                "or look for extreme values in the design points."
+            )
+
+    def _make_net(self, objective):
+        """Initialise a net around the student; the objective's own parameters are trained too."""
+        net = StudentNet(
+            self.student,
+            criterion=objective,
+            batch_size=self.batch_size,
+            train_split=None,
+            **self._net_options,
+        )
+        return net.initialize()
+
+    def evaluate(self):
+        """Heads of the student at the design points, as float32 arrays."""
+        return self.student.evaluate(self.X.cpu().numpy())
+
+
+def _choose_batch_size(n_samples):
+    """Power of two near the root of the number of rows: steps are many on few rows, large on many."""
+    return int(min(max(2 ** round(math.log2(n_samples) / 2), 32), 512))
+
+
+def _optimizer_options(optimizer, weight_decay, device):
+    """Options of skorch for an optimizer; torch's own run fused, one kernel for all parameters."""
+    options = {"optimizer": OPTIMIZERS.get(optimizer, optimizer)}
+    if weight_decay:
+        options["optimizer__weight_decay"] = weight_decay
+    if optimizer in OPTIMIZERS and torch.device(device).type in ("cpu", "cuda"):
+        options["optimizer__fused"] = True
+    return options
+
+
+@contextmanager
+def seeded(seed, device="cpu"):
+    """Seed torch for a block, for layers that draw from its global state, and restore it after."""
+    devices = [device] if torch.device(device).type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.default_generator.manual_seed(seed)
+        if devices:
+            torch.cuda.manual_seed(seed)
+        yield

@@ -1,0 +1,38 @@
+"""Dense reference mathematics: slow, plain, and written from the model's definition alone."""
+
+import numpy as np
+from scipy.linalg import helmert
+from scipy.stats import multivariate_normal
+
+
+def covariance(loadings, noise_variance):
+    """Return the (n_entries, n_entries) covariance of one member."""
+    noise = np.broadcast_to(noise_variance, len(loadings))
+    return loadings @ loadings.T + np.diag(noise)
+
+
+def independent_contrasts(residuals):
+    """Return ``n_members - 1`` independent draws (n_entries, n_members - 1) behind the residuals."""
+    return residuals @ helmert(residuals.shape[1]).T
+
+
+def restricted_log_likelihood(loadings, residuals, noise_variance):
+    """Return the mean Gaussian log-density of the independent contrasts, per entry."""
+    contrasts = independent_contrasts(residuals)
+    density = multivariate_normal(cov=covariance(loadings, noise_variance))
+    return density.logpdf(contrasts.T).mean() / len(residuals)
+
+
+def posterior(loadings, residuals, noise_variance):
+    """Return latent mean (n_members, q) and covariance (q, q), by conditioning the joint Gaussian."""
+    total = covariance(loadings, noise_variance)
+    gain = loadings.T @ np.linalg.inv(total)
+    return (gain @ residuals).T, np.eye(loadings.shape[1]) - gain @ loadings
+
+
+def expected_complete_log_likelihood(loadings, residuals, noise_variance, latent_mean, latent_cov):
+    """Return E[log p(contrasts, z)] up to terms without loadings or noise, per entry."""
+    n_entries, n_members = residuals.shape
+    misfit = np.sum((residuals - loadings @ latent_mean.T) ** 2) / (n_members - 1)
+    misfit += np.trace(loadings @ latent_cov @ loadings.T)
+    return -0.5 * (np.log(2 * np.pi * noise_variance) + misfit / (n_entries * noise_variance))
