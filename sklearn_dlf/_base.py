@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import numbers
 import warnings
+from typing import ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -26,7 +27,7 @@ DRAW_ROWS = 2**13
 class BaseDLF(BaseEstimator):
     """Fit and prediction in latent units; faces add what is particular to their task."""
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: ClassVar[dict] = {
         "ensemble": "no_validation",
         "q": [Interval(numbers.Integral, 1, None, closed="left")],
         "hidden_layer_sizes": ["array-like"],
@@ -161,8 +162,8 @@ class BaseDLF(BaseEstimator):
         n_rows = _count_rows(rows)
         if n_rows != len(X):
             raise ValueError(
-                f"X_ensemble must have the rows of X, as the ensemble wants them; got {n_rows} rows "
-                f"and expected {len(X)}."
+                f"X_ensemble must have the rows of X, as the ensemble wants them; got {n_rows} "
+                f"rows and expected {len(X)}."
             )
         return X, y
 
@@ -181,8 +182,8 @@ class BaseDLF(BaseEstimator):
             if y is None:
                 raise ValueError(
                     f"{type(self).__name__} requires y to be passed, but the target y is None: "
-                    "neither predictions nor a fitted ensemble was given, and without y none can be "
-                    "trained."
+                    "neither predictions nor a fitted ensemble was given, and without y none can "
+                    "be trained."
                 )
             prototype = self._default_ensemble() if ensemble is None else ensemble
             ensemble = fit_ensemble(prototype, rows, y, sample_weight, random_state)
@@ -207,8 +208,8 @@ class BaseDLF(BaseEstimator):
         most = min(n_members, n_samples * n_outputs) - 1
         if self.q > most:
             warnings.warn(
-                f"q={self.q} factors are more than {n_members} members at {n_samples} design points "
-                f"can tell apart; q_={most} is used. Give more members, or a smaller q.",
+                f"q={self.q} factors are more than {n_members} members at {n_samples} design "
+                f"points can tell apart; q_={most} is used. Give more members, or a smaller q.",
                 UserWarning,
                 stacklevel=5,
             )

@@ -82,10 +82,10 @@ class Contrasts:
 
 def _centre(blocks, n_samples):
     """Mean over members (n, c) in float64, and float32 residuals (n, c, n_members)."""
-    mean = residuals = None
+    mean = residuals = np.empty(0)
     start = 0
     for block in blocks:
-        if mean is None:
+        if start == 0:
             mean = np.empty((n_samples, block.shape[1]))
             residuals = np.empty((n_samples, *block.shape[1:]), dtype=np.float32)
         rows = slice(start, start + len(block))

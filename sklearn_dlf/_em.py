@@ -94,7 +94,8 @@ class ExpectationMaximisation:
     def run(self):
         """Start, iterate until nothing is gained at any learning rate, and finish."""
         self.start()
-        for self.n_iter in range(1, self.max_iter + 1):
+        for n_iter in range(1, self.max_iter + 1):
+            self.n_iter = n_iter
             began = time.perf_counter()
             self.m_step()
             self.e_step()

@@ -8,11 +8,12 @@ output are one entry; there are ``n_entries``), are draws of
 Everything here works on *contrasts*, ``residuals[:, i] = f_i - mean_i f_i``, which do not involve
 ``mu``, sum to zero over members and carry ``n_members - 1`` degrees of freedom (as in REML).
 
-Shapes, the same throughout the package's inside: ``residuals`` (n_entries, n_members), ``loadings``
-(n_entries, q), ``latent means`` (n_members, q). Only ``q x q`` and ``n_members x n_members`` systems
-are ever solved, in float64; long sums over entries are accumulated in blocks, so that float32
-residuals are never copied as a whole. A weight ``w`` on an entry divides its noise variance: callers
-multiply that entry's row of residuals and loadings by ``sqrt(w)``.
+Shapes, the same throughout the package's inside: ``residuals`` (n_entries, n_members),
+``loadings`` (n_entries, q), latent means (n_members, q). Only ``q x q`` and
+``n_members x n_members`` systems are ever solved, in float64; long sums over entries are
+accumulated in blocks, so that float32 residuals are never copied as a whole. A weight ``w`` on an
+entry divides its noise variance: callers multiply that entry's row of residuals and loadings by
+``sqrt(w)``.
 
 References
 ----------
@@ -44,7 +45,7 @@ class Posterior(NamedTuple):
 
 
 class Spectral(NamedTuple):
-    """Maximum likelihood with free loadings: ``loadings``, ``noise_variance``, ``log_likelihood``."""
+    """Maximum likelihood with free loadings, and the log-likelihood it reaches."""
 
     loadings: np.ndarray
     noise_variance: float
@@ -138,11 +139,11 @@ def restricted_log_likelihood(loadings, residuals, noise_variance):
 
 
 def spectral_solution(residuals, q, noise_floor=0.0):
-    """Probabilistic PCA of the members by their Gram matrix, O(n_members^2 n_entries) [Tipping1999].
+    """Probabilistic PCA of the members by their Gram matrix [Tipping1999].
 
     The loadings are free at every entry, so the log-likelihood is an upper bound of what any
-    network reaches at these entries with constant noise of at least ``noise_floor``. Returns a
-    `Spectral`.
+    network reaches at these entries with constant noise of at least ``noise_floor``. Takes
+    O(n_members^2 n_entries) operations; returns a `Spectral`.
     """
     n_entries, n_members = residuals.shape
     values, vectors = eigh(cross_product(residuals, residuals) / (n_members - 1))

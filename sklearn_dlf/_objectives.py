@@ -18,7 +18,7 @@ MIN_MEMBER_NOISE = 1e-4
 class ExpectedLikelihood(nn.Module):
     """Restricted M-step: least squares on the posterior's moments, and a Gaussian noise likelihood.
 
-    Targets: ensemble mean (m, c), expected loadings (m, c, q), member variance (m, c), weights (m,).
+    Targets: ensemble mean (m, c), expected loadings (m, c, q), member variance (m, c), weights.
 
     Parameters
     ----------
@@ -85,7 +85,11 @@ class _MemberLikelihood(nn.Module):
 
 
 class MinibatchLikelihood(_MemberLikelihood):
-    """The published M-step: the posterior comes from the mini-batch alone [Park2025, Algorithm 1]."""
+    """The published M-step: the posterior comes from the mini-batch alone [Park2025].
+
+    .. [Park2025] Park, Lee, Ohn, Shin, Kim. "Knowledge Distillation of Uncertainty using Deep
+       Latent Factor Model". NeurIPS 2025, arXiv:2510.19290.
+    """
 
     def forward(self, heads, targets):
         """Negative expected complete log-likelihood per entry."""

@@ -56,8 +56,9 @@ class DLFRegressor(RegressorMixin, BaseDLF):
         untrained network.
 
     em : {"restricted", "minibatch"}, default="restricted"
-        Restricted EM, or the published algorithm, whose E-step sees one mini-batch alone. The latter
-        neither centres nor normalises and has a constant member noise; it is there to compare.
+        Restricted EM, or the published algorithm, whose E-step sees one mini-batch alone. The
+        latter neither centres nor normalises and has a constant member noise; it is there to
+        compare.
 
     max_iter : int, default=100
         Most iterations of EM.
@@ -215,9 +216,9 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
         Raises
         ------
         ValueError
-            If values are NaN or infinite, shapes do not match, there are fewer than two members, the
-            ensemble is one of classifiers or not fitted, both `ensemble` and `predictions` are
-            given, or y is needed and missing.
+            If values are NaN or infinite, shapes do not match, there are fewer than two members,
+            the ensemble is one of classifiers, both `ensemble` and `predictions` are given, or y
+            is needed and missing.
         TypeError
             If the ensemble's type is not known.
         TrainingDivergedError
@@ -252,9 +253,9 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
         score = r2_score(residuals.y, residuals.mean, sample_weight=residuals.weights)
         if score < 0:
             warnings.warn(
-                f"The ensemble predicts y worse than a constant does (R^2 = {score:.2f} at the rows "
-                "of fit). Was it fitted on rows in other units? Give the rows as it wants them by "
-                "X_ensemble.",
+                f"The ensemble predicts y worse than a constant does (R^2 = {score:.2f} at the "
+                "rows of fit). Was it fitted on rows in other units? Give the rows as it wants "
+                "them by X_ensemble.",
                 UserWarning,
                 stacklevel=4,
             )
@@ -429,9 +430,9 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
         """Noise of y, or an error that says how to have it."""
         if self.target_noise_ is None:
             raise NotFittedError(
-                f"{method} needs the noise of y around the ensemble; fit was called without y. Call "
-                "fit(X, y, ...) with the observed values. sample_predictions and predict do not "
-                "need them."
+                f"{method} needs the noise of y around the ensemble; fit was called without y. "
+                "Call fit(X, y, ...) with the observed values. sample_predictions and predict do "
+                "not need them."
             )
         return self.target_noise_
 

@@ -7,6 +7,7 @@ the caller's business.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -32,9 +33,8 @@ class Heads(NamedTuple):
 
 def make_mlp(n_features, hidden_layer_sizes, activation):
     """Body of fully connected layers; maps (m, n_features) to (m, hidden_layer_sizes[-1])."""
-    sizes = [n_features, *hidden_layer_sizes]
     layers: list[nn.Module] = []
-    for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
+    for fan_in, fan_out in pairwise([n_features, *hidden_layer_sizes]):
         layers += [nn.Linear(fan_in, fan_out), ACTIVATIONS[activation]()]
     return nn.Sequential(*layers)
 

@@ -160,7 +160,7 @@ def _fit_inverse_gamma(variances):
 
 
 def _mixture_quantile(spread, level):
-    """Distance from the centre at which equal parts of ``N(0, spread^2)`` reach ``level`` >= 0.5."""
+    """Distance from the centre where equal parts of ``N(0, spread^2)`` reach ``level`` >= 0.5."""
     z = ndtri(level)
     low, high = z * spread.min(axis=-1), z * spread.max(axis=-1)
     for _ in range(N_BISECTIONS):

@@ -119,7 +119,7 @@ class Trainer:
         self._net = None
 
     def train(self, objective, *targets):
-        """Minimise ``objective(heads, (*targets, weights))`` for some epochs; targets are arrays."""
+        """Minimise ``objective(heads, (*targets, weights))`` for `n_epochs`; targets are arrays."""
         if self._net is None or self._net.criterion is not objective:
             self._net = self._make_net(objective)
         for group in self._net.optimizer_.param_groups:
@@ -155,7 +155,7 @@ class Trainer:
 
 
 def _choose_batch_size(n_samples):
-    """Power of two near the root of the number of rows: steps are many on few rows, large on many."""
+    """Power of two near the root of the number of rows: many steps on few, large ones on many."""
     return int(min(max(2 ** round(math.log2(n_samples) / 2), 32), 512))
 
 

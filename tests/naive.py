@@ -12,7 +12,7 @@ def covariance(loadings, noise_variance):
 
 
 def independent_contrasts(residuals):
-    """Return ``n_members - 1`` independent draws (n_entries, n_members - 1) behind the residuals."""
+    """Return the independent draws (n_entries, n_members - 1) behind the residuals."""
     return residuals @ helmert(residuals.shape[1]).T
 
 
@@ -24,7 +24,7 @@ def restricted_log_likelihood(loadings, residuals, noise_variance):
 
 
 def posterior(loadings, residuals, noise_variance):
-    """Return latent mean (n_members, q) and covariance (q, q), by conditioning the joint Gaussian."""
+    """Return latent mean (n_members, q) and covariance (q, q), conditioning the joint Gaussian."""
     total = covariance(loadings, noise_variance)
     gain = loadings.T @ np.linalg.inv(total)
     return (gain @ residuals).T, np.eye(loadings.shape[1]) - gain @ loadings

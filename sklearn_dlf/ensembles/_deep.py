@@ -40,7 +40,7 @@ class DeepEnsembleRegressor(RegressorMixin, BaseDeepEnsemble):
     batch_size : int or "auto", default="auto"
         Rows of a step of Adam; "auto" is 64.
 
-    learning_rate_init : float, default=0.01
+    learning_rate_init : float, default=0.005
         Step size of Adam. Predictions come from the running average of the parameters over about
         the last 100 steps, so that it need not be lowered towards the end.
 
@@ -242,7 +242,7 @@ class DeepEnsembleClassifier(ClassifierMixin, BaseDeepEnsemble):
     batch_size : int or "auto", default="auto"
         Rows of a step of Adam; "auto" is 64.
 
-    learning_rate_init : float, default=0.01
+    learning_rate_init : float, default=0.005
         Step size of Adam. Predictions come from the running average of the parameters over about
         the last 100 steps, so that it need not be lowered towards the end.
 
@@ -395,7 +395,8 @@ class DeepEnsembleClassifier(ClassifierMixin, BaseDeepEnsemble):
         labels : ndarray of shape (n_samples,)
             Predicted labels.
         """
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        probabilities = self.predict_proba(X)  # first, as it says so if not fitted
+        return self.classes_[probabilities.argmax(axis=1)]
 
 
 def _members(ensemble) -> Members:

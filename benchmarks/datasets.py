@@ -1,0 +1,36 @@
+"""Real data sets of the benchmarks, with fixed splits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.datasets import load_diabetes
+from sklearn.model_selection import ShuffleSplit
+
+
+class Split(NamedTuple):
+    """Training and test rows of one split."""
+
+    X: np.ndarray
+    y: np.ndarray
+    X_test: np.ndarray
+    y_test: np.ndarray
+
+
+def load_split(name, split, data_dir):
+    """Load split number ``split`` of ``diabetes`` or of a set in ``data_dir``.
+
+    A set is a file ``<name>.npz`` with ``X`` (n, d), ``y`` (n,) and ``test_indices``
+    (n_splits, n_test).
+    """
+    if name == "diabetes":
+        X, y = load_diabetes(return_X_y=True)
+        splitter = ShuffleSplit(n_splits=split + 1, test_size=0.1, random_state=0)
+        test = list(splitter.split(X))[split][1]
+    else:
+        data = np.load(Path(data_dir) / f"{name}.npz")
+        X, y, test = data["X"], data["y"], data["test_indices"][split]
+    train = np.setdiff1d(np.arange(len(X)), test)
+    return Split(X[train], y[train], X[test], y[test])
