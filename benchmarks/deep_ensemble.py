@@ -23,12 +23,14 @@ from torch import nn
 from sklearn_dlf.ensembles import DeepEnsembleRegressor
 
 N_MEMBERS = 50
+LEARNING_RATE = 0.005
 
 
 def train_batched(X, y, batch_size, n_epochs):
     DeepEnsembleRegressor(
         N_MEMBERS,
         batch_size=batch_size,
+        learning_rate_init=LEARNING_RATE,
         max_iter=n_epochs,
         early_stopping=False,
         random_state=0,
@@ -43,7 +45,7 @@ def train_one_by_one(X, y, batch_size, n_epochs):
         network = nn.Sequential(
             nn.Linear(X.shape[1], 100), nn.ReLU(), nn.Linear(100, 100), nn.ReLU(), nn.Linear(100, 1)
         )
-        optimizer = torch.optim.Adam(network.parameters(), lr=0.005, fused=True)
+        optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, fused=True)
         for _ in range(n_epochs):
             for batch in torch.randperm(len(X)).tensor_split(n_batches):
                 loss = 0.5 * nn.functional.mse_loss(network(X[batch]), y[batch])

@@ -12,7 +12,12 @@ from sklearn.base import BaseEstimator
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Bunch, check_random_state, gen_batches
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    _num_samples,
+    check_is_fitted,
+    validate_data,
+)
 
 from ._contrasts import Contrasts
 from ._em import ExpectationMaximisation
@@ -22,6 +27,10 @@ from ._training import OPTIMIZERS, Trainer, seeded
 
 # Rows of which draws are made at a time.
 DRAW_ROWS = 2**13
+
+# Up to so many rows are asked in float64: it costs little there, and what is said of a row does not
+# depend on the rows it is asked with.
+EXACT_ROWS = 2**8
 
 
 class BaseDLF(BaseEstimator):
@@ -62,10 +71,10 @@ class BaseDLF(BaseEstimator):
         member_noise="input",
         init="spectral",
         em="restricted",
-        max_iter=50,
+        max_iter=100,
         tol=1e-3,
         n_epochs="auto",
-        loadings_weight=0.1,
+        loadings_weight=0.03,
         mmd_weight=10.0,
         batch_size="auto",
         lr=0.01,
@@ -105,7 +114,7 @@ class BaseDLF(BaseEstimator):
         X, y = self._check_rows(X, y, rows)
         weights = sample_weight
         if weights is not None:
-            weights = _check_sample_weight(weights, X, np.float64, ensure_non_negative=True)
+            weights = _check_sample_weight(weights, X, dtype=np.float64, ensure_non_negative=True)
         teacher = self._find_teacher(ensemble, predictions, rows, y, weights, random_state)
         observer = self._observer(teacher, y, weights)
         blocks = teacher.blocks() if observer is None else observer.watch(teacher.blocks())
@@ -117,7 +126,7 @@ class BaseDLF(BaseEstimator):
             student = self._make_student(X.shape[1], contrasts.shape[1], q)
             trainer = Trainer(
                 student,
-                _standardise(scaler, X),
+                _standardise(scaler, X).astype(np.float32),
                 contrasts.weights,
                 n_epochs=self.n_epochs,
                 batch_size=self.batch_size,
@@ -159,7 +168,7 @@ class BaseDLF(BaseEstimator):
                 multi_output=True,
                 y_numeric=True,
             )
-        n_rows = _count_rows(rows)
+        n_rows = _num_samples(rows)
         if n_rows != len(X):
             raise ValueError(
                 f"X_ensemble must have the rows of X, as the ensemble wants them; got {n_rows} "
@@ -177,7 +186,7 @@ class BaseDLF(BaseEstimator):
                     "Both an ensemble and predictions were given; expected one of them. The "
                     "ensemble may come from fit or from the constructor."
                 )
-            return GivenPredictions(predictions, _count_rows(rows))
+            return GivenPredictions(predictions, _num_samples(rows))
         if ensemble is None or needs_fit(ensemble):
             if y is None:
                 raise ValueError(
@@ -253,17 +262,22 @@ class BaseDLF(BaseEstimator):
         return state
 
     def _rows_for_student(self, X):
-        """Validated and standardised rows, (n, n_features) in float32."""
+        """Validated and standardised rows, (n, n_features)."""
         check_is_fitted(self)
         return _standardise(self.scaler_, validate_data(self, X, dtype=np.float64, reset=False))
 
+    def _student_for(self, X):
+        """Student in float64 for few rows, as it was trained for many."""
+        on_cpu = self.student_.heads.weight.device.type == "cpu"
+        return self.student_.exact() if on_cpu and len(X) <= EXACT_ROWS else self.student_
+
     def _latent_mean(self, X):
         """Mean of the members in latent units (n, n_outputs), from validated rows."""
-        return self.output_center_ + self.output_scale_ * self.student_.evaluate_mean(X)
+        return self.output_center_ + self.output_scale_ * self._student_for(X).evaluate_mean(X)
 
     def _latent_heads(self, X):
         """Mean, loadings and member variance in latent units, from validated rows."""
-        heads = self.student_.evaluate(X)
+        heads = self._student_for(X).evaluate(X)
         return Bunch(
             mean=self.output_center_ + self.output_scale_ * heads.mean,
             loadings=self.output_spread_[:, None] * heads.loadings,
@@ -309,11 +323,6 @@ class BaseDLF(BaseEstimator):
         return draws
 
 
-def _count_rows(rows):
-    """Rows of an array, a frame or a list."""
-    return rows.shape[0] if hasattr(rows, "shape") else len(rows)
-
-
 def _standardise(scaler, X):
     """Rows as the student sees them; ``scaler.transform`` without validating them again."""
-    return ((X - scaler.mean_) / scaler.scale_).astype(np.float32)
+    return (X - scaler.mean_) / scaler.scale_

@@ -25,12 +25,14 @@ from sklearn.exceptions import ConvergenceWarning
 from . import _latent
 from ._objectives import ExpectedLikelihood, MinibatchLikelihood, PenalisedLikelihood
 
-# The learning rate is halved after an iteration without gain; the fit ends below this share of it.
+# The learning rate is halved after this many iterations without gain; the fit ends below this share
+# of the first one.
+PATIENCE = 2
 LR_DECAY = 0.5
 MIN_LR_SHARE = 0.02
 
 # An iteration also gains if it takes this share off the squared error of the mean.
-MEAN_GAIN = 0.1
+MEAN_GAIN = 0.05
 
 # The smallest member noise variance in units of the members' mean variance. Float32 members cannot
 # carry less, and a q that spans all contrasts would send it to zero.
@@ -69,9 +71,9 @@ class ExpectationMaximisation:
         init="spectral",
         em="restricted",
         member_noise="input",
-        max_iter=50,
+        max_iter=100,
         tol=1e-3,
-        loadings_weight=0.1,
+        loadings_weight=0.03,
         mmd_weight=10.0,
         verbose=0,
     ):
@@ -88,6 +90,7 @@ class ExpectationMaximisation:
         self.first_lr = trainer.lr
         self.converged = False
         self.history: list[dict] = []
+        self._best_likelihood, self._best_error, self._n_iter_no_gain = -np.inf, np.inf, 0
         fit_noise = member_noise == "input" and em == "restricted"
         self._regression = ExpectedLikelihood(loadings_weight, fit_noise)
 
@@ -179,16 +182,16 @@ class ExpectationMaximisation:
             )
 
     def anneal(self):
-        """Halve the learning rate unless the last iteration gained on the best before it."""
-        *before, last = self.history
-        if not before:
-            return
-        best_likelihood = max(record["log_likelihood"] for record in before)
-        best_error = min(record["mean_error"] for record in before)
-        gained = last["log_likelihood"] - best_likelihood >= self.tol
-        gained |= last["mean_error"] ** 2 < (1 - MEAN_GAIN) * best_error**2
-        if not gained:
+        """Halve the learning rate after some iterations without gain on the best before them."""
+        last = self.history[-1]
+        gained = last["log_likelihood"] - self._best_likelihood >= self.tol
+        gained |= last["mean_error"] ** 2 < (1 - MEAN_GAIN) * self._best_error**2
+        self._best_likelihood = max(self._best_likelihood, last["log_likelihood"])
+        self._best_error = min(self._best_error, last["mean_error"])
+        self._n_iter_no_gain = 0 if gained else self._n_iter_no_gain + 1
+        if self._n_iter_no_gain == PATIENCE:
             self.trainer.lr *= LR_DECAY
+            self._n_iter_no_gain = 0
 
     def finish(self):
         """Write a member noise that does not depend on the input into the student's head."""

@@ -64,13 +64,14 @@ class DLFRegressor(RegressorMixin, BaseDLF):
         Most iterations of EM.
 
     tol : float, default=1e-3
-        Least gain of an iteration in restricted log-likelihood, in nats per entry. After an
-        iteration without gain the learning rate is halved; at a fiftieth of `lr`, EM has converged.
+        Least gain of an iteration in restricted log-likelihood, in nats per entry. After two
+        iterations without it (and without 5 % off the squared error of the mean) the learning rate
+        is halved; at a fiftieth of `lr`, EM has converged.
 
     n_epochs : int or "auto", default="auto"
         Epochs of one M-step; "auto" makes about 250 optimiser steps, and at least one epoch.
 
-    loadings_weight : float, default=0.1
+    loadings_weight : float, default=0.03
         Weight of the loadings' and the noise's loss, in units of the members' spread, against the
         mean's, in units of the mean's standard deviation over rows.
 

@@ -6,6 +6,7 @@ the caller's business.
 
 from __future__ import annotations
 
+import copy
 import math
 from itertools import pairwise
 from typing import NamedTuple
@@ -95,20 +96,31 @@ class Student(nn.Module):
         self._rows(self.heads.bias)[:, LOG_NOISE] = log_variance
 
     def evaluate(self, X):
-        """Heads of any number of rows (m, n_features) in float32, as arrays."""
-        outputs = self._in_blocks(self.forward, X)
+        """Heads of any number of rows (m, n_features), as arrays."""
+        outputs = self._in_blocks(X, mean_only=False)
         return Heads(*(_gather(head) for head in zip(*outputs, strict=True)))
 
     def evaluate_mean(self, X):
-        """Mean of any number of rows (m, n_features) in float32, as an array (m, c)."""
-        return _gather(self._in_blocks(self.forward_mean, X))
+        """Mean of any number of rows (m, n_features), as an array (m, c)."""
+        return _gather(self._in_blocks(X, mean_only=True))
 
-    def _in_blocks(self, forward, X):
+    def _in_blocks(self, X, mean_only):
         """Forward pass block by block: evaluation mode, no gradients, the parameters' device."""
-        device = self.heads.weight.device
+        weight = self.heads.weight
         self.eval()
         with torch.inference_mode():
-            return [forward(block.to(device)) for block in torch.from_numpy(X).split(PREDICT_ROWS)]
+            forward = self.forward_mean if mean_only else self.forward
+            blocks = torch.from_numpy(X).split(PREDICT_ROWS)
+            return [forward(block.to(weight)) for block in blocks]
+
+    def exact(self):
+        """Copy of a trained student in float64, made once; it is not pickled."""
+        if "_exact" not in self.__dict__:
+            self.__dict__["_exact"] = copy.deepcopy(self).double()
+        return self.__dict__["_exact"]
+
+    def __getstate__(self):
+        return {name: value for name, value in self.__dict__.items() if name != "_exact"}
 
 
 def _gather(blocks):

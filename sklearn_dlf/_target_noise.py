@@ -23,9 +23,9 @@ MIN_ESTIMATES = 5
 # differ from a normal by less than a part in a million.
 MIN_VARIATION = 1e-3
 
-# Equally likely quadrature nodes of the variance. Against 10,000 nodes, interval ends change by
-# less than a thousandth of their width at shape 3, the heaviest tail met with networks.
-N_NODES = 32
+# Equally likely quadrature nodes of the variance. They cut the tail of the variance a little: ends
+# of a 95 % interval lie within 0.2 % of the exact ones at shape 6, and within 1 % at shape 2.
+N_NODES = 64
 
 # Bisection steps: each halves an interval of a few standard deviations; 40 reach 1e-11 of it.
 N_BISECTIONS = 40

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils import _safe_indexing, gen_batches
-from sklearn.utils.validation import has_fit_parameter
+from sklearn.utils.validation import _num_samples, has_fit_parameter
 
 from .ensembles import (
     describe_ensemble,
@@ -46,7 +46,7 @@ class AskedEnsemble:
             )
         self.ensemble = ensemble
         self.X = X
-        self.n_samples = len(X) if not hasattr(X, "shape") else X.shape[0]
+        self.n_samples = _num_samples(X)
 
     def blocks(self):
         """Yield the members' outputs; a posterior's draws are functions of all rows at once."""

@@ -38,13 +38,14 @@ class DeepEnsembleRegressor(RegressorMixin, BaseDeepEnsemble):
         standardised y.
 
     batch_size : int or "auto", default="auto"
-        Rows of a step of Adam; "auto" is 64.
+        Rows of a step of Adam; "auto" makes about 32 steps an epoch, of at least 16 and at most
+        64 rows.
 
     learning_rate_init : float, default=0.005
         Step size of Adam. Predictions come from the running average of the parameters over about
         the last 100 steps, so that it need not be lowered towards the end.
 
-    max_iter : int, default=200
+    max_iter : int, default=100
         Most epochs.
 
     bootstrap : bool, default=False
@@ -240,13 +241,14 @@ class DeepEnsembleClassifier(ClassifierMixin, BaseDeepEnsemble):
         summed over the rows a member trains on; the loss is the cross-entropy.
 
     batch_size : int or "auto", default="auto"
-        Rows of a step of Adam; "auto" is 64.
+        Rows of a step of Adam; "auto" makes about 32 steps an epoch, of at least 16 and at most
+        64 rows.
 
     learning_rate_init : float, default=0.005
         Step size of Adam. Predictions come from the running average of the parameters over about
         the last 100 steps, so that it need not be lowered towards the end.
 
-    max_iter : int, default=200
+    max_iter : int, default=100
         Most epochs.
 
     bootstrap : bool, default=False

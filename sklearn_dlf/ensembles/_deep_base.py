@@ -26,9 +26,10 @@ from ._deep_training import (
     train,
 )
 
-# Rows of a batch when it is "auto". Smaller ones cost more time for the same error, larger ones
-# need more epochs than they save.
-_BATCH_ROWS = 64
+# An "auto" batch makes about 32 steps an epoch, so that an epoch means the same on small data. It
+# has at least 16 rows, below which a step costs more than its rows do, and at most 64, where
+# products are as fast as they get and more rows only mean more epochs.
+_STEPS_AN_EPOCH, _FEWEST_BATCH_ROWS, _MOST_BATCH_ROWS = 32, 16, 64
 
 
 class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
@@ -61,7 +62,7 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
         alpha=1e-4,
         batch_size="auto",
         learning_rate_init=0.005,
-        max_iter=200,
+        max_iter=100,
         bootstrap=False,
         early_stopping=True,
         validation_fraction=0.1,
@@ -121,7 +122,7 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
             data,
             loss,
             activation=self.activation,
-            batch_size=_BATCH_ROWS if self.batch_size == "auto" else self.batch_size,
+            batch_size=self._batch_rows(train_rows.shape[1]),
             learning_rate=self.learning_rate_init,
             weight_decay=self.alpha / train_rows.shape[1],
             max_iter=self.max_iter,
@@ -137,6 +138,11 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
         self.unseen_rows_ = np.ones((len(present), self.n_estimators), dtype=bool)
         self.unseen_rows_[present] = unseen
         return data
+
+    def _batch_rows(self, n_rows):
+        if self.batch_size != "auto":
+            return self.batch_size
+        return min(max(n_rows // _STEPS_AN_EPOCH, _FEWEST_BATCH_ROWS), _MOST_BATCH_ROWS)
 
     def _choose_rows(self, n_samples, strata, rng):
         """Return rows to train on (n_members, m), and the mask (n_samples, n_members) of others."""

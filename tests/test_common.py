@@ -1,0 +1,36 @@
+"""scikit-learn's own conventions, for every estimator whose module has no such test of its own."""
+
+import pytest
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from sklearn_dlf import DLFRegressor
+
+STOCHASTIC = {
+    "check_sample_weight_equivalence_on_dense_data": (
+        "sample_weight is not equivalent to removing/repeating samples, as in scikit-learn's own "
+        "stochastic learners (SGDRegressor, BaggingRegressor): a repeated row changes the order "
+        "of the rows that mini-batches are cut from."
+    ),
+}
+
+
+def expected_failures(estimator):
+    return STOCHASTIC
+
+
+# Distils a small forest by short M-steps, so that the checks are about the student.
+FAST = DLFRegressor(
+    RandomForestRegressor(10, random_state=0),
+    q=3,
+    hidden_layer_sizes=(20,),
+    n_epochs=8,
+    tol=0.05,
+)
+
+
+# Some checks have rows so few and alike that all trees agree on them.
+@pytest.mark.filterwarnings("ignore:All members agree:UserWarning")
+@parametrize_with_checks([FAST], expected_failed_checks=expected_failures)
+def test_scikit_learn_conventions(estimator, check):
+    check(estimator)

@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import invgamma, norm, t
+
+from sklearn_dlf._target_noise import MemberResiduals, TargetNoise
+
+
+def inverse_gamma(shape, scale, size=4000, seed=0):
+    return invgamma.rvs(shape, scale=scale, size=size, random_state=seed)[:, None]
+
+
+def test_inverse_gamma_is_recovered_from_many_estimates():
+    noise = TargetNoise(inverse_gamma(6.0, 3.0))
+    assert_allclose([noise.shape[0], noise.scale[0]], [6.0, 3.0], rtol=0.06)  # 4,000 draws
+
+
+@pytest.mark.parametrize("variances", [[2.0] * 20, [1.0, 3.0], [0.0, 1.0, 2.0, 3.0, 4.0, 2.0]])
+def test_equal_few_or_zero_estimates_are_taken_for_a_constant(variances):
+    noise = TargetNoise(np.array(variances)[:, None])
+    assert np.isinf(noise.shape[0])
+    assert_allclose(noise.nodes(), 2.0)
+    assert_allclose(noise.draw(3, np.random.RandomState(0)), 2.0)
+
+
+def test_quantiles_under_constant_noise_are_those_of_a_normal():
+    noise = TargetNoise(np.full((20, 1), 2.0))
+    levels = [0.05, 0.5, 0.975]
+    quantiles = noise.quantiles(np.array([[1.0]]), np.array([[3.0]]), levels)
+    assert_allclose(quantiles[0, 0], norm.ppf(levels, 1.0, np.sqrt(5.0)), rtol=1e-9)
+
+
+def test_quantiles_without_spread_are_those_of_a_scaled_t():
+    noise = TargetNoise(inverse_gamma(6.0, 3.0))
+    shape, scale = noise.shape[0], noise.scale[0]
+    levels = [0.025, 0.5, 0.9, 0.975]
+    quantiles = noise.quantiles(np.array([[0.0]]), np.array([[0.0]]), levels)
+    expected = t.ppf(levels, 2 * shape, scale=np.sqrt(scale / shape))
+    assert_allclose(quantiles[0, 0], expected, rtol=2e-3, atol=1e-12)  # the nodes' own precision
+
+
+def test_draws_have_the_distribution_of_the_estimates():
+    noise = TargetNoise(inverse_gamma(6.0, 3.0))
+    draws = noise.draw(20_000, np.random.RandomState(0))
+    assert_allclose(draws.mean(), 3.0 / 5.0, rtol=0.05)
+    assert_allclose(np.median(draws), np.median(noise.nodes()), rtol=0.05)
+
+
+def test_residuals_are_those_of_rows_that_a_member_did_not_see():
+    y = np.zeros((4, 1))
+    outputs = np.array([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0], [4.0, 4.0]])[:, None, :]
+    unseen = np.array([[True, False], [True, False], [False, False], [False, False]])
+    residuals = MemberResiduals(y, None, unseen)
+    passed = list(residuals.watch([outputs[:1], outputs[1:]]))
+    assert_array_equal(np.concatenate(passed), outputs)
+    # The second member saw all rows, so that all have to serve.
+    assert_allclose(residuals.variances(), [[(1 + 4) / 2], [(1 + 4 + 9 + 16) / 4]])
+    assert_allclose(residuals.mean[:, 0], [1, 2, 3, 4])
+
+
+def test_residuals_are_weighted():
+    residuals = MemberResiduals(np.zeros((2, 1)), np.array([3.0, 1.0]), None)
+    list(residuals.watch([np.array([[[1.0, 1.0]], [[2.0, 3.0]]])]))
+    assert_allclose(residuals.variances(), [[(3 + 4) / 4], [(3 + 9) / 4]])
