@@ -400,6 +400,10 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
     def predict_interval(self, X, confidence_level=0.9):
         """Central interval of y at each row.
 
+        The variance of y is the members' spread plus the squared residual of a single member, as in
+        [1]_. The latter holds the member's own deviation from the mean too, so that intervals of
+        ensembles whose members differ much, such as forests, are wider than they say.
+
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)

@@ -30,6 +30,7 @@ FAST = DLFRegressor(
 
 
 # Some checks have rows so few and alike that all trees agree on them.
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # short M-steps
 @pytest.mark.filterwarnings("ignore:All members agree:UserWarning")
 @parametrize_with_checks([FAST], expected_failed_checks=expected_failures)
 def test_scikit_learn_conventions(estimator, check):

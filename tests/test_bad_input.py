@@ -1,0 +1,173 @@
+"""Everything bad gets a clear error that says what was received and what was expected."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.ensemble import (
+    GradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LinearRegression, Ridge
+
+from sklearn_dlf import DLFRegressor
+from sklearn_dlf.exceptions import TrainingDivergedError
+
+QUICK = {"q": 2, "hidden_layer_sizes": (10,), "n_epochs": 1, "tol": 10.0, "random_state": 0}
+
+X = np.random.RandomState(0).standard_normal((30, 3))
+Y = X[:, 0]
+P = Y[:, None] + np.random.RandomState(1).standard_normal((30, 6))
+
+
+def with_value(array, value):
+    array = array.copy()
+    array[3] = value
+    return array
+
+
+def fitted_classifier():
+    return RandomForestClassifier(3, random_state=0).fit(X, Y > 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"X": with_value(X, np.nan), "predictions": P}, "Input X contains NaN"),
+        ({"X": with_value(X, np.inf), "predictions": P}, "Input X contains infinity"),
+        ({"y": with_value(Y, np.nan), "predictions": P}, "Input y contains NaN"),
+        ({"predictions": with_value(P, np.nan)}, "predictions must be finite; 6 of 180"),
+        ({"predictions": with_value(P, np.inf)}, "predictions must be finite; 6 of 180"),
+        ({"predictions": P[:, :1]}, r"at least 2 members .* got shape \(30, 1\)"),
+        ({"predictions": [P[:, 0]]}, "at least 2 members; got a list of 1"),
+        ({"predictions": P.T}, r"got \(6, 30\)\. Members seem to come first"),
+        ({"predictions": P[:20]}, r"\(30, n_members\).*got \(20, 6\)"),
+        ({"predictions": P[:, 0]}, r"\(30, n_members\).*got \(30,\)"),
+        ({"predictions": list(P)}, r"pass an array of shape \(n_samples, n_members\)"),
+        ({"y": Y[:20], "predictions": P}, "inconsistent numbers of samples"),
+        ({"y": np.c_[Y, Y], "predictions": P}, "members have 1 outputs and y has 2"),
+        ({"predictions": P, "X_ensemble": X[:20]}, "got 20 rows and expected 30"),
+        ({"ensemble": [Ridge().fit(X, Y)]}, "at least two models"),
+        ({"ensemble": fitted_classifier()}, "needs an ensemble of regressors; got Random"),
+        ({"y": None}, "requires y to be passed, but the target y is None"),
+        ({"X": X[:, :2], "ensemble": RandomForestRegressor(3).fit(X, Y)}, "2.*3 features"),
+        (
+            {"ensemble": RandomForestRegressor(3).fit(X, Y), "predictions": P},
+            "Both an ensemble and predictions were given",
+        ),
+        ({"predictions": P, "sample_weight": -np.ones(30)}, "Negative values"),
+        ({"predictions": P, "sample_weight": np.zeros(30)}, "zero"),
+    ],
+)
+def test_fit_names_what_is_wrong(arguments, message):
+    arguments = {"X": X, "y": Y, **arguments}
+    with pytest.raises(ValueError, match=message):
+        DLFRegressor(**QUICK).fit(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("ensemble", "error", "message"),
+    [
+        (GradientBoostingRegressor(n_estimators=3).fit(X, Y), TypeError, "not an ensemble of alt"),
+        (LinearRegression().fit(X, Y), TypeError, "LinearRegression"),
+        (object(), TypeError, "object"),
+        ([Ridge().fit(X, Y), Ridge()], NotFittedError, "Model 1|Ridge"),
+        ([Ridge().fit(X, Y), fitted_classifier()], ValueError, "mixes"),
+    ],
+)
+def test_what_is_no_fitted_ensemble_is_refused_with_the_reason(ensemble, error, message):
+    with pytest.raises(error, match=message):
+        DLFRegressor(**QUICK).fit(X, Y, ensemble=ensemble)
+
+
+def test_predictions_must_be_numbers():
+    with pytest.raises(TypeError, match="must be numbers; got an array of dtype"):
+        DLFRegressor(**QUICK).fit(X, Y, predictions=P.astype(str))
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        ("q", 0),
+        ("activation", "sigmoid"),
+        ("init", "pca"),
+        ("em", "full"),
+        ("member_noise", "off"),
+        ("max_iter", 0),
+        ("tol", -1.0),
+        ("n_epochs", 0),
+        ("batch_size", "large"),
+        ("lr", 0.0),
+        ("loadings_weight", 0.0),
+        ("weight_decay", -1.0),
+    ],
+)
+def test_parameters_out_of_range_are_named(parameter, value):
+    with pytest.raises(ValueError, match=f"The '{parameter}' parameter of DLFRegressor must be"):
+        DLFRegressor(**{**QUICK, parameter: value}).fit(X, Y, predictions=P)
+
+
+def test_q_beyond_what_members_can_tell_is_clipped_and_the_parameter_left_alone():
+    student = DLFRegressor(**{**QUICK, "q": 9})
+    with pytest.warns(UserWarning, match=r"q=9 .* 6 members .* q_=5 is used"):
+        student.fit(X, Y, predictions=P)
+    assert (student.q, student.q_) == (9, 5)
+
+
+def test_members_that_agree_give_a_warning_and_no_spread():
+    student = DLFRegressor(**QUICK)
+    with pytest.warns(UserWarning, match="All members agree .* give rows they were not trained on"):
+        student.fit(X, Y, predictions=np.repeat(Y[:, None], 4, axis=1))
+    _, std = student.predict(X, return_std=True)
+    assert std.max() == 0.0
+    assert np.isfinite(student.log_likelihoods_).all()
+
+
+def test_teacher_worse_than_a_constant_gives_a_warning():
+    with pytest.warns(UserWarning, match="worse than a constant .* X_ensemble"):
+        DLFRegressor(**QUICK).fit(X, Y, predictions=P + 100)
+
+
+def test_diverged_training_is_an_error_and_leaves_nothing_fitted():
+    student = DLFRegressor(**{**QUICK, "lr": 1e30, "optimizer": "sgd", "n_epochs": 20})
+    with pytest.raises(TrainingDivergedError, match="Use a smaller lr"):
+        student.fit(X, Y, predictions=P)
+    assert not hasattr(student, "student_")
+
+
+def test_a_body_of_the_wrong_shape_is_named():
+    from torch.nn import Flatten
+
+    student = DLFRegressor(**QUICK, body=lambda n_features: Flatten(0))
+    with pytest.raises(ValueError, match=r"it returned shape \(6,\)"):
+        student.fit(X, Y, predictions=P)
+
+
+@pytest.fixture(scope="module")
+def student():
+    return DLFRegressor(**QUICK).fit(X, Y, predictions=P)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda s: s.predict(X[:, :2]), "X has 2 features, but DLFRegressor is expecting 3"),
+        (lambda s: s.predict(with_value(X, np.nan)), "Input X contains NaN"),
+        (lambda s: s.predict(X, return_std=True, return_cov=True), "expected one of them at most"),
+        (lambda s: s.predict_interval(X, 1.0), "strictly between 0 and 1; got 1.0"),
+        (lambda s: s.predict_quantiles(X, [0.0, 0.5]), "strictly between 0 and 1"),
+        (lambda s: s.sample_predictions(X, 0), "n_samples == 0, must be >= 1"),
+        (lambda s: clone(s).predict(X), "not fitted yet"),
+    ],
+)
+def test_prediction_names_what_is_wrong(call, message, student):
+    with pytest.raises(ValueError, match=message):
+        call(student)
+
+
+@pytest.mark.parametrize("method", ["sample_y", "predict_interval", "predict_quantiles"])
+def test_noise_of_y_is_asked_for_where_it_was_not_fitted(method):
+    student = DLFRegressor(**QUICK).fit(X, predictions=P)
+    with pytest.raises(NotFittedError, match="needs the noise of y .* fit was called without y"):
+        getattr(student, method)(X)

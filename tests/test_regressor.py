@@ -1,0 +1,267 @@
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.datasets import make_friedman1
+from sklearn.ensemble import (
+    BaggingRegressor,
+    ExtraTreesRegressor,
+    RandomForestRegressor,
+    VotingRegressor,
+)
+from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.metrics import r2_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_dlf import DLFRegressor
+from sklearn_dlf.ensembles import FittedEnsemble, member_predictions
+from sklearn_dlf.metrics import interval_coverage
+
+# For claims that do not depend on how well the student is fitted.
+QUICK = {"q": 2, "hidden_layer_sizes": (10,), "n_epochs": 2, "tol": 1.0, "random_state": 0}
+
+
+def quick_fit(known, **params):
+    return DLFRegressor(**{**QUICK, **params}).fit(known.X, known.y, predictions=known.predictions)
+
+
+@pytest.mark.parametrize(
+    "ensemble",
+    [
+        BaggingRegressor(n_estimators=8, max_features=0.7, random_state=0),
+        RandomForestRegressor(8, random_state=0),
+        ExtraTreesRegressor(8, bootstrap=True, random_state=0),
+        VotingRegressor([("ridge", Ridge()), ("knn", KNeighborsRegressor())], weights=[2, 1]),
+    ],
+)
+def test_student_predicts_as_its_ensemble_does(ensemble, friedman):
+    X, y = friedman
+    ensemble = clone(ensemble).fit(X, y)
+    student = DLFRegressor(q=1, tol=0.05, random_state=0).fit(X, y, ensemble=ensemble)
+    assert r2_score(ensemble.predict(X), student.predict(X)) > 0.95
+    assert student.n_members_ == member_predictions(ensemble, X).shape[1]
+
+
+def test_list_of_models_array_and_list_of_predictions_are_the_same_teacher(friedman):
+    X, y = friedman
+    models = [Ridge().fit(X, y), LinearRegression().fit(X[:100], y[:100]), Ridge(9.0).fit(X, y)]
+    predictions = [model.predict(X) for model in models]
+    by_models = DLFRegressor(**QUICK).fit(X, y, ensemble=models)
+    by_list = DLFRegressor(**QUICK).fit(X, y, predictions=predictions)
+    by_array = DLFRegressor(**QUICK).fit(X, y, predictions=np.column_stack(predictions))
+    assert_array_equal(by_models.predict(X), by_array.predict(X))
+    assert_array_equal(by_list.predict(X), by_array.predict(X))
+
+
+def test_unfitted_ensemble_is_cloned_and_fitted_and_none_trains_a_deep_one(friedman):
+    X, y = friedman
+    prototype = RandomForestRegressor(7)
+    student = DLFRegressor(prototype, **QUICK).fit(X, y)
+    assert student.n_members_ == 7
+    assert not hasattr(prototype, "estimators_")
+    again = DLFRegressor(prototype, **QUICK).fit(X, y)
+    assert_array_equal(student.predict(X), again.predict(X))
+    assert r2_score(y, DLFRegressor(tol=0.05, random_state=0).fit(X, y).predict(X)) > 0.8
+
+
+def test_spread_of_a_forest_is_kept(student, forest, friedman):
+    X, _ = friedman
+    std = member_predictions(forest, X).std(axis=1, ddof=1)
+    _, student_std = student.predict(X, return_std=True)
+    assert 0.85 < student_std.mean() / std.mean() < 1.15
+    assert np.corrcoef(student_std, std)[0, 1] > 0.7
+
+
+def test_squared_std_is_the_diagonal_of_the_covariance(student, friedman):
+    X = friedman[0][:20]
+    mean, std = student.predict(X, return_std=True)
+    mean_again, cov = student.predict(X, return_cov=True)
+    assert_array_equal(mean, mean_again)
+    assert_allclose(np.diag(cov), std**2, rtol=1e-12)
+    assert np.linalg.eigvalsh(cov).min() > 0
+
+
+def test_draws_have_the_mean_and_covariance_that_are_predicted(student, friedman):
+    X = friedman[0][:6]
+    mean, cov = student.predict(X, return_cov=True)
+    draws = student.sample_predictions(X, 40_000, random_state=0)
+    # Moments of 40,000 draws are known to about 1 / 200 of their scale.
+    scale = np.sqrt(np.diag(cov))
+    assert_allclose((draws.mean(axis=1) - mean) / scale, 0, atol=0.025)
+    assert_allclose(np.cov(draws) / np.outer(scale, scale), cov / np.outer(scale, scale), atol=0.04)
+
+
+@pytest.mark.parametrize("method", ["sample_predictions", "sample_y"])
+def test_the_same_seed_draws_the_same_members_whatever_the_rows(method, student, friedman):
+    X, _ = friedman
+    draw = getattr(student, method)
+    assert_allclose(draw(X[:5], 9, 3), draw(X, 9, 3)[:5], rtol=1e-12)
+    assert not np.allclose(draw(X[:5], 9, 3), draw(X[:5], 9, 4))
+
+
+def test_intervals_of_a_forest_cover_at_least_as_they_say_on_fresh_rows(student):
+    X, y = make_friedman1(2000, noise=1.0, random_state=1)
+    for level in (0.5, 0.9):
+        assert interval_coverage(y, student.predict_interval(X, level)) > level
+
+
+def test_quantiles_are_those_of_draws_of_y(student, friedman):
+    X = friedman[0][:4]
+    levels = [0.1, 0.5, 0.8]
+    draws = student.sample_y(X, 50_000, random_state=0)
+    spread = draws.std(axis=1, keepdims=True)
+    difference = student.predict_quantiles(X, levels) - np.quantile(draws, levels, axis=1).T
+    assert_allclose(difference / spread, 0, atol=0.03)
+
+
+def test_shapes_with_two_outputs(two_outputs):
+    data = two_outputs
+    student = quick_fit(data)
+    X = data.X[:7]
+    mean, std = student.predict(X, return_std=True)
+    _, cov = student.predict(X, return_cov=True)
+    assert mean.shape == std.shape == (7, 2)
+    assert cov.shape == (7, 7, 2)
+    assert_allclose(np.diagonal(cov).T, std**2, rtol=1e-12)
+    assert student.sample_predictions(X, 3).shape == student.sample_y(X, 3).shape == (7, 2, 3)
+    assert student.predict_interval(X).shape == (7, 2, 2)
+    assert student.predict_quantiles(X, [0.1, 0.5, 0.9]).shape == (7, 2, 3)
+    parameters = student.latent_parameters(X)
+    assert parameters.mean.shape == parameters.member_std.shape == (7, 2)
+    assert parameters.loadings.shape == (7, 2, 2)
+
+
+def test_shapes_with_one_output(student, friedman):
+    X = friedman[0][:7]
+    assert student.predict(X).shape == (7,)
+    assert student.predict(X, return_cov=True)[1].shape == (7, 7)
+    assert student.sample_predictions(X).shape == (7, 1)
+    assert student.predict_interval(X).shape == (7, 2)
+    assert student.latent_parameters(X).loadings.shape == (7, 1, 4)
+
+
+def test_scaling_of_y_scales_the_student(known):
+    student = quick_fit(known)
+    scaled = DLFRegressor(**QUICK).fit(
+        known.X, 1e3 * known.y + 5e6, predictions=1e3 * known.predictions + 5e6
+    )
+    mean, std = student.predict(known.X, return_std=True)
+    scaled_mean, scaled_std = scaled.predict(known.X, return_std=True)
+    # Training is float32, and chaotic in its last digits.
+    assert_allclose((scaled_mean - 5e6) / 1e3, mean, atol=0.02 * mean.std())
+    assert_allclose(scaled_std / 1e3, std, rtol=0.05)
+
+
+def test_same_seed_same_student_and_global_generators_untouched(known):
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
+    first, second = quick_fit(known), quick_fit(known)
+    assert_array_equal(first.predict(known.X), second.predict(known.X))
+    assert_array_equal(torch.get_rng_state(), torch_state)
+    assert_array_equal(np.random.get_state()[1], numpy_state)
+    assert not np.array_equal(
+        quick_fit(known, random_state=1).predict(known.X), first.predict(known.X)
+    )
+
+
+def test_pickle_is_small_and_holds_neither_data_nor_teacher(known, friedman, forest):
+    X, y = friedman
+    student = DLFRegressor(n_epochs=2, tol=1.0, random_state=0).fit(X, y, ensemble=forest)
+    student.predict(X[:2])
+    stored = pickle.dumps(student)
+    assert len(stored) < 96 * 1024
+    assert_array_equal(pickle.loads(stored).predict(X), student.predict(X))
+
+
+@pytest.mark.parametrize(("member_noise", "varies"), [("constant", False), ("none", False)])
+def test_member_noise_is_the_same_everywhere_where_asked(member_noise, varies, known):
+    noise = quick_fit(known, member_noise=member_noise).latent_parameters(known.X).member_std
+    assert np.ptp(noise) <= 1e-6 * noise.max()
+    assert (noise.max() > 0) == (member_noise == "constant")
+
+
+def test_member_noise_follows_the_input(known):
+    noise = quick_fit(known).latent_parameters(known.X).member_std
+    assert np.ptp(noise) > 0.01 * noise.mean()
+
+
+def test_few_and_many_rows_agree(student, friedman):
+    X = np.tile(friedman[0], (3, 1))
+    many, few = student.predict(X), student.predict(X[:50])
+    assert_allclose(many[:50], few, rtol=1e-5)
+
+
+def test_frames_and_names(diabetes_frame):
+    X, y = diabetes_frame
+    forest = RandomForestRegressor(5, random_state=0).fit(X, y)
+    student = DLFRegressor(**QUICK).fit(X, y, ensemble=forest)
+    assert_array_equal(student.feature_names_in_, X.columns)
+    with pytest.raises(ValueError, match="feature names should match"):
+        student.predict(X[X.columns[::-1]])
+
+
+def test_pipeline_with_a_teacher_on_raw_rows(friedman, forest):
+    X, y = friedman
+    pipeline = make_pipeline(StandardScaler(), DLFRegressor(q=4, tol=0.05, random_state=0))
+    pipeline.fit(X, y, dlfregressor__ensemble=forest, dlfregressor__X_ensemble=X)
+    assert r2_score(forest.predict(X), pipeline.predict(X)) > 0.95
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_grid_over_q_with_a_fitted_teacher(friedman, forest):
+    X, y = friedman
+    student = DLFRegressor(FittedEnsemble(forest), **{**QUICK, "max_iter": 2})
+    search = GridSearchCV(student, {"q": [1, 3]}, cv=2).fit(X, y)
+    assert search.best_estimator_.n_members_ == 20
+
+
+def test_own_body_optimizer_and_callbacks_are_used(known):
+    from skorch.callbacks import EpochScoring
+
+    class Seen(EpochScoring):
+        epochs = 0
+
+        def on_epoch_end(self, net, **kwargs):
+            Seen.epochs += 1
+
+    def body(n_features):
+        return torch.nn.Sequential(torch.nn.Linear(n_features, 5), torch.nn.Tanh())
+
+    student = quick_fit(
+        known,
+        body=body,
+        optimizer=torch.optim.RMSprop,
+        weight_decay=1e-3,
+        callbacks=[("seen", Seen("train_loss"))],
+    )
+    assert student.student_.heads.in_features == 5
+    assert Seen.epochs == 2 * student.n_iter_
+
+
+def test_verbose_shows_every_iteration_and_silence_is_the_default(known, capsys):
+    quick_fit(known)
+    assert capsys.readouterr().out == ""
+    student = quick_fit(known, verbose=1)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == student.n_iter_
+    assert lines[0].startswith("EM iteration 1: log-likelihood")
+
+
+def test_out_of_bag_rows_give_the_noise_of_y(friedman, forest):
+    X, y = friedman
+    seen = DLFRegressor(**QUICK).fit(X, y, predictions=member_predictions(forest, X))
+    unseen = DLFRegressor(**QUICK).fit(X, y, ensemble=forest)
+    # A tree's residuals on its own rows are far smaller than on the others.
+    assert unseen.target_noise_.nodes().mean() > 1.5 * seen.target_noise_.nodes().mean()
+
+
+def test_refit_forgets_the_noise_of_y(known):
+    student = quick_fit(known)
+    student.fit(known.X, predictions=known.predictions)
+    assert student.target_noise_ is None
+    assert student.ensemble_score_ is None
