@@ -169,5 +169,5 @@ def test_prediction_names_what_is_wrong(call, message, student):
 @pytest.mark.parametrize("method", ["sample_y", "predict_interval", "predict_quantiles"])
 def test_noise_of_y_is_asked_for_where_it_was_not_fitted(method):
     student = DLFRegressor(**QUICK).fit(X, predictions=P)
-    with pytest.raises(NotFittedError, match="needs the noise of y .* fit was called without y"):
+    with pytest.raises(NotFittedError, match=r"needs the noise of y .* fit was called without y"):
         getattr(student, method)(X)
