@@ -38,7 +38,7 @@ class DeepEnsembleRegressor(RegressorMixin, BaseDeepEnsemble):
         standardised y.
 
     batch_size : int or "auto", default="auto"
-        Rows of a step of Adam; "auto" makes about 32 steps an epoch, of at least 16 and at most
+        Rows of a step of Adam; "auto" makes about 32 steps an epoch, of at least 32 and at most
         64 rows.
 
     learning_rate_init : float, default=0.005
@@ -241,7 +241,7 @@ class DeepEnsembleClassifier(ClassifierMixin, BaseDeepEnsemble):
         summed over the rows a member trains on; the loss is the cross-entropy.
 
     batch_size : int or "auto", default="auto"
-        Rows of a step of Adam; "auto" makes about 32 steps an epoch, of at least 16 and at most
+        Rows of a step of Adam; "auto" makes about 32 steps an epoch, of at least 32 and at most
         64 rows.
 
     learning_rate_init : float, default=0.005

@@ -26,10 +26,10 @@ from ._deep_training import (
     train,
 )
 
-# An "auto" batch makes about 32 steps an epoch, so that an epoch means the same on small data. It
-# has at least 16 rows, below which a step costs more than its rows do, and at most 64, where
-# products are as fast as they get and more rows only mean more epochs.
-_STEPS_AN_EPOCH, _FEWEST_BATCH_ROWS, _MOST_BATCH_ROWS = 32, 16, 64
+# An "auto" batch makes about 32 steps an epoch: the smaller the data, the more epochs would be
+# needed with larger batches. Fewer than 32 rows double the time for the same errors; at 64 rows
+# products are as fast as they get, and more rows only need more epochs.
+_STEPS_AN_EPOCH, _FEWEST_BATCH_ROWS, _MOST_BATCH_ROWS = 32, 32, 64
 
 
 class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
