@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from datasets import load_split
 from sklearn.datasets import make_friedman1
 from torch import nn
 
@@ -87,21 +88,19 @@ def report_errors(folder, n_splits, options):
     print(f"{N_MEMBERS} networks, first {n_splits} splits: means over splits {options or ''}")
     print(f"{'':10s}{'RMSE':>9s}{'NLL':>9s}{'R2':>8s}{'epochs':>8s}{'wall s':>8s}{'cpu s':>8s}")
     for path in sorted(Path(folder).glob("*.npz")):
-        data = np.load(path)
-        X, y = data["X"], data["y"]
         results = []
-        for split, test in enumerate(data["test_indices"][:n_splits]):
-            train = np.setdiff1d(np.arange(len(y)), test)
+        for split in range(n_splits):
+            data = load_split(path.stem, split, folder)
             ensemble = DeepEnsembleRegressor(N_MEMBERS, random_state=split, **options)
             wall, cpu = time.perf_counter(), time.process_time()
-            ensemble.fit(X[train], y[train])
+            ensemble.fit(data.X, data.y)
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-            mean, std = ensemble.predict(X[test], return_std=True)
-            error = y[test] - mean
+            mean, std = ensemble.predict(data.X_test, return_std=True)
+            error = data.y_test - mean
             variance = std**2 + ensemble.member_noise_variance_.mean()
             nll = 0.5 * (np.log(2 * np.pi * variance) + error**2 / variance).mean()
             rmse = np.sqrt(np.mean(error**2))
-            r2 = ensemble.score(X[test], y[test])
+            r2 = ensemble.score(data.X_test, data.y_test)
             results.append((rmse, nll, r2, ensemble.n_iter_, wall, cpu))
         rmse, nll, r2, epochs, wall, cpu = np.mean(results, axis=0)
         print(

@@ -22,8 +22,9 @@ from sklearn.utils.validation import (
 from ._contrasts import Contrasts
 from ._em import ExpectationMaximisation
 from ._student import ACTIVATIONS, Student, make_mlp
-from ._teacher import MAX_SEED, AskedEnsemble, GivenPredictions, fit_ensemble, needs_fit
+from ._teacher import MAX_SEED, AskedEnsemble, GivenPredictions, fit_ensemble
 from ._training import OPTIMIZERS, Trainer, seeded
+from .ensembles import is_fitted_ensemble
 
 # Rows of which draws are made at a time.
 DRAW_ROWS = 2**13
@@ -187,7 +188,7 @@ class BaseDLF(BaseEstimator):
                     "ensemble may come from fit or from the constructor."
                 )
             return GivenPredictions(predictions, _num_samples(rows))
-        if ensemble is None or needs_fit(ensemble):
+        if ensemble is None or not is_fitted_ensemble(ensemble):
             if y is None:
                 raise ValueError(
                     f"{type(self).__name__} requires y to be passed, but the target y is None: "

@@ -141,7 +141,7 @@ class ExpectationMaximisation:
     def m_step(self):
         """Train the student, and set the noise variance to what its factors leave."""
         if self.em == "minibatch":
-            self.trainer.train(self._published, self.contrasts.members())
+            self.trainer.train(self._published, self._members)
             self._read_student()
             self.noise_variance = self._published.noise_variance
         else:
@@ -226,14 +226,16 @@ class ExpectationMaximisation:
         objective = PenalisedLikelihood(
             self._spread_scale(), n_members, self.q, self.mmd_weight, n_samples * n_outputs
         )
+        members = self.contrasts.members()
         for _ in range(N_START_ROUNDS):
-            self.trainer.train(objective, self.contrasts.members())
+            self.trainer.train(objective, members)
         return max(objective.noise_variance, NOISE_FLOOR)
 
     def _start_minibatch(self):
-        """Objective of the published M-step; a spectral start is first learnt by regression."""
+        """Set up the published M-step; a spectral start is first learnt by regression."""
         if self.init == "spectral":
             self._regress()
+        self._members = self.contrasts.members()
         self._published = MinibatchLikelihood(self._spread_scale(), self.noise_variance)
 
     def _spread_scale(self):

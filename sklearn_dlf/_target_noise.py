@@ -19,8 +19,8 @@ from scipy.stats import gamma, invgamma
 # An inverse gamma has two parameters; fewer estimates than this say too little about them.
 MIN_ESTIMATES = 5
 
-# A coefficient of variation of the estimates below this is taken for a constant: the mixture would
-# differ from a normal by less than a part in a million.
+# A coefficient of variation of the estimates below this is taken for a constant: the mixture's
+# excess kurtosis, three times its square, would be 3e-6.
 MIN_VARIATION = 1e-3
 
 # Equally likely quadrature nodes of the variance. They cut the tail of the variance a little: ends

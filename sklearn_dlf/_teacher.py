@@ -14,7 +14,6 @@ from sklearn.utils.validation import _num_samples, has_fit_parameter
 from .ensembles import (
     describe_ensemble,
     ensemble_kind,
-    is_fitted_ensemble,
     member_predictions,
     unseen_rows,
 )
@@ -127,11 +126,6 @@ def fit_ensemble(prototype, X, y, sample_weight, random_state):
     if sample_weight is not None and has_fit_parameter(ensemble, "sample_weight"):
         return ensemble.fit(X, y, sample_weight=sample_weight)
     return ensemble.fit(X, y)
-
-
-def needs_fit(ensemble):
-    """Whether an ensemble is a prototype that has to be fitted first."""
-    return not is_fitted_ensemble(ensemble)
 
 
 def _stack_members(members, n_samples):

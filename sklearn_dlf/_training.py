@@ -13,8 +13,7 @@ from .exceptions import TrainingDivergedError
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
-# Optimiser steps of one M-step, unless the number of epochs is given. Fewer leave the student too
-# far behind its targets for the next E-step to be worth its time.
+# Optimiser steps of one M-step, unless the number of epochs is given.
 STEPS_PER_M_STEP = 250
 
 
@@ -88,15 +87,15 @@ class Trainer:
         X,
         weights,
         *,
-        n_epochs="auto",
-        batch_size="auto",
-        lr=1e-2,
-        optimizer="adam",
-        weight_decay=0.0,
-        device="cpu",
-        callbacks=None,
-        verbose=False,
-        seed=0,
+        n_epochs,
+        batch_size,
+        lr,
+        optimizer,
+        weight_decay,
+        device,
+        callbacks,
+        verbose,
+        seed,
     ):
         self.student = student.to(device)
         self.X = torch.as_tensor(X, device=device)

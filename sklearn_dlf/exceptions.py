@@ -4,4 +4,4 @@ __all__ = ["TrainingDivergedError"]
 
 
 class TrainingDivergedError(ArithmeticError):
-    """Training of the student left the finite numbers; no fitted attribute was set."""
+    """Training of the student left the finite numbers, and the student was not kept."""

@@ -33,7 +33,7 @@ def student(friedman, forest):
 
 @pytest.fixture(scope="session")
 def two_outputs():
-    """Students and members of an ensemble with two outputs."""
+    """Members with two outputs, drawn from a model that is known."""
     return make_dlf_ensemble(n_samples=150, n_members=30, n_outputs=2, random_state=0)
 
 
