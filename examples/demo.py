@@ -39,8 +39,7 @@ student = DLFRegressor(q=10, random_state=0).fit(X, y, ensemble=teacher)
 # ------------
 # The teacher's predictive distribution is the mixture of its members, each with the variance of its
 # held-out residuals; the student's is its Gaussian spread plus its inverse gamma of that variance.
-# Prediction times are those of ``predict``: the teacher's is float64, the student's float32 for many
-# rows.
+# Prediction times are those of ``predict``: float64 in the teacher, float32 in the student.
 members = teacher.member_predictions(X_test)
 noise = teacher.member_noise_variance_.reshape(1, -1)
 mean, std = student.predict(X_test, return_std=True)
