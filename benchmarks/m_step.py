@@ -1,0 +1,90 @@
+"""One M-step through skorch against a bare PyTorch loop of the same steps, side by side.
+
+Same student, objective, batches and fused Adam on both sides, which alternate in one process; each
+round gives one ratio. Prints their median and range:
+
+    python benchmarks/m_step.py [--rounds 9]
+"""
+
+import argparse
+import statistics
+import time
+
+import numpy as np
+import torch
+
+from sklearn_dlf._objectives import ExpectedLikelihood
+from sklearn_dlf._student import Student, make_mlp
+from sklearn_dlf._training import Trainer
+
+N_FEATURES, Q, N_STEPS = 10, 10, 300
+
+
+def make_student(hidden_layer_sizes):
+    return Student(make_mlp(N_FEATURES, hidden_layer_sizes, "relu"), N_FEATURES, 1, Q)
+
+
+def bare_epochs(student, optimizer, objective, tensors, batch_size, n_epochs):
+    student.train()
+    for _ in range(n_epochs):
+        for rows in torch.randperm(len(tensors[0])).split(batch_size):
+            X, *targets = (tensor[rows] for tensor in tensors)
+            loss = objective(student(X), targets)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+
+def seconds(function, *args):
+    began = time.perf_counter()
+    function(*args)
+    return time.perf_counter() - began
+
+
+def compare(n_rows, hidden_layer_sizes, n_rounds):
+    rng = np.random.RandomState(0)
+    shapes = [(n_rows, N_FEATURES), (n_rows, 1), (n_rows, 1, Q)]
+    X, mean, loadings = (rng.standard_normal(shape).astype(np.float32) for shape in shapes)
+    variance, weights = np.ones((n_rows, 1), np.float32), np.ones(n_rows, np.float32)
+    objective = ExpectedLikelihood(loadings_weight=0.03, fit_noise=True)
+    trainer = Trainer(
+        make_student(hidden_layer_sizes),
+        X,
+        weights,
+        n_epochs=max(1, N_STEPS * 32 // n_rows),
+        batch_size="auto",
+        lr=0.01,
+        optimizer="adam",
+        weight_decay=0.0,
+        device="cpu",
+        callbacks=None,
+        verbose=False,
+        seed=0,
+    )
+    student = make_student(hidden_layer_sizes)
+    optimizer = torch.optim.Adam(student.parameters(), lr=0.01, fused=True)
+    tensors = [torch.as_tensor(array) for array in (X, mean, loadings, variance, weights)]
+    by_skorch = (trainer.train, objective, mean, loadings, variance)
+    bare = (bare_epochs, student, optimizer, objective, tensors)
+    bare += (trainer.batch_size, trainer.n_epochs)
+    seconds(*by_skorch), seconds(*bare)  # both sides warm
+    ratios = sorted(seconds(*by_skorch) / seconds(*bare) for _ in range(n_rounds))
+    print(
+        f"{n_rows:6d} rows, hidden {hidden_layer_sizes!s:11s} batch {trainer.batch_size:4d}: "
+        f"ratio {statistics.median(ratios):.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f})",
+        flush=True,
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=9)
+    arguments = parser.parse_args()
+    torch.manual_seed(0)
+    for n_rows in (500, 5000):
+        for hidden_layer_sizes in ((50,), (100, 100)):
+            compare(n_rows, hidden_layer_sizes, arguments.rounds)
+
+
+if __name__ == "__main__":
+    main()
