@@ -400,9 +400,11 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
     def predict_interval(self, X, confidence_level=0.9):
         """Central interval of y at each row.
 
-        The variance of y is the members' spread plus the squared residual of a single member, as in
-        [1]_. The latter holds the member's own deviation from the mean too, so that intervals of
-        ensembles whose members differ much, such as forests, are wider than they say.
+        The variance of y is the members' spread plus the noise of y around them. Where the
+        ensemble knows rows that its members did not see (out of bag, held out), the two together
+        come to the squared error of its mean there; elsewhere the noise is that of the rows of
+        `fit`, and too small if the members were trained on them. Where spread alone is larger than
+        the error, as in forests of full trees, intervals are wider than they say.
 
         Parameters
         ----------

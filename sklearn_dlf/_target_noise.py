@@ -4,6 +4,12 @@ Each member comes with its own estimate of the variance of y around it; the esti
 draws of an inverse gamma distribution, and the student draws from it [Park2025]. Predictive
 distributions are then scale mixtures of normals, evaluated here by quadrature, without drawing.
 
+On rows that a member did not see, its mean squared residual holds the noise of y, the deviation of
+the truth from the ensemble's mean and its own deviation from it. The student's spread stands for
+the deviations already: the members' variance is taken off twice there, so that spread and noise
+together come to the squared error of the ensemble's mean. On rows that the members were trained on
+residuals do not hold them, and are used as they are.
+
 References
 ----------
 .. [Park2025] Park, Lee, Ohn, Shin, Kim. "Knowledge Distillation of Uncertainty using Deep Latent
@@ -23,6 +29,10 @@ MIN_ESTIMATES = 5
 # excess kurtosis, three times its square, would be 3e-6.
 MIN_VARIATION = 1e-3
 
+# The least share of the members' residual variance that is noise, where their spread would explain
+# all of it.
+MIN_NOISE_SHARE = 0.05
+
 # Equally likely quadrature nodes of the variance. They cut the tail of the variance a little: ends
 # of a 95 % interval lie within 0.2 % of the exact ones at shape 6, and within 1 % at shape 2.
 N_NODES = 64
@@ -32,9 +42,10 @@ N_BISECTIONS = 40
 
 
 class MemberResiduals:
-    """Each member's mean squared residual, gathered while its outputs pass by.
+    """Variance of y around each member, gathered while its outputs pass by.
 
-    Rows that a member did not see in its own fit are used alone, for every member that has some.
+    Rows that a member did not see in its own fit are used alone, for every member that has some,
+    and what the members' spread explains of their residuals is taken off.
 
     Parameters
     ----------
@@ -56,7 +67,8 @@ class MemberResiduals:
         self.weights = np.ones(len(y)) if weights is None else weights
         self.unseen = unseen
         self.mean = np.empty(y.shape)
-        # Weighted sums of squares (n_outputs, n_members) over all rows and over unseen ones.
+        # Weighted sums over all rows and over unseen ones: squared residuals and the members'
+        # variance (n_outputs, n_members), weights (n_members,).
         self._sums: dict = {}
 
     def watch(self, blocks):
@@ -72,26 +84,30 @@ class MemberResiduals:
             start += len(block)
             self.mean[rows] = block.mean(axis=-1)
             squares = (self.y[rows, :, None] - block) ** 2
+            spread = block.var(axis=-1, ddof=1)
             weights = np.repeat(self.weights[rows, None], block.shape[-1], axis=1)
-            self._add("all", squares, weights)
+            self._add("all", squares, spread, weights)
             if self.unseen is not None:
-                self._add("unseen", squares, weights * self.unseen[rows])
+                self._add("unseen", squares, spread, weights * self.unseen[rows])
             yield block
 
-    def _add(self, which, squares, weights):
-        """Add a block's weighted squares and weights (n_block, n_members)."""
-        total = np.einsum("jci,ji->ci", squares, weights)
-        squared, weight = self._sums.get(which, (0.0, 0.0))
-        self._sums[which] = (squared + total, weight + weights.sum(axis=0))
+    def _add(self, which, squares, spread, weights):
+        """Add a block's squares (n_block, n_outputs, n_members), variance of members, weights."""
+        sums = np.einsum("jci,ji->ci", squares, weights), spread.T @ weights, weights.sum(axis=0)
+        before = self._sums.get(which, (0.0, 0.0, 0.0))
+        self._sums[which] = tuple(a + b for a, b in zip(before, sums, strict=True))
 
     def variances(self):
-        """Mean squared residual of each member, (n_members, n_outputs), in squared units of y."""
-        squared, weight = self._sums["all"]
+        """Variance of y around each member, (n_members, n_outputs), in squared units of y."""
+        squared, _, weight = self._sums["all"]
         variances = squared / weight
         if "unseen" in self._sums:
-            squared, weight = self._sums["unseen"]
+            squared, spread, weight = self._sums["unseen"]
             known = weight > 0
-            variances[:, known] = squared[:, known] / weight[known]
+            residual = squared[:, known] / weight[known]
+            twice = 2 * (spread[:, known] / weight[known]).mean(axis=1)
+            share = 1 - twice / np.maximum(residual.mean(axis=1), np.finfo(np.float64).tiny)
+            variances[:, known] = residual * np.maximum(share, MIN_NOISE_SHARE)[:, None]
         return variances.T
 
 
@@ -105,13 +121,16 @@ class TargetNoise:
 
     Attributes
     ----------
+    member_variances : array of shape (n_members, n_outputs)
+        The estimates.
     shape, scale : arrays of shape (n_outputs,)
         Of the inverse gamma; ``shape`` is infinite where the variance is taken as constant, and
         ``scale`` is then that constant.
     """
 
     def __init__(self, variances):
-        fits = [_fit_inverse_gamma(column) for column in np.asarray(variances).T]
+        self.member_variances = np.asarray(variances)
+        fits = [_fit_inverse_gamma(column) for column in self.member_variances.T]
         self.shape, self.scale = (np.array(parameter) for parameter in zip(*fits, strict=True))
 
     def nodes(self):

@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_dlf import DLFRegressor
-from sklearn_dlf.ensembles import FittedEnsemble, member_predictions
+from sklearn_dlf.ensembles import FittedEnsemble, member_predictions, unseen_rows
 from sklearn_dlf.metrics import interval_coverage
 
 # For claims that do not depend on how well the student is fitted.
@@ -257,10 +257,13 @@ def test_verbose_shows_every_iteration_and_silence_is_the_default(known, capsys)
 
 def test_out_of_bag_rows_give_the_noise_of_y(friedman, forest):
     X, y = friedman
-    seen = DLFRegressor(**QUICK).fit(X, y, predictions=member_predictions(forest, X))
-    unseen = DLFRegressor(**QUICK).fit(X, y, ensemble=forest)
-    # A tree's residuals on its own rows are far smaller than on the others.
-    assert unseen.target_noise_.nodes().mean() > 1.5 * seen.target_noise_.nodes().mean()
+    student = DLFRegressor(**QUICK).fit(X, y, ensemble=forest)
+    outputs, unseen = member_predictions(forest, X), unseen_rows(forest, len(X))
+    residual = ((y[:, None] - outputs) ** 2 * unseen).sum(axis=0) / unseen.sum(axis=0)
+    spread = (outputs.var(axis=1, ddof=1)[:, None] * unseen).sum(axis=0) / unseen.sum(axis=0)
+    # Spread is in a tree's residuals twice: its own deviation and that of the truth.
+    expected = residual.mean() - 2 * spread.mean()
+    assert_allclose(student.target_noise_.member_variances.mean(), expected)
 
 
 def test_refit_forgets_the_noise_of_y(known):

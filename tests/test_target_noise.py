@@ -62,3 +62,27 @@ def test_residuals_are_weighted():
     residuals = MemberResiduals(np.zeros((2, 1)), np.array([3.0, 1.0]), None)
     list(residuals.watch([np.array([[[1.0, 1.0]], [[2.0, 3.0]]])]))
     assert_allclose(residuals.variances(), [[(3 + 4) / 4], [(3 + 9) / 4]])
+
+
+def test_spread_is_not_counted_twice_on_unseen_rows():
+    # Truth and members are draws of one distribution, of variance 1; y has noise of variance 0.5.
+    rng = np.random.RandomState(0)
+    truth, outputs = rng.standard_normal((20_000, 1)), rng.standard_normal((20_000, 1, 30))
+    y = truth + np.sqrt(0.5) * rng.standard_normal((20_000, 1))
+    residuals = MemberResiduals(y, None, np.ones((20_000, 30), dtype=bool))
+    list(residuals.watch([outputs[:7000], outputs[7000:]]))
+    noise = residuals.variances()
+    assert noise.shape == (30, 1)
+    assert_allclose(noise.mean(), 0.5, rtol=0.1)
+    error_of_mean = np.mean((y - outputs.mean(axis=-1)) ** 2)
+    spread = outputs.var(axis=-1, ddof=1).mean()
+    assert_allclose(noise.mean() + spread * (1 + 1 / 30), error_of_mean, rtol=0.01)
+
+
+def test_noise_stays_positive_where_spread_explains_all():
+    rng = np.random.RandomState(0)
+    outputs = rng.standard_normal((500, 1, 10))
+    residuals = MemberResiduals(outputs.mean(axis=-1), None, np.ones((500, 10), dtype=bool))
+    list(residuals.watch([outputs]))
+    raw = (outputs - outputs.mean(axis=-1, keepdims=True)).var(axis=0).T
+    assert_allclose(residuals.variances(), 0.05 * raw, rtol=0.01)
