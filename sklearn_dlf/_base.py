@@ -113,6 +113,13 @@ class BaseDistiller(BaseEstimator):
         """Trained student, from standardised float32 rows and what was gathered."""
         raise NotImplementedError
 
+    def _draw_latent(self, X, n_samples, random_state, extra_variance=0.0):
+        """Draws of members' outputs (n, n_outputs, n_samples), from validated rows.
+
+        ``extra_variance`` (n_outputs, n_samples) is that of independent noise on top.
+        """
+        raise NotImplementedError
+
     def _make_body(self, n_features):
         """Untrained layers of features."""
         return make_mlp(n_features, self.hidden_layer_sizes, self.activation)
