@@ -118,7 +118,7 @@ class Trainer:
         self._net = None
 
     def train(self, objective, *targets):
-        """Minimise ``objective(heads, (*targets, weights))`` for `n_epochs`; return the last loss."""
+        """Minimise ``objective(heads, (*targets, weights))`` for `n_epochs`; the last loss."""
         if self._net is None or self._net.criterion is not objective:
             self._net = self._make_net(objective)
         for group in self._net.optimizer_.param_groups:

@@ -24,7 +24,7 @@ class BaseBatchEnsemble(BaseMemberStudent):
         average_masks=False,
         hidden_layer_sizes=(100, 100),
         activation="relu",
-        max_iter=50,
+        max_iter=40,
         n_epochs="auto",
         batch_size="auto",
         lr=0.01,

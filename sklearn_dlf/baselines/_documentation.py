@@ -17,7 +17,7 @@ activation : {"relu", "gelu", "silu", "tanh"}, default="relu"
     Of the hidden layers.
 """,
     "training": """
-max_iter : int, default=50
+max_iter : int, default=40
     Rounds of training, each of `n_epochs`, while the learning rate falls geometrically to a
     fiftieth of `lr`. With the ``n_iter_`` of a latent factor model, as many optimiser steps are
     taken as that took.
@@ -56,6 +56,9 @@ student_ : nn.Module
 
 n_members_, n_outputs_ : int
     Of the ensemble.
+
+n_iter_ : int
+    Rounds.
 
 history_ : list of dict
     One record a round: ``loss``, ``lr``, ``seconds``.

@@ -28,7 +28,7 @@ class BaseMemberStudent(BaseDistiller):
         *,
         hidden_layer_sizes=(100, 100),
         activation="relu",
-        max_iter=50,
+        max_iter=40,
         n_epochs="auto",
         batch_size="auto",
         lr=0.01,
@@ -61,6 +61,7 @@ class BaseMemberStudent(BaseDistiller):
             network = self._make_network(X.shape[1], *outputs.shape[1:])
             trainer = self._make_trainer(network, X, outputs.weights, random_state)
             self.history_ = self._train(trainer, self._objective(), outputs.members())
+        self.n_iter_ = len(self.history_)
         return network
 
     def _make_network(self, n_features, n_outputs, n_members):

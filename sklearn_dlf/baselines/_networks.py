@@ -111,7 +111,6 @@ class _MaskedLinear(nn.Module):
 
     def average_members(self):
         """Take the mean over members of mask and bias; one member is left."""
-        n_members, _, fan_in = self.input_mask.shape
         mask = (self.input_mask.transpose(1, 2) @ self.output_mask).mean(dim=0)
         self.weight.mul_(mask)
         self.bias = nn.Parameter(self.bias.mean(dim=0, keepdim=True))

@@ -1,0 +1,188 @@
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from sklearn_dlf.baselines import BatchEnsembleRegressor, HydraRegressor, SmallEnsembleRegressor
+from sklearn_dlf.baselines._networks import BatchEnsembleNetwork, SmallEnsembleNetwork
+from sklearn_dlf.ensembles import member_predictions
+
+REGRESSORS = [HydraRegressor, BatchEnsembleRegressor, SmallEnsembleRegressor]
+SMALL = {"hidden_layer_sizes": (20,), "random_state": 0}
+# For claims that do not depend on how well the student is fitted.
+QUICK = {"hidden_layer_sizes": (8,), "n_epochs": 2, "max_iter": 2, "random_state": 0}
+STOCHASTIC = {
+    "check_sample_weight_equivalence_on_dense_data": (
+        "a repeated row changes the order of the rows that mini-batches are cut from."
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=REGRESSORS)
+def regressor(request, friedman, forest):
+    """A student of `forest`, well fitted."""
+    X, y = friedman
+    return request.param(**SMALL, max_iter=12).fit(X, y, ensemble=forest)
+
+
+def quick_fit(student, known, **params):
+    return student(**{**QUICK, **params}).fit(known.X, known.y, predictions=known.predictions)
+
+
+# Some checks have rows so few and alike that all trees agree on them.
+@pytest.mark.filterwarnings("ignore:All members agree:UserWarning")
+@parametrize_with_checks(
+    [
+        student(
+            RandomForestRegressor(5, random_state=0),
+            hidden_layer_sizes=(20,),
+            n_epochs=8,
+            max_iter=4,
+        )
+        for student in REGRESSORS
+    ],
+    expected_failed_checks=lambda _: STOCHASTIC,
+)
+def test_scikit_learn_conventions(estimator, check):
+    check(estimator)
+
+
+def test_each_member_of_the_student_follows_its_own(regressor, forest, friedman):
+    X, _ = friedman
+    members = member_predictions(forest, X)
+    student = regressor.member_predictions(X)
+    distance = np.sqrt(np.square(student[:, :, None] - members[:, None, :]).mean(axis=0))
+    assert_array_equal(distance.argmin(axis=0), np.arange(members.shape[1]))
+
+
+def test_moments_are_those_of_the_members(regressor, friedman):
+    X = friedman[0][:20]
+    members = regressor.member_predictions(X)
+    mean, std = regressor.predict(X, return_std=True)
+    assert_allclose(mean, members.mean(axis=1), rtol=1e-12)
+    assert_allclose(std, members.std(axis=1), rtol=1e-12)
+
+
+def test_draws_are_members_picked_with_replacement(regressor, friedman):
+    X = friedman[0][:20]
+    draws = regressor.sample_predictions(X, 50, random_state=0)
+    members = regressor.member_predictions(X)
+    picked = np.abs(draws[:, :, None] - members[:, None, :]).max(axis=0).argmin(axis=1)
+    assert_allclose(draws, members[:, picked], rtol=1e-12)
+    assert len(set(picked)) < 50
+
+
+@pytest.mark.parametrize("method", ["sample_predictions", "sample_y"])
+def test_the_same_seed_draws_the_same_members_whatever_the_rows(method, regressor, friedman):
+    X, _ = friedman
+    draw = getattr(regressor, method)
+    assert_allclose(draw(X[:5], 9, 3), draw(X, 9, 3)[:5], rtol=1e-12)
+    assert not np.allclose(draw(X[:5], 9, 3), draw(X[:5], 9, 4))
+
+
+def test_draws_of_y_have_the_spread_of_members_and_noise(regressor, friedman):
+    X = friedman[0][:4]
+    draws = regressor.sample_y(X, 40_000, random_state=0)
+    mean, std = regressor.predict(X, return_std=True)
+    expected = np.sqrt(std**2 + regressor.target_noise_.nodes().mean())
+    # Moments of 40,000 draws are known to 1 / 200 of the scale, the variance's nodes to 1 %.
+    assert_allclose((draws.mean(axis=1) - mean) / expected, 0, atol=0.02)
+    assert_allclose(draws.std(axis=1), expected, rtol=0.03)
+    assert_allclose(regressor.predict_quantiles(X, [0.5])[:, 0], mean, rtol=1e-9)
+
+
+@pytest.mark.parametrize("student", REGRESSORS)
+def test_several_outputs_and_no_y(student, two_outputs):
+    fitted = student(**QUICK).fit(two_outputs.X, predictions=two_outputs.predictions)
+    X = two_outputs.X[:6]
+    mean, std = fitted.predict(X, return_std=True)
+    assert mean.shape == std.shape == (6, 2)
+    assert fitted.sample_predictions(X, 5).shape == (6, 2, 5)
+    assert fitted.member_predictions(X).shape == (6, 2, 30)
+    with pytest.raises(NotFittedError, match="without y"):
+        fitted.predict_interval(X)
+
+
+@pytest.mark.parametrize("student", REGRESSORS)
+def test_same_seed_same_student_and_pickles_predict_the_same(student, known):
+    first, second = quick_fit(student, known), quick_fit(student, known)
+    assert_array_equal(first.predict(known.X), second.predict(known.X))
+    restored = pickle.loads(pickle.dumps(first))
+    assert_array_equal(first.predict(known.X), restored.predict(known.X))
+    other = quick_fit(student, known, random_state=1)
+    assert not np.allclose(first.predict(known.X), other.predict(known.X))
+
+
+@pytest.mark.parametrize("student", REGRESSORS)
+def test_rows_of_weight_zero_do_not_matter(student, known):
+    weights = np.r_[np.ones(100), np.zeros(50)]
+    changed = known.predictions.copy()
+    changed[100:] += 1.0
+    fits = [
+        student(**QUICK).fit(known.X, predictions=predictions, sample_weight=weights)
+        for predictions in (known.predictions, changed)
+    ]
+    # The mean and the scale of the ensemble's outputs are rounded differently.
+    assert_allclose(fits[0].predict(known.X), fits[1].predict(known.X), rtol=1e-4, atol=1e-4)
+
+
+def test_learning_rate_falls_to_a_fiftieth(known):
+    history = quick_fit(HydraRegressor, known, max_iter=5).history_
+    assert len(history) == 5
+    assert history[0]["lr"] == 0.01
+    assert history[-1]["lr"] == pytest.approx(0.0002)
+    assert history[-1]["loss"] < history[0]["loss"]
+
+
+def test_hydra_takes_a_body_of_the_users(known):
+    def make_body(n_features):
+        return torch.nn.Sequential(torch.nn.Linear(n_features, 3), torch.nn.Tanh())
+
+    fitted = quick_fit(HydraRegressor, known, body=make_body)
+    assert fitted.student_.heads.in_features == 3
+
+
+def test_small_networks_do_not_feel_each_other():
+    torch.manual_seed(0)
+    network = SmallEnsembleNetwork([3, 5, 2], "relu", 4)
+    X = torch.randn(6, 3)
+    before = network(X)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter[1] += 1.0
+    changed = (network(X) != before).any(dim=0).any(dim=0)
+    assert changed.tolist() == [False, True, False, False]
+
+
+def test_a_masked_layer_is_a_masked_matrix():
+    torch.manual_seed(0)
+    network = BatchEnsembleNetwork([3, 2], "relu", 4)
+    X = torch.randn(6, 3)
+    layer = network.layers[0]
+    for member in range(4):
+        mask = torch.outer(layer.input_mask[member, 0], layer.output_mask[member, 0])
+        expected = X @ (layer.weight * mask) + layer.bias[member, 0]
+        torch.testing.assert_close(network(X)[..., member], expected)
+
+
+def test_averaged_masks_leave_one_network_with_the_mean_of_a_linear_layer():
+    torch.manual_seed(0)
+    network = BatchEnsembleNetwork([3, 2], "relu", 4)
+    X = torch.randn(6, 3)
+    mean = network(X).mean(dim=-1)
+    averaged = network.average_members()(X)
+    assert averaged.shape == (6, 2, 1)
+    torch.testing.assert_close(averaged[..., 0], mean)
+
+
+def test_averaged_masks_have_no_spread(known):
+    fitted = quick_fit(BatchEnsembleRegressor, known, average_masks=True)
+    _, std = fitted.predict(known.X, return_std=True)
+    assert_array_equal(std, 0.0)
+    assert fitted.n_members_ == 30
+    assert fitted.sample_predictions(known.X[:3], 4).shape == (3, 4)
