@@ -37,6 +37,9 @@ EXACT_ROWS = 2**8
 class BaseDLF(BaseEstimator):
     """Fit and prediction in latent units; faces add what is particular to their task."""
 
+    # Of `validate_data`.
+    _y_options: ClassVar[dict] = {"multi_output": True, "y_numeric": True}
+
     _parameter_constraints: ClassVar[dict] = {
         "ensemble": "no_validation",
         "q": [Interval(numbers.Integral, 1, None, closed="left")],
@@ -108,7 +111,9 @@ class BaseDLF(BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _distil(self, X, y, *, ensemble, predictions, X_ensemble, sample_weight):
+    def _distil(
+        self, X, y, *, ensemble, predictions, X_ensemble, sample_weight, **observer_options
+    ):
         """Fit to an ensemble or its predictions; return what the face observed of the members."""
         random_state = check_random_state(self.random_state)
         rows = X if X_ensemble is None else X_ensemble
@@ -117,7 +122,7 @@ class BaseDLF(BaseEstimator):
         if weights is not None:
             weights = _check_sample_weight(weights, X, dtype=np.float64, ensure_non_negative=True)
         teacher = self._find_teacher(ensemble, predictions, rows, y, weights, random_state)
-        observer = self._observer(teacher, y, weights)
+        observer = self._observer(teacher, y, weights, **observer_options)
         blocks = teacher.blocks() if observer is None else observer.watch(teacher.blocks())
         contrasts = Contrasts(blocks, len(X), weights)
         self._check_spread(contrasts)
@@ -166,8 +171,7 @@ class BaseDLF(BaseEstimator):
                 y,
                 dtype=np.float64,
                 ensure_min_samples=2,
-                multi_output=True,
-                y_numeric=True,
+                **self._y_options,
             )
         n_rows = _num_samples(rows)
         if n_rows != len(X):
