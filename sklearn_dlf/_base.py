@@ -37,6 +37,9 @@ EXACT_ROWS = 2**8
 class BaseDistiller(BaseEstimator):
     """Rows and teacher in, a small fitted object out; what is learnt is the subclass's business."""
 
+    # Of `validate_data`.
+    _y_options: ClassVar[dict] = {"multi_output": True, "y_numeric": True}
+
     _parameter_constraints: ClassVar[dict] = {
         "ensemble": "no_validation",
         "hidden_layer_sizes": ["array-like"],
@@ -84,7 +87,9 @@ class BaseDistiller(BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _distil(self, X, y, *, ensemble, predictions, X_ensemble, sample_weight):
+    def _distil(
+        self, X, y, *, ensemble, predictions, X_ensemble, sample_weight, **observer_options
+    ):
         """Fit to an ensemble or its predictions; return what the face observed of the members."""
         random_state = check_random_state(self.random_state)
         rows = X if X_ensemble is None else X_ensemble
@@ -93,7 +98,7 @@ class BaseDistiller(BaseEstimator):
         if weights is not None:
             weights = _check_sample_weight(weights, X, dtype=np.float64, ensure_non_negative=True)
         teacher = self._find_teacher(ensemble, predictions, rows, y, weights, random_state)
-        observer = self._observer(teacher, y, weights)
+        observer = self._observer(teacher, y, weights, **observer_options)
         blocks = teacher.blocks() if observer is None else observer.watch(teacher.blocks())
         outputs = self._gather(blocks, len(X), weights)
         scaler = StandardScaler().fit(X, sample_weight=weights)
@@ -152,8 +157,7 @@ class BaseDistiller(BaseEstimator):
                 y,
                 dtype=np.float64,
                 ensure_min_samples=2,
-                multi_output=True,
-                y_numeric=True,
+                **self._y_options,
             )
         n_rows = _num_samples(rows)
         if n_rows != len(X):

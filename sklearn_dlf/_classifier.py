@@ -1,0 +1,486 @@
+"""DLFClassifier: the student of an ensemble of classifiers."""
+
+from __future__ import annotations
+
+import numbers
+import warnings
+from typing import ClassVar
+
+import numpy as np
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.metrics import accuracy_score
+from sklearn.utils import Bunch, check_random_state, check_scalar, column_or_1d, gen_batches
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.multiclass import check_classification_targets
+
+from ._base import DRAW_ROWS, BaseDLF
+from ._logits import LogitsWatcher, average_probabilities, entropies, probabilities_from_latent
+from .ensembles import DeepEnsembleClassifier
+
+
+class DLFClassifier(ClassifierMixin, BaseDLF):
+    """Small network that predicts as an ensemble of classifiers does, its uncertainty included.
+
+    The members' logits are taken as draws of a Gaussian process whose mean and factor loadings are
+    heads of one student network, the deep latent factor model [1]_:
+    ``f_i(x) = mean(x) + loadings(x) z_i + e_i(x)`` with standard normal ``z_i`` (q,) and
+    ``e_i(x) ~ N(0, member_std(x)^2)``; the member's probabilities are ``softmax(f_i(x))``. Two
+    classes have one output, the log-odds of the second; more have logits centred over classes.
+    It is fitted by restricted EM on the members' contrasts. X is standardised inside.
+
+    Parameters
+    ----------
+    ensemble : ensemble, list of fitted classifiers or FittedEnsemble, default=None
+        Teacher. A fitted one is asked; an unfitted one is cloned and fitted to X and y first. With
+        None, `fit` is given a teacher, or trains a
+        :class:`~sklearn_dlf.ensembles.DeepEnsembleClassifier`. Wrap a fitted one in
+        :class:`~sklearn_dlf.ensembles.FittedEnsemble` where it has to survive
+        :func:`~sklearn.base.clone`, as in a grid search.
+
+    q : int, default=10
+        Number of latent factors. Clipped, with a warning, to what the members can tell apart.
+
+    hidden_layer_sizes : array-like of int, default=(100, 100)
+        Units of the student's hidden layers. Ignored with `body`.
+
+    activation : {"relu", "gelu", "silu", "tanh"}, default="relu"
+        Of the hidden layers. Ignored with `body`.
+
+    body : callable, default=None
+        Takes the number of features, returns an ``nn.Module`` that maps standardised rows
+        (n, n_features) to features (n, any number), on which the heads are put.
+
+    member_noise : {"input", "constant", "none"}, default="input"
+        What is left of the members' spread beside the factors: a function of the input, the same
+        everywhere, or nothing.
+
+    init : {"spectral", "mmd", "random"}, default="spectral"
+        Start of EM: the closed-form maximum with free loadings; the penalised start of [1]_; the
+        untrained network.
+
+    em : {"restricted", "minibatch"}, default="restricted"
+        Restricted EM, or the published algorithm, whose E-step sees one mini-batch alone. The
+        latter neither centres nor normalises and has a constant member noise; it is there to
+        compare.
+
+    max_iter : int, default=100
+        Most iterations of EM.
+
+    tol : float, default=1e-3
+        Least gain of an iteration in restricted log-likelihood, in nats per entry. After two
+        iterations without it (and without 5 % off the squared error of the mean) the learning rate
+        is halved; at a fiftieth of `lr`, EM has converged.
+
+    n_epochs : int or "auto", default="auto"
+        Epochs of one M-step; "auto" makes about 250 optimiser steps, and at least one epoch.
+
+    probability_floor : float, default=1e-4
+        Members' smaller probabilities are lifted to it before logs are taken, since trees say zero
+        and networks next to nothing, and the size of such logits tells little. At 1e-4, normal
+        logits give the average of the probabilities of random forests best.
+
+    loadings_weight : float, default=0.03
+        Weight of the loadings' and the noise's loss, in units of the members' spread, against the
+        mean's, in units of the mean's standard deviation over rows.
+
+    mmd_weight : float, default=10.0
+        Weight of the penalty of ``init="mmd"``.
+
+    batch_size : int or "auto", default="auto"
+        Rows of a step; "auto" is the power of two nearest to the root of their number, within 32
+        and 512.
+
+    lr : float, default=0.01
+        First learning rate.
+
+    optimizer : {"adam", "adamw", "sgd"} or callable, default="adam"
+        Optimiser, or a class or callable as skorch takes it.
+
+    weight_decay : float, default=0.0
+        Of the optimiser.
+
+    device : str, default="cpu"
+        Where the student is trained and asked, as torch has it. Pickles load without it.
+
+    callbacks : list, default=None
+        Further callbacks of skorch for the training of the student.
+
+    random_state : int, RandomState instance or None, default=None
+        Determines the start, the order of rows, and the fit of an unfitted ensemble.
+
+    verbose : int, default=0
+        1 prints a line an EM iteration, 2 also skorch's line an epoch.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Labels, in the order of the columns of the probabilities: the ensemble's.
+
+    student_ : nn.Module
+        The network, in training units.
+
+    q_ : int
+        Latent factors used.
+
+    n_members_ : int
+        Of the ensemble.
+
+    n_outputs_ : int
+        Latent outputs: 1 for two classes, else the number of classes.
+
+    n_iter_ : int
+        Iterations of EM.
+
+    converged_ : bool
+        Whether EM stopped before `max_iter`.
+
+    log_likelihoods_ : ndarray of shape (n_iter_,)
+        Restricted log-likelihood of the members at the design points under constant noise, nats per
+        entry and degree of freedom, outputs in units of the members' rms spread.
+
+    log_likelihood_bound_ : float
+        The largest that any loadings reach there (probabilistic PCA).
+
+    history_ : list of dict
+        One record an iteration: ``log_likelihood``, ``noise_variance``, ``mean_error``, ``lr``,
+        ``seconds``.
+
+    ensemble_score_ : float
+        Accuracy of the teacher at the rows of `fit`. None without y.
+
+    scaler_ : StandardScaler
+        Of X.
+
+    output_center_, output_scale_, output_spread_ : ndarray of shape (n_outputs_,)
+        Units of the student's heads: mean and standard deviation over rows of the ensemble's mean
+        logits, and the members' rms spread.
+
+    n_features_in_ : int
+        Columns of X.
+
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where all are strings.
+
+    See Also
+    --------
+    DLFRegressor : The same for regression.
+    sklearn_dlf.ensembles.FittedEnsemble : A teacher that survives clone.
+
+    References
+    ----------
+    .. [1] Park, Lee, Ohn, Shin, Kim. "Knowledge Distillation of Uncertainty using Deep Latent
+       Factor Model". NeurIPS 2025, arXiv:2510.19290.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.ensemble import RandomForestClassifier
+    >>> from sklearn_dlf import DLFClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> forest = RandomForestClassifier(30, random_state=0).fit(X, y)
+    >>> student = DLFClassifier(q=3, tol=0.05, random_state=0).fit(X, y, ensemble=forest)
+    >>> student.predict_proba(X).shape, student.sample_predictions(X, 7).shape
+    ((150, 3), (150, 3, 7))
+    >>> student.predict_uncertainty(X).epistemic.shape
+    (150,)
+    """
+
+    _kind = "classifier"
+    _y_options: ClassVar[dict] = {}
+
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseDLF._parameter_constraints,
+        "probability_floor": [Interval(numbers.Real, 0, 0.5, closed="neither")],
+    }
+
+    def __init__(
+        self,
+        ensemble=None,
+        *,
+        q=10,
+        hidden_layer_sizes=(100, 100),
+        activation="relu",
+        body=None,
+        member_noise="input",
+        init="spectral",
+        em="restricted",
+        max_iter=100,
+        tol=1e-3,
+        n_epochs="auto",
+        probability_floor=1e-4,
+        loadings_weight=0.03,
+        mmd_weight=10.0,
+        batch_size="auto",
+        lr=0.01,
+        optimizer="adam",
+        weight_decay=0.0,
+        device="cpu",
+        callbacks=None,
+        random_state=None,
+        verbose=0,
+    ):
+        super().__init__(
+            ensemble,
+            q=q,
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            body=body,
+            member_noise=member_noise,
+            init=init,
+            em=em,
+            max_iter=max_iter,
+            tol=tol,
+            n_epochs=n_epochs,
+            loadings_weight=loadings_weight,
+            mmd_weight=mmd_weight,
+            batch_size=batch_size,
+            lr=lr,
+            optimizer=optimizer,
+            weight_decay=weight_decay,
+            device=device,
+            callbacks=callbacks,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.probability_floor = probability_floor
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(
+        self,
+        X,
+        y=None,
+        *,
+        ensemble=None,
+        predictions=None,
+        outputs="probabilities",
+        classes=None,
+        X_ensemble=None,
+        sample_weight=None,
+    ):
+        """Distil an ensemble.
+
+        At most one of `ensemble` and `predictions` is given; with neither, the constructor's
+        ensemble is the teacher, and without one a deep ensemble is trained.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Design points: rows at which the student learns what the members say.
+
+        y : array-like of shape (n_samples,), default=None
+            Labels, for ensembles that have to be fitted, for the teacher's score, and for the
+            names of the classes where nothing else says them.
+
+        ensemble : ensemble, list of fitted classifiers or FittedEnsemble, default=None
+            Teacher; goes before the constructor's.
+
+        predictions : array-like of shape (n_samples, n_classes, n_members) or list of arrays of \
+shape (n_samples, n_classes), default=None
+            What the members say at X, members last, or one array a member.
+
+        outputs : {"probabilities", "logits"}, default="probabilities"
+            What `predictions` are. The floor is for probabilities alone.
+
+        classes : array-like of shape (n_classes,), default=None
+            Labels in the order of the columns of `predictions`, or of an ensemble that does not say
+            them. None for the sorted labels in y, and for 0, 1, ... without y.
+
+        X_ensemble : array-like or DataFrame with n_samples rows, default=None
+            The rows of X as the ensemble wants them, where X has been transformed.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the design points; a weight of two counts as two equal rows.
+
+        Returns
+        -------
+        DLFClassifier
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If values are NaN or infinite, shapes do not match, probabilities do not sum to one,
+            there are fewer than two members or classes, labels and columns do not match, the
+            ensemble is one of regressors, both `ensemble` and `predictions` are given, or y is
+            needed and missing.
+        TypeError
+            If the ensemble's type is not known.
+        TrainingDivergedError
+            If training left the finite numbers.
+        """
+        if outputs not in ("probabilities", "logits"):
+            raise ValueError(f"outputs must be 'probabilities' or 'logits'; got {outputs!r}.")
+        if outputs == "logits" and predictions is None:
+            raise ValueError(
+                "outputs='logits' speaks of predictions, and none were given. For an ensemble, say "
+                "it with FittedEnsemble(models, outputs='logits')."
+            )
+        watcher = self._distil(
+            X,
+            y,
+            ensemble=ensemble,
+            predictions=predictions,
+            X_ensemble=X_ensemble,
+            sample_weight=sample_weight,
+            outputs=outputs,
+            classes=classes,
+        )
+        self.classes_ = watcher.classes
+        self.ensemble_score_ = None if watcher.y is None else self._score_teacher(watcher)
+        return self
+
+    def _check_rows(self, X, y, rows):
+        """Validated X, labels, and as many rows for the ensemble."""
+        X, y = super()._check_rows(X, y, rows)
+        if y is not None:
+            y = column_or_1d(y, warn=True)
+            check_classification_targets(y)
+        return X, y
+
+    def _default_ensemble(self):
+        """Teacher where none is given."""
+        return DeepEnsembleClassifier()
+
+    def _observer(self, teacher, y, weights, outputs, classes):
+        """Make latent outputs of what the members say."""
+        if classes is None:
+            classes = teacher.classes
+        elif teacher.classes is not None and not np.array_equal(classes, teacher.classes):
+            raise ValueError(
+                f"The ensemble says that its classes are {list(teacher.classes)}; got "
+                f"classes={list(classes)}. Leave classes out."
+            )
+        return LogitsWatcher(
+            teacher.n_samples, outputs, self.probability_floor, classes=classes, y=y, weights=weights
+        )
+
+    def _score_teacher(self, watcher):
+        """Accuracy of the teacher; warn where the most frequent label would do better."""
+        labels = watcher.classes[watcher.probabilities.argmax(axis=1)]
+        score = accuracy_score(watcher.y, labels, sample_weight=watcher.weights)
+        constant = max(
+            accuracy_score(watcher.y, np.full_like(labels, label), sample_weight=watcher.weights)
+            for label in watcher.classes
+        )
+        if score < constant:
+            warnings.warn(
+                f"The ensemble predicts y worse than its most frequent label does (accuracy "
+                f"{score:.2f} and {constant:.2f} at the rows of fit). Was it fitted on rows in "
+                "other units? Give the rows as it wants them by X_ensemble. Are the columns of "
+                "predictions in the order of classes_?",
+                UserWarning,
+                stacklevel=4,
+            )
+        return float(score)
+
+    def predict_proba(self, X):
+        """Average the members' probabilities.
+
+        They are averaged over 128 fixed draws of members, so that the result is the same in every
+        call; it is within about a hundredth of the average over all members.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Probabilities, in the order of `classes_`.
+        """
+        return self._average(self._rows_for_student(X))[0]
+
+    def predict_log_proba(self, X):
+        """Logarithm of the averaged probabilities.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`.
+        """
+        return np.log(self.predict_proba(X))
+
+    def predict(self, X):
+        """Class of the largest averaged probability.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels.
+        """
+        probabilities = self.predict_proba(X)  # first, as it says so if not fitted
+        return self.classes_[probabilities.argmax(axis=1)]
+
+    def predict_uncertainty(self, X):
+        """Split the uncertainty about the class into what members share and what divides them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        Bunch
+            In nats, each (n_samples,): ``total``, the entropy of the averaged probabilities;
+            ``aleatoric``, the average entropy of the members' probabilities; ``epistemic``, their
+            difference, the mutual information of class and member.
+        """
+        probabilities, aleatoric = self._average(self._rows_for_student(X), with_entropy=True)
+        total = entropies(probabilities)
+        # Not negative by Jensen's inequality, but for rounding where the members agree.
+        epistemic = np.maximum(total - aleatoric, 0.0)
+        return Bunch(total=total, aleatoric=aleatoric, epistemic=epistemic)
+
+    def sample_predictions(self, X, n_samples=1, random_state=None):
+        """Draw members.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features)
+            Rows.
+
+        n_samples : int, default=1
+            Members to draw.
+
+        random_state : int, RandomState instance or None, default=None
+            With an integer, the same members are drawn whatever the rows: first rows do not depend
+            on those after them.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_classes, n_samples)
+            Probabilities of each member, in the order of `classes_`.
+        """
+        X, random_state = self._rows_for_student(X), check_random_state(random_state)
+        n_samples = check_scalar(n_samples, "n_samples", numbers.Integral, min_val=1)
+        return probabilities_from_latent(self._draw_latent(X, n_samples, random_state))
+
+    def _average(self, X, with_entropy=False):
+        """Averaged probabilities, and entropies of the members' own, from validated rows."""
+        probabilities = np.empty((len(X), len(self.classes_)))
+        entropy = np.empty(len(X)) if with_entropy else None
+        for rows in gen_batches(len(X), DRAW_ROWS):
+            heads = self._latent_heads(X[rows])
+            probabilities[rows], part = average_probabilities(
+                heads.mean, heads.loadings, heads.member_variance, with_entropy
+            )
+            if entropy is not None:
+                entropy[rows] = part
+        return probabilities, entropy
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = False
+        return tags
