@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import Bunch, check_random_state, gen_batches
+from sklearn.utils import Bunch, check_random_state, check_scalar, gen_batches
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -396,3 +396,8 @@ class BaseDLF(BaseDistiller):
 def _standardise(scaler, X):
     """Rows as the student sees them; ``scaler.transform`` without validating them again."""
     return (X - scaler.mean_) / scaler.scale_
+
+
+def check_count(n_samples):
+    """Number of draws."""
+    return check_scalar(n_samples, "n_samples", numbers.Integral, min_val=1)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import numbers
 import warnings
 
 import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import r2_score
-from sklearn.utils import check_random_state, check_scalar, gen_batches
+from sklearn.utils import check_random_state, gen_batches
 
-from ._base import DRAW_ROWS, BaseDistiller
+from ._base import DRAW_ROWS, BaseDistiller, check_count
 from ._target_noise import MemberResiduals, TargetNoise
 from .ensembles import DeepEnsembleRegressor
 
@@ -131,7 +130,7 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
             Predictions of each member, in units of y.
         """
         X, random_state = self._rows_for_student(X), check_random_state(random_state)
-        return self._squeeze(self._draw_latent(X, _check_count(n_samples), random_state))
+        return self._squeeze(self._draw_latent(X, check_count(n_samples), random_state))
 
     def sample_y(self, X, n_samples=1, random_state=None):
         """Draw values of y: a member, a variance of the noise, and the noise.
@@ -158,7 +157,7 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
             If `fit` was not given y.
         """
         X, random_state = self._rows_for_student(X), check_random_state(random_state)
-        n_samples = _check_count(n_samples)
+        n_samples = check_count(n_samples)
         noise = self._check_target_noise("sample_y").draw(n_samples, random_state)
         return self._squeeze(self._draw_latent(X, n_samples, random_state, extra_variance=noise))
 
@@ -245,8 +244,3 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
     def _squeeze(self, values):
         """Drop the axis of outputs (n, n_outputs, ...) where there is one output."""
         return values[:, 0] if self.n_outputs_ == 1 else values
-
-
-def _check_count(n_samples):
-    """Number of draws."""
-    return check_scalar(n_samples, "n_samples", numbers.Integral, min_val=1)

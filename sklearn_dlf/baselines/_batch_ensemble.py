@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ._documentation import share_documentation
-from ._members import BaseMemberRegressor, BaseMemberStudent
+from ._members import BaseMemberClassifier, BaseMemberRegressor, BaseMemberStudent
 from ._networks import BatchEnsembleNetwork
 
 
@@ -106,4 +106,53 @@ class BatchEnsembleRegressor(BaseMemberRegressor, BaseBatchEnsemble):
     >>> mean, std = student.fit(X, y, ensemble=forest).predict(X, return_std=True)
     >>> mean.shape, std.shape, student.sample_predictions(X, 7).shape
     ((200,), (200,), (200, 7))
+    """
+
+
+@share_documentation
+class BatchEnsembleClassifier(BaseMemberClassifier, BaseBatchEnsemble):
+    """BatchEnsemble: one network, whose weights each member multiplies by a rank-one mask [1]_.
+
+    Each member of the student is trained on its own member of the ensemble. Every layer has shared
+    weights and, for each member, a mask of its inputs, one of its outputs and a bias. Draws of
+    members are picked with replacement.
+
+    Parameters
+    ----------
+    {ensemble}
+
+    average_masks : bool, default=False
+        Average the members' weights after training [2]_ (LBE, without its perturbed rows): one
+        network of the size of a single one is left, whose spread is zero.
+
+    {training}
+
+    Attributes
+    ----------
+    {attributes}
+
+    {classifier_attributes}
+
+    See Also
+    --------
+    sklearn_dlf.DLFClassifier : A latent factor model.
+
+    References
+    ----------
+    .. [1] Wen, Tran, Ba. "BatchEnsemble: an Alternative Approach to Efficient Ensemble and
+       Lifelong Learning". ICLR 2020.
+    .. [2] Nam, Lee, Heo, Lee. "Improving Ensemble Distillation With Weight Averaging and
+       Diversifying Perturbation". ICML 2022.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.ensemble import RandomForestClassifier
+    >>> from sklearn_dlf.baselines import BatchEnsembleClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> forest = RandomForestClassifier(30, random_state=0).fit(X, y)
+    >>> student = BatchEnsembleClassifier(hidden_layer_sizes=(20,), max_iter=3, random_state=0)
+    >>> student = student.fit(X, y, ensemble=forest)
+    >>> student.predict_proba(X).shape, student.sample_predictions(X, 7).shape
+    ((150, 3), (150, 3, 7))
     """

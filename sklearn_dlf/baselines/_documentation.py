@@ -72,6 +72,16 @@ n_features_in_ : int
 feature_names_in_ : ndarray of shape (n_features_in_,)
     Their names, where all are strings.
 """,
+    "classifier_attributes": """
+classes_ : ndarray of shape (n_classes,)
+    Labels, in the order of the columns of the probabilities: the ensemble's.
+
+ensemble_score_ : float
+    Accuracy of the teacher at the rows of `fit`. None without y.
+
+output_center_, output_scale_, output_spread_ : ndarray of shape (n_outputs_,)
+    Mean and standard deviation over rows of the members' mean logits, and their rms spread.
+""",
     "regressor_attributes": """
 target_noise_ : TargetNoise
     Inverse gamma of the variance of y around a member. None without y.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ._documentation import share_documentation
-from ._members import BaseMemberRegressor, BaseMemberStudent
+from ._members import BaseMemberClassifier, BaseMemberRegressor, BaseMemberStudent
 from ._networks import HydraNetwork
 
 
@@ -99,4 +99,49 @@ class HydraRegressor(BaseMemberRegressor, BaseHydra):
     >>> mean, std = student.predict(X, return_std=True)
     >>> mean.shape, std.shape, student.sample_predictions(X, 7).shape
     ((200,), (200,), (200, 7))
+    """
+
+
+@share_documentation
+class HydraClassifier(BaseMemberClassifier, BaseHydra):
+    """Hydra: one body with a linear head a member, each trained on its own member [1]_.
+
+    Draws of members are heads picked with replacement.
+
+    Parameters
+    ----------
+    {ensemble}
+
+    body : callable, default=None
+        Takes the number of features, returns an ``nn.Module`` that maps standardised rows
+        (n, n_features) to features (n, any number). Goes before the two above.
+
+    {training}
+
+    Attributes
+    ----------
+    {attributes}
+
+    {classifier_attributes}
+
+    See Also
+    --------
+    sklearn_dlf.DLFClassifier : A latent factor model in place of the heads.
+
+    References
+    ----------
+    .. [1] Tran, Veeling, Roth, Swiatkowski, Dillon, Snoek, Mandt, Salimans, Nowozin, Jenatton.
+       "Hydra: Preserving Ensemble Diversity for Model Distillation". 2020, arXiv:2001.04694.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.ensemble import RandomForestClassifier
+    >>> from sklearn_dlf.baselines import HydraClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> forest = RandomForestClassifier(30, random_state=0).fit(X, y)
+    >>> student = HydraClassifier(hidden_layer_sizes=(20,), max_iter=3, random_state=0)
+    >>> student = student.fit(X, y, ensemble=forest)
+    >>> student.predict_proba(X).shape, student.sample_predictions(X, 7).shape
+    ((150, 3), (150, 3, 7))
     """

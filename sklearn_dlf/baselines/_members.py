@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 
 import numpy as np
+import torch
 from sklearn.utils import Bunch, gen_batches
 from torch import nn
 
 from .._base import DRAW_ROWS, BaseDistiller
+from .._classification import BaseClassifierStudent
 from .._em import MIN_LR_SHARE
+from .._logits import entropies, probabilities_from_latent
 from .._regression import BaseRegressorStudent
 from .._teacher import MAX_SEED
 from .._training import seeded
@@ -60,7 +63,7 @@ class BaseMemberStudent(BaseDistiller):
         with seeded(random_state.randint(MAX_SEED), self.device):
             network = self._make_network(X.shape[1], *outputs.shape[1:])
             trainer = self._make_trainer(network, X, outputs.weights, random_state)
-            self.history_ = self._train(trainer, self._objective(), outputs.members())
+            self.history_ = self._train(trainer, self._objective(), *self._targets(outputs))
         self.n_iter_ = len(self.history_)
         return network
 
@@ -71,6 +74,23 @@ class BaseMemberStudent(BaseDistiller):
     def _objective(self):
         """Loss of the outputs (m, n_outputs, n_members) and the tuple of members and weights."""
         raise NotImplementedError
+
+    def _targets(self, outputs):
+        """Arrays that the loss takes beside the weights, with a row for each row of X."""
+        return [outputs.members()]
+
+    def _members(self, X):
+        """Outputs of the student's members (n, n_outputs, n_members), from validated rows."""
+        raise NotImplementedError
+
+    def _draw_latent(self, X, n_samples, random_state, extra_variance=0.0):
+        """Members picked with replacement, the same for all rows."""
+        picked = random_state.randint(self.student_.n_members, size=n_samples)
+        draws = np.empty((len(X), self.n_outputs_, n_samples))
+        for rows in gen_batches(len(X), DRAW_ROWS):
+            noise = random_state.standard_normal(draws[rows].shape) * np.sqrt(extra_variance)
+            draws[rows] = self._members(X[rows])[..., picked] + noise
+        return draws
 
     def _train(self, trainer, objective, *targets):
         """Train round after round; a record each."""
@@ -135,7 +155,6 @@ class BaseMemberRegressor(BaseRegressorStudent, BaseMemberStudent):
         return SquaredError()
 
     def _members(self, X):
-        """Members' outputs (n, n_outputs, n_members), from validated rows."""
         outputs = self._student_for(X).evaluate(X)
         return self.output_center_[:, None] + self.output_scale_[:, None] * outputs
 
@@ -146,14 +165,47 @@ class BaseMemberRegressor(BaseRegressorStudent, BaseMemberStudent):
             mean[rows], variance[rows] = members.mean(axis=-1), members.var(axis=-1)
         return Bunch(mean=mean, variance=variance)
 
-    def _draw_latent(self, X, n_samples, random_state, extra_variance=0.0):
-        """Members picked with replacement, the same for all rows."""
-        picked = random_state.randint(self.student_.n_members, size=n_samples)
-        draws = np.empty((len(X), self.n_outputs_, n_samples))
+
+class BaseMemberClassifier(BaseClassifierStudent, BaseMemberStudent):
+    """Student of classifiers, by the cross-entropy to each member's probabilities."""
+
+    def member_predictions(self, X):
+        """What the student says of every member.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes, n_members)
+            Probabilities; the members' order is the ensemble's.
+        """
+        return probabilities_from_latent(self._members(self._rows_for_student(X)))
+
+    def _objective(self):
+        return CrossEntropy()
+
+    def _targets(self, outputs):
+        return [member_probabilities(outputs)]
+
+    def _members(self, X):
+        return self._student_for(X).evaluate(X).astype(np.float64)
+
+    def _average(self, X, with_entropy=False):
+        mean = np.empty((len(X), len(self.classes_)))
+        entropy = np.empty(len(X))
         for rows in gen_batches(len(X), DRAW_ROWS):
-            noise = random_state.standard_normal(draws[rows].shape) * np.sqrt(extra_variance)
-            draws[rows] = self._members(X[rows])[..., picked] + noise
-        return draws
+            members = probabilities_from_latent(self._members(X[rows]))
+            mean[rows], entropy[rows] = members.mean(axis=-1), entropies(members).mean(axis=-1)
+        return mean, entropy if with_entropy else None
+
+
+def member_probabilities(contrasts):
+    """Probabilities of the members (n, n_classes, n_members) from their latent outputs."""
+    scale, center = contrasts.scale[:, None], contrasts.center[:, None]
+    return probabilities_from_latent(center + scale * contrasts.members()).astype(np.float32)
 
 
 class SquaredError(nn.Module):
@@ -163,3 +215,15 @@ class SquaredError(nn.Module):
         """Mean over rows, outputs and members."""
         members, weights = targets
         return ((outputs - members).square().mean(dim=(1, 2)) * weights).mean()
+
+
+class CrossEntropy(nn.Module):
+    """Weighted mean of the cross-entropy to each member's probabilities (m, n_classes, M)."""
+
+    def forward(self, outputs, targets):
+        """Mean over rows and members; a single output is the log-odds of the second class."""
+        members, weights = targets
+        if outputs.shape[1] == 1:
+            outputs = torch.cat([torch.zeros_like(outputs), outputs], dim=1)
+        losses = -(members * outputs.log_softmax(dim=1)).sum(dim=1).mean(dim=1)
+        return (losses * weights).mean()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._documentation import share_documentation
-from ._members import BaseMemberRegressor, BaseMemberStudent
+from ._members import BaseMemberClassifier, BaseMemberRegressor, BaseMemberStudent
 from ._networks import SmallEnsembleNetwork
 
 
@@ -48,4 +48,41 @@ class SmallEnsembleRegressor(BaseMemberRegressor, BaseSmallEnsemble):
     >>> mean, std = student.fit(X, y, ensemble=forest).predict(X, return_std=True)
     >>> mean.shape, std.shape, student.sample_predictions(X, 7).shape
     ((200,), (200,), (200, 7))
+    """
+
+
+@share_documentation
+class SmallEnsembleClassifier(BaseMemberClassifier, BaseSmallEnsemble):
+    """Each member distilled into a small network of its own, all at once by batched products.
+
+    The student has as many networks as the ensemble has members, so that it is the largest of the
+    students by far. Draws of members are networks picked with replacement.
+
+    Parameters
+    ----------
+    {ensemble}
+
+    {training}
+
+    Attributes
+    ----------
+    {attributes}
+
+    {classifier_attributes}
+
+    See Also
+    --------
+    sklearn_dlf.DLFClassifier : One network for all members.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.ensemble import RandomForestClassifier
+    >>> from sklearn_dlf.baselines import SmallEnsembleClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> forest = RandomForestClassifier(30, random_state=0).fit(X, y)
+    >>> student = SmallEnsembleClassifier(hidden_layer_sizes=(20,), max_iter=3, random_state=0)
+    >>> student = student.fit(X, y, ensemble=forest)
+    >>> student.predict_proba(X).shape, student.sample_predictions(X, 7).shape
+    ((150, 3), (150, 3, 7))
     """
