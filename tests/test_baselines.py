@@ -4,15 +4,28 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.ensemble import RandomForestRegressor
+from scipy.special import digamma
+from sklearn.datasets import load_iris
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_dlf.baselines import BatchEnsembleRegressor, HydraRegressor, SmallEnsembleRegressor
+from sklearn_dlf.baselines import (
+    BatchEnsembleClassifier,
+    BatchEnsembleRegressor,
+    DirichletClassifier,
+    HydraClassifier,
+    HydraRegressor,
+    SmallEnsembleClassifier,
+    SmallEnsembleRegressor,
+)
+from sklearn_dlf.baselines._dirichlet import ReverseDivergence, proxy_targets
 from sklearn_dlf.baselines._networks import BatchEnsembleNetwork, SmallEnsembleNetwork
 from sklearn_dlf.ensembles import member_predictions
 
 REGRESSORS = [HydraRegressor, BatchEnsembleRegressor, SmallEnsembleRegressor]
+OF_MEMBERS = [HydraClassifier, BatchEnsembleClassifier, SmallEnsembleClassifier]
+CLASSIFIERS = [*OF_MEMBERS, DirichletClassifier]
 SMALL = {"hidden_layer_sizes": (20,), "random_state": 0}
 # For claims that do not depend on how well the student is fitted.
 QUICK = {"hidden_layer_sizes": (8,), "n_epochs": 2, "max_iter": 2, "random_state": 0}
@@ -39,12 +52,16 @@ def quick_fit(student, known, **params):
 @parametrize_with_checks(
     [
         student(
-            RandomForestRegressor(5, random_state=0),
+            forest(5, random_state=0),
             hidden_layer_sizes=(20,),
             n_epochs=8,
             max_iter=4,
         )
-        for student in REGRESSORS
+        for forest, students in (
+            (RandomForestRegressor, REGRESSORS),
+            (RandomForestClassifier, [HydraClassifier, DirichletClassifier]),
+        )
+        for student in students
     ],
     expected_failed_checks=lambda _: STOCHASTIC,
 )
@@ -186,3 +203,110 @@ def test_averaged_masks_have_no_spread(known):
     assert_array_equal(std, 0.0)
     assert fitted.n_members_ == 30
     assert fitted.sample_predictions(known.X[:3], 4).shape == (3, 4)
+
+
+@pytest.fixture(scope="module")
+def iris():
+    X, codes = load_iris(return_X_y=True)
+    return X, np.array(["setosa", "versicolor", "virginica"])[codes]
+
+
+@pytest.fixture(scope="module")
+def trees(iris):
+    return RandomForestClassifier(10, min_samples_leaf=5, random_state=0).fit(*iris)
+
+
+@pytest.fixture(scope="module", params=CLASSIFIERS)
+def classifier(request, iris, trees):
+    """A student of `trees`, well fitted."""
+    X, y = iris
+    return request.param(**SMALL, max_iter=8).fit(X, y, ensemble=trees)
+
+
+def test_probabilities_are_those_of_the_ensemble(classifier, trees, iris):
+    X, y = iris
+    assert_array_equal(classifier.classes_, trees.classes_)
+    expected = trees.predict_proba(X)
+    if isinstance(classifier, DirichletClassifier):  # one is added to the proxy's parameters
+        _, inverse_precision = proxy_targets(np.maximum(member_predictions(trees, X), 1e-4))
+        precision = 1 / inverse_precision[:, None]
+        expected = (precision * expected + 1) / (precision + 3)
+    assert np.abs(classifier.predict_proba(X) - expected).mean() < 0.03
+    assert classifier.score(X, y) > 0.9
+
+
+def test_total_uncertainty_is_aleatoric_and_epistemic(classifier, iris):
+    X, _ = iris
+    proba = classifier.predict_proba(X)
+    uncertainty = classifier.predict_uncertainty(X)
+    assert_allclose(uncertainty.total, -(proba * np.log(proba)).sum(axis=1), rtol=1e-6, atol=1e-9)
+    assert_allclose(uncertainty.total, uncertainty.aleatoric + uncertainty.epistemic, atol=1e-9)
+    assert uncertainty.epistemic.min() >= 0
+    assert uncertainty.epistemic.max() > 0.01
+
+
+def test_draws_average_to_the_probabilities(classifier, iris):
+    X = iris[0][::15]
+    draws = classifier.sample_predictions(X, 20_000, random_state=0)
+    assert_allclose(draws.sum(axis=1), 1.0, rtol=1e-9)
+    assert_allclose(draws.mean(axis=2), classifier.predict_proba(X), atol=0.02)
+    entropy = -(draws * np.log(np.maximum(draws, 1e-300))).sum(axis=1).mean(axis=1)
+    assert_allclose(entropy, classifier.predict_uncertainty(X).aleatoric, atol=0.02)
+
+
+def test_first_rows_are_drawn_as_without_those_after_them(classifier, iris):
+    X, _ = iris
+    draw = classifier.sample_predictions
+    assert_allclose(draw(X[:5], 9, 3), draw(X, 9, 3)[:5], rtol=1e-9)
+
+
+@pytest.mark.parametrize("student", OF_MEMBERS)
+def test_each_member_of_a_classifier_follows_its_own(student, iris, trees):
+    X, y = iris
+    fitted = student(**SMALL, max_iter=20).fit(X, y, ensemble=trees)
+    own = fitted.member_predictions(X)
+    members = member_predictions(trees, X)
+    distance = np.square(own[..., None, :] - members[..., None]).mean(axis=(0, 1))
+    assert (distance.argmin(axis=1) == np.arange(10)).mean() >= 0.8
+    assert_allclose(own.mean(axis=-1), fitted.predict_proba(X), rtol=1e-6)
+
+
+@pytest.mark.parametrize("student", CLASSIFIERS)
+def test_two_classes_have_two_columns(student, iris):
+    X, y = iris[0][50:], iris[1][50:]
+    fitted = student(RandomForestClassifier(5, random_state=0), **QUICK).fit(X, y)
+    assert fitted.predict_proba(X).shape == (100, 2)
+    assert fitted.sample_predictions(X, 3, 0).shape == (100, 2, 3)
+    assert set(fitted.predict(X)) <= {"versicolor", "virginica"}
+
+
+def test_proxy_of_dirichlet_draws_has_their_mean_and_precision():
+    rng = np.random.RandomState(0)
+    concentration = np.array([20.0, 30.0, 50.0])
+    draws = rng.dirichlet(concentration, size=20_000).T[None]
+    mean, inverse_precision = proxy_targets(draws)
+    assert_allclose(mean[0], concentration / 100, atol=0.002)
+    # Stirling's approximation is good to a few per cent at parameters of this size.
+    assert_allclose(1 / inverse_precision, 100, rtol=0.05)
+
+
+def test_reverse_divergence_is_least_where_the_student_is_the_proxy():
+    mean, precision = torch.tensor([[0.2, 0.3, 0.5]], dtype=torch.float64), 12.0
+    targets = mean, torch.tensor([1 / precision]), torch.ones(1)
+    outputs = torch.log(precision * mean)[..., None].requires_grad_()
+    loss = ReverseDivergence()(outputs, targets)
+    (gradient,) = torch.autograd.grad(loss, outputs)
+    torch.testing.assert_close(gradient, torch.zeros_like(gradient), atol=1e-7, rtol=0)
+    assert ReverseDivergence()(outputs + 0.1, targets) > loss
+
+
+def test_expected_entropy_of_a_dirichlet_student(iris, trees):
+    X, y = iris
+    fitted = DirichletClassifier(**QUICK).fit(X, y, ensemble=trees)
+    proba, aleatoric = fitted.predict_proba(X[:1]), fitted.predict_uncertainty(X[:1]).aleatoric
+    with torch.no_grad():
+        rows = torch.as_tensor(fitted.scaler_.transform(X[:1]))
+        alpha = 1 + fitted.student_.exact()(rows)[0, :, 0].exp().numpy()
+    assert_allclose(proba[0], alpha / alpha.sum(), rtol=1e-6)
+    expected = digamma(alpha.sum() + 1) - (proba[0] * digamma(alpha + 1)).sum()
+    assert_allclose(aleatoric[0], expected, rtol=1e-6)
