@@ -40,7 +40,7 @@ STOCHASTIC = {
 def regressor(request, friedman, forest):
     """A student of `forest`, well fitted."""
     X, y = friedman
-    return request.param(**SMALL, max_iter=12).fit(X, y, ensemble=forest)
+    return request.param(**SMALL, max_iter=6).fit(X, y, ensemble=forest)
 
 
 def quick_fit(student, known, **params):
@@ -231,7 +231,7 @@ def test_probabilities_are_those_of_the_ensemble(classifier, trees, iris):
         _, inverse_precision = proxy_targets(np.maximum(member_predictions(trees, X), 1e-4))
         precision = 1 / inverse_precision[:, None]
         expected = (precision * expected + 1) / (precision + 3)
-    assert np.abs(classifier.predict_proba(X) - expected).mean() < 0.03
+    assert np.abs(classifier.predict_proba(X) - expected).mean() < 0.05
     assert classifier.score(X, y) > 0.9
 
 
@@ -263,7 +263,7 @@ def test_first_rows_are_drawn_as_without_those_after_them(classifier, iris):
 @pytest.mark.parametrize("student", OF_MEMBERS)
 def test_each_member_of_a_classifier_follows_its_own(student, iris, trees):
     X, y = iris
-    fitted = student(**SMALL, max_iter=20).fit(X, y, ensemble=trees)
+    fitted = student(**SMALL, max_iter=12).fit(X, y, ensemble=trees)
     own = fitted.member_predictions(X)
     members = member_predictions(trees, X)
     distance = np.square(own[..., None, :] - members[..., None]).mean(axis=(0, 1))
