@@ -114,7 +114,7 @@ class DirichletClassifier(BaseClassifierStudent, BaseMemberStudent):
 def proxy_targets(probabilities):
     """Mean (n, K) and inverse precision (n,) of the proxy of probabilities (n, K, n_members)."""
     mean = probabilities.mean(axis=-1)
-    # Stirling's approximation of the maximum likelihood precision, eq. 11 of [Ryabinin 2021].
+    # Stirling's approximation of the maximum likelihood precision, as in [1] of the class.
     disagreement = (mean * (np.log(mean) - np.log(probabilities).mean(axis=-1))).sum(axis=1)
     inverse_precision = 2 * disagreement / (mean.shape[1] - 1)
     return [mean, np.maximum(inverse_precision, 1 / MAX_PRECISION)]

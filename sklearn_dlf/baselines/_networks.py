@@ -13,8 +13,8 @@ from torch import nn
 from .._student import ACTIVATIONS, Network, count_body_features, gather
 from ..ensembles._deep_training import init_layers
 
-# Standard deviation of the masks around one at the start. Random signs, the published choice for
-# ensembles of four, leave nothing to share among fifty members.
+# Standard deviation of the masks around one at the start. Random signs, the published choice, would
+# leave masks that cannot be averaged.
 MASK_STD = 0.5
 
 
