@@ -47,6 +47,11 @@ class AskedEnsemble:
         self.X = X
         self.n_samples = _num_samples(X)
 
+    @property
+    def classes(self):
+        """Labels of the columns, where the ensemble knows them."""
+        return describe_ensemble(self.ensemble).classes
+
     def blocks(self):
         """Yield the members' outputs; a posterior's draws are functions of all rows at once."""
         drawn = describe_ensemble(self.ensemble).resample is not None
@@ -70,6 +75,8 @@ class GivenPredictions:
     n_samples : int
         Rows of X.
     """
+
+    classes = None  # of the outputs nothing is known but their number
 
     def __init__(self, predictions, n_samples):
         if isinstance(predictions, list | tuple):

@@ -1,0 +1,254 @@
+"""DLFClassifier: the student of an ensemble of classifiers."""
+
+from __future__ import annotations
+
+import numbers
+from typing import ClassVar
+
+import numpy as np
+from sklearn.utils import gen_batches
+from sklearn.utils._param_validation import Interval
+
+from ._base import DRAW_ROWS, BaseDLF
+from ._classification import BaseClassifierStudent
+from ._logits import average_probabilities
+
+
+class DLFClassifier(BaseClassifierStudent, BaseDLF):
+    """Small network that predicts as an ensemble of classifiers does, its uncertainty included.
+
+    The members' logits are taken as draws of a Gaussian process whose mean and factor loadings are
+    heads of one student network, the deep latent factor model [1]_:
+    ``f_i(x) = mean(x) + loadings(x) z_i + e_i(x)`` with standard normal ``z_i`` (q,) and
+    ``e_i(x) ~ N(0, member_std(x)^2)``; the member's probabilities are ``softmax(f_i(x))``. Two
+    classes have one output, the log-odds of the second; more have logits centred over classes.
+    It is fitted by restricted EM on the members' contrasts. X is standardised inside.
+
+    Probabilities are averaged over 128 fixed draws of members, so that they are the same in every
+    call; they are within about a hundredth of the average over all members.
+
+    Parameters
+    ----------
+    ensemble : ensemble, list of fitted classifiers or FittedEnsemble, default=None
+        Teacher. A fitted one is asked; an unfitted one is cloned and fitted to X and y first. With
+        None, `fit` is given a teacher, or trains a
+        :class:`~sklearn_dlf.ensembles.DeepEnsembleClassifier`. Wrap a fitted one in
+        :class:`~sklearn_dlf.ensembles.FittedEnsemble` where it has to survive
+        :func:`~sklearn.base.clone`, as in a grid search.
+
+    q : int, default=10
+        Number of latent factors. Clipped, with a warning, to what the members can tell apart.
+
+    hidden_layer_sizes : array-like of int, default=(100, 100)
+        Units of the student's hidden layers. Ignored with `body`.
+
+    activation : {"relu", "gelu", "silu", "tanh"}, default="relu"
+        Of the hidden layers. Ignored with `body`.
+
+    body : callable, default=None
+        Takes the number of features, returns an ``nn.Module`` that maps standardised rows
+        (n, n_features) to features (n, any number), on which the heads are put.
+
+    member_noise : {"input", "constant", "none"}, default="input"
+        What is left of the members' spread beside the factors: a function of the input, the same
+        everywhere, or nothing.
+
+    init : {"spectral", "mmd", "random"}, default="spectral"
+        Start of EM: the closed-form maximum with free loadings; the penalised start of [1]_; the
+        untrained network.
+
+    em : {"restricted", "minibatch"}, default="restricted"
+        Restricted EM, or the published algorithm, whose E-step sees one mini-batch alone. The
+        latter neither centres nor normalises and has a constant member noise; it is there to
+        compare.
+
+    max_iter : int, default=100
+        Most iterations of EM.
+
+    tol : float, default=1e-3
+        Least gain of an iteration in restricted log-likelihood, in nats per entry. After two
+        iterations without it (and without 5 % off the squared error of the mean) the learning rate
+        is halved; at a fiftieth of `lr`, EM has converged.
+
+    n_epochs : int or "auto", default="auto"
+        Epochs of one M-step; "auto" makes about 250 optimiser steps, and at least one epoch.
+
+    probability_floor : float, default=1e-4
+        Members' smaller probabilities are lifted to it before logs are taken, since trees say zero
+        and networks next to nothing, and the size of such logits tells little. At 1e-4, normal
+        logits give the average of the probabilities of random forests best.
+
+    loadings_weight : float, default=0.03
+        Weight of the loadings' and the noise's loss, in units of the members' spread, against the
+        mean's, in units of the mean's standard deviation over rows.
+
+    mmd_weight : float, default=10.0
+        Weight of the penalty of ``init="mmd"``.
+
+    batch_size : int or "auto", default="auto"
+        Rows of a step; "auto" is the power of two nearest to the root of their number, within 32
+        and 512.
+
+    lr : float, default=0.01
+        First learning rate.
+
+    optimizer : {"adam", "adamw", "sgd"} or callable, default="adam"
+        Optimiser, or a class or callable as skorch takes it.
+
+    weight_decay : float, default=0.0
+        Of the optimiser.
+
+    device : str, default="cpu"
+        Where the student is trained and asked, as torch has it. Pickles load without it.
+
+    callbacks : list, default=None
+        Further callbacks of skorch for the training of the student.
+
+    random_state : int, RandomState instance or None, default=None
+        Determines the start, the order of rows, and the fit of an unfitted ensemble.
+
+    verbose : int, default=0
+        1 prints a line an EM iteration, 2 also skorch's line an epoch.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Labels, in the order of the columns of the probabilities: the ensemble's.
+
+    student_ : nn.Module
+        The network, in training units.
+
+    q_ : int
+        Latent factors used.
+
+    n_members_ : int
+        Of the ensemble.
+
+    n_outputs_ : int
+        Latent outputs: 1 for two classes, else the number of classes.
+
+    n_iter_ : int
+        Iterations of EM.
+
+    converged_ : bool
+        Whether EM stopped before `max_iter`.
+
+    log_likelihoods_ : ndarray of shape (n_iter_,)
+        Restricted log-likelihood of the members at the design points under constant noise, nats per
+        entry and degree of freedom, outputs in units of the members' rms spread.
+
+    log_likelihood_bound_ : float
+        The largest that any loadings reach there (probabilistic PCA).
+
+    history_ : list of dict
+        One record an iteration: ``log_likelihood``, ``noise_variance``, ``mean_error``, ``lr``,
+        ``seconds``.
+
+    ensemble_score_ : float
+        Accuracy of the teacher at the rows of `fit`. None without y.
+
+    scaler_ : StandardScaler
+        Of X.
+
+    output_center_, output_scale_, output_spread_ : ndarray of shape (n_outputs_,)
+        Units of the student's heads: mean and standard deviation over rows of the ensemble's mean
+        logits, and the members' rms spread.
+
+    n_features_in_ : int
+        Columns of X.
+
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where all are strings.
+
+    See Also
+    --------
+    DLFRegressor : The same for regression.
+    sklearn_dlf.ensembles.FittedEnsemble : A teacher that survives clone.
+
+    References
+    ----------
+    .. [1] Park, Lee, Ohn, Shin, Kim. "Knowledge Distillation of Uncertainty using Deep Latent
+       Factor Model". NeurIPS 2025, arXiv:2510.19290.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.ensemble import RandomForestClassifier
+    >>> from sklearn_dlf import DLFClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> forest = RandomForestClassifier(30, random_state=0).fit(X, y)
+    >>> student = DLFClassifier(q=3, tol=0.05, random_state=0).fit(X, y, ensemble=forest)
+    >>> student.predict_proba(X).shape, student.sample_predictions(X, 7).shape
+    ((150, 3), (150, 3, 7))
+    >>> student.predict_uncertainty(X).epistemic.shape
+    (150,)
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseDLF._parameter_constraints,
+        "probability_floor": [Interval(numbers.Real, 0, 0.5, closed="neither")],
+    }
+
+    def __init__(
+        self,
+        ensemble=None,
+        *,
+        q=10,
+        hidden_layer_sizes=(100, 100),
+        activation="relu",
+        body=None,
+        member_noise="input",
+        init="spectral",
+        em="restricted",
+        max_iter=100,
+        tol=1e-3,
+        n_epochs="auto",
+        probability_floor=1e-4,
+        loadings_weight=0.03,
+        mmd_weight=10.0,
+        batch_size="auto",
+        lr=0.01,
+        optimizer="adam",
+        weight_decay=0.0,
+        device="cpu",
+        callbacks=None,
+        random_state=None,
+        verbose=0,
+    ):
+        super().__init__(
+            ensemble,
+            q=q,
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            body=body,
+            member_noise=member_noise,
+            init=init,
+            em=em,
+            max_iter=max_iter,
+            tol=tol,
+            n_epochs=n_epochs,
+            loadings_weight=loadings_weight,
+            mmd_weight=mmd_weight,
+            batch_size=batch_size,
+            lr=lr,
+            optimizer=optimizer,
+            weight_decay=weight_decay,
+            device=device,
+            callbacks=callbacks,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.probability_floor = probability_floor
+
+    def _average(self, X, with_entropy=False):
+        """Averaged probabilities, and entropies of the members' own, from validated rows."""
+        probabilities = np.empty((len(X), len(self.classes_)))
+        entropy = np.empty(len(X)) if with_entropy else None
+        for rows in gen_batches(len(X), DRAW_ROWS):
+            heads = self._latent_heads(X[rows])
+            probabilities[rows], part = average_probabilities(
+                heads.mean, heads.loadings, heads.member_variance, with_entropy
+            )
+            if entropy is not None:
+                entropy[rows] = part
+        return probabilities, entropy

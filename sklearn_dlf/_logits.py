@@ -1,0 +1,212 @@
+"""Between probabilities of classes and the latent outputs of the student.
+
+Two classes have one latent output, the log-odds of the second; ``K > 2`` classes have ``K``, their
+logits centred over classes. Probabilities are averaged over fixed draws of members.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import torch
+from scipy.linalg import cholesky, solve_triangular
+from scipy.special import softmax, xlogy
+from scipy.stats import norm, qmc
+from sklearn.utils import gen_batches
+
+# Draws that probabilities are averaged over. Half are the others' mirror images.
+N_DRAWS = 128
+
+# Numbers that are held at a time while probabilities are averaged: two megabytes of float32 stay
+# near the processor.
+BLOCK_SIZE = 2**19
+
+# How far from one probabilities may sum: float32 networks round to about 1e-6.
+SUM_TOLERANCE = 1e-3
+
+
+def latent_from_probabilities(probabilities, floor):
+    """Log-odds (n, 1, M) or centred logits (n, K, M) of probabilities (n, K, M) above a floor."""
+    return latent_from_logits(np.log(np.maximum(probabilities, floor)))
+
+
+def latent_from_logits(logits):
+    """Log-odds (n, 1, M) of two logits, or K centred ones, from (n, K, M)."""
+    if logits.shape[1] == 2:
+        return logits[:, 1:] - logits[:, :1]
+    return logits - logits.mean(axis=1, keepdims=True)
+
+
+def probabilities_from_latent(latent):
+    """Probabilities (n, K, S) of latent outputs (n, 1, S) or (n, K, S)."""
+    if latent.shape[1] == 1:
+        latent = np.concatenate([np.zeros_like(latent), latent], axis=1)
+    return softmax(latent, axis=1)
+
+
+def check_probabilities(probabilities):
+    """Raise where values (n, K, M) do not lie in [0, 1] or do not sum to one over classes."""
+    sums = probabilities.sum(axis=1)
+    low, high = probabilities.min(), probabilities.max()
+    if low < -SUM_TOLERANCE or np.abs(sums - 1).max() > SUM_TOLERANCE:
+        raise ValueError(
+            "predictions must be probabilities of shape (n_samples, n_classes, n_members) that sum "
+            f"to one over the classes; got values from {low:.3g} to {high:.3g} with sums from "
+            f"{sums.min():.3g} to {sums.max():.3g}. If these are logits, say so with "
+            "outputs='logits'."
+        )
+
+
+@cache
+def normal_draws(n_dimensions):
+    """Fixed draws (n_dimensions, `N_DRAWS`) of the standard normal, read-only.
+
+    A Sobol sequence and its mirror image, so that the mean is zero; in one dimension the midpoints
+    of equally likely intervals. Their second moments are made those of the standard normal, all of
+    them where there are enough draws and the variances otherwise.
+    """
+    half = N_DRAWS // 2
+    if n_dimensions == 1:
+        points = (np.arange(half)[:, None] + half + 0.5) / N_DRAWS
+    else:
+        # A seed's name has changed in scipy; positions in the middle of strata need none.
+        points = qmc.Sobol(n_dimensions, scramble=False).random(half) + 0.5 / half
+    draws = norm.ppf(points).T
+    if n_dimensions < half:
+        draws = solve_triangular(cholesky(draws @ draws.T / half, lower=True), draws, lower=True)
+    else:
+        draws /= np.sqrt(np.mean(draws**2, axis=1, keepdims=True))
+    draws = np.concatenate([draws, -draws], axis=1)
+    draws.flags.writeable = False
+    return draws
+
+
+def average_probabilities(mean, loadings, variance, with_entropy=False):
+    """Average over `normal_draws` of the members' probabilities, and of their entropies.
+
+    Parameters
+    ----------
+    mean, variance : array of shape (n, c)
+        Of the latent outputs; the variance beside the factors.
+    loadings : array of shape (n, c, q)
+        Of the factors.
+    with_entropy : bool
+        Whether the entropies are wanted.
+
+    Returns
+    -------
+    tuple of array of shape (n, K) and array of shape (n,), or None
+        Probabilities, and entropies in nats; float64, computed in the precision of ``mean``.
+    """
+    n_samples, n_outputs, q = loadings.shape
+    if n_outputs == 1:  # one dimension is all there is
+        variance = variance + np.square(loadings).sum(axis=-1)
+        loadings, q = loadings[..., :0], 0
+    draws = torch.from_numpy(normal_draws(q + n_outputs)).to(torch.from_numpy(mean).dtype)
+    z, noise = draws[:q], draws[q:]
+    std = np.sqrt(variance)
+    probabilities = np.empty((n_samples, max(n_outputs, 2)))
+    entropy = np.empty(n_samples) if with_entropy else None
+    for rows in gen_batches(n_samples, max(1, BLOCK_SIZE // (n_outputs * N_DRAWS))):
+        block_mean, block_loadings, block_std = (
+            torch.from_numpy(part[rows]) for part in (mean, loadings, std)
+        )
+        latent = block_mean[..., None] + block_std[..., None] * noise
+        latent += (block_loadings.reshape(-1, q) @ z).view_as(latent)
+        if n_outputs == 1:
+            latent = torch.cat([torch.zeros_like(latent), latent], dim=1)
+        members = latent.softmax(dim=1)
+        probabilities[rows] = members.mean(dim=-1).numpy()
+        if entropy is not None:
+            entropy[rows] = -torch.xlogy(members, members).sum(dim=1).mean(dim=-1).numpy()
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    return probabilities, entropy
+
+
+def entropies(probabilities):
+    """Entropy of each row of probabilities (n, K), in nats, (n,)."""
+    return -xlogy(probabilities, probabilities).sum(axis=1)
+
+
+class LogitsWatcher:
+    """Turns members' outputs into latent ones while they pass by, and keeps their average.
+
+    Parameters
+    ----------
+    n_samples : int
+        Rows of all blocks.
+    outputs : {"probabilities", "logits"}
+        What passes by, (n_block, n_classes, n_members).
+    floor : float
+        Smallest probability that is told from zero.
+    classes : array-like of shape (n_classes,) or None
+        Labels in the order of the columns, if known.
+    y : array of shape (n_samples,) or None
+        Labels of the rows.
+    weights : array of shape (n_samples,) or None
+        Of the rows.
+
+    Attributes
+    ----------
+    classes : array of shape (n_classes,)
+        Labels in the order of the columns, once a block has passed.
+    probabilities : float32 array of shape (n_samples, n_classes)
+        Average over the members.
+    """
+
+    def __init__(self, n_samples, outputs, floor, classes=None, y=None, weights=None):
+        self.n_samples = n_samples
+        self.outputs = outputs
+        self.floor = floor
+        self.classes = classes
+        self.y = y
+        self.weights = weights
+        self.probabilities = np.empty((n_samples, 0), dtype=np.float32)
+
+    def watch(self, blocks):
+        """Yield latent outputs (n_block, 1 or n_classes, n_members) of every block."""
+        start = 0
+        for block in blocks:
+            if block.shape[1] < 2:
+                raise ValueError(
+                    "predictions of classifiers must have shape (n_samples, n_classes, n_members) "
+                    "with at least 2 classes, or be a list with an array (n_samples, n_classes) a "
+                    f"member; got {block.shape[1]} class. Two classes have two columns."
+                )
+            if self.outputs == "logits":
+                latent = latent_from_logits(block)
+                block = softmax(block, axis=1)
+            else:
+                check_probabilities(block)
+                latent = latent_from_probabilities(block, self.floor)
+            if start == 0:
+                self.classes = _name_classes(block.shape[1], self.classes, self.y)
+                self.probabilities = np.empty((self.n_samples, block.shape[1]), dtype=np.float32)
+            self.probabilities[start : start + len(block)] = block.mean(axis=-1)
+            start += len(block)
+            yield latent
+
+
+def _name_classes(n_classes, classes, y):
+    """Labels of the columns: those known, or the sorted ones in y, or numbers."""
+    labels = None if y is None else np.unique(y)
+    if classes is None:
+        classes = np.arange(n_classes) if labels is None else labels
+        source = "y has"
+    else:
+        classes = np.asarray(classes)
+        source = "classes has"
+    if classes.shape != (n_classes,) or len(np.unique(classes)) < n_classes:
+        raise ValueError(
+            f"The members' probabilities have {n_classes} columns, and expected is one different "
+            f"label for each; {source} {classes.tolist()}. Give the labels in the order of the "
+            "columns by classes."
+        )
+    if labels is not None and not np.isin(labels, classes).all():
+        unknown = labels[~np.isin(labels, classes)]
+        raise ValueError(
+            f"y has labels that the ensemble does not know: {unknown.tolist()}; its classes are "
+            f"{classes.tolist()}."
+        )
+    return classes
