@@ -20,7 +20,8 @@ from sklearn.utils.validation import (
 )
 
 from ._contrasts import Contrasts
-from ._em import ExpectationMaximisation
+from ._em import NOISE_FLOOR, ExpectationMaximisation
+from ._factors import factor_scores
 from ._student import ACTIVATIONS, Student, make_mlp
 from ._teacher import MAX_SEED, AskedEnsemble, GivenPredictions, fit_ensemble
 from ._training import OPTIMIZERS, Trainer, seeded
@@ -39,7 +40,7 @@ class BaseDLF(BaseEstimator):
 
     _parameter_constraints: ClassVar[dict] = {
         "ensemble": "no_validation",
-        "q": [Interval(numbers.Integral, 1, None, closed="left")],
+        "q": [StrOptions({"auto"}), Interval(numbers.Integral, 1, None, closed="left")],
         "hidden_layer_sizes": ["array-like"],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "body": [callable, None],
@@ -121,7 +122,7 @@ class BaseDLF(BaseEstimator):
         blocks = teacher.blocks() if observer is None else observer.watch(teacher.blocks())
         contrasts = Contrasts(blocks, len(X), weights)
         self._check_spread(contrasts)
-        q = self._clip_q(contrasts)
+        q = self._choose_q(contrasts)
         scaler = StandardScaler().fit(X, sample_weight=weights)
         with seeded(random_state.randint(MAX_SEED), self.device):
             student = self._make_student(X.shape[1], contrasts.shape[1], q)
@@ -212,8 +213,12 @@ class BaseDLF(BaseEstimator):
                 stacklevel=5,
             )
 
-    def _clip_q(self, contrasts):
-        """Number of factors that the contrasts can tell apart."""
+    def _choose_q(self, contrasts):
+        """Number of factors: the best at held-out members, or as many as can be told apart."""
+        self.q_scores_ = None
+        if self.q == "auto":
+            self.q_scores_ = factor_scores(contrasts.residuals, noise_floor=NOISE_FLOOR)
+            return max(1, int(np.argmax(self.q_scores_))) if len(self.q_scores_) else 1
         n_samples, n_outputs, n_members = contrasts.shape
         most = min(n_members, n_samples * n_outputs) - 1
         if self.q > most:

@@ -34,8 +34,10 @@ class DLFRegressor(RegressorMixin, BaseDLF):
         :class:`~sklearn_dlf.ensembles.FittedEnsemble` where it has to survive
         :func:`~sklearn.base.clone`, as in a grid search.
 
-    q : int, default=10
+    q : int or "auto", default=10
         Number of latent factors. Clipped, with a warning, to what the members can tell apart.
+        "auto" takes the number under which held-out members are likeliest at the design points,
+        in closed form before any network is trained.
 
     hidden_layer_sizes : array-like of int, default=(100, 100)
         Units of the student's hidden layers. Ignored with `body`.
@@ -110,6 +112,11 @@ class DLFRegressor(RegressorMixin, BaseDLF):
 
     q_ : int
         Latent factors used.
+
+    q_scores_ : ndarray of shape (n_q,)
+        Log-likelihood of held-out members with 0, 1, ... factors free at the design points, nats
+        per entry, outputs in units of the members' rms spread. None unless ``q="auto"``; empty
+        with two members.
 
     n_members_, n_outputs_ : int
         Of the ensemble.
