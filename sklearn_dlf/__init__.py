@@ -1,7 +1,8 @@
 """Distil any fitted ensemble, its uncertainty included, into one small network."""
 
 from ._regressor import DLFRegressor
+from ._through import predict_interval, sample_predictions, sample_y
 
 __version__ = "0.1.0"
 
-__all__ = ["DLFRegressor"]
+__all__ = ["DLFRegressor", "predict_interval", "sample_predictions", "sample_y"]
