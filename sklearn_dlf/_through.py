@@ -96,8 +96,6 @@ def sample_predictions(estimator, X, n_samples=1, random_state=None):
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from sklearn.compose import TransformedTargetRegressor
     >>> from sklearn.pipeline import make_pipeline
     >>> from sklearn.preprocessing import PolynomialFeatures
     >>> from sklearn_dlf import DLFRegressor, sample_predictions
@@ -182,15 +180,14 @@ def predict_interval(estimator, X, confidence_level=0.9):
 
     Examples
     --------
-    >>> import numpy as np
     >>> from sklearn.compose import TransformedTargetRegressor
+    >>> from sklearn.ensemble import RandomForestRegressor
+    >>> from sklearn.preprocessing import StandardScaler
     >>> from sklearn_dlf import DLFRegressor, predict_interval
     >>> from sklearn_dlf.datasets import make_dlf_ensemble
-    >>> from sklearn_dlf.ensembles import DeepEnsembleRegressor
     >>> data = make_dlf_ensemble(n_samples=60, random_state=0)
-    >>> teacher = DeepEnsembleRegressor(3, max_iter=5)
-    >>> student = DLFRegressor(teacher, q=2, n_epochs=5, random_state=0)
-    >>> model = TransformedTargetRegressor(student, func=np.arcsinh, inverse_func=np.sinh)
+    >>> student = DLFRegressor(RandomForestRegressor(10), q=2, n_epochs=5, random_state=0)
+    >>> model = TransformedTargetRegressor(student, transformer=StandardScaler())
     >>> predict_interval(model.fit(data.X, data.y), data.X, confidence_level=0.8).shape
     (60, 2)
     """
