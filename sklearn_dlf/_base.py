@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Bunch, check_random_state, gen_batches
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import (
     _check_sample_weight,
     _num_samples,
@@ -22,8 +22,9 @@ from sklearn.utils.validation import (
 from ._contrasts import Contrasts
 from ._em import NOISE_FLOOR, ExpectationMaximisation
 from ._factors import factor_scores
+from ._memory import TeacherMemory
 from ._student import ACTIVATIONS, Student, make_mlp
-from ._teacher import MAX_SEED, AskedEnsemble, GivenPredictions, fit_ensemble
+from ._teacher import MAX_SEED, AskedEnsemble, GivenPredictions, seed_ensemble
 from ._training import OPTIMIZERS, Trainer, seeded
 from .ensembles import is_fitted_ensemble
 
@@ -58,6 +59,7 @@ class BaseDLF(BaseEstimator):
         "weight_decay": [Interval(numbers.Real, 0, None, closed="left")],
         "device": [str],
         "callbacks": [list, None],
+        "memory": [str, HasMethods("cache"), None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -84,6 +86,7 @@ class BaseDLF(BaseEstimator):
         weight_decay=0.0,
         device="cpu",
         callbacks=None,
+        memory=None,
         random_state=None,
         verbose=0,
     ):
@@ -106,6 +109,7 @@ class BaseDLF(BaseEstimator):
         self.weight_decay = weight_decay
         self.device = device
         self.callbacks = callbacks
+        self.memory = memory
         self.random_state = random_state
         self.verbose = verbose
 
@@ -189,6 +193,7 @@ class BaseDLF(BaseEstimator):
                     "ensemble may come from fit or from the constructor."
                 )
             return GivenPredictions(predictions, _num_samples(rows))
+        memory = TeacherMemory(self.memory)
         if ensemble is None or not is_fitted_ensemble(ensemble):
             if y is None:
                 raise ValueError(
@@ -197,8 +202,12 @@ class BaseDLF(BaseEstimator):
                     "be trained."
                 )
             prototype = self._default_ensemble() if ensemble is None else ensemble
-            ensemble = fit_ensemble(prototype, rows, y, sample_weight, random_state)
-        return AskedEnsemble(ensemble, rows, self._kind)
+            prototype, seeds = seed_ensemble(prototype, random_state)
+            repeatable = not seeds or isinstance(self.random_state, numbers.Integral)
+            ensemble, ask = memory.fit(prototype, rows, y, sample_weight, repeatable)
+        else:
+            ask = memory.asker_of(ensemble)
+        return AskedEnsemble(ensemble, rows, self._kind, ask)
 
     def _check_spread(self, contrasts):
         """Warn where members do not differ."""

@@ -99,6 +99,12 @@ class DLFRegressor(RegressorMixin, BaseDLF):
     callbacks : list, default=None
         Further callbacks of skorch for the training of the student.
 
+    memory : str or joblib.Memory, default=None
+        Folder or memory where fits of an unfitted ensemble and its answers are kept, and answers of
+        a fitted one, so that a grid over the student's parameters has them once a fold and not once
+        a candidate. Fits are kept only where `random_state` is an integer, or the ensemble has one
+        of its own; draws of a posterior are not kept.
+
     random_state : int, RandomState instance or None, default=None
         Determines the start, the order of rows, and the fit of an unfitted ensemble.
 
