@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Bunch, check_random_state, check_scalar, gen_batches
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import (
     _check_sample_weight,
     _num_samples,
@@ -20,9 +20,11 @@ from sklearn.utils.validation import (
 )
 
 from ._contrasts import Contrasts
-from ._em import ExpectationMaximisation
+from ._em import NOISE_FLOOR, ExpectationMaximisation
+from ._factors import factor_scores
+from ._memory import TeacherMemory
 from ._student import ACTIVATIONS, Student, make_mlp
-from ._teacher import MAX_SEED, AskedEnsemble, GivenPredictions, fit_ensemble
+from ._teacher import MAX_SEED, AskedEnsemble, GivenPredictions, seed_ensemble
 from ._training import OPTIMIZERS, Trainer, seeded
 from .ensembles import is_fitted_ensemble
 
@@ -52,6 +54,7 @@ class BaseDistiller(BaseEstimator):
         "weight_decay": [Interval(numbers.Real, 0, None, closed="left")],
         "device": [str],
         "callbacks": [list, None],
+        "memory": [str, HasMethods("cache"), None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -70,6 +73,7 @@ class BaseDistiller(BaseEstimator):
         weight_decay=0.0,
         device="cpu",
         callbacks=None,
+        memory=None,
         random_state=None,
         verbose=0,
     ):
@@ -84,6 +88,7 @@ class BaseDistiller(BaseEstimator):
         self.weight_decay = weight_decay
         self.device = device
         self.callbacks = callbacks
+        self.memory = memory
         self.random_state = random_state
         self.verbose = verbose
 
@@ -178,6 +183,7 @@ class BaseDistiller(BaseEstimator):
                     "ensemble may come from fit or from the constructor."
                 )
             return GivenPredictions(predictions, _num_samples(rows))
+        memory = TeacherMemory(self.memory)
         if ensemble is None or not is_fitted_ensemble(ensemble):
             if y is None:
                 raise ValueError(
@@ -186,8 +192,12 @@ class BaseDistiller(BaseEstimator):
                     "be trained."
                 )
             prototype = self._default_ensemble() if ensemble is None else ensemble
-            ensemble = fit_ensemble(prototype, rows, y, sample_weight, random_state)
-        return AskedEnsemble(ensemble, rows, self._kind)
+            prototype, seeds = seed_ensemble(prototype, random_state)
+            repeatable = not seeds or isinstance(self.random_state, numbers.Integral)
+            ensemble, ask = memory.fit(prototype, rows, y, sample_weight, repeatable)
+        else:
+            ask = memory.asker_of(ensemble)
+        return AskedEnsemble(ensemble, rows, self._kind, ask)
 
     def _check_spread(self, contrasts):
         """Warn where members do not differ."""
@@ -238,7 +248,7 @@ class BaseDLF(BaseDistiller):
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseDistiller._parameter_constraints,
-        "q": [Interval(numbers.Integral, 1, None, closed="left")],
+        "q": [StrOptions({"auto"}), Interval(numbers.Integral, 1, None, closed="left")],
         "body": [callable, None],
         "member_noise": [StrOptions({"input", "constant", "none"})],
         "init": [StrOptions({"spectral", "mmd", "random"})],
@@ -270,6 +280,7 @@ class BaseDLF(BaseDistiller):
         weight_decay=0.0,
         device="cpu",
         callbacks=None,
+        memory=None,
         random_state=None,
         verbose=0,
     ):
@@ -285,6 +296,7 @@ class BaseDLF(BaseDistiller):
             weight_decay=weight_decay,
             device=device,
             callbacks=callbacks,
+            memory=memory,
             random_state=random_state,
             verbose=verbose,
         )
@@ -299,7 +311,7 @@ class BaseDLF(BaseDistiller):
 
     def _learn(self, X, contrasts, random_state):
         """Student fitted by EM."""
-        q = self._clip_q(contrasts)
+        q = self._choose_q(contrasts)
         with seeded(random_state.randint(MAX_SEED), self.device):
             student = self._make_student(X.shape[1], contrasts.shape[1], q)
             em = ExpectationMaximisation(
@@ -323,8 +335,12 @@ class BaseDLF(BaseDistiller):
         self.history_ = em.history
         return student
 
-    def _clip_q(self, contrasts):
-        """Number of factors that the contrasts can tell apart."""
+    def _choose_q(self, contrasts):
+        """Number of factors: the best at held-out members, or as many as can be told apart."""
+        self.q_scores_ = None
+        if self.q == "auto":
+            self.q_scores_ = factor_scores(contrasts.residuals, noise_floor=NOISE_FLOOR)
+            return max(1, int(np.argmax(self.q_scores_))) if len(self.q_scores_) else 1
         n_samples, n_outputs, n_members = contrasts.shape
         most = min(n_members, n_samples * n_outputs) - 1
         if self.q > most:

@@ -36,8 +36,10 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         :class:`~sklearn_dlf.ensembles.FittedEnsemble` where it has to survive
         :func:`~sklearn.base.clone`, as in a grid search.
 
-    q : int, default=10
+    q : int or "auto", default=10
         Number of latent factors. Clipped, with a warning, to what the members can tell apart.
+        "auto" takes the number under which held-out members are likeliest at the design points,
+        in closed form before any network is trained.
 
     hidden_layer_sizes : array-like of int, default=(100, 100)
         Units of the student's hidden layers. Ignored with `body`.
@@ -104,6 +106,12 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
     callbacks : list, default=None
         Further callbacks of skorch for the training of the student.
 
+    memory : str or joblib.Memory, default=None
+        Folder or memory where fits of an unfitted ensemble and its answers are kept, and answers of
+        a fitted one, so that a grid over the student's parameters has them once a fold and not once
+        a candidate. Fits are kept only where `random_state` is an integer, or the ensemble has one
+        of its own; draws of a posterior are not kept.
+
     random_state : int, RandomState instance or None, default=None
         Determines the start, the order of rows, and the fit of an unfitted ensemble.
 
@@ -120,6 +128,11 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
 
     q_ : int
         Latent factors used.
+
+    q_scores_ : ndarray of shape (n_q,)
+        Log-likelihood of held-out members with 0, 1, ... factors free at the design points, nats
+        per entry, outputs in units of the members' rms spread. None unless ``q="auto"``; empty
+        with two members.
 
     n_members_ : int
         Of the ensemble.
@@ -212,6 +225,7 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         weight_decay=0.0,
         device="cpu",
         callbacks=None,
+        memory=None,
         random_state=None,
         verbose=0,
     ):
@@ -235,6 +249,7 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
             weight_decay=weight_decay,
             device=device,
             callbacks=callbacks,
+            memory=memory,
             random_state=random_state,
             verbose=verbose,
         )

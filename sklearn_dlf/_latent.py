@@ -138,6 +138,23 @@ def restricted_log_likelihood(loadings, residuals, noise_variance):
     return float(-0.5 * (LOG_2PI + (log_det + quadratic) / n_entries))
 
 
+def member_log_likelihood(loadings, deviations, noise_variance):
+    """Log-likelihood of members around a known mean, in nats per entry and member.
+
+    Under ``N(0, Lambda Lambda' + diag(noise_variance))``; ``deviations`` (n_entries, n_members)
+    need not sum to zero, ``noise_variance`` is (n_entries,).
+    """
+    n_entries, n_members = deviations.shape
+    root = np.sqrt(noise_variance)[:, None]
+    loadings, deviations = loadings / root, deviations / root
+    factor = _cholesky_of_precision(loadings, 1.0)
+    projected = cross_product(loadings, deviations)
+    log_det = np.log(noise_variance).sum() + 2 * np.log(np.diag(factor[0])).sum()
+    explained = np.sum(projected * cho_solve(factor, projected))
+    quadratic = (np.sum(deviations**2) - explained) / n_members
+    return float(-0.5 * (LOG_2PI + (log_det + quadratic) / n_entries))
+
+
 def spectral_solution(residuals, q, noise_floor=0.0):
     """Probabilistic PCA of the members by their Gram matrix [Tipping1999].
 

@@ -103,7 +103,7 @@ def average_probabilities(mean, loadings, variance, with_entropy=False):
     if n_outputs == 1:  # one dimension is all there is
         variance = variance + np.square(loadings).sum(axis=-1)
         loadings, q = loadings[..., :0], 0
-    draws = torch.from_numpy(normal_draws(q + n_outputs)).to(torch.from_numpy(mean).dtype)
+    draws = torch.tensor(normal_draws(q + n_outputs), dtype=torch.from_numpy(mean).dtype)
     z, noise = draws[:q], draws[q:]
     std = np.sqrt(variance)
     probabilities = np.empty((n_samples, max(n_outputs, 2)))

@@ -27,8 +27,10 @@ class DLFRegressor(BaseRegressorStudent, BaseDLF):
         :class:`~sklearn_dlf.ensembles.FittedEnsemble` where it has to survive
         :func:`~sklearn.base.clone`, as in a grid search.
 
-    q : int, default=10
+    q : int or "auto", default=10
         Number of latent factors. Clipped, with a warning, to what the members can tell apart.
+        "auto" takes the number under which held-out members are likeliest at the design points,
+        in closed form before any network is trained.
 
     hidden_layer_sizes : array-like of int, default=(100, 100)
         Units of the student's hidden layers. Ignored with `body`.
@@ -90,6 +92,12 @@ class DLFRegressor(BaseRegressorStudent, BaseDLF):
     callbacks : list, default=None
         Further callbacks of skorch for the training of the student.
 
+    memory : str or joblib.Memory, default=None
+        Folder or memory where fits of an unfitted ensemble and its answers are kept, and answers of
+        a fitted one, so that a grid over the student's parameters has them once a fold and not once
+        a candidate. Fits are kept only where `random_state` is an integer, or the ensemble has one
+        of its own; draws of a posterior are not kept.
+
     random_state : int, RandomState instance or None, default=None
         Determines the start, the order of rows, and the fit of an unfitted ensemble.
 
@@ -103,6 +111,11 @@ class DLFRegressor(BaseRegressorStudent, BaseDLF):
 
     q_ : int
         Latent factors used.
+
+    q_scores_ : ndarray of shape (n_q,)
+        Log-likelihood of held-out members with 0, 1, ... factors free at the design points, nats
+        per entry, outputs in units of the members' rms spread. None unless ``q="auto"``; empty
+        with two members.
 
     n_members_, n_outputs_ : int
         Of the ensemble.

@@ -34,9 +34,11 @@ class AskedEnsemble:
     X : rows as the ensemble wants them
     kind : {"regressor", "classifier"}
         What the student is; the ensemble must be the same.
+    ask : callable, default=member_predictions
+        Takes the ensemble and rows, returns the members' outputs.
     """
 
-    def __init__(self, ensemble, X, kind):
+    def __init__(self, ensemble, X, kind, ask=member_predictions):
         found = ensemble_kind(ensemble)
         if found != kind:
             raise ValueError(
@@ -45,6 +47,7 @@ class AskedEnsemble:
             )
         self.ensemble = ensemble
         self.X = X
+        self.ask = ask
         self.n_samples = _num_samples(X)
 
     @property
@@ -58,7 +61,7 @@ class AskedEnsemble:
         n_rows = self.n_samples if drawn else BLOCK_ROWS
         for rows in gen_batches(self.n_samples, n_rows):
             X = self.X if n_rows >= self.n_samples else _safe_indexing(self.X, rows)
-            yield _with_outputs(member_predictions(self.ensemble, X))
+            yield _with_outputs(self.ask(self.ensemble, X))
 
     def unseen(self):
         """Rows that each member did not see in its fit, (n_samples, n_members), or None."""
@@ -121,15 +124,20 @@ class GivenPredictions:
             )
 
 
-def fit_ensemble(prototype, X, y, sample_weight, random_state):
-    """Fit a clone of an unfitted ensemble, seeded where it has a ``random_state`` of None."""
+def seed_ensemble(prototype, random_state):
+    """Clone of an unfitted ensemble with every ``random_state`` of None set; the seeds set."""
     ensemble = clone(prototype)
     seeds = {
         name: random_state.randint(MAX_SEED)
         for name, value in sorted(ensemble.get_params(deep=True).items())
         if value is None and (name == "random_state" or name.endswith("__random_state"))
     }
-    ensemble.set_params(**seeds)
+    return ensemble.set_params(**seeds), seeds
+
+
+def fit_ensemble(prototype, X, y, sample_weight):
+    """Fit a clone of an unfitted ensemble, weighted where it takes weights."""
+    ensemble = clone(prototype)
     if sample_weight is not None and has_fit_parameter(ensemble, "sample_weight"):
         return ensemble.fit(X, y, sample_weight=sample_weight)
     return ensemble.fit(X, y)
