@@ -49,7 +49,7 @@ def measure(data, seed, n_members, student_params):
     distilled = time.perf_counter()
 
     members = member_predictions(teachers, data.X_test)
-    of_teachers = measure_teachers(teachers, members, data.y_test, seed)
+    of_teachers = measure_teachers(teachers, data, members, seed)
     of_student = measure_student(student, data.X_test, data.y_test, members, seed)
     return {
         **of_student,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import energy_distance
 
+from sklearn_dlf._target_noise import MemberResiduals
+from sklearn_dlf.ensembles import member_predictions, unseen_rows
 from sklearn_dlf.metrics import (
     crps_ensemble,
     gaussian_mixture_nll,
@@ -22,9 +24,18 @@ def score_draws(y, draws):
     return {"crps": crps_ensemble(y, draws), "coverage_95": interval_coverage(y, ends)}
 
 
-def measure_teachers(teachers, members, y, seed):
-    """Scores of a deep ensemble whose ``members`` (n, n_members) each have a noise of their own."""
-    noise = np.broadcast_to(teachers.member_noise_variance_.reshape(1, -1), members.shape)
+def member_noise(teachers, data):
+    """Variance of y around each member as the students take it, (1, n_members)."""
+    residuals = MemberResiduals(data.y[:, None], None, unseen_rows(teachers, len(data.X)))
+    for _ in residuals.watch([member_predictions(teachers, data.X)[:, None]]):
+        pass
+    return residuals.variances().T
+
+
+def measure_teachers(teachers, data, members, seed):
+    """Scores of an ensemble whose ``members`` (n, n_members) each have a noise of their own."""
+    y = data.y_test
+    noise = np.broadcast_to(member_noise(teachers, data), members.shape)
     rng = np.random.RandomState(seed)
     pick = rng.randint(members.shape[1], size=N_DRAWS)
     draws = members[:, pick] + rng.standard_normal((len(y), N_DRAWS)) * np.sqrt(noise[:, pick])

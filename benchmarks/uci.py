@@ -57,7 +57,7 @@ def measure_split(name, split, data, n_members):
     seconds = time_fit(teachers, data.X, data.y)
     members = member_predictions(teachers, data.X_test)
     record = {"set": name, "split": split, "n_members": n_members}
-    scores = measure_teachers(teachers, members, data.y_test, split)
+    scores = measure_teachers(teachers, data, members, split)
     yield {**record, "model": TEACHERS, "fit_s": seconds, **scores}
 
     ensemble = FittedEnsemble(teachers)

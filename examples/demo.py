@@ -37,11 +37,11 @@ student = DLFRegressor(q=10, random_state=0).fit(X, y, ensemble=teacher)
 # %%
 # Side by side
 # ------------
-# The teacher's predictive distribution is the mixture of its members, each with the variance of its
-# held-out residuals; the student's is its Gaussian spread plus its inverse gamma of that variance.
+# The teacher's predictive distribution is the mixture of its members, each with the variance of y
+# around it; the student's is its Gaussian spread plus its inverse gamma of that variance.
 # Prediction times are those of ``predict``: float64 in the teacher, float32 in the student.
 members = teacher.member_predictions(X_test)
-noise = teacher.member_noise_variance_.reshape(1, -1)
+noise = student.target_noise_.member_variances.T
 mean, std = student.predict(X_test, return_std=True)
 variance = std[:, None] ** 2 + student.target_noise_.nodes()
 

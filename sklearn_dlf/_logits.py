@@ -113,7 +113,8 @@ def average_probabilities(mean, loadings, variance, with_entropy=False):
             torch.from_numpy(part[rows]) for part in (mean, loadings, std)
         )
         latent = block_mean[..., None] + block_std[..., None] * noise
-        latent += (block_loadings.reshape(-1, q) @ z).view_as(latent)
+        if q:
+            latent += (block_loadings.reshape(-1, q) @ z).view_as(latent)
         if n_outputs == 1:
             latent = torch.cat([torch.zeros_like(latent), latent], dim=1)
         members = latent.softmax(dim=1)

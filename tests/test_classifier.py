@@ -1,0 +1,154 @@
+import pickle
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import softmax
+from sklearn.base import clone
+from sklearn.datasets import load_iris, make_classification
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+
+from sklearn_dlf import DLFClassifier
+from sklearn_dlf.ensembles import member_predictions
+
+SMALL = {"q": 3, "hidden_layer_sizes": (20,), "tol": 0.05, "random_state": 0}
+# For claims that do not depend on how well the student is fitted.
+QUICK = {"q": 2, "hidden_layer_sizes": (8,), "n_epochs": 2, "tol": 1.0, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def iris():
+    return load_iris(return_X_y=True)
+
+
+@pytest.fixture(scope="module")
+def forest(iris):
+    return RandomForestClassifier(20, min_samples_leaf=3, random_state=0).fit(*iris)
+
+
+@pytest.fixture(scope="module")
+def student(iris, forest):
+    return DLFClassifier(**SMALL).fit(*iris, ensemble=forest)
+
+
+def binary(labels):
+    X, y = make_classification(150, 4, random_state=0)
+    return X, np.array(labels)[y]
+
+
+def test_student_predicts_as_its_ensemble_does(student, iris, forest):
+    X, y = iris
+    assert student.score(X, y) > 0.95
+    assert_array_equal(student.classes_, forest.classes_)
+    assert np.abs(student.predict_proba(X) - forest.predict_proba(X)).mean() < 0.03
+
+
+def test_epistemic_uncertainty_follows_the_members(student, iris, forest):
+    X = iris[0]
+    members = member_predictions(forest, X)
+    mean = members.mean(axis=-1)
+    entropy = -(members * np.log(members)).sum(axis=1).mean(axis=-1)
+    teacher = -(mean * np.log(mean)).sum(axis=1) - entropy
+    epistemic = student.predict_uncertainty(X).epistemic
+    assert np.corrcoef(teacher, epistemic)[0, 1] > 0.7
+    assert 0.5 < epistemic.mean() / teacher.mean() < 2
+
+
+def test_probabilities_are_consistent(student, iris):
+    X = iris[0]
+    proba = student.predict_proba(X)
+    assert proba.shape == (len(X), 3)
+    assert_allclose(proba.sum(axis=1), 1)
+    assert_allclose(student.predict_log_proba(X), np.log(proba))
+    assert_array_equal(student.predict(X), student.classes_[proba.argmax(axis=1)])
+    assert_array_equal(proba, student.predict_proba(X))
+    draws = student.sample_predictions(X, 4000, random_state=0)
+    assert draws.shape == (len(X), 3, 4000)
+    assert_allclose(draws.sum(axis=1), 1)
+    # The average is over some hundred fixed draws.
+    difference = np.abs(draws.mean(axis=-1) - proba)
+    assert difference.mean() < 0.005
+    assert difference.max() < 0.05
+
+
+def test_uncertainty_adds_up(student, iris):
+    parts = student.predict_uncertainty(iris[0])
+    assert_allclose(parts.aleatoric + parts.epistemic, parts.total, atol=1e-12)
+    assert parts.epistemic.min() >= 0
+    assert parts.total.max() <= np.log(3) + 1e-12
+
+
+def test_first_draws_do_not_depend_on_later_rows(student, iris):
+    X = iris[0]
+    few = student.sample_predictions(X[:5], 9, random_state=3)
+    assert_allclose(few, student.sample_predictions(X, 9, random_state=3)[:5], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("labels", [["no", "yes"], ["b", "a"], [False, True], [7, -1]])
+def test_labels_of_any_kind_in_any_order(labels):
+    X, y = binary(labels)
+    forest = RandomForestClassifier(10, max_depth=3, random_state=0).fit(X, y)
+    student = DLFClassifier(**SMALL).fit(X, y, ensemble=forest)
+    assert_array_equal(student.classes_, forest.classes_)
+    assert student.n_outputs_ == 1  # the log-odds
+    assert student.predict_proba(X).shape == (150, 2)
+    assert student.score(X, y) > 0.85
+
+
+def test_predictions_as_probabilities_logits_and_lists_are_one(iris, forest):
+    X, y = iris
+    proba = np.clip(member_predictions(forest, X), 1e-3, None)
+    proba /= proba.sum(axis=1, keepdims=True)
+    fit = {
+        "array": DLFClassifier(**QUICK).fit(X, y, predictions=proba),
+        "list": DLFClassifier(**QUICK).fit(X, y, predictions=list(np.moveaxis(proba, -1, 0))),
+        "logits": DLFClassifier(**QUICK).fit(
+            X, y, predictions=np.log(proba) + 3.0, outputs="logits"
+        ),
+    }
+    expected = fit["array"].predict_proba(X)
+    assert_allclose(fit["list"].predict_proba(X), expected)
+    assert_allclose(fit["logits"].predict_proba(X), expected, atol=1e-4)
+
+
+def test_a_known_model_is_recovered():
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((400, 2))
+    mean = np.stack([X[:, 0], X[:, 1], -X.sum(axis=1)], axis=1)
+    loadings = 0.5 * np.stack([mean, mean[:, ::-1]], axis=-1)
+    logits = mean[..., None] + loadings @ rng.standard_normal((2, 60))
+    student = DLFClassifier(q=2, tol=0.01, random_state=0)
+    student.fit(X, predictions=softmax(logits, axis=1))
+    latent = student.latent_parameters(X)
+    centred = logits - logits.mean(axis=1, keepdims=True)
+    assert_allclose(latent.mean, centred.mean(axis=-1), atol=0.3)
+    variance = np.square(latent.loadings).sum(axis=-1) + latent.member_std**2
+    expected = centred.var(axis=-1, ddof=1)
+    assert np.corrcoef(variance.ravel(), expected.ravel())[0, 1] > 0.95
+    assert_allclose(variance.mean(), expected.mean(), rtol=0.1)
+
+
+def test_default_teacher_clone_and_pickle(iris):
+    X, y = iris
+    student = clone(DLFClassifier(**QUICK)).fit(X, y)
+    again = pickle.loads(pickle.dumps(student))
+    assert_array_equal(again.predict_proba(X), student.predict_proba(X))
+    assert_array_equal(DLFClassifier(**QUICK).fit(X, y).predict_proba(X), student.predict_proba(X))
+
+
+def test_bad_input_says_what_was_expected(iris, forest):
+    X, y = iris
+    proba = member_predictions(forest, X)
+    fit = DLFClassifier(**QUICK).fit
+    with pytest.raises(ValueError, match="sum to"):
+        fit(X, y, predictions=2 * proba)
+    with pytest.raises(ValueError, match="needs an ensemble of classifiers"):
+        fit(X, y, ensemble=RandomForestRegressor(3).fit(X, y))
+    with pytest.raises(ValueError, match="must be 'probabilities' or 'logits'"):
+        fit(X, y, predictions=proba, outputs="odds")
+    with pytest.raises(ValueError, match="speaks of predictions"):
+        fit(X, y, ensemble=forest, outputs="logits")
+    with pytest.raises(ValueError, match="class"):
+        fit(X, np.zeros(len(X)))
+    with pytest.raises(ValueError, match="Both an ensemble and predictions"):
+        fit(X, y, ensemble=forest, predictions=proba)
