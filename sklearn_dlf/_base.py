@@ -148,6 +148,7 @@ class BaseDLF(BaseEstimator):
                 trainer,
                 contrasts,
                 q=q,
+                refinement=self._refinement(contrasts, observer),
                 init=self.init,
                 em=self.em,
                 member_noise=self.member_noise,
@@ -202,6 +203,9 @@ class BaseDLF(BaseEstimator):
             prototype = self._default_ensemble() if ensemble is None else ensemble
             ensemble = fit_ensemble(prototype, rows, y, sample_weight, random_state)
         return AskedEnsemble(ensemble, rows, self._kind)
+
+    def _refinement(self, contrasts, observer):
+        """What the student is trained on by after EM; nothing."""
 
     def _check_spread(self, contrasts):
         """Warn where members do not differ."""

@@ -15,7 +15,12 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from ._base import DRAW_ROWS, BaseDLF
 from ._logits import LogitsWatcher, average_probabilities, entropies, probabilities_from_latent
+from ._objectives import AveragedProbabilities
 from .ensembles import DeepEnsembleClassifier
+
+# Weight of the regression on logits in the refinement, against the cross-entropy in nats. Without
+# it the spread is lost where probabilities hardly tell of it.
+ANCHOR = 0.3
 
 
 class DLFClassifier(ClassifierMixin, BaseDLF):
@@ -74,10 +79,13 @@ class DLFClassifier(ClassifierMixin, BaseDLF):
     n_epochs : int or "auto", default="auto"
         Epochs of one M-step; "auto" makes about 250 optimiser steps, and at least one epoch.
 
-    probability_floor : float, default=1e-4
-        Members' smaller probabilities are lifted to it before logs are taken, since trees say zero
-        and networks next to nothing, and the size of such logits tells little. At 1e-4, normal
-        logits give the average of the probabilities of random forests best.
+    probability_floor : float, default=1e-6
+        Members' smaller probabilities are lifted to it before logs are taken: trees say zero, and
+        networks next to nothing.
+
+    refine : bool, default=True
+        Whether the student is trained, after EM, by the cross-entropy of its averaged
+        probabilities with the ensemble's too. Not with ``em="minibatch"``.
 
     loadings_weight : float, default=0.03
         Weight of the loadings' and the noise's loss, in units of the members' spread, against the
@@ -93,10 +101,10 @@ class DLFClassifier(ClassifierMixin, BaseDLF):
     lr : float, default=0.01
         First learning rate.
 
-    optimizer : {"adam", "adamw", "sgd"} or callable, default="adam"
+    optimizer : {"adam", "adamw", "sgd"} or callable, default="adamw"
         Optimiser, or a class or callable as skorch takes it.
 
-    weight_decay : float, default=0.0
+    weight_decay : float, default=0.1
         Of the optimiser.
 
     device : str, default="cpu"
@@ -190,6 +198,7 @@ class DLFClassifier(ClassifierMixin, BaseDLF):
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseDLF._parameter_constraints,
+        "refine": ["boolean"],
         "probability_floor": [Interval(numbers.Real, 0, 0.5, closed="neither")],
     }
 
@@ -207,13 +216,14 @@ class DLFClassifier(ClassifierMixin, BaseDLF):
         max_iter=100,
         tol=1e-3,
         n_epochs="auto",
-        probability_floor=1e-4,
+        probability_floor=1e-6,
+        refine=True,
         loadings_weight=0.03,
         mmd_weight=10.0,
         batch_size="auto",
         lr=0.01,
-        optimizer="adam",
-        weight_decay=0.0,
+        optimizer="adamw",
+        weight_decay=0.1,
         device="cpu",
         callbacks=None,
         random_state=None,
@@ -243,6 +253,7 @@ class DLFClassifier(ClassifierMixin, BaseDLF):
             verbose=verbose,
         )
         self.probability_floor = probability_floor
+        self.refine = refine
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(
@@ -351,8 +362,25 @@ shape (n_samples, n_classes), default=None
                 f"classes={list(classes)}. Leave classes out."
             )
         return LogitsWatcher(
-            teacher.n_samples, outputs, self.probability_floor, classes=classes, y=y, weights=weights
+            teacher.n_samples,
+            outputs,
+            self.probability_floor,
+            classes=classes,
+            y=y,
+            weights=weights,
         )
+
+    def _refinement(self, contrasts, observer):
+        """Train on by the averaged probabilities, so that they do not only follow from logits."""
+        if not self.refine:
+            return None
+
+        def refinement(regression):
+            units = contrasts.center, contrasts.scale, contrasts.spread
+            objective = AveragedProbabilities(regression, ANCHOR, *units)
+            return objective, (observer.probabilities,)
+
+        return refinement
 
     def _score_teacher(self, watcher):
         """Accuracy of the teacher; warn where the most frequent label would do better."""
