@@ -16,15 +16,10 @@ import time
 
 import numpy as np
 from datasets import load_split
+from measuring import measure_student, measure_teachers, share_of_bound
 
 from sklearn_dlf import DLFRegressor
 from sklearn_dlf.ensembles import DeepEnsembleRegressor, member_predictions
-from sklearn_dlf.metrics import (
-    crps_ensemble,
-    gaussian_mixture_nll,
-    interval_coverage,
-    member_fidelity,
-)
 
 COLUMNS = [
     "mean_error",
@@ -54,32 +49,16 @@ def measure(data, seed, n_members, student_params):
     distilled = time.perf_counter()
 
     members = member_predictions(teachers, data.X_test)
-    mean, std = student.predict(data.X_test, return_std=True)
-    fidelity = member_fidelity(members, mean, std)
-    # One variance a member for the teachers; the same inverse gamma's quantiles for the student.
-    noise = teachers.member_noise_variance_.reshape(1, -1)
-    teacher_nll = gaussian_mixture_nll(data.y_test, members, noise + np.zeros_like(members))
-    total = std[:, None] ** 2 + student.target_noise_.nodes()
-    student_nll = gaussian_mixture_nll(data.y_test, mean[:, None] + np.zeros_like(total), total)
-    rng = np.random.RandomState(seed)
-    pick = rng.randint(n_members, size=1000)
-    teacher_y = members[:, pick] + rng.standard_normal((len(mean), 1000)) * np.sqrt(noise[:, pick])
-    # Without factors the likelihood is that of unit noise, since spread is the unit.
-    without = -0.5 * (np.log(2 * np.pi) + 1)
-    gain = student.log_likelihoods_[-1] - without
+    of_teachers = measure_teachers(teachers, members, data.y_test, seed)
+    of_student = measure_student(student, data.X_test, data.y_test, members, seed)
     return {
-        "mean_error": fidelity.mean_error,
-        "std_ratio": fidelity.std_ratio,
-        "std_corr": fidelity.std_correlation,
-        "teacher_nll": teacher_nll,
-        "student_nll": student_nll,
-        "nll_gap": student_nll - teacher_nll,
-        "teacher_crps": crps_ensemble(data.y_test, teacher_y),
-        "student_crps": crps_ensemble(data.y_test, student.sample_y(data.X_test, 1000, seed)),
-        "coverage_95": interval_coverage(
-            data.y_test, student.predict_interval(data.X_test, confidence_level=0.95)
-        ),
-        "share_of_bound": gain / (student.log_likelihood_bound_ - without),
+        **of_student,
+        "teacher_nll": of_teachers["nll"],
+        "student_nll": of_student["nll"],
+        "nll_gap": of_student["nll"] - of_teachers["nll"],
+        "teacher_crps": of_teachers["crps"],
+        "student_crps": of_student["crps"],
+        "share_of_bound": share_of_bound(student),
         "n_iter": student.n_iter_,
         "teacher_s": trained - began,
         "student_s": distilled - trained,

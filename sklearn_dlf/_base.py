@@ -1,4 +1,4 @@
-"""What both estimators share: rows and members in, contrasts, EM, a small fitted object out."""
+"""What estimators share: rows and members in, contrasts, EM, a small fitted object out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import Bunch, check_random_state, gen_batches
+from sklearn.utils import Bunch, check_random_state, check_scalar, gen_batches
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -34,26 +34,18 @@ DRAW_ROWS = 2**13
 EXACT_ROWS = 2**8
 
 
-class BaseDLF(BaseEstimator):
-    """Fit and prediction in latent units; faces add what is particular to their task."""
+class BaseDistiller(BaseEstimator):
+    """Rows and teacher in, a small fitted object out; what is learnt is the subclass's business."""
 
     # Of `validate_data`.
     _y_options: ClassVar[dict] = {"multi_output": True, "y_numeric": True}
 
     _parameter_constraints: ClassVar[dict] = {
         "ensemble": "no_validation",
-        "q": [Interval(numbers.Integral, 1, None, closed="left")],
         "hidden_layer_sizes": ["array-like"],
         "activation": [StrOptions(set(ACTIVATIONS))],
-        "body": [callable, None],
-        "member_noise": [StrOptions({"input", "constant", "none"})],
-        "init": [StrOptions({"spectral", "mmd", "random"})],
-        "em": [StrOptions({"restricted", "minibatch"})],
         "max_iter": [Interval(numbers.Integral, 1, None, closed="left")],
-        "tol": [Interval(numbers.Real, 0, None, closed="left")],
         "n_epochs": [StrOptions({"auto"}), Interval(numbers.Integral, 1, None, closed="left")],
-        "loadings_weight": [Interval(numbers.Real, 0, None, closed="neither")],
-        "mmd_weight": [Interval(numbers.Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(numbers.Integral, 1, None, closed="left")],
         "lr": [Interval(numbers.Real, 0, None, closed="neither")],
         "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
@@ -68,18 +60,10 @@ class BaseDLF(BaseEstimator):
         self,
         ensemble=None,
         *,
-        q=10,
         hidden_layer_sizes=(100, 100),
         activation="relu",
-        body=None,
-        member_noise="input",
-        init="spectral",
-        em="restricted",
         max_iter=100,
-        tol=1e-3,
         n_epochs="auto",
-        loadings_weight=0.03,
-        mmd_weight=10.0,
         batch_size="auto",
         lr=0.01,
         optimizer="adam",
@@ -90,18 +74,10 @@ class BaseDLF(BaseEstimator):
         verbose=0,
     ):
         self.ensemble = ensemble
-        self.q = q
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
-        self.body = body
-        self.member_noise = member_noise
-        self.init = init
-        self.em = em
         self.max_iter = max_iter
-        self.tol = tol
         self.n_epochs = n_epochs
-        self.loadings_weight = loadings_weight
-        self.mmd_weight = mmd_weight
         self.batch_size = batch_size
         self.lr = lr
         self.optimizer = optimizer
@@ -124,42 +100,52 @@ class BaseDLF(BaseEstimator):
         teacher = self._find_teacher(ensemble, predictions, rows, y, weights, random_state)
         observer = self._observer(teacher, y, weights, **observer_options)
         blocks = teacher.blocks() if observer is None else observer.watch(teacher.blocks())
-        contrasts = Contrasts(blocks, len(X), weights)
-        self._check_spread(contrasts)
-        q = self._clip_q(contrasts)
+        outputs = self._gather(blocks, len(X), weights)
         scaler = StandardScaler().fit(X, sample_weight=weights)
-        with seeded(random_state.randint(MAX_SEED), self.device):
-            student = self._make_student(X.shape[1], contrasts.shape[1], q)
-            trainer = Trainer(
-                student,
-                _standardise(scaler, X).astype(np.float32),
-                contrasts.weights,
-                n_epochs=self.n_epochs,
-                batch_size=self.batch_size,
-                lr=self.lr,
-                optimizer=self.optimizer,
-                weight_decay=self.weight_decay,
-                device=self.device,
-                callbacks=self.callbacks,
-                verbose=self.verbose > 1,
-                seed=random_state.randint(MAX_SEED),
-            )
-            em = ExpectationMaximisation(
-                trainer,
-                contrasts,
-                q=q,
-                refinement=self._refinement(contrasts, observer),
-                init=self.init,
-                em=self.em,
-                member_noise=self.member_noise,
-                max_iter=self.max_iter,
-                tol=self.tol,
-                loadings_weight=self.loadings_weight,
-                mmd_weight=self.mmd_weight,
-                verbose=self.verbose,
-            ).run()
-        self._keep(em, scaler)
+        standardised = _standardise(scaler, X).astype(np.float32)
+        student = self._learn(standardised, outputs, observer, random_state)
+        self.scaler_ = scaler
+        self.student_ = student.eval().requires_grad_(False)
+        self._keep_units(outputs)
         return observer
+
+    def _gather(self, blocks, n_samples, weights):
+        """What the student is to learn of the members' outputs."""
+        contrasts = Contrasts(blocks, n_samples, weights)
+        self._check_spread(contrasts)
+        return contrasts
+
+    def _learn(self, X, outputs, observer, random_state):
+        """Trained student, from standardised float32 rows and what was gathered and observed."""
+        raise NotImplementedError
+
+    def _draw_latent(self, X, n_samples, random_state, extra_variance=0.0):
+        """Draws of members' outputs (n, n_outputs, n_samples), from validated rows.
+
+        ``extra_variance`` (n_outputs, n_samples) is that of independent noise on top.
+        """
+        raise NotImplementedError
+
+    def _make_body(self, n_features):
+        """Untrained layers of features."""
+        return make_mlp(n_features, self.hidden_layer_sizes, self.activation)
+
+    def _make_trainer(self, student, X, weights, random_state):
+        """Trainer of a student at standardised rows."""
+        return Trainer(
+            student,
+            X,
+            weights,
+            n_epochs=self.n_epochs,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            optimizer=self.optimizer,
+            weight_decay=self.weight_decay,
+            device=self.device,
+            callbacks=self.callbacks,
+            verbose=self.verbose > 1,
+            seed=random_state.randint(MAX_SEED),
+        )
 
     def _check_rows(self, X, y, rows):
         """Validated X and y, and as many rows for the ensemble."""
@@ -204,9 +190,6 @@ class BaseDLF(BaseEstimator):
             ensemble = fit_ensemble(prototype, rows, y, sample_weight, random_state)
         return AskedEnsemble(ensemble, rows, self._kind)
 
-    def _refinement(self, contrasts, observer):
-        """What the student is trained on by after EM; nothing."""
-
     def _check_spread(self, contrasts):
         """Warn where members do not differ."""
         if not contrasts.spread.all():
@@ -217,45 +200,15 @@ class BaseDLF(BaseEstimator):
                 "that the student's spread is zero there. Members that interpolate their training "
                 "rows differ only elsewhere: give rows they were not trained on.",
                 UserWarning,
-                stacklevel=5,
+                stacklevel=6,
             )
 
-    def _clip_q(self, contrasts):
-        """Number of factors that the contrasts can tell apart."""
-        n_samples, n_outputs, n_members = contrasts.shape
-        most = min(n_members, n_samples * n_outputs) - 1
-        if self.q > most:
-            warnings.warn(
-                f"q={self.q} factors are more than {n_members} members at {n_samples} design "
-                f"points can tell apart; q_={most} is used. Give more members, or a smaller q.",
-                UserWarning,
-                stacklevel=5,
-            )
-        return min(self.q, most)
-
-    def _make_student(self, n_features, n_outputs, q):
-        """Untrained network."""
-        if self.body is None:
-            body = make_mlp(n_features, self.hidden_layer_sizes, self.activation)
-        else:
-            body = self.body(n_features)
-        return Student(body, n_features, n_outputs, q)
-
-    def _keep(self, em, scaler):
-        """Set the fitted attributes: neither data nor teacher, optimiser or targets."""
-        contrasts = em.contrasts
-        self.scaler_ = scaler
-        self.student_ = em.trainer.student.eval().requires_grad_(False)
+    def _keep_units(self, contrasts):
+        """Set the fitted attributes that come from the ensemble's outputs."""
         self.output_center_ = contrasts.center
         self.output_scale_ = contrasts.scale
         self.output_spread_ = contrasts.spread
-        self.q_ = em.q
         _, self.n_outputs_, self.n_members_ = contrasts.shape
-        self.n_iter_ = em.n_iter
-        self.converged_ = em.converged
-        self.log_likelihoods_ = em.log_likelihoods
-        self.log_likelihood_bound_ = em.log_likelihood_bound
-        self.history_ = em.history
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -277,8 +230,121 @@ class BaseDLF(BaseEstimator):
 
     def _student_for(self, X):
         """Student in float64 for few rows, as it was trained for many."""
-        on_cpu = self.student_.heads.weight.device.type == "cpu"
+        on_cpu = self.student_.device.type == "cpu"
         return self.student_.exact() if on_cpu and len(X) <= EXACT_ROWS else self.student_
+
+
+class BaseDLF(BaseDistiller):
+    """Fit and prediction of a latent factor model; faces add what is particular to their task."""
+
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseDistiller._parameter_constraints,
+        "q": [Interval(numbers.Integral, 1, None, closed="left")],
+        "body": [callable, None],
+        "member_noise": [StrOptions({"input", "constant", "none"})],
+        "init": [StrOptions({"spectral", "mmd", "random"})],
+        "em": [StrOptions({"restricted", "minibatch"})],
+        "tol": [Interval(numbers.Real, 0, None, closed="left")],
+        "loadings_weight": [Interval(numbers.Real, 0, None, closed="neither")],
+        "mmd_weight": [Interval(numbers.Real, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        ensemble=None,
+        *,
+        q=10,
+        hidden_layer_sizes=(100, 100),
+        activation="relu",
+        body=None,
+        member_noise="input",
+        init="spectral",
+        em="restricted",
+        max_iter=100,
+        tol=1e-3,
+        n_epochs="auto",
+        loadings_weight=0.03,
+        mmd_weight=10.0,
+        batch_size="auto",
+        lr=0.01,
+        optimizer="adam",
+        weight_decay=0.0,
+        device="cpu",
+        callbacks=None,
+        random_state=None,
+        verbose=0,
+    ):
+        super().__init__(
+            ensemble,
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            max_iter=max_iter,
+            n_epochs=n_epochs,
+            batch_size=batch_size,
+            lr=lr,
+            optimizer=optimizer,
+            weight_decay=weight_decay,
+            device=device,
+            callbacks=callbacks,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.q = q
+        self.body = body
+        self.member_noise = member_noise
+        self.init = init
+        self.em = em
+        self.tol = tol
+        self.loadings_weight = loadings_weight
+        self.mmd_weight = mmd_weight
+
+    def _learn(self, X, contrasts, observer, random_state):
+        """Student fitted by EM."""
+        q = self._clip_q(contrasts)
+        with seeded(random_state.randint(MAX_SEED), self.device):
+            student = self._make_student(X.shape[1], contrasts.shape[1], q)
+            em = ExpectationMaximisation(
+                self._make_trainer(student, X, contrasts.weights, random_state),
+                contrasts,
+                q=q,
+                refinement=self._refinement(contrasts, observer),
+                init=self.init,
+                em=self.em,
+                member_noise=self.member_noise,
+                max_iter=self.max_iter,
+                tol=self.tol,
+                loadings_weight=self.loadings_weight,
+                mmd_weight=self.mmd_weight,
+                verbose=self.verbose,
+            ).run()
+        self.q_ = em.q
+        self.n_iter_ = em.n_iter
+        self.converged_ = em.converged
+        self.log_likelihoods_ = em.log_likelihoods
+        self.log_likelihood_bound_ = em.log_likelihood_bound
+        self.history_ = em.history
+        return student
+
+    def _refinement(self, contrasts, observer):
+        """What the student is trained by after EM; nothing."""
+
+    def _clip_q(self, contrasts):
+        """Number of factors that the contrasts can tell apart."""
+        n_samples, n_outputs, n_members = contrasts.shape
+        most = min(n_members, n_samples * n_outputs) - 1
+        if self.q > most:
+            warnings.warn(
+                f"q={self.q} factors are more than {n_members} members at {n_samples} design "
+                f"points can tell apart; q_={most} is used. Give more members, or a smaller q.",
+                UserWarning,
+                stacklevel=6,
+            )
+        return min(self.q, most)
+
+    def _make_student(self, n_features, n_outputs, q):
+        """Untrained network."""
+        body = self._make_body(n_features) if self.body is None else self.body(n_features)
+        return Student(body, n_features, n_outputs, q)
 
     def _latent_mean(self, X):
         """Mean of the members in latent units (n, n_outputs), from validated rows."""
@@ -335,3 +401,8 @@ class BaseDLF(BaseEstimator):
 def _standardise(scaler, X):
     """Rows as the student sees them; ``scaler.transform`` without validating them again."""
     return (X - scaler.mean_) / scaler.scale_
+
+
+def check_count(n_samples):
+    """Number of draws."""
+    return check_scalar(n_samples, "n_samples", numbers.Integral, min_val=1)

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import numbers
-import warnings
 from typing import ClassVar
 
 import numpy as np
-from sklearn.base import ClassifierMixin, _fit_context
-from sklearn.metrics import accuracy_score
-from sklearn.utils import Bunch, check_random_state, check_scalar, column_or_1d, gen_batches
+from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.multiclass import check_classification_targets
 
 from ._base import DRAW_ROWS, BaseDLF
-from ._logits import LogitsWatcher, average_probabilities, entropies, probabilities_from_latent
+from ._classification import BaseClassifierStudent
+from ._logits import average_probabilities
 from ._objectives import AveragedProbabilities
-from .ensembles import DeepEnsembleClassifier
 
 # Weight of the regression on logits in the refinement, against the cross-entropy in nats. Without
 # it the spread is lost where probabilities hardly tell of it.
 ANCHOR = 0.3
 
 
-class DLFClassifier(ClassifierMixin, BaseDLF):
+class DLFClassifier(BaseClassifierStudent, BaseDLF):
     """Small network that predicts as an ensemble of classifiers does, its uncertainty included.
 
     The members' logits are taken as draws of a Gaussian process whose mean and factor loadings are
@@ -32,6 +28,9 @@ class DLFClassifier(ClassifierMixin, BaseDLF):
     ``e_i(x) ~ N(0, member_std(x)^2)``; the member's probabilities are ``softmax(f_i(x))``. Two
     classes have one output, the log-odds of the second; more have logits centred over classes.
     It is fitted by restricted EM on the members' contrasts. X is standardised inside.
+
+    Probabilities are averaged over 128 fixed draws of members, so that they are the same in every
+    call; they are within about a hundredth of the average over all members.
 
     Parameters
     ----------
@@ -193,9 +192,6 @@ class DLFClassifier(ClassifierMixin, BaseDLF):
     (150,)
     """
 
-    _kind = "classifier"
-    _y_options: ClassVar[dict] = {}
-
     _parameter_constraints: ClassVar[dict] = {
         **BaseDLF._parameter_constraints,
         "refine": ["boolean"],
@@ -255,121 +251,6 @@ class DLFClassifier(ClassifierMixin, BaseDLF):
         self.probability_floor = probability_floor
         self.refine = refine
 
-    @_fit_context(prefer_skip_nested_validation=False)
-    def fit(
-        self,
-        X,
-        y=None,
-        *,
-        ensemble=None,
-        predictions=None,
-        outputs="probabilities",
-        classes=None,
-        X_ensemble=None,
-        sample_weight=None,
-    ):
-        """Distil an ensemble.
-
-        At most one of `ensemble` and `predictions` is given; with neither, the constructor's
-        ensemble is the teacher, and without one a deep ensemble is trained.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Design points: rows at which the student learns what the members say.
-
-        y : array-like of shape (n_samples,), default=None
-            Labels, for ensembles that have to be fitted, for the teacher's score, and for the
-            names of the classes where nothing else says them.
-
-        ensemble : ensemble, list of fitted classifiers or FittedEnsemble, default=None
-            Teacher; goes before the constructor's.
-
-        predictions : array-like of shape (n_samples, n_classes, n_members) or list of arrays of \
-shape (n_samples, n_classes), default=None
-            What the members say at X, members last, or one array a member.
-
-        outputs : {"probabilities", "logits"}, default="probabilities"
-            What `predictions` are. The floor is for probabilities alone.
-
-        classes : array-like of shape (n_classes,), default=None
-            Labels in the order of the columns of `predictions`, or of an ensemble that does not say
-            them. None for the sorted labels in y, and for 0, 1, ... without y.
-
-        X_ensemble : array-like or DataFrame with n_samples rows, default=None
-            The rows of X as the ensemble wants them, where X has been transformed.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the design points; a weight of two counts as two equal rows.
-
-        Returns
-        -------
-        DLFClassifier
-            Itself.
-
-        Raises
-        ------
-        ValueError
-            If values are NaN or infinite, shapes do not match, probabilities do not sum to one,
-            there are fewer than two members or classes, labels and columns do not match, the
-            ensemble is one of regressors, both `ensemble` and `predictions` are given, or y is
-            needed and missing.
-        TypeError
-            If the ensemble's type is not known.
-        TrainingDivergedError
-            If training left the finite numbers.
-        """
-        if outputs not in ("probabilities", "logits"):
-            raise ValueError(f"outputs must be 'probabilities' or 'logits'; got {outputs!r}.")
-        if outputs == "logits" and predictions is None:
-            raise ValueError(
-                "outputs='logits' speaks of predictions, and none were given. For an ensemble, say "
-                "it with FittedEnsemble(models, outputs='logits')."
-            )
-        watcher = self._distil(
-            X,
-            y,
-            ensemble=ensemble,
-            predictions=predictions,
-            X_ensemble=X_ensemble,
-            sample_weight=sample_weight,
-            outputs=outputs,
-            classes=classes,
-        )
-        self.classes_ = watcher.classes
-        self.ensemble_score_ = None if watcher.y is None else self._score_teacher(watcher)
-        return self
-
-    def _check_rows(self, X, y, rows):
-        """Validated X, labels, and as many rows for the ensemble."""
-        X, y = super()._check_rows(X, y, rows)
-        if y is not None:
-            y = column_or_1d(y, warn=True)
-            check_classification_targets(y)
-        return X, y
-
-    def _default_ensemble(self):
-        """Teacher where none is given."""
-        return DeepEnsembleClassifier()
-
-    def _observer(self, teacher, y, weights, outputs, classes):
-        """Make latent outputs of what the members say."""
-        if classes is None:
-            classes = teacher.classes
-        elif teacher.classes is not None and not np.array_equal(classes, teacher.classes):
-            raise ValueError(
-                f"The ensemble says that its classes are {list(teacher.classes)}; got "
-                f"classes={list(classes)}. Leave classes out."
-            )
-        return LogitsWatcher(
-            teacher.n_samples,
-            outputs,
-            self.probability_floor,
-            classes=classes,
-            y=y,
-            weights=weights,
-        )
-
     def _refinement(self, contrasts, observer):
         """Train on by the averaged probabilities, so that they do not only follow from logits."""
         if not self.refine:
@@ -381,119 +262,6 @@ shape (n_samples, n_classes), default=None
             return objective, (observer.probabilities,)
 
         return refinement
-
-    def _score_teacher(self, watcher):
-        """Accuracy of the teacher; warn where the most frequent label would do better."""
-        labels = watcher.classes[watcher.probabilities.argmax(axis=1)]
-        score = accuracy_score(watcher.y, labels, sample_weight=watcher.weights)
-        constant = max(
-            accuracy_score(watcher.y, np.full_like(labels, label), sample_weight=watcher.weights)
-            for label in watcher.classes
-        )
-        if score < constant:
-            warnings.warn(
-                f"The ensemble predicts y worse than its most frequent label does (accuracy "
-                f"{score:.2f} and {constant:.2f} at the rows of fit). Was it fitted on rows in "
-                "other units? Give the rows as it wants them by X_ensemble. Are the columns of "
-                "predictions in the order of classes_?",
-                UserWarning,
-                stacklevel=4,
-            )
-        return float(score)
-
-    def predict_proba(self, X):
-        """Average the members' probabilities.
-
-        They are averaged over 128 fixed draws of members, so that the result is the same in every
-        call; it is within about a hundredth of the average over all members.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Probabilities, in the order of `classes_`.
-        """
-        return self._average(self._rows_for_student(X))[0]
-
-    def predict_log_proba(self, X):
-        """Logarithm of the averaged probabilities.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`.
-        """
-        return np.log(self.predict_proba(X))
-
-    def predict(self, X):
-        """Class of the largest averaged probability.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Labels.
-        """
-        probabilities = self.predict_proba(X)  # first, as it says so if not fitted
-        return self.classes_[probabilities.argmax(axis=1)]
-
-    def predict_uncertainty(self, X):
-        """Split the uncertainty about the class into what members share and what divides them.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        Bunch
-            In nats, each (n_samples,): ``total``, the entropy of the averaged probabilities;
-            ``aleatoric``, the average entropy of the members' probabilities; ``epistemic``, their
-            difference, the mutual information of class and member.
-        """
-        probabilities, aleatoric = self._average(self._rows_for_student(X), with_entropy=True)
-        total = entropies(probabilities)
-        # Not negative by Jensen's inequality, but for rounding where the members agree.
-        epistemic = np.maximum(total - aleatoric, 0.0)
-        return Bunch(total=total, aleatoric=aleatoric, epistemic=epistemic)
-
-    def sample_predictions(self, X, n_samples=1, random_state=None):
-        """Draw members.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_rows, n_features)
-            Rows.
-
-        n_samples : int, default=1
-            Members to draw.
-
-        random_state : int, RandomState instance or None, default=None
-            With an integer, the same members are drawn whatever the rows: first rows do not depend
-            on those after them.
-
-        Returns
-        -------
-        ndarray of shape (n_rows, n_classes, n_samples)
-            Probabilities of each member, in the order of `classes_`.
-        """
-        X, random_state = self._rows_for_student(X), check_random_state(random_state)
-        n_samples = check_scalar(n_samples, "n_samples", numbers.Integral, min_val=1)
-        return probabilities_from_latent(self._draw_latent(X, n_samples, random_state))
 
     def _average(self, X, with_entropy=False):
         """Averaged probabilities, and entropies of the members' own, from validated rows."""
@@ -507,8 +275,3 @@ shape (n_samples, n_classes), default=None
             if entropy is not None:
                 entropy[rows] = part
         return probabilities, entropy
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = False
-        return tags

@@ -121,7 +121,7 @@ class ExpectationMaximisation:
                 f"EM was still gaining after max_iter={self.max_iter} iterations. Increase "
                 f"max_iter, or tol={self.tol:g} (nats per entry) if the fit is good enough.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=6,
             )
         self.fix_noise()
         if self.refinement is not None and self.em == "restricted":

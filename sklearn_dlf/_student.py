@@ -40,7 +40,34 @@ def make_mlp(n_features, hidden_layer_sizes, activation):
     return nn.Sequential(*layers)
 
 
-class Student(nn.Module):
+class Network(nn.Module):
+    """A network that is asked about arrays of any number of rows once it is trained."""
+
+    @property
+    def device(self):
+        """Where the parameters lie."""
+        return next(self.parameters()).device
+
+    def in_blocks(self, X, forward):
+        """Block by block ``forward(rows)``: evaluation mode, no gradients, the network's device."""
+        parameter = next(self.parameters())
+        self.eval()
+        with torch.inference_mode():
+            return [
+                forward(block.to(parameter)) for block in torch.from_numpy(X).split(PREDICT_ROWS)
+            ]
+
+    def exact(self):
+        """Copy of a trained network in float64, made once; it is not pickled."""
+        if "_exact" not in self.__dict__:
+            self.__dict__["_exact"] = copy.deepcopy(self).double()
+        return self.__dict__["_exact"]
+
+    def __getstate__(self):
+        return {name: value for name, value in self.__dict__.items() if name != "_exact"}
+
+
+class Student(Network):
     """A body of features, and one linear layer with the heads of every output.
 
     Each output has a row for its mean, one for the log variance of its member noise, and ``q``
@@ -64,7 +91,7 @@ class Student(nn.Module):
         self.body = body
         self.n_outputs = n_outputs
         self.q = q
-        self.heads = nn.Linear(_count_body_features(body, n_features), n_outputs * (2 + q))
+        self.heads = nn.Linear(count_body_features(body, n_features), n_outputs * (2 + q))
 
     def forward(self, X):
         """Heads of a batch of standardised rows (m, n_features)."""
@@ -97,38 +124,20 @@ class Student(nn.Module):
 
     def evaluate(self, X):
         """Heads of any number of rows (m, n_features), as arrays."""
-        outputs = self._in_blocks(X, mean_only=False)
-        return Heads(*(_gather(head) for head in zip(*outputs, strict=True)))
+        outputs = self.in_blocks(X, self.forward)
+        return Heads(*(gather(head) for head in zip(*outputs, strict=True)))
 
     def evaluate_mean(self, X):
         """Mean of any number of rows (m, n_features), as an array (m, c)."""
-        return _gather(self._in_blocks(X, mean_only=True))
-
-    def _in_blocks(self, X, mean_only):
-        """Forward pass block by block: evaluation mode, no gradients, the parameters' device."""
-        weight = self.heads.weight
-        self.eval()
-        with torch.inference_mode():
-            forward = self.forward_mean if mean_only else self.forward
-            blocks = torch.from_numpy(X).split(PREDICT_ROWS)
-            return [forward(block.to(weight)) for block in blocks]
-
-    def exact(self):
-        """Copy of a trained student in float64, made once; it is not pickled."""
-        if "_exact" not in self.__dict__:
-            self.__dict__["_exact"] = copy.deepcopy(self).double()
-        return self.__dict__["_exact"]
-
-    def __getstate__(self):
-        return {name: value for name, value in self.__dict__.items() if name != "_exact"}
+        return gather(self.in_blocks(X, self.forward_mean))
 
 
-def _gather(blocks):
+def gather(blocks):
     """One array of the tensors of all blocks."""
     return (blocks[0] if len(blocks) == 1 else torch.cat(blocks)).cpu().numpy()
 
 
-def _count_body_features(body, n_features):
+def count_body_features(body, n_features):
     """Columns of the body's output, found by asking it about two rows."""
     body.eval()
     with torch.no_grad():

@@ -118,7 +118,7 @@ class Trainer:
         self._net = None
 
     def train(self, objective, *targets):
-        """Minimise ``objective(heads, (*targets, weights))`` for `n_epochs`; targets are arrays."""
+        """Minimise ``objective(heads, (*targets, weights))`` for `n_epochs`; the last loss."""
         if self._net is None or self._net.criterion is not objective:
             self._net = self._make_net(objective)
         for group in self._net.optimizer_.param_groups:
@@ -136,6 +136,7 @@ class Trainer:
                 f"epochs at learning rate {self.lr:g}; expected a finite loss. Use a smaller lr, "
                 "or look for extreme values in the design points."
             )
+        return loss
 
     def _make_net(self, objective):
         """Initialise a net around the student; the objective's own parameters are trained too."""

@@ -1,0 +1,99 @@
+"""What is measured of students of regressors, in one way for all of them."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.stats import energy_distance
+
+from sklearn_dlf.metrics import (
+    crps_ensemble,
+    gaussian_mixture_nll,
+    interval_coverage,
+    member_fidelity,
+)
+
+# Draws of y that scores and intervals are taken from.
+N_DRAWS = 1000
+
+
+def score_draws(y, draws):
+    """CRPS and coverage of the central 95 % interval of draws (n, n_draws)."""
+    ends = np.quantile(draws, [0.025, 0.975], axis=1).T
+    return {"crps": crps_ensemble(y, draws), "coverage_95": interval_coverage(y, ends)}
+
+
+def measure_teachers(teachers, members, y, seed):
+    """Scores of a deep ensemble whose ``members`` (n, n_members) each have a noise of their own."""
+    noise = np.broadcast_to(teachers.member_noise_variance_.reshape(1, -1), members.shape)
+    rng = np.random.RandomState(seed)
+    pick = rng.randint(members.shape[1], size=N_DRAWS)
+    draws = members[:, pick] + rng.standard_normal((len(y), N_DRAWS)) * np.sqrt(noise[:, pick])
+    return {
+        "rmse": float(np.sqrt(np.mean((y - members.mean(axis=1)) ** 2))),
+        "nll": gaussian_mixture_nll(y, members, noise),
+        **score_draws(y, draws),
+    }
+
+
+def student_nll(student, X, y):
+    """NLL of y under the student's own distribution.
+
+    A mixture over the variance of the noise of y, and over members where the student has them.
+    """
+    mean, std = student.predict(X, return_std=True)
+    noise = student.target_noise_.nodes()[0]
+    if hasattr(student, "member_predictions"):
+        means = student.member_predictions(X)
+        variances = np.zeros_like(means)
+    else:
+        means, variances = mean[:, None], std[:, None] ** 2
+    # Every component at every variance of the noise.
+    total = (variances[..., None] + noise).reshape(len(X), -1)
+    return gaussian_mixture_nll(y, np.repeat(means, len(noise), axis=1), total)
+
+
+def measure_student(student, X, y, members, seed):
+    """Scores of a student, and its fidelity to its teachers' ``members`` (n, n_members)."""
+    mean, std = student.predict(X, return_std=True)
+    own = student.sample_predictions(X, N_DRAWS, random_state=seed)
+    fidelity = member_fidelity(members, mean, std)
+    return {
+        "rmse": float(np.sqrt(np.mean((y - mean) ** 2))),
+        "nll": student_nll(student, X, y),
+        **score_draws(y, student.sample_y(X, N_DRAWS, random_state=seed)),
+        "mean_error": fidelity.mean_error,
+        "std_ratio": fidelity.std_ratio,
+        "std_corr": fidelity.std_correlation,
+        "cov_error": relative_covariance_error(members, own),
+        "energy": mean_energy_distance(members, own),
+        "parameters": count_parameters(student),
+    }
+
+
+def relative_covariance_error(members, own):
+    """Frobenius norm of the difference of the covariances over rows, over the teachers' norm."""
+    covariance = np.cov(members)
+    return float(np.linalg.norm(np.cov(own) - covariance) / np.linalg.norm(covariance))
+
+
+def mean_energy_distance(members, own):
+    """Mean over rows of the energy distance of draws, in units of the teachers' spread there."""
+    spread = np.maximum(members.std(axis=1), 1e-12 * np.abs(members).max())
+    distances = [
+        energy_distance(left / scale, right / scale)
+        for left, right, scale in zip(members, own, spread, strict=True)
+    ]
+    return float(np.mean(distances))
+
+
+def count_parameters(student):
+    """Numbers that a fitted student has learnt."""
+    return sum(parameter.numel() for parameter in student.student_.parameters())
+
+
+def share_of_bound(student):
+    """Gain in log-likelihood over no factors, as a share of that of any loadings."""
+    # Without factors the likelihood is that of unit noise, since spread is the unit.
+    without = -0.5 * (np.log(2 * np.pi) + 1)
+    gain = student.log_likelihoods_[-1] - without
+    return float(gain / (student.log_likelihood_bound_ - without))

@@ -1,0 +1,142 @@
+"""A Dirichlet distribution of the members' probabilities at each row."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.special import digamma
+from sklearn.utils import check_random_state, gen_batches
+from torch import nn
+
+from .._base import DRAW_ROWS, check_count
+from .._classification import BaseClassifierStudent
+from ._documentation import share_documentation
+from ._members import BaseMemberStudent, member_probabilities
+from ._networks import HydraNetwork
+
+# Members that agree have an infinite precision; so many agreeing members are enough to say so.
+MAX_PRECISION = 1e4
+
+
+@share_documentation
+class DirichletClassifier(BaseClassifierStudent, BaseMemberStudent):
+    """One network that says a Dirichlet distribution of the members' probabilities [1]_.
+
+    The members at a row are summed up by a proxy Dirichlet distribution, of their mean and of a
+    precision in closed form, to which the student's has the smallest reverse Kullback-Leibler
+    divergence (Proxy-EnD2). Draws are of each row alone: there are no members that are functions.
+
+    Parameters
+    ----------
+    {ensemble}
+
+    {training}
+
+    Attributes
+    ----------
+    {attributes}
+
+    {classifier_attributes}
+
+    See Also
+    --------
+    sklearn_dlf.DLFClassifier : A latent factor model.
+
+    References
+    ----------
+    .. [1] Ryabinin, Malinin, Gales. "Scaling Ensemble Distribution Distillation to Many Classes
+       with Proxy Targets". NeurIPS 2021.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.ensemble import RandomForestClassifier
+    >>> from sklearn_dlf.baselines import DirichletClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> forest = RandomForestClassifier(30, random_state=0).fit(X, y)
+    >>> student = DirichletClassifier(hidden_layer_sizes=(20,), max_iter=3, random_state=0)
+    >>> student = student.fit(X, y, ensemble=forest)
+    >>> student.predict_proba(X).shape, student.sample_predictions(X, 7).shape
+    ((150, 3), (150, 3, 7))
+    """
+
+    def _make_network(self, n_features, n_outputs, n_members):
+        n_classes = max(n_outputs, 2)
+        return HydraNetwork(self._make_body(n_features), n_features, n_classes, n_members=1)
+
+    def _objective(self):
+        return ReverseDivergence()
+
+    def _targets(self, outputs):
+        return proxy_targets(member_probabilities(outputs).astype(np.float64))
+
+    def sample_predictions(self, X, n_samples=1, random_state=None):
+        """Draw probabilities, independently at every row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features)
+            Rows.
+
+        n_samples : int, default=1
+            Draws.
+
+        random_state : int, RandomState instance or None, default=None
+            With an integer, first rows do not depend on those after them.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_classes, n_samples)
+            Probabilities, in the order of `classes_`.
+        """
+        X, random_state = self._rows_for_student(X), check_random_state(random_state)
+        shape = (len(X), len(self.classes_), check_count(n_samples))
+        gammas = random_state.standard_gamma(self._concentration(X)[..., None], size=shape)
+        return gammas / gammas.sum(axis=1, keepdims=True)
+
+    def _concentration(self, X):
+        """Parameters of the Dirichlet distribution (n, n_classes), from validated rows."""
+        log_excess = self._student_for(X).evaluate(X)[..., 0]
+        return 1 + np.exp(log_excess, dtype=np.float64)
+
+    def _average(self, X, with_entropy=False):
+        mean = np.empty((len(X), len(self.classes_)))
+        entropy = np.empty(len(X))
+        for rows in gen_batches(len(X), DRAW_ROWS):
+            concentration = self._concentration(X[rows])
+            precision = concentration.sum(axis=1, keepdims=True)
+            mean[rows] = concentration / precision
+            expected = digamma(precision + 1) - digamma(concentration + 1)
+            entropy[rows] = (mean[rows] * expected).sum(axis=1)
+        return mean, entropy if with_entropy else None
+
+
+def proxy_targets(probabilities):
+    """Mean (n, K) and inverse precision (n,) of the proxy of probabilities (n, K, n_members)."""
+    mean = probabilities.mean(axis=-1)
+    # Stirling's approximation of the maximum likelihood precision, as in [1] of the class.
+    disagreement = (mean * (np.log(mean) - np.log(probabilities).mean(axis=-1))).sum(axis=1)
+    inverse_precision = 2 * disagreement / (mean.shape[1] - 1)
+    return [mean, np.maximum(inverse_precision, 1 / MAX_PRECISION)]
+
+
+class ReverseDivergence(nn.Module):
+    """Divergence of the student's Dirichlet from the proxy's, over the proxy's precision.
+
+    Both have one added to their parameters, so that neither has a density that is infinite.
+    """
+
+    def forward(self, outputs, targets):
+        """Weighted mean over rows of outputs (m, K, 1), the logs of what is above one."""
+        mean, inverse_precision, weights = targets
+        concentration = 1 + outputs[..., 0].exp()
+        precision = concentration.sum(dim=1, keepdim=True)
+        expected = torch.digamma(precision) - torch.digamma(concentration)
+        cross_entropy = (mean * expected).sum(dim=1)
+        from_uniform = (
+            torch.lgamma(precision[:, 0])
+            - torch.lgamma(concentration).sum(dim=1)
+            - torch.lgamma(torch.tensor(float(outputs.shape[1])))
+            - ((concentration - 1) * expected).sum(dim=1)
+        )
+        return ((cross_entropy + inverse_precision * from_uniform) * weights).mean()

@@ -1,0 +1,118 @@
+"""Networks that hold a function for each member of an ensemble.
+
+All map standardised rows (m, n_features) to outputs (m, n_outputs, n_members).
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+from .._student import ACTIVATIONS, Network, count_body_features, gather
+from ..ensembles._deep_training import init_layers
+
+# Standard deviation of the masks around one at the start. Random signs, the published choice, would
+# leave masks that cannot be averaged.
+MASK_STD = 0.5
+
+
+class MemberNetwork(Network):
+    """A network with outputs for every member."""
+
+    def __init__(self, n_outputs, n_members):
+        super().__init__()
+        self.n_outputs = n_outputs
+        self.n_members = n_members
+
+    def evaluate(self, X):
+        """Outputs of all members at any number of rows, an array (m, n_outputs, n_members)."""
+        return gather(self.in_blocks(X, self.forward))
+
+
+class HydraNetwork(MemberNetwork):
+    """A body that members share, and a linear head for each of them."""
+
+    def __init__(self, body, n_features, n_outputs, n_members):
+        super().__init__(n_outputs, n_members)
+        self.body = body
+        self.heads = nn.Linear(count_body_features(body, n_features), n_outputs * n_members)
+
+    def forward(self, X):
+        """Heads of all members on the features of the body."""
+        return self.heads(self.body(X)).view(len(X), self.n_outputs, self.n_members)
+
+
+class _LayeredNetwork(MemberNetwork):
+    """Layers that take and return the members' own features (n_members, m, width)."""
+
+    def __init__(self, layer, sizes, activation, n_members):
+        super().__init__(sizes[-1], n_members)
+        layers = []
+        for fan_in, fan_out in pairwise(sizes):
+            layers += [layer(fan_in, fan_out, n_members), ACTIVATIONS[activation]()]
+        self.layers = nn.Sequential(*layers[:-1])
+
+    def forward(self, X):
+        """Outputs of all members, who see the same rows."""
+        return self.layers(X.expand(self.n_members, -1, -1)).permute(1, 2, 0)
+
+
+class SmallEnsembleNetwork(_LayeredNetwork):
+    """One network a member, side by side."""
+
+    def __init__(self, sizes, activation, n_members):
+        super().__init__(_OwnLinear, sizes, activation, n_members)
+
+
+class BatchEnsembleNetwork(_LayeredNetwork):
+    """One network, whose weight matrices every member multiplies by its own rank-one mask."""
+
+    def __init__(self, sizes, activation, n_members):
+        super().__init__(_MaskedLinear, sizes, activation, n_members)
+
+    @torch.no_grad()
+    def average_members(self):
+        """Make one network of all, whose weights are the average of theirs."""
+        for layer in self.layers:
+            if isinstance(layer, _MaskedLinear):
+                layer.average_members()
+        self.n_members = 1
+        return self
+
+
+class _OwnLinear(nn.Module):
+    """Linear layer of each member, all in one batched product."""
+
+    def __init__(self, fan_in, fan_out, n_members):
+        super().__init__()
+        [(weight, bias)] = init_layers([fan_in, fan_out], n_members, torch.default_generator)
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(bias)
+
+    def forward(self, features):
+        return torch.baddbmm(self.bias, features, self.weight)
+
+
+class _MaskedLinear(nn.Module):
+    """Shared weights between a mask of the inputs and one of the outputs; a bias a member."""
+
+    def __init__(self, fan_in, fan_out, n_members):
+        super().__init__()
+        shared = nn.Linear(fan_in, fan_out)
+        self.weight = nn.Parameter(shared.weight.detach().T.clone())
+        self.bias = nn.Parameter(shared.bias.detach().repeat(n_members, 1, 1))
+        self.input_mask = nn.Parameter(1 + MASK_STD * torch.randn(n_members, 1, fan_in))
+        self.output_mask = nn.Parameter(1 + MASK_STD * torch.randn(n_members, 1, fan_out))
+
+    def forward(self, features):
+        return (features * self.input_mask) @ self.weight * self.output_mask + self.bias
+
+    def average_members(self):
+        """Take the mean over members of mask and bias; one member is left."""
+        mask = (self.input_mask.transpose(1, 2) @ self.output_mask).mean(dim=0)
+        self.weight.mul_(mask)
+        self.bias = nn.Parameter(self.bias.mean(dim=0, keepdim=True))
+        self.input_mask = nn.Parameter(torch.ones_like(self.input_mask[:1]))
+        self.output_mask = nn.Parameter(torch.ones_like(self.output_mask[:1]))

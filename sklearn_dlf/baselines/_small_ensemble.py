@@ -1,0 +1,88 @@
+"""Small ensembles: one small network a member."""
+
+from __future__ import annotations
+
+from ._documentation import share_documentation
+from ._members import BaseMemberClassifier, BaseMemberRegressor, BaseMemberStudent
+from ._networks import SmallEnsembleNetwork
+
+
+class BaseSmallEnsemble(BaseMemberStudent):
+    """One network a member, all trained at once."""
+
+    def _make_network(self, n_features, n_outputs, n_members):
+        return SmallEnsembleNetwork(self._sizes(n_features, n_outputs), self.activation, n_members)
+
+
+@share_documentation
+class SmallEnsembleRegressor(BaseMemberRegressor, BaseSmallEnsemble):
+    """Each member distilled into a small network of its own, all at once by batched products.
+
+    The student has as many networks as the ensemble has members, so that it is the largest of the
+    students by far. Draws of members are networks picked with replacement.
+
+    Parameters
+    ----------
+    {ensemble}
+
+    {training}
+
+    Attributes
+    ----------
+    {attributes}
+
+    {regressor_attributes}
+
+    See Also
+    --------
+    sklearn_dlf.DLFRegressor : One network for all members.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_regression
+    >>> from sklearn.ensemble import RandomForestRegressor
+    >>> from sklearn_dlf.baselines import SmallEnsembleRegressor
+    >>> X, y = make_regression(200, 4, noise=10.0, random_state=0)
+    >>> forest = RandomForestRegressor(30, random_state=0).fit(X, y)
+    >>> student = SmallEnsembleRegressor(hidden_layer_sizes=(20,), max_iter=3, random_state=0)
+    >>> mean, std = student.fit(X, y, ensemble=forest).predict(X, return_std=True)
+    >>> mean.shape, std.shape, student.sample_predictions(X, 7).shape
+    ((200,), (200,), (200, 7))
+    """
+
+
+@share_documentation
+class SmallEnsembleClassifier(BaseMemberClassifier, BaseSmallEnsemble):
+    """Each member distilled into a small network of its own, all at once by batched products.
+
+    The student has as many networks as the ensemble has members, so that it is the largest of the
+    students by far. Draws of members are networks picked with replacement.
+
+    Parameters
+    ----------
+    {ensemble}
+
+    {training}
+
+    Attributes
+    ----------
+    {attributes}
+
+    {classifier_attributes}
+
+    See Also
+    --------
+    sklearn_dlf.DLFClassifier : One network for all members.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.ensemble import RandomForestClassifier
+    >>> from sklearn_dlf.baselines import SmallEnsembleClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> forest = RandomForestClassifier(30, random_state=0).fit(X, y)
+    >>> student = SmallEnsembleClassifier(hidden_layer_sizes=(20,), max_iter=3, random_state=0)
+    >>> student = student.fit(X, y, ensemble=forest)
+    >>> student.predict_proba(X).shape, student.sample_predictions(X, 7).shape
+    ((150, 3), (150, 3, 7))
+    """
