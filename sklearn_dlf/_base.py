@@ -107,7 +107,8 @@ class BaseDistiller(BaseEstimator):
         blocks = teacher.blocks() if observer is None else observer.watch(teacher.blocks())
         outputs = self._gather(blocks, len(X), weights)
         scaler = StandardScaler().fit(X, sample_weight=weights)
-        student = self._learn(_standardise(scaler, X).astype(np.float32), outputs, random_state)
+        standardised = _standardise(scaler, X).astype(np.float32)
+        student = self._learn(standardised, outputs, observer, random_state)
         self.scaler_ = scaler
         self.student_ = student.eval().requires_grad_(False)
         self._keep_units(outputs)
@@ -119,8 +120,8 @@ class BaseDistiller(BaseEstimator):
         self._check_spread(contrasts)
         return contrasts
 
-    def _learn(self, X, outputs, random_state):
-        """Trained student, from standardised float32 rows and what was gathered."""
+    def _learn(self, X, outputs, observer, random_state):
+        """Trained student, from standardised float32 rows and what was gathered and observed."""
         raise NotImplementedError
 
     def _draw_latent(self, X, n_samples, random_state, extra_variance=0.0):
@@ -309,7 +310,7 @@ class BaseDLF(BaseDistiller):
         self.loadings_weight = loadings_weight
         self.mmd_weight = mmd_weight
 
-    def _learn(self, X, contrasts, random_state):
+    def _learn(self, X, contrasts, observer, random_state):
         """Student fitted by EM."""
         q = self._choose_q(contrasts)
         with seeded(random_state.randint(MAX_SEED), self.device):
@@ -318,6 +319,7 @@ class BaseDLF(BaseDistiller):
                 self._make_trainer(student, X, contrasts.weights, random_state),
                 contrasts,
                 q=q,
+                refinement=self._refinement(contrasts, observer),
                 init=self.init,
                 em=self.em,
                 member_noise=self.member_noise,
@@ -334,6 +336,9 @@ class BaseDLF(BaseDistiller):
         self.log_likelihood_bound_ = em.log_likelihood_bound
         self.history_ = em.history
         return student
+
+    def _refinement(self, contrasts, observer):
+        """What the student is trained by after EM; nothing."""
 
     def _choose_q(self, contrasts):
         """Number of factors: the best at held-out members, or as many as can be told apart."""

@@ -23,7 +23,7 @@ class BaseClassifierStudent(ClassifierMixin, BaseDistiller):
     _y_options: ClassVar[dict] = {}
 
     # Smallest probability that is told from zero, where it is no parameter.
-    probability_floor = 1e-4
+    probability_floor = 1e-6
 
     def _average(self, X, with_entropy=False):
         """Averaged probabilities, and entropies of the members' own, from validated rows."""

@@ -12,6 +12,11 @@ from sklearn.utils._param_validation import Interval
 from ._base import DRAW_ROWS, BaseDLF
 from ._classification import BaseClassifierStudent
 from ._logits import average_probabilities
+from ._objectives import AveragedProbabilities
+
+# Weight of the regression on logits in the refinement, against the cross-entropy in nats. Without
+# it the spread is lost where probabilities hardly tell of it.
+ANCHOR = 0.3
 
 
 class DLFClassifier(BaseClassifierStudent, BaseDLF):
@@ -75,10 +80,13 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
     n_epochs : int or "auto", default="auto"
         Epochs of one M-step; "auto" makes about 250 optimiser steps, and at least one epoch.
 
-    probability_floor : float, default=1e-4
-        Members' smaller probabilities are lifted to it before logs are taken, since trees say zero
-        and networks next to nothing, and the size of such logits tells little. At 1e-4, normal
-        logits give the average of the probabilities of random forests best.
+    probability_floor : float, default=1e-6
+        Members' smaller probabilities are lifted to it before logs are taken: trees say zero, and
+        networks next to nothing.
+
+    refine : bool, default=True
+        Whether the student is trained, after EM, by the cross-entropy of its averaged
+        probabilities with the ensemble's too. Not with ``em="minibatch"``.
 
     loadings_weight : float, default=0.03
         Weight of the loadings' and the noise's loss, in units of the members' spread, against the
@@ -94,10 +102,10 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
     lr : float, default=0.01
         First learning rate.
 
-    optimizer : {"adam", "adamw", "sgd"} or callable, default="adam"
+    optimizer : {"adam", "adamw", "sgd"} or callable, default="adamw"
         Optimiser, or a class or callable as skorch takes it.
 
-    weight_decay : float, default=0.0
+    weight_decay : float, default=0.1
         Of the optimiser.
 
     device : str, default="cpu"
@@ -199,6 +207,7 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseDLF._parameter_constraints,
+        "refine": ["boolean"],
         "probability_floor": [Interval(numbers.Real, 0, 0.5, closed="neither")],
     }
 
@@ -216,13 +225,14 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         max_iter=100,
         tol=1e-3,
         n_epochs="auto",
-        probability_floor=1e-4,
+        probability_floor=1e-6,
+        refine=True,
         loadings_weight=0.03,
         mmd_weight=10.0,
         batch_size="auto",
         lr=0.01,
-        optimizer="adam",
-        weight_decay=0.0,
+        optimizer="adamw",
+        weight_decay=0.1,
         device="cpu",
         callbacks=None,
         memory=None,
@@ -254,6 +264,19 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
             verbose=verbose,
         )
         self.probability_floor = probability_floor
+        self.refine = refine
+
+    def _refinement(self, contrasts, observer):
+        """Train on by the averaged probabilities, so that they do not only follow from logits."""
+        if not self.refine:
+            return None
+
+        def refinement(regression):
+            units = contrasts.center, contrasts.scale, contrasts.spread
+            objective = AveragedProbabilities(regression, ANCHOR, *units)
+            return objective, (observer.probabilities,)
+
+        return refinement
 
     def _average(self, X, with_entropy=False):
         """Averaged probabilities, and entropies of the members' own, from validated rows."""

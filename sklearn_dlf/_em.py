@@ -38,6 +38,10 @@ MEAN_GAIN = 0.05
 # carry less, and a q that spans all contrasts would send it to zero.
 NOISE_FLOOR = 1e-6
 
+# A refinement trains for this many rounds, the first at this share of the first learning rate.
+N_REFINE_ROUNDS = 6
+REFINE_LR_SHARE = 0.1
+
 # Rounds of training of the published penalised start.
 N_START_ROUNDS = 10
 
@@ -53,6 +57,9 @@ class ExpectationMaximisation:
         What is known of the ensemble.
     q : int
         Latent factors.
+    refinement : callable, default=None
+        Takes the M-step's objective, returns another one and the further targets, first, that it
+        wants. The student is trained by it for a few rounds in the end.
     init, em, member_noise, max_iter, tol, loadings_weight, mmd_weight, verbose
         As in the estimators.
 
@@ -68,6 +75,7 @@ class ExpectationMaximisation:
         contrasts,
         *,
         q,
+        refinement=None,
         init="spectral",
         em="restricted",
         member_noise="input",
@@ -80,6 +88,7 @@ class ExpectationMaximisation:
         self.trainer = trainer
         self.contrasts = contrasts
         self.q = q
+        self.refinement = refinement
         self.init = init
         self.em = em
         self.member_noise = member_noise
@@ -114,7 +123,9 @@ class ExpectationMaximisation:
                 ConvergenceWarning,
                 stacklevel=6,
             )
-        self.finish()
+        self.fix_noise()
+        if self.refinement is not None and self.em == "restricted":
+            self.refine()
         return self
 
     @property
@@ -193,19 +204,31 @@ class ExpectationMaximisation:
             self.trainer.lr *= LR_DECAY
             self._n_iter_no_gain = 0
 
-    def finish(self):
+    def fix_noise(self):
         """Write a member noise that does not depend on the input into the student's head."""
         if self.member_noise == "none":
             self.trainer.student.set_noise(0.0)
         elif self.member_noise == "constant" or self.em == "minibatch":
             self.trainer.student.set_noise(self.noise_variance)
 
+    def refine(self):
+        """Train on by a further objective, from a small learning rate downwards."""
+        objective, targets = self.refinement(self._regression)
+        self.trainer.lr = REFINE_LR_SHARE * self.first_lr
+        for _ in range(N_REFINE_ROUNDS):
+            self.trainer.train(objective, *targets, *self._moments())
+            self.trainer.lr *= LR_DECAY
+        self.fix_noise()
+
     def _regress(self):
         """Train the student's heads on the ensemble's mean, the targets and the variance."""
-        contrasts = self.contrasts
-        targets = contrasts.unweighted(self.targets)
-        self.trainer.train(self._regression, contrasts.mean, targets, contrasts.variance)
+        self.trainer.train(self._regression, *self._moments())
         self._read_student()
+
+    def _moments(self):
+        """Targets of the M-step: the ensemble's mean, expected loadings, members' variance."""
+        contrasts = self.contrasts
+        return contrasts.mean, contrasts.unweighted(self.targets), contrasts.variance
 
     def _read_student(self):
         """Evaluate the student at the design points: weighted loadings, error of the mean."""

@@ -15,12 +15,14 @@ from scipy.special import softmax, xlogy
 from scipy.stats import norm, qmc
 from sklearn.utils import gen_batches
 
+from ._objectives import class_logits
+
 # Draws that probabilities are averaged over. Half are the others' mirror images.
 N_DRAWS = 128
 
-# Numbers that are held at a time while probabilities are averaged: two megabytes of float32 stay
+# Numbers that are held at a time while probabilities are averaged: half a megabyte of float32 stays
 # near the processor.
-BLOCK_SIZE = 2**19
+BLOCK_SIZE = 2**17
 
 # How far from one probabilities may sum: float32 networks round to about 1e-6.
 SUM_TOLERANCE = 1e-3
@@ -60,7 +62,7 @@ def check_probabilities(probabilities):
 
 @cache
 def normal_draws(n_dimensions):
-    """Fixed draws (n_dimensions, `N_DRAWS`) of the standard normal, read-only.
+    """Fixed draws (n_dimensions, `N_DRAWS`) of the standard normal.
 
     A Sobol sequence and its mirror image, so that the mean is zero; in one dimension the midpoints
     of equally likely intervals. Their second moments are made those of the standard normal, all of
@@ -77,9 +79,7 @@ def normal_draws(n_dimensions):
         draws = solve_triangular(cholesky(draws @ draws.T / half, lower=True), draws, lower=True)
     else:
         draws /= np.sqrt(np.mean(draws**2, axis=1, keepdims=True))
-    draws = np.concatenate([draws, -draws], axis=1)
-    draws.flags.writeable = False
-    return draws
+    return np.concatenate([draws, -draws], axis=1)
 
 
 def average_probabilities(mean, loadings, variance, with_entropy=False):
@@ -115,9 +115,7 @@ def average_probabilities(mean, loadings, variance, with_entropy=False):
         latent = block_mean[..., None] + block_std[..., None] * noise
         if q:
             latent += (block_loadings.reshape(-1, q) @ z).view_as(latent)
-        if n_outputs == 1:
-            latent = torch.cat([torch.zeros_like(latent), latent], dim=1)
-        members = latent.softmax(dim=1)
+        members = class_logits(latent).softmax(dim=1)
         probabilities[rows] = members.mean(dim=-1).numpy()
         if entropy is not None:
             entropy[rows] = -torch.xlogy(members, members).sum(dim=1).mean(dim=-1).numpy()

@@ -6,6 +6,8 @@ is the rows' weights (m,), of mean one.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import nn
@@ -13,6 +15,10 @@ from torch import nn
 # The smallest member noise variance that the noise head learns, in units of the members' mean
 # variance: below it spread is not worth the network's attention.
 MIN_MEMBER_NOISE = 1e-4
+
+# Draws of members, each with its mirror image, by which a step averages probabilities. Fresh ones
+# in every step make up for their small number.
+N_PAIRS = 4
 
 
 class ExpectedLikelihood(nn.Module):
@@ -48,6 +54,59 @@ class ExpectedLikelihood(nn.Module):
         explained = heads.loadings.detach().square().sum(dim=-1)
         unexplained = (variance - explained).clamp_min(MIN_MEMBER_NOISE)
         return 0.5 * (heads.log_noise + unexplained * torch.exp(-heads.log_noise))
+
+
+class AveragedProbabilities(nn.Module):
+    """Cross-entropy of the averaged probabilities of classes, beside the M-step's own criterion.
+
+    Probabilities are averaged over a few fresh draws of members and their mirror images. Targets:
+    averaged probabilities of the ensemble (m, K), then those of the M-step.
+
+    Parameters
+    ----------
+    regression : ExpectedLikelihood
+        Keeps mean, loadings and noise where probabilities do not tell them.
+    anchor : float
+        Its weight, against the cross-entropy in nats.
+    center, scale, spread : arrays of shape (n_outputs,)
+        Units of the student's heads, as in `Contrasts`.
+    """
+
+    def __init__(self, regression, anchor, center, scale, spread):
+        super().__init__()
+        self.regression = regression
+        self.anchor = anchor
+        for name, unit in (("center", center), ("scale", scale), ("spread", spread)):
+            self.register_buffer(name, torch.as_tensor(unit, dtype=torch.float32)[:, None])
+
+    def forward(self, heads, targets):
+        """Weighted mean over rows."""
+        probabilities, *targets = targets
+        logits = class_logits(self._draw(heads))
+        averaged = logits.log_softmax(dim=1).logsumexp(dim=-1) - math.log(logits.shape[-1])
+        cross_entropy = -((probabilities * averaged).sum(dim=1) * targets[-1]).mean()
+        return cross_entropy + self.anchor * self.regression(heads, targets)
+
+    def _draw(self, heads):
+        """Latent outputs of members (m, c, S), in units of logits."""
+        z = _mirrored_normal(heads.loadings.new_empty(heads.loadings.shape[-1], N_PAIRS))
+        noise = _mirrored_normal(heads.mean.new_empty(*heads.mean.shape, N_PAIRS))
+        log_noise = heads.log_noise if self.regression.fit_noise else heads.log_noise.detach()
+        deviations = heads.loadings @ z + (0.5 * log_noise).exp()[..., None] * noise
+        return self.center + self.scale * heads.mean[..., None] + self.spread * deviations
+
+
+def class_logits(latent):
+    """Logits (m, K, S) of latent outputs (m, c, S): log-odds stand against a logit of zero."""
+    if latent.shape[1] > 1:
+        return latent
+    return torch.cat([torch.zeros_like(latent), latent], dim=1)
+
+
+def _mirrored_normal(empty):
+    """Fill with standard normal draws, and put their mirror images beside them."""
+    draws = empty.normal_()
+    return torch.cat([draws, -draws], dim=-1)
 
 
 class _MemberLikelihood(nn.Module):

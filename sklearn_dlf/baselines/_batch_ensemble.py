@@ -55,8 +55,8 @@ class BaseBatchEnsemble(BaseMemberStudent):
     def _make_network(self, n_features, n_outputs, n_members):
         return BatchEnsembleNetwork(self._sizes(n_features, n_outputs), self.activation, n_members)
 
-    def _learn(self, X, outputs, random_state):
-        network = super()._learn(X, outputs, random_state)
+    def _learn(self, X, outputs, observer, random_state):
+        network = super()._learn(X, outputs, observer, random_state)
         return network.average_members() if self.average_masks else network
 
 

@@ -58,7 +58,7 @@ class BaseMemberStudent(BaseDistiller):
             verbose=verbose,
         )
 
-    def _learn(self, X, outputs, random_state):
+    def _learn(self, X, outputs, observer, random_state):
         """Student trained for all rounds."""
         with seeded(random_state.randint(MAX_SEED), self.device):
             network = self._make_network(X.shape[1], *outputs.shape[1:])
