@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.datasets import load_diabetes
-from sklearn.model_selection import ShuffleSplit
+from sklearn.datasets import load_diabetes, load_digits
+from sklearn.model_selection import ShuffleSplit, train_test_split
 
 
 class Split(NamedTuple):
@@ -34,3 +34,18 @@ def load_split(name, split, data_dir):
         X, y, test = data["X"], data["y"], data["test_indices"][split]
     train = np.setdiff1d(np.arange(len(X)), test)
     return Split(X[train], y[train], X[test], y[test])
+
+
+def load_classes(name, split, data_dir):
+    """Load split number ``split`` of ``digits`` or of a set of classes in ``data_dir``.
+
+    A set is a file ``<name>.npz`` with ``X`` (n, d) and labels ``y`` (n,). A fifth of the rows, at
+    random but with the classes in their proportions, is for testing.
+    """
+    if name == "digits":
+        X, y = load_digits(return_X_y=True)
+    else:
+        data = np.load(Path(data_dir) / f"{name}.npz")
+        X, y = data["X"], data["y"]
+    X, X_test, y, y_test = train_test_split(X, y, test_size=0.2, stratify=y, random_state=split)
+    return Split(X, y, X_test, y_test)

@@ -8,7 +8,7 @@ pipelines, searches and frozen estimators.
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import logsumexp
+from scipy.special import logsumexp, xlogy
 from sklearn.base import is_classifier
 from sklearn.metrics import log_loss
 from sklearn.utils import Bunch, _safe_indexing, check_array, check_consistent_length, gen_batches
@@ -24,11 +24,13 @@ from .ensembles import is_fitted_ensemble
 
 __all__ = [
     "crps_ensemble",
+    "expected_calibration_error",
     "gaussian_mixture_nll",
     "interval_coverage",
     "make_member_log_likelihood_scorer",
     "member_fidelity",
     "member_log_likelihood_scorer",
+    "mutual_information",
     "neg_crps_scorer",
     "neg_nll_scorer",
 ]
@@ -335,3 +337,93 @@ def _check_rows(y_true, **arrays):
     ]
     check_consistent_length(y_true, *checked)
     return y_true, *checked
+
+
+def expected_calibration_error(y_true, probabilities, *, classes=None, n_bins=15):
+    """Mean distance of confidence and accuracy over bins of confidence, weighted by their rows.
+
+    Confidence is the largest probability of a row; bins are of equal width [Guo2017]_.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        Labels.
+    probabilities : array-like of shape (n_samples, n_classes)
+        As from ``predict_proba``.
+    classes : array-like of shape (n_classes,), default=None
+        Labels in the order of the columns; None for 0, 1, ...
+    n_bins : int, default=15
+        Bins of confidence between 0 and 1.
+
+    Returns
+    -------
+    float
+        Between 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not match, or a probability is NaN or infinite.
+
+    References
+    ----------
+    .. [Guo2017] Guo, Pleiss, Sun, Weinberger. "On Calibration of Modern Neural Networks". ICML
+       2017.
+
+    Examples
+    --------
+    >>> from sklearn_dlf.metrics import expected_calibration_error
+    >>> expected_calibration_error([0, 1], [[0.75, 0.25], [0.75, 0.25]])
+    0.25
+    """
+    probabilities = check_array(probabilities, dtype=np.float64, input_name="probabilities")
+    classes = np.arange(probabilities.shape[1]) if classes is None else np.asarray(classes)
+    if classes.shape != (probabilities.shape[1],):
+        raise ValueError(
+            f"classes must have one label for each of the {probabilities.shape[1]} columns of "
+            f"probabilities; got shape {classes.shape}."
+        )
+    y_true = np.asarray(y_true)
+    check_consistent_length(y_true, probabilities)
+    confidence = probabilities.max(axis=1)
+    surplus = confidence - (classes[probabilities.argmax(axis=1)] == y_true)
+    bins = np.minimum((confidence * n_bins).astype(int), n_bins - 1)
+    return float(np.abs(np.bincount(bins, weights=surplus)).sum() / len(y_true))
+
+
+def mutual_information(members):
+    """Mutual information of class and member at each row: what the members do not agree on.
+
+    The entropy of the averaged probabilities less the average entropy of the members' own.
+
+    Parameters
+    ----------
+    members : array-like of shape (n_samples, n_classes, n_members)
+        Probabilities, as from ``member_predictions`` or ``sample_predictions``.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+        In nats, not negative.
+
+    Raises
+    ------
+    ValueError
+        If the shape is another, or a value is NaN or infinite.
+
+    Examples
+    --------
+    >>> from sklearn_dlf.metrics import mutual_information
+    >>> mutual_information([[[1.0, 0.0], [0.0, 1.0]]]).round(4)
+    array([0.6931])
+    """
+    members = check_array(
+        members, dtype=np.float64, ensure_2d=False, allow_nd=True, input_name="members"
+    )
+    if members.ndim != 3:
+        raise ValueError(
+            f"members must have shape (n_samples, n_classes, n_members); got {members.shape}."
+        )
+    mean = members.mean(axis=-1)
+    shared = -xlogy(members, members).sum(axis=1).mean(axis=-1)
+    return np.maximum(-xlogy(mean, mean).sum(axis=1) - shared, 0.0)

@@ -1,0 +1,108 @@
+"""Students of deep ensembles of classifiers: the latent factor model against Hydra.
+
+Ten networks of two hidden layers of 100 are the teachers; both students have one hidden layer of
+50, learn at the teachers' own training rows, and take as many optimiser steps. Epistemic
+uncertainty is the mutual information of class and member; rows out of distribution are the test
+rows with the values of every column permuted. Prints a Markdown table a set, means over splits:
+
+    python benchmarks/classification.py --data-dir DIR [--sets digits letter] [--splits 5]
+
+``digits`` comes with scikit-learn; the other sets are files in DIR (see benchmarks/datasets.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+from datasets import load_classes
+from scipy.stats import spearmanr
+from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
+
+from sklearn_dlf import DLFClassifier
+from sklearn_dlf.baselines import HydraClassifier
+from sklearn_dlf.ensembles import DeepEnsembleClassifier, member_predictions
+from sklearn_dlf.metrics import expected_calibration_error, mutual_information
+
+SETS = ["digits", "letter", "pendigits", "waveform", "magic"]
+COLUMNS = ["accuracy", "nll", "ece", "mi_ratio", "mi_rank_corr", "ood_auroc", "n_iter", "fit_s"]
+STUDENT = {"hidden_layer_sizes": (50,)}
+
+
+def score(probabilities, y, classes, inside, outside):
+    """Scores of averaged probabilities, and of how epistemic uncertainty tells rows apart."""
+    said = classes[probabilities.argmax(axis=1)]
+    is_outside = np.repeat([0, 1], [len(inside), len(outside)])
+    return {
+        "accuracy": accuracy_score(y, said),
+        "nll": log_loss(y, probabilities, labels=classes),
+        "ece": expected_calibration_error(y, probabilities, classes=classes),
+        "ood_auroc": roc_auc_score(is_outside, np.concatenate([inside, outside])),
+    }
+
+
+def measure(data, seed, n_members):
+    """Train teachers and students on one split; a dict of scores for each."""
+    outside = np.random.default_rng(seed).permuted(data.X_test, axis=0)
+    teachers = DeepEnsembleClassifier(n_members, random_state=seed)
+    seconds = time_fit(teachers, data.X, data.y)
+    members = member_predictions(teachers, data.X_test)
+    epistemic = mutual_information(members)
+    outer = mutual_information(member_predictions(teachers, outside))
+    scores = score(members.mean(axis=-1), data.y_test, teachers.classes_, epistemic, outer)
+    results = {"teachers": {**scores, "fit_s": seconds}}
+
+    dlf = DLFClassifier(q=n_members - 1, random_state=seed, **STUDENT)
+    seconds = time_fit(dlf, data.X, data.y, ensemble=teachers)
+    hydra = HydraClassifier(max_iter=dlf.n_iter_, random_state=seed, **STUDENT)
+    hydra_seconds = time_fit(hydra, data.X, data.y, ensemble=teachers)
+    for name, student, fit_s in (("DLF", dlf, seconds), ("Hydra", hydra, hydra_seconds)):
+        own = student.predict_uncertainty(data.X_test).epistemic
+        own_outer = student.predict_uncertainty(outside).epistemic
+        probabilities = student.predict_proba(data.X_test)
+        results[name] = {
+            **score(probabilities, data.y_test, student.classes_, own, own_outer),
+            "mi_ratio": own.mean() / epistemic.mean(),
+            "mi_rank_corr": spearmanr(own, epistemic).statistic,
+            "n_iter": student.n_iter_,
+            "fit_s": fit_s,
+        }
+    return results
+
+
+def time_fit(estimator, *args, **kwargs):
+    """Seconds that a fit takes."""
+    began = time.perf_counter()
+    estimator.fit(*args, **kwargs)
+    return time.perf_counter() - began
+
+
+def main():
+    """Parse the command line, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--data-dir", help="folder of the sets beside digits")
+    parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
+    parser.add_argument("--splits", type=int, default=5)
+    parser.add_argument("--members", type=int, default=10)
+    args = parser.parse_args()
+    for name in args.sets:
+        results = [
+            measure(load_classes(name, split, args.data_dir), split, args.members)
+            for split in range(args.splits)
+        ]
+        print(f"\n### {name}, {args.splits} splits\n")
+        print("| " + " | ".join(["", *COLUMNS]) + " |")
+        print("|" + " --- |" * (1 + len(COLUMNS)))
+        for model in results[0]:
+            means = [
+                f"{np.mean([result[model][column] for result in results]):.4f}"
+                if column in results[0][model]
+                else ""
+                for column in COLUMNS
+            ]
+            print("| " + " | ".join([model, *means]) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
