@@ -13,10 +13,10 @@ rows with the values of every column permuted. Prints a Markdown table a set, me
 from __future__ import annotations
 
 import argparse
-import time
 
 import numpy as np
 from datasets import load_classes
+from measuring import time_fit
 from scipy.stats import spearmanr
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
@@ -69,13 +69,6 @@ def measure(data, seed, n_members):
             "fit_s": fit_s,
         }
     return results
-
-
-def time_fit(estimator, *args, **kwargs):
-    """Seconds that a fit takes."""
-    began = time.perf_counter()
-    estimator.fit(*args, **kwargs)
-    return time.perf_counter() - began
 
 
 def main():

@@ -12,11 +12,10 @@ splits, on test rows:
 from __future__ import annotations
 
 import argparse
-import time
 
 import numpy as np
 from datasets import load_split
-from measuring import measure_student, measure_teachers, share_of_bound
+from measuring import measure_student, measure_teachers, share_of_bound, time_fit
 
 from sklearn_dlf import DLFRegressor
 from sklearn_dlf.ensembles import DeepEnsembleRegressor, member_predictions
@@ -40,13 +39,10 @@ COLUMNS = [
 
 def measure(data, seed, n_members, student_params):
     """Train teachers and student on one split; a dict of `COLUMNS`."""
-    began = time.perf_counter()
     teachers = DeepEnsembleRegressor(n_estimators=n_members, random_state=seed)
-    teachers.fit(data.X, data.y)
-    trained = time.perf_counter()
+    teacher_seconds = time_fit(teachers, data.X, data.y)
     student = DLFRegressor(random_state=seed, **student_params)
-    student.fit(data.X, data.y, ensemble=teachers)
-    distilled = time.perf_counter()
+    student_seconds = time_fit(student, data.X, data.y, ensemble=teachers)
 
     members = member_predictions(teachers, data.X_test)
     of_teachers = measure_teachers(teachers, data, members, seed)
@@ -60,8 +56,8 @@ def measure(data, seed, n_members, student_params):
         "student_crps": of_student["crps"],
         "share_of_bound": share_of_bound(student),
         "n_iter": student.n_iter_,
-        "teacher_s": trained - began,
-        "student_s": distilled - trained,
+        "teacher_s": teacher_seconds,
+        "student_s": student_seconds,
     }
 
 

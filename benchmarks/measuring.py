@@ -1,6 +1,8 @@
-"""What is measured of students of regressors, in one way for all of them."""
+"""What is measured of students, in one way for all of them."""
 
 from __future__ import annotations
+
+import time
 
 import numpy as np
 from scipy.stats import energy_distance
@@ -12,6 +14,7 @@ from sklearn_dlf.metrics import (
     gaussian_mixture_nll,
     interval_coverage,
     member_fidelity,
+    neg_nll_scorer,
 )
 
 # Draws of y that scores and intervals are taken from.
@@ -51,16 +54,13 @@ def student_nll(student, X, y):
 
     A mixture over the variance of the noise of y, and over members where the student has them.
     """
-    mean, std = student.predict(X, return_std=True)
-    noise = student.target_noise_.nodes()[0]
-    if hasattr(student, "member_predictions"):
-        means = student.member_predictions(X)
-        variances = np.zeros_like(means)
-    else:
-        means, variances = mean[:, None], std[:, None] ** 2
-    # Every component at every variance of the noise.
-    total = (variances[..., None] + noise).reshape(len(X), -1)
-    return gaussian_mixture_nll(y, np.repeat(means, len(noise), axis=1), total)
+    if not hasattr(student, "member_predictions"):
+        return -neg_nll_scorer(student, X, y)
+    means, noise = student.member_predictions(X), student.target_noise_.nodes()[0]
+    # Every member at every variance of the noise.
+    means = np.repeat(means, len(noise), axis=1)
+    variances = np.tile(noise, (len(X), means.shape[1] // len(noise)))
+    return gaussian_mixture_nll(y, means, variances)
 
 
 def measure_student(student, X, y, members, seed):
@@ -108,3 +108,10 @@ def share_of_bound(student):
     without = -0.5 * (np.log(2 * np.pi) + 1)
     gain = student.log_likelihoods_[-1] - without
     return float(gain / (student.log_likelihood_bound_ - without))
+
+
+def time_fit(estimator, *args, **kwargs):
+    """Seconds that a fit takes."""
+    began = time.perf_counter()
+    estimator.fit(*args, **kwargs)
+    return time.perf_counter() - began

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from datasets import load_split
-from measuring import measure_student, measure_teachers, share_of_bound
+from measuring import measure_student, measure_teachers, share_of_bound, time_fit
 
 from sklearn_dlf import DLFRegressor
 from sklearn_dlf.baselines import BatchEnsembleRegressor, HydraRegressor, SmallEnsembleRegressor
@@ -74,13 +74,6 @@ def measure_split(name, split, data, n_members):
         if student is dlf:
             scores["share_of_bound"] = share_of_bound(dlf)
         yield {**record, "model": model, "n_iter": dlf.n_iter_, "fit_s": seconds, **scores}
-
-
-def time_fit(estimator, X, y):
-    """Seconds that a fit takes."""
-    began = time.perf_counter()
-    estimator.fit(X, y)
-    return time.perf_counter() - began
 
 
 def format_table(records):

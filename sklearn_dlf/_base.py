@@ -1,4 +1,4 @@
-"""What estimators share: rows and members in, contrasts, EM, a small fitted object out."""
+"""What all students share: rows and members in, a small fitted object out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import Bunch, check_random_state, check_scalar, gen_batches
+from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -20,12 +20,10 @@ from sklearn.utils.validation import (
 )
 
 from ._contrasts import Contrasts
-from ._em import NOISE_FLOOR, ExpectationMaximisation
-from ._factors import factor_scores
 from ._memory import TeacherMemory
-from ._student import ACTIVATIONS, Student, make_mlp
+from ._student import ACTIVATIONS, make_mlp
 from ._teacher import MAX_SEED, AskedEnsemble, GivenPredictions, seed_ensemble
-from ._training import OPTIMIZERS, Trainer, seeded
+from ._training import OPTIMIZERS, Trainer
 from .ensembles import is_fitted_ensemble
 
 # Rows of which draws are made at a time.
@@ -242,176 +240,6 @@ class BaseDistiller(BaseEstimator):
         """Student in float64 for few rows, as it was trained for many."""
         on_cpu = self.student_.device.type == "cpu"
         return self.student_.exact() if on_cpu and len(X) <= EXACT_ROWS else self.student_
-
-
-class BaseDLF(BaseDistiller):
-    """Fit and prediction of a latent factor model; faces add what is particular to their task."""
-
-    _parameter_constraints: ClassVar[dict] = {
-        **BaseDistiller._parameter_constraints,
-        "q": [StrOptions({"auto"}), Interval(numbers.Integral, 1, None, closed="left")],
-        "body": [callable, None],
-        "member_noise": [StrOptions({"input", "constant", "none"})],
-        "init": [StrOptions({"spectral", "mmd", "random"})],
-        "em": [StrOptions({"restricted", "minibatch"})],
-        "tol": [Interval(numbers.Real, 0, None, closed="left")],
-        "loadings_weight": [Interval(numbers.Real, 0, None, closed="neither")],
-        "mmd_weight": [Interval(numbers.Real, 0, None, closed="left")],
-    }
-
-    def __init__(
-        self,
-        ensemble=None,
-        *,
-        q=10,
-        hidden_layer_sizes=(100, 100),
-        activation="relu",
-        body=None,
-        member_noise="input",
-        init="spectral",
-        em="restricted",
-        max_iter=100,
-        tol=1e-3,
-        n_epochs="auto",
-        loadings_weight=0.03,
-        mmd_weight=10.0,
-        batch_size="auto",
-        lr=0.01,
-        optimizer="adam",
-        weight_decay=0.0,
-        device="cpu",
-        callbacks=None,
-        memory=None,
-        random_state=None,
-        verbose=0,
-    ):
-        super().__init__(
-            ensemble,
-            hidden_layer_sizes=hidden_layer_sizes,
-            activation=activation,
-            max_iter=max_iter,
-            n_epochs=n_epochs,
-            batch_size=batch_size,
-            lr=lr,
-            optimizer=optimizer,
-            weight_decay=weight_decay,
-            device=device,
-            callbacks=callbacks,
-            memory=memory,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.q = q
-        self.body = body
-        self.member_noise = member_noise
-        self.init = init
-        self.em = em
-        self.tol = tol
-        self.loadings_weight = loadings_weight
-        self.mmd_weight = mmd_weight
-
-    def _learn(self, X, contrasts, observer, random_state):
-        """Student fitted by EM."""
-        q = self._choose_q(contrasts)
-        with seeded(random_state.randint(MAX_SEED), self.device):
-            student = self._make_student(X.shape[1], contrasts.shape[1], q)
-            em = ExpectationMaximisation(
-                self._make_trainer(student, X, contrasts.weights, random_state),
-                contrasts,
-                q=q,
-                refinement=self._refinement(contrasts, observer),
-                init=self.init,
-                em=self.em,
-                member_noise=self.member_noise,
-                max_iter=self.max_iter,
-                tol=self.tol,
-                loadings_weight=self.loadings_weight,
-                mmd_weight=self.mmd_weight,
-                verbose=self.verbose,
-            ).run()
-        self.q_ = em.q
-        self.n_iter_ = em.n_iter
-        self.converged_ = em.converged
-        self.log_likelihoods_ = em.log_likelihoods
-        self.log_likelihood_bound_ = em.log_likelihood_bound
-        self.history_ = em.history
-        return student
-
-    def _refinement(self, contrasts, observer):
-        """What the student is trained by after EM; nothing."""
-
-    def _choose_q(self, contrasts):
-        """Number of factors: the best at held-out members, or as many as can be told apart."""
-        self.q_scores_ = None
-        if self.q == "auto":
-            self.q_scores_ = factor_scores(contrasts.residuals, noise_floor=NOISE_FLOOR)
-            return max(1, int(np.argmax(self.q_scores_))) if len(self.q_scores_) else 1
-        n_samples, n_outputs, n_members = contrasts.shape
-        most = min(n_members, n_samples * n_outputs) - 1
-        if self.q > most:
-            warnings.warn(
-                f"q={self.q} factors are more than {n_members} members at {n_samples} design "
-                f"points can tell apart; q_={most} is used. Give more members, or a smaller q.",
-                UserWarning,
-                stacklevel=6,
-            )
-        return min(self.q, most)
-
-    def _make_student(self, n_features, n_outputs, q):
-        """Untrained network."""
-        body = self._make_body(n_features) if self.body is None else self.body(n_features)
-        return Student(body, n_features, n_outputs, q)
-
-    def _latent_mean(self, X):
-        """Mean of the members in latent units (n, n_outputs), from validated rows."""
-        return self.output_center_ + self.output_scale_ * self._student_for(X).evaluate_mean(X)
-
-    def _latent_heads(self, X):
-        """Mean, loadings and member variance in latent units, from validated rows."""
-        heads = self._student_for(X).evaluate(X)
-        return Bunch(
-            mean=self.output_center_ + self.output_scale_ * heads.mean,
-            loadings=self.output_spread_[:, None] * heads.loadings,
-            member_variance=self.output_spread_**2 * np.exp(heads.log_noise, dtype=np.float64),
-        )
-
-    def latent_parameters(self, X):
-        """Parameters of the members' distribution at each row.
-
-        A member is ``mean + loadings @ z + member_std * e`` with one standard normal ``z`` (q,) for
-        all rows and standard normal ``e`` of its own for each.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        Bunch
-            ``mean`` (n_samples, n_outputs), ``loadings`` (n_samples, n_outputs, q), ``member_std``
-            (n_samples, n_outputs), float64, in units of the ensemble's outputs.
-        """
-        heads = self._latent_heads(self._rows_for_student(X))
-        return Bunch(
-            mean=heads.mean, loadings=heads.loadings, member_std=np.sqrt(heads.member_variance)
-        )
-
-    def _draw_latent(self, X, n_samples, random_state, extra_variance=0.0):
-        """Draws of members' outputs (n, n_outputs, n_samples), from validated rows.
-
-        ``extra_variance`` (n_outputs, n_samples) is added to the variance of each row's own noise.
-        All z are drawn first and rows' noise in the order of rows, so that first rows do not depend
-        on what follows.
-        """
-        z = random_state.standard_normal((self.q_, n_samples))
-        draws = np.empty((len(X), self.n_outputs_, n_samples))
-        for rows in gen_batches(len(X), DRAW_ROWS):
-            heads = self._latent_heads(X[rows])
-            noise = random_state.standard_normal(draws[rows].shape)
-            noise *= np.sqrt(heads.member_variance[..., None] + extra_variance)
-            draws[rows] = heads.mean[..., None] + heads.loadings @ z + noise
-        return draws
 
 
 def _standardise(scaler, X):

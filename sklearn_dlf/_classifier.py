@@ -9,8 +9,9 @@ import numpy as np
 from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import Interval
 
-from ._base import DRAW_ROWS, BaseDLF
+from ._base import DRAW_ROWS
 from ._classification import BaseClassifierStudent
+from ._dlf import BaseDLF
 from ._logits import average_probabilities
 from ._objectives import AveragedProbabilities
 

@@ -16,6 +16,7 @@ from scipy.stats import norm, qmc
 from sklearn.utils import gen_batches
 
 from ._objectives import class_logits
+from .ensembles._predictions import SUM_TOLERANCE
 
 # Draws that probabilities are averaged over. Half are the others' mirror images.
 N_DRAWS = 128
@@ -23,9 +24,6 @@ N_DRAWS = 128
 # Numbers that are held at a time while probabilities are averaged: half a megabyte of float32 stays
 # near the processor.
 BLOCK_SIZE = 2**17
-
-# How far from one probabilities may sum: float32 networks round to about 1e-6.
-SUM_TOLERANCE = 1e-3
 
 
 def latent_from_probabilities(probabilities, floor):

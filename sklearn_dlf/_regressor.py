@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils import Bunch
 
-from ._base import BaseDLF
+from ._dlf import BaseDLF
 from ._regression import BaseRegressorStudent
 
 

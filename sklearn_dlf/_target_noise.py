@@ -7,8 +7,9 @@ distributions are then scale mixtures of normals, evaluated here by quadrature, 
 On rows that a member did not see, its mean squared residual holds the noise of y, the deviation of
 the truth from the ensemble's mean and its own deviation from it. The student's spread stands for
 the deviations already: the members' variance is taken off twice there, so that spread and noise
-together come to the squared error of the ensemble's mean. On rows that the members were trained on
-residuals do not hold them, and are used as they are.
+together come to the squared error of the ensemble's mean, if members differ as much on rows that
+they saw as on others. On rows that the members were trained on, residuals do not hold the
+deviations, and are used as they are.
 
 References
 ----------

@@ -55,7 +55,7 @@ def test_crps_is_that_of_draws_whatever_the_batches(taught, known, monkeypatch):
     whole = neg_crps_scorer(taught, known.X, known.y)
     draws = taught.sample_y(known.X, 1000, random_state=0)
     assert_allclose(whole, -crps_ensemble(known.y, draws), rtol=1e-10)
-    monkeypatch.setattr("sklearn_dlf.metrics.CRPS_ROWS", 40)
+    monkeypatch.setattr("sklearn_dlf.metrics._scorers.CRPS_ROWS", 40)
     # Rows of other batches have other noise: 1000 draws a row leave this much.
     assert_allclose(neg_crps_scorer(taught, known.X, known.y), whole, rtol=0.02)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 import numpy as np
-import torch
 from sklearn.utils import Bunch, gen_batches
 from torch import nn
 
@@ -13,6 +12,7 @@ from .._base import DRAW_ROWS, BaseDistiller
 from .._classification import BaseClassifierStudent
 from .._em import MIN_LR_SHARE
 from .._logits import entropies, probabilities_from_latent
+from .._objectives import class_logits
 from .._regression import BaseRegressorStudent
 from .._teacher import MAX_SEED
 from .._training import seeded
@@ -223,7 +223,6 @@ class CrossEntropy(nn.Module):
     def forward(self, outputs, targets):
         """Mean over rows and members; a single output is the log-odds of the second class."""
         members, weights = targets
-        if outputs.shape[1] == 1:
-            outputs = torch.cat([torch.zeros_like(outputs), outputs], dim=1)
-        losses = -(members * outputs.log_softmax(dim=1)).sum(dim=1).mean(dim=1)
+        log_probabilities = class_logits(outputs).log_softmax(dim=1)
+        losses = -(members * log_probabilities).sum(dim=1).mean(dim=1)
         return (losses * weights).mean()

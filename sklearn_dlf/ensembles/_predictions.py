@@ -11,7 +11,7 @@ from ._registry import describe_ensemble
 PROBABILITY_FLOOR = 1e-8
 
 #: How far from one a member's probabilities may sum: float32 networks round to about 1e-6.
-_SUM_TOLERANCE = 1e-3
+SUM_TOLERANCE = 1e-3
 
 
 def member_predictions(ensemble, X, *, dtype=np.float64) -> np.ndarray:
@@ -111,7 +111,7 @@ def _floor_probabilities(output, members, number):
             f"for each of at least two classes, of which {n_classes} are known."
         )
     sums = output.sum(axis=1, dtype=np.float64)
-    if output.min(initial=0) < -_SUM_TOLERANCE or np.any(np.abs(sums - 1) > _SUM_TOLERANCE):
+    if output.min(initial=0) < -SUM_TOLERANCE or np.any(np.abs(sums - 1) > SUM_TOLERANCE):
         raise ValueError(
             f"Member {number} returned values from {output.min():.3g} to {output.max():.3g} with "
             f"row sums from {sums.min():.3g} to {sums.max():.3g}, expected probabilities that "

@@ -1,46 +1,15 @@
-"""Scores of predictive distributions and of a student's fidelity to its teacher; scorers.
+"""Scores of predictive distributions and of classes, and a student's fidelity to its teacher.
 
-All losses are means over rows; smaller is better. Scorers are for ``scoring=`` of searches and
-cross-validation: they turn losses round, so that greater is better, and reach students inside
-pipelines, searches and frozen estimators.
+All losses are means over rows; smaller is better.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import logsumexp, xlogy
-from sklearn.base import is_classifier
-from sklearn.metrics import log_loss
-from sklearn.utils import Bunch, _safe_indexing, check_array, check_consistent_length, gen_batches
-from sklearn.utils.validation import _num_samples
+from scipy.special import logsumexp
+from sklearn.utils import Bunch, check_array, check_consistent_length
 
-from ._contrasts import MIN_SPREAD
-from ._em import NOISE_FLOOR
-from ._latent import member_log_likelihood
-from ._scoring import Scorer
-from ._teacher import AskedEnsemble, GivenPredictions
-from ._through import reach_student, sample_y
-from .ensembles import is_fitted_ensemble
-
-__all__ = [
-    "crps_ensemble",
-    "expected_calibration_error",
-    "gaussian_mixture_nll",
-    "interval_coverage",
-    "make_member_log_likelihood_scorer",
-    "member_fidelity",
-    "member_log_likelihood_scorer",
-    "mutual_information",
-    "neg_crps_scorer",
-    "neg_nll_scorer",
-]
-
-# Draws of y at a row for its CRPS; with S of them it is too large by the share 1 / S of their mean
-# distance.
-CRPS_DRAWS = 1000
-
-# Rows whose draws are held at a time.
-CRPS_ROWS = 2**12
+from .._logits import entropies
 
 
 def crps_ensemble(y_true, draws, sample_weight=None):
@@ -200,145 +169,6 @@ def member_fidelity(members, mean, std):
     )
 
 
-def _student_nll(estimator, X, y, *, sample_weight=None):
-    """NLL of y under a student's predictive distribution, mean over rows and outputs."""
-    if is_classifier(estimator):
-        probabilities = estimator.predict_proba(X)
-        return log_loss(y, probabilities, labels=estimator.classes_, sample_weight=sample_weight)
-    student, transform, invert = reach_student(estimator)
-    if invert is not None:
-        raise TypeError(
-            "The density of y is not known where the target is transformed; expected an estimator "
-            "without TransformedTargetRegressor. neg_crps_scorer needs no density."
-        )
-    mean, std = student.predict(transform(X), return_std=True)
-    noise = student._check_target_noise("neg_nll_scorer").nodes()
-    n_outputs = len(noise)
-    variances = (std.reshape(-1, n_outputs, 1) ** 2 + noise).reshape(-1, noise.shape[1])
-    means = np.broadcast_to(mean.reshape(-1, 1), variances.shape)
-    weights = None if sample_weight is None else np.repeat(sample_weight, n_outputs)
-    return gaussian_mixture_nll(np.ravel(y), means, variances, weights)
-
-
-def _student_crps(estimator, X, y, *, sample_weight=None):
-    """CRPS of y by draws from a student, mean over rows and outputs."""
-    y = np.asarray(y, dtype=np.float64)
-    n_samples = _num_samples(X)
-    weights = np.ones(n_samples) if sample_weight is None else np.asarray(sample_weight)
-    losses, total = 0.0, weights.sum()
-    for rows in gen_batches(n_samples, CRPS_ROWS):
-        draws = sample_y(estimator, _safe_indexing(X, rows), CRPS_DRAWS, random_state=0)
-        draws = draws.reshape(-1, CRPS_DRAWS)
-        share = np.repeat(weights[rows], len(draws) // len(weights[rows]))
-        losses += crps_ensemble(np.ravel(y[rows]), draws, share) * weights[rows].sum()
-    return losses / total
-
-
-def _members_under_student(
-    estimator, X, y=None, *, ensemble=None, predictions=None, X_ensemble=None
-):
-    """Log-likelihood of the teacher's members at X under a student, nats per member and entry."""
-    student, transform, _ = reach_student(estimator)
-    if not hasattr(student, "latent_parameters") or is_classifier(student):
-        raise TypeError(
-            f"The likelihood of members is not known under {type(student).__name__}; expected "
-            "DLFRegressor."
-        )
-    rows = transform(X)
-    if predictions is None:
-        if X_ensemble is None:
-            X_ensemble = rows if ensemble is None else X
-        teacher: AskedEnsemble | GivenPredictions = _asked_teacher(
-            student.ensemble if ensemble is None else ensemble, X_ensemble
-        )
-    else:
-        teacher = GivenPredictions(predictions, _num_samples(X))
-    members = np.concatenate(list(teacher.blocks()))
-    heads = student.latent_parameters(rows)
-    # Without member noise the members' distribution is flat, and their density infinite or none.
-    spread = np.maximum(student.output_spread_, MIN_SPREAD * student.output_scale_)
-    variance = np.maximum(heads.member_std**2, NOISE_FLOOR * spread**2)
-    deviations = members - heads.mean[..., None]
-    return member_log_likelihood(
-        heads.loadings.reshape(-1, heads.loadings.shape[-1]),
-        deviations.reshape(-1, deviations.shape[-1]),
-        variance.ravel(),
-    )
-
-
-def _asked_teacher(ensemble, rows):
-    """Fitted ensemble at some rows, or an error that says how to have one."""
-    if ensemble is None or not is_fitted_ensemble(ensemble):
-        raise ValueError(
-            "The student keeps no teacher, and its parameter `ensemble` is "
-            f"{'None' if ensemble is None else 'not fitted'}; expected a FittedEnsemble there, "
-            "make_member_log_likelihood_scorer(ensemble), or `predictions` at these rows, which "
-            "metadata routing brings: member_log_likelihood_scorer.set_score_request("
-            "predictions=True)."
-        )
-    return AskedEnsemble(ensemble, rows, "regressor")
-
-
-def make_member_log_likelihood_scorer(ensemble):
-    """Make a scorer of how likely the members of one fitted ensemble are under a student.
-
-    Parameters
-    ----------
-    ensemble : fitted ensemble, list of fitted regressors or FittedEnsemble
-        Asked at the rows that the scorer is given: those before any step of a pipeline.
-
-    Returns
-    -------
-    callable
-        As :data:`member_log_likelihood_scorer`, which asks the student's own teacher.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import make_regression
-    >>> from sklearn.ensemble import RandomForestRegressor
-    >>> from sklearn_dlf import DLFRegressor
-    >>> from sklearn_dlf.metrics import make_member_log_likelihood_scorer
-    >>> X, y = make_regression(60, 3, noise=5.0, random_state=0)
-    >>> forest = RandomForestRegressor(20, random_state=0).fit(X, y)
-    >>> student = DLFRegressor(q=2, n_epochs=5, random_state=0).fit(X, y, ensemble=forest)
-    >>> scorer = make_member_log_likelihood_scorer(forest)
-    >>> scorer(student, X) > scorer(student, X + 1)
-    True
-    """
-    return Scorer(
-        f"make_member_log_likelihood_scorer({type(ensemble).__name__})",
-        _members_under_student,
-        ensemble=ensemble,
-    )
-
-
-#: Minus the NLL of y (nats, mean over rows and outputs) under a student's predictive distribution;
-#: from classifiers minus the log loss.
-neg_nll_scorer = Scorer("neg_nll_scorer", _student_nll, sign=-1)
-
-#: Minus the CRPS (units of y, mean over rows and outputs) of draws of y from a regressor; targets
-#: may be transformed.
-neg_crps_scorer = Scorer("neg_crps_scorer", _student_crps, sign=-1)
-
-#: Log-likelihood of the teacher's members at the rows, nats per member and entry, in the units in
-#: which the student was taught. The teacher is the student's parameter `ensemble` where that is
-#: fitted, asked at the rows that the student sees or, with metadata routing, at `X_ensemble`; or
-#: the metadata `predictions` (n_samples, ..., n_members).
-member_log_likelihood_scorer = Scorer("member_log_likelihood_scorer", _members_under_student)
-
-
-def _check_rows(y_true, **arrays):
-    """Validate a vector and matrices with one row for each of its values, as float64."""
-    y_true = check_array(y_true, ensure_2d=False, dtype=np.float64, input_name="y_true")
-    if y_true.ndim != 1:
-        raise ValueError(f"y_true must have shape (n_samples,); got {y_true.shape}.")
-    checked = [
-        check_array(array, dtype=np.float64, input_name=name) for name, array in arrays.items()
-    ]
-    check_consistent_length(y_true, *checked)
-    return y_true, *checked
-
-
 def expected_calibration_error(y_true, probabilities, *, classes=None, n_bins=15):
     """Mean distance of confidence and accuracy over bins of confidence, weighted by their rows.
 
@@ -424,6 +254,17 @@ def mutual_information(members):
         raise ValueError(
             f"members must have shape (n_samples, n_classes, n_members); got {members.shape}."
         )
-    mean = members.mean(axis=-1)
-    shared = -xlogy(members, members).sum(axis=1).mean(axis=-1)
-    return np.maximum(-xlogy(mean, mean).sum(axis=1) - shared, 0.0)
+    shared = entropies(members).mean(axis=-1)
+    return np.maximum(entropies(members.mean(axis=-1)) - shared, 0.0)
+
+
+def _check_rows(y_true, **arrays):
+    """Validate a vector and matrices with one row for each of its values, as float64."""
+    y_true = check_array(y_true, ensure_2d=False, dtype=np.float64, input_name="y_true")
+    if y_true.ndim != 1:
+        raise ValueError(f"y_true must have shape (n_samples,); got {y_true.shape}.")
+    checked = [
+        check_array(array, dtype=np.float64, input_name=name) for name, array in arrays.items()
+    ]
+    check_consistent_length(y_true, *checked)
+    return y_true, *checked

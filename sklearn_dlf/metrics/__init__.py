@@ -1,0 +1,34 @@
+"""Scores of predictive distributions and of a student's fidelity to its teacher; scorers.
+
+All losses are means over rows; smaller is better. Scorers are for ``scoring=`` of searches and
+cross-validation: they turn losses round, so that greater is better, and reach students inside
+pipelines, searches and frozen estimators.
+"""
+
+from ._scorers import (
+    make_member_log_likelihood_scorer,
+    member_log_likelihood_scorer,
+    neg_crps_scorer,
+    neg_nll_scorer,
+)
+from ._scores import (
+    crps_ensemble,
+    expected_calibration_error,
+    gaussian_mixture_nll,
+    interval_coverage,
+    member_fidelity,
+    mutual_information,
+)
+
+__all__ = [
+    "crps_ensemble",
+    "expected_calibration_error",
+    "gaussian_mixture_nll",
+    "interval_coverage",
+    "make_member_log_likelihood_scorer",
+    "member_fidelity",
+    "member_log_likelihood_scorer",
+    "mutual_information",
+    "neg_crps_scorer",
+    "neg_nll_scorer",
+]
