@@ -136,6 +136,106 @@ def test_default_teacher_clone_and_pickle(iris):
     assert_array_equal(DLFClassifier(**QUICK).fit(X, y).predict_proba(X), student.predict_proba(X))
 
 
+def test_classes_come_from_the_ensemble_then_from_the_user_then_from_y(iris):
+    X, y = iris[0], np.array(["b", "c", "a"])[iris[1]]
+    forest = RandomForestClassifier(5, random_state=0).fit(X, y)
+    proba = member_predictions(forest, X)
+    fit = DLFClassifier(**QUICK).fit
+    assert_array_equal(fit(X, ensemble=forest).classes_, ["a", "b", "c"])
+    assert_array_equal(fit(X, y, predictions=proba).classes_, ["a", "b", "c"])
+    assert_array_equal(fit(X, predictions=proba).classes_, [0, 1, 2])
+    reordered = fit(X, y, predictions=proba[:, [2, 0, 1]], classes=["c", "a", "b"])
+    assert_array_equal(reordered.classes_, ["c", "a", "b"])
+    assert reordered.ensemble_score_ == forest.score(X, y)
+
+
+def test_classes_a_member_never_saw_are_known_to_the_student(iris):
+    X, y = iris
+    some = y < 2
+    models = [RandomForestClassifier(5, random_state=seed).fit(X, y) for seed in (0, 1)]
+    models.append(RandomForestClassifier(5, random_state=2).fit(X[some], y[some]))
+    student = DLFClassifier(**{**SMALL, "q": 1}).fit(X, y, ensemble=models)
+    assert_array_equal(student.classes_, [0, 1, 2])
+    assert student.score(X, y) > 0.9
+
+
+def test_refinement_brings_averaged_probabilities_nearer(student, iris, forest):
+    X, y = iris
+    plain = DLFClassifier(**SMALL, refine=False).fit(X, y, ensemble=forest)
+    error, refined = (
+        np.abs(fitted.predict_proba(X) - forest.predict_proba(X)).mean()
+        for fitted in (plain, student)
+    )
+    assert refined < error
+
+
+@pytest.mark.parametrize("member_noise", ["constant", "none"])
+def test_refinement_leaves_alone_a_noise_that_is_the_same_everywhere(member_noise, iris, forest):
+    X = iris[0]
+    student = DLFClassifier(**QUICK, member_noise=member_noise).fit(X, ensemble=forest)
+    noise = student.latent_parameters(X).member_std / student.output_spread_
+    assert np.ptp(noise) <= 1e-6
+    assert (noise.max() > 0) == (member_noise == "constant")
+
+
+def test_order_of_members_and_of_two_classes_does_not_matter():
+    X, y = binary([0, 1])
+    forest = RandomForestClassifier(20, min_samples_leaf=5, random_state=0).fit(X, y)
+    members = member_predictions(forest, X)
+    fit = DLFClassifier(**{**SMALL, "n_epochs": 8}).fit
+    proba = fit(X, predictions=members).predict_proba(X)
+    swapped = fit(X, predictions=members[:, ::-1]).predict_proba(X)[:, ::-1]
+    shuffled = fit(X, predictions=members[..., ::-1]).predict_proba(X)
+    # The same start learns targets of another sign: students differ as those of two seeds do.
+    assert np.abs(swapped - proba).mean() < 0.03
+    assert np.abs(shuffled - proba).mean() < 0.03
+
+
+def test_teacher_worse_than_the_most_frequent_label_gives_a_warning(iris, forest):
+    X, y = iris
+    with pytest.warns(UserWarning, match="worse than its most frequent label .* X_ensemble"):
+        DLFClassifier(**QUICK).fit(X, y, predictions=member_predictions(forest, X)[:, [1, 2, 0]])
+
+
+@pytest.mark.parametrize(("parameter", "value"), [("probability_floor", 0.0), ("refine", "yes")])
+def test_parameters_out_of_range_are_named(parameter, value, iris):
+    with pytest.raises(ValueError, match=f"The '{parameter}' parameter of DLFClassifier must be"):
+        DLFClassifier(**{**QUICK, parameter: value}).fit(*iris)
+
+
+IRIS, SPECIES = load_iris(return_X_y=True)
+PROBA = np.random.RandomState(0).dirichlet(np.ones(3), size=(150, 6)).transpose(0, 2, 1)
+
+
+def with_value(array, value):
+    array = array.copy()
+    array[3] = value
+    return array
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"predictions": with_value(PROBA, np.nan)}, "predictions must be finite; 18 of 2700"),
+        ({"predictions": with_value(PROBA, -1.0)}, r"values from -1 to"),
+        ({"predictions": 2 * PROBA}, r"sum to one .* sums from 2 to 2\. If these are logits"),
+        ({"predictions": PROBA[..., :1]}, r"at least 2 members .* got shape \(150, 3, 1\)"),
+        ({"predictions": PROBA[:, 0]}, r"\(n_samples, n_classes, n_members\) .* got 1 class"),
+        ({"predictions": np.moveaxis(PROBA, -1, 0)}, "Members seem to come first"),
+        ({"predictions": PROBA, "classes": [0, 1]}, r"3 columns.* classes has \[0, 1\]"),
+        ({"predictions": PROBA, "classes": [0, 1, 1]}, "one different label for each"),
+        ({"predictions": PROBA, "y": SPECIES > 0}, r"3 columns.* y has \[False, True\]"),
+        ({"predictions": PROBA, "classes": [0, 1, 7]}, r"does not know: \[2\]"),
+        ({"predictions": PROBA, "y": IRIS[:, 0]}, "Unknown label type: continuous"),
+        ({"predictions": PROBA, "y": SPECIES[:20]}, "inconsistent numbers of samples"),
+        ({"y": None}, "requires y to be passed, but the target y is None"),
+    ],
+)
+def test_fit_names_what_is_wrong(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        DLFClassifier(**QUICK).fit(**{"X": IRIS, "y": SPECIES, **arguments})
+
+
 def test_bad_input_says_what_was_expected(iris, forest):
     X, y = iris
     proba = member_predictions(forest, X)
@@ -150,5 +250,9 @@ def test_bad_input_says_what_was_expected(iris, forest):
         fit(X, y, ensemble=forest, outputs="logits")
     with pytest.raises(ValueError, match="class"):
         fit(X, np.zeros(len(X)))
+    with pytest.raises(ValueError, match="y has 1 class"):
+        fit(X, np.zeros(len(X), dtype=int))
+    with pytest.raises(ValueError, match="The ensemble says that its classes are"):
+        fit(X, y, ensemble=forest, classes=[2, 1, 0])
     with pytest.raises(ValueError, match="Both an ensemble and predictions"):
         fit(X, y, ensemble=forest, predictions=proba)
