@@ -27,7 +27,7 @@ from sklearn_dlf.metrics import expected_calibration_error, mutual_information
 
 SETS = ["digits", "letter", "pendigits", "waveform", "magic"]
 COLUMNS = ["accuracy", "nll", "ece", "mi_ratio", "mi_rank_corr", "ood_auroc", "n_iter", "fit_s"]
-STUDENT = {"hidden_layer_sizes": (50,)}
+STUDENT = {"hidden_layer_sizes": (50,), "augment": None}
 
 
 def score(probabilities, y, classes, inside, outside):

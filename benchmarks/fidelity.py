@@ -69,7 +69,7 @@ def main():
     parser.add_argument("--splits", type=int, default=3)
     parser.add_argument("--members", type=int, default=50)
     args = parser.parse_args()
-    student_params = {"q": 10, "hidden_layer_sizes": (50,)}
+    student_params = {"q": 10, "hidden_layer_sizes": (50,), "augment": None}
     print(" ".join(f"{name:>14}" for name in ["set", *COLUMNS]))
     for name in args.sets:
         rows = [

@@ -32,7 +32,7 @@ BASELINES = {
     "BatchEnsemble": BatchEnsembleRegressor,
     "small ensemble": SmallEnsembleRegressor,
 }
-STUDENT = {"hidden_layer_sizes": (50,)}
+STUDENT = {"hidden_layer_sizes": (50,), "augment": None}
 # What a table shows, and of which differences are paired.
 COLUMNS = {
     "rmse": "RMSE",

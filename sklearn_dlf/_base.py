@@ -20,6 +20,7 @@ from sklearn.utils.validation import (
 )
 
 from ._contrasts import Contrasts
+from ._design import AUGMENTATIONS, MAX_JOINT_ROWS, N_MADE, make_rows
 from ._memory import TeacherMemory
 from ._student import ACTIVATIONS, make_mlp
 from ._teacher import MAX_SEED, AskedEnsemble, GivenPredictions, seed_ensemble
@@ -33,6 +34,9 @@ DRAW_ROWS = 2**13
 # depend on the rows it is asked with.
 EXACT_ROWS = 2**8
 
+# A spread below this, in units of the ensemble's mean over rows, is hardly one.
+LITTLE_SPREAD = 1e-3
+
 
 class BaseDistiller(BaseEstimator):
     """Rows and teacher in, a small fitted object out; what is learnt is the subclass's business."""
@@ -42,6 +46,7 @@ class BaseDistiller(BaseEstimator):
 
     _parameter_constraints: ClassVar[dict] = {
         "ensemble": "no_validation",
+        "augment": [StrOptions({"auto", *AUGMENTATIONS}), callable, None],
         "hidden_layer_sizes": ["array-like"],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "max_iter": [Interval(numbers.Integral, 1, None, closed="left")],
@@ -61,6 +66,7 @@ class BaseDistiller(BaseEstimator):
         self,
         ensemble=None,
         *,
+        augment="auto",
         hidden_layer_sizes=(100, 100),
         activation="relu",
         max_iter=100,
@@ -76,6 +82,7 @@ class BaseDistiller(BaseEstimator):
         verbose=0,
     ):
         self.ensemble = ensemble
+        self.augment = augment
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.max_iter = max_iter
@@ -91,7 +98,16 @@ class BaseDistiller(BaseEstimator):
         self.verbose = verbose
 
     def _distil(
-        self, X, y, *, ensemble, predictions, X_ensemble, sample_weight, **observer_options
+        self,
+        X,
+        y,
+        *,
+        ensemble,
+        predictions,
+        X_ensemble,
+        X_unlabeled,
+        sample_weight,
+        **observer_options,
     ):
         """Fit to an ensemble or its predictions; return what the face observed of the members."""
         random_state = check_random_state(self.random_state)
@@ -101,11 +117,12 @@ class BaseDistiller(BaseEstimator):
         if weights is not None:
             weights = _check_sample_weight(weights, X, dtype=np.float64, ensure_non_negative=True)
         teacher = self._find_teacher(ensemble, predictions, rows, y, weights, random_state)
+        points = self._add_points(X, weights, teacher, X_ensemble, X_unlabeled, random_state)
         observer = self._observer(teacher, y, weights, **observer_options)
         blocks = teacher.blocks() if observer is None else observer.watch(teacher.blocks())
-        outputs = self._gather(blocks, len(X), weights)
+        outputs = self._gather(blocks, len(points), _extend_weights(weights, len(points)))
         scaler = StandardScaler().fit(X, sample_weight=weights)
-        standardised = _standardise(scaler, X).astype(np.float32)
+        standardised = _standardise(scaler, points).astype(np.float32)
         student = self._learn(standardised, outputs, observer, random_state)
         self.scaler_ = scaler
         self.student_ = student.eval().requires_grad_(False)
@@ -198,18 +215,61 @@ class BaseDistiller(BaseEstimator):
             ask = memory.asker_of(ensemble)
         return AskedEnsemble(ensemble, rows, self._kind, ask)
 
-    def _check_spread(self, contrasts):
-        """Warn where members do not differ."""
-        if not contrasts.spread.all():
-            n_outputs = len(contrasts.spread)
-            n_agree = np.count_nonzero(contrasts.spread == 0)
-            warnings.warn(
-                f"All members agree at all design points in {n_agree} of {n_outputs} outputs, so "
-                "that the student's spread is zero there. Members that interpolate their training "
-                "rows differ only elsewhere: give rows they were not trained on.",
-                UserWarning,
-                stacklevel=6,
+    def _add_points(self, X, weights, teacher, X_ensemble, X_unlabeled, random_state):
+        """All design points, those of X first; the teacher is told to ask about the others too."""
+        can_be_asked = teacher.can_be_asked and X_ensemble is None
+        augment = self.augment if can_be_asked or self.augment != "auto" else None
+        if not can_be_asked and not (augment is None and X_unlabeled is None):
+            what = f"augment={augment!r}" if X_unlabeled is None else "X_unlabeled"
+            reason = (
+                "the transformation of X_ensemble to X is not known here"
+                if teacher.can_be_asked
+                else "predictions say nothing of other rows than those of X"
             )
+            raise ValueError(
+                f"{what} needs an ensemble that can be asked about further rows, but {reason}. "
+                "Give the ensemble fitted on rows as they are in X; or put the further rows into X "
+                "yourself, with what belongs to them."
+            )
+        base = X if weights is None else X[weights > 0]
+        if X_unlabeled is not None:
+            X_unlabeled = validate_data(self, X_unlabeled, dtype=np.float64, reset=False)
+            base = np.concatenate([base, X_unlabeled])
+        n_most = len(base) * N_MADE
+        if can_be_asked and teacher.is_drawn:
+            n_most = MAX_JOINT_ROWS - len(base)
+        made = make_rows(augment, base, n_most, random_state)
+        added = made if X_unlabeled is None else np.concatenate([X_unlabeled, made])
+        if len(added) == 0:
+            return X
+        points = np.concatenate([X, added])
+        teacher.ask_about(points)
+        return points
+
+    def _check_spread(self, contrasts):
+        """Warn where members do not differ, or hardly so."""
+        n_outputs = len(contrasts.spread)
+        n_agree = np.count_nonzero(contrasts.spread == 0)
+        share = contrasts.spread / contrasts.scale
+        if n_agree:
+            what = (
+                f"All members agree at all design points in {n_agree} of {n_outputs} outputs, so "
+                "that the student's spread is zero there."
+            )
+        elif share.min() < LITTLE_SPREAD:
+            what = (
+                "The members hardly differ at the design points: their spread is "
+                f"{share.min():.1g} of the standard deviation of their mean over rows."
+            )
+        else:
+            return
+        warnings.warn(
+            f"{what} Members that interpolate their training rows differ only elsewhere: give rows "
+            "they were not trained on by X_unlabeled, or have rows made by augment='neighbors'; "
+            "both need an ensemble that can be asked. With predictions, give such rows in X.",
+            UserWarning,
+            stacklevel=6,
+        )
 
     def _keep_units(self, contrasts):
         """Set the fitted attributes that come from the ensemble's outputs."""
@@ -240,6 +300,13 @@ class BaseDistiller(BaseEstimator):
         """Student in float64 for few rows, as it was trained for many."""
         on_cpu = self.student_.device.type == "cpu"
         return self.student_.exact() if on_cpu and len(X) <= EXACT_ROWS else self.student_
+
+
+def _extend_weights(weights, n_points):
+    """Weights of all design points: those added have the mean weight."""
+    if weights is None:
+        return None
+    return np.concatenate([weights, np.full(n_points - len(weights), weights.mean())])
 
 
 def _standardise(scaler, X):

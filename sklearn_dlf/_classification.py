@@ -40,6 +40,7 @@ class BaseClassifierStudent(ClassifierMixin, BaseDistiller):
         outputs="probabilities",
         classes=None,
         X_ensemble=None,
+        X_unlabeled=None,
         sample_weight=None,
     ):
         """Distil an ensemble.
@@ -73,8 +74,13 @@ shape (n_samples, n_classes), default=None
         X_ensemble : array-like or DataFrame with n_samples rows, default=None
             The rows of X as the ensemble wants them, where X has been transformed.
 
+        X_unlabeled : array-like of shape (n_unlabeled, n_features), default=None
+            Further design points, without y: rows like those of X that the ensemble is asked about
+            too.
+
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the design points; a weight of two counts as two equal rows.
+            Weights of the rows of X; a weight of two counts as two equal rows. Design points beside
+            them have their mean weight.
 
         Returns
         -------
@@ -106,6 +112,7 @@ shape (n_samples, n_classes), default=None
             ensemble=ensemble,
             predictions=predictions,
             X_ensemble=X_ensemble,
+            X_unlabeled=X_unlabeled,
             sample_weight=sample_weight,
             outputs=outputs,
             classes=classes,
@@ -136,7 +143,7 @@ shape (n_samples, n_classes), default=None
                 f"classes={list(classes)}. Leave classes out."
             )
         return LogitsWatcher(
-            teacher.n_samples,
+            teacher.n_points,
             outputs,
             self.probability_floor,
             classes=classes,
@@ -146,7 +153,7 @@ shape (n_samples, n_classes), default=None
 
     def _score_teacher(self, watcher):
         """Accuracy of the teacher; warn where the most frequent label would do better."""
-        labels = watcher.classes[watcher.probabilities.argmax(axis=1)]
+        labels = watcher.classes[watcher.probabilities[: len(watcher.y)].argmax(axis=1)]
         score = accuracy_score(watcher.y, labels, sample_weight=watcher.weights)
         constant = max(
             accuracy_score(watcher.y, np.full_like(labels, label), sample_weight=watcher.weights)

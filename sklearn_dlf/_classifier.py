@@ -47,6 +47,14 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         "auto" takes the number under which held-out members are likeliest at the design points,
         in closed form before any network is trained.
 
+    augment : {"auto", "neighbors", "mixup"}, callable or None, default="auto"
+        How further design points are made, at which the ensemble is asked too: four for each row,
+        at most 20,000. "neighbors" swaps about half of a row's columns with one of its ten nearest
+        neighbours (as MUNGE does, without its noise); "mixup" takes a point on the line to one; a
+        callable takes X, a number of rows and a RandomState, and returns rows. "auto" stands for
+        "neighbors" where the ensemble can be asked about rows like those of X ("mixup" for a single
+        column), and for None with `predictions` or `X_ensemble`.
+
     hidden_layer_sizes : array-like of int, default=(100, 100)
         Units of the student's hidden layers. Ignored with `body`.
 
@@ -119,10 +127,12 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         Folder or memory where fits of an unfitted ensemble and its answers are kept, and answers of
         a fitted one, so that a grid over the student's parameters has them once a fold and not once
         a candidate. Fits are kept only where `random_state` is an integer, or the ensemble has one
-        of its own; draws of a posterior are not kept.
+        of its own, and answers at rows made by `augment` only where it is; draws of a posterior are
+        not kept.
 
     random_state : int, RandomState instance or None, default=None
-        Determines the start, the order of rows, and the fit of an unfitted ensemble.
+        Determines the start, the order of rows, those made by `augment`, and the fit of an unfitted
+        ensemble.
 
     verbose : int, default=0
         1 prints a line an EM iteration, 2 also skorch's line an epoch.
@@ -217,6 +227,7 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         ensemble=None,
         *,
         q=10,
+        augment="auto",
         hidden_layer_sizes=(100, 100),
         activation="relu",
         body=None,
@@ -243,6 +254,7 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         super().__init__(
             ensemble,
             q=q,
+            augment=augment,
             hidden_layer_sizes=hidden_layer_sizes,
             activation=activation,
             body=body,

@@ -38,6 +38,7 @@ class BaseDLF(BaseDistiller):
         ensemble=None,
         *,
         q=10,
+        augment="auto",
         hidden_layer_sizes=(100, 100),
         activation="relu",
         body=None,
@@ -61,6 +62,7 @@ class BaseDLF(BaseDistiller):
     ):
         super().__init__(
             ensemble,
+            augment=augment,
             hidden_layer_sizes=hidden_layer_sizes,
             activation=activation,
             max_iter=max_iter,

@@ -26,7 +26,15 @@ class BaseRegressorStudent(RegressorMixin, BaseDistiller):
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(
-        self, X, y=None, *, ensemble=None, predictions=None, X_ensemble=None, sample_weight=None
+        self,
+        X,
+        y=None,
+        *,
+        ensemble=None,
+        predictions=None,
+        X_ensemble=None,
+        X_unlabeled=None,
+        sample_weight=None,
     ):
         """Distil an ensemble.
 
@@ -53,8 +61,13 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
         X_ensemble : array-like or DataFrame with n_samples rows, default=None
             The rows of X as the ensemble wants them, where X has been transformed.
 
+        X_unlabeled : array-like of shape (n_unlabeled, n_features), default=None
+            Further design points, without y: rows like those of X that the ensemble is asked about
+            too.
+
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the design points; a weight of two counts as two equal rows.
+            Weights of the rows of X; a weight of two counts as two equal rows. Design points beside
+            them have their mean weight.
 
         Returns
         -------
@@ -78,6 +91,7 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
             ensemble=ensemble,
             predictions=predictions,
             X_ensemble=X_ensemble,
+            X_unlabeled=X_unlabeled,
             sample_weight=sample_weight,
         )
         self.target_noise_ = self.ensemble_score_ = None

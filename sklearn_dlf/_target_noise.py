@@ -6,9 +6,9 @@ distributions are then scale mixtures of normals, evaluated here by quadrature, 
 
 On rows that a member did not see, its mean squared residual holds the noise of y, the deviation of
 the truth from the ensemble's mean and its own deviation from it. The student's spread stands for
-the deviations already: the members' variance is taken off twice there, so that spread and noise
-together come to the squared error of the ensemble's mean, if members differ as much on rows that
-they saw as on others. On rows that the members were trained on, residuals do not hold the
+the deviations already: the variance among the members that did not see the row is taken off twice
+(among all members, where one alone did not), so that spread and noise together come to the squared
+error of the ensemble's mean. On rows that the members were trained on, residuals do not hold the
 deviations, and are used as they are.
 
 References
@@ -46,7 +46,8 @@ class MemberResiduals:
     """Variance of y around each member, gathered while its outputs pass by.
 
     Rows that a member did not see in its own fit are used alone, for every member that has some,
-    and what the members' spread explains of their residuals is taken off.
+    and what their spread there explains of the residuals is taken off. Rows beyond those of y pass
+    unseen.
 
     Parameters
     ----------
@@ -83,14 +84,20 @@ class MemberResiduals:
                 )
             rows = slice(start, start + len(block))
             start += len(block)
-            self.mean[rows] = block.mean(axis=-1)
-            squares = (self.y[rows, :, None] - block) ** 2
-            spread = block.var(axis=-1, ddof=1)
-            weights = np.repeat(self.weights[rows, None], block.shape[-1], axis=1)
-            self._add("all", squares, spread, weights)
-            if self.unseen is not None:
-                self._add("unseen", squares, spread, weights * self.unseen[rows])
+            self._observe(rows, block[: len(self.y[rows])])
             yield block
+
+    def _observe(self, rows, block):
+        """Add up what a block says of rows that have a y."""
+        self.mean[rows] = block.mean(axis=-1)
+        squares = (self.y[rows, :, None] - block) ** 2
+        spread = block.var(axis=-1, ddof=1)
+        weights = np.repeat(self.weights[rows, None], block.shape[-1], axis=1)
+        self._add("all", squares, spread, weights)
+        if self.unseen is not None:
+            unseen = self.unseen[rows]
+            spread = _variance_of_some(block, unseen, spread)
+            self._add("unseen", squares, spread, weights * unseen)
 
     def _add(self, which, squares, spread, weights):
         """Add a block's squares (n_block, n_outputs, n_members), variance of members, weights."""
@@ -110,6 +117,14 @@ class MemberResiduals:
             share = 1 - twice / np.maximum(residual.mean(axis=1), np.finfo(np.float64).tiny)
             variances[:, known] = residual * np.maximum(share, MIN_NOISE_SHARE)[:, None]
         return variances.T
+
+
+def _variance_of_some(block, chosen, otherwise):
+    """Variance (n, c) among chosen members (n, n_members), where there are two; or otherwise."""
+    counts = chosen.sum(axis=1)[:, None]
+    mean = (block * chosen[:, None]).sum(axis=-1) / np.maximum(counts, 1)
+    squares = ((block - mean[..., None]) ** 2 * chosen[:, None]).sum(axis=-1)
+    return np.where(counts > 1, squares / np.maximum(counts - 1, 1), otherwise)
 
 
 class TargetNoise:
@@ -147,9 +162,8 @@ class TargetNoise:
         """Quantiles of the variance at ``levels`` (n_outputs, n_levels)."""
         shape, scale = self.shape[:, None], self.scale[:, None]
         constant = np.isinf(shape)
-        return np.where(
-            constant, scale, invgamma.ppf(levels, np.where(constant, 1.0, shape), scale=scale)
-        )
+        quantiles = invgamma.ppf(levels, np.where(constant, 1.0, shape))
+        return np.where(constant, scale, scale * quantiles)
 
     def quantiles(self, mean, variance, levels):
         """Quantiles of y, in its units, of shape (n, n_outputs, n_levels).
@@ -158,7 +172,7 @@ class TargetNoise:
         symmetric around the mean, so that one half of each level pair is enough.
         """
         total = variance[..., None] + self.nodes()  # (n, n_outputs, n_nodes)
-        spread = np.sqrt(total)
+        spread = np.sqrt(np.maximum(total, np.finfo(np.float64).tiny))
         levels = np.asarray(levels, dtype=np.float64)
         quantiles = np.empty((*mean.shape, len(levels)))
         for column, level in enumerate(levels):

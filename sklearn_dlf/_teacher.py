@@ -11,6 +11,7 @@ from sklearn.base import clone
 from sklearn.utils import _safe_indexing, gen_batches
 from sklearn.utils.validation import _num_samples, has_fit_parameter
 
+from ._design import rows_like
 from .ensembles import (
     describe_ensemble,
     ensemble_kind,
@@ -36,7 +37,14 @@ class AskedEnsemble:
         What the student is; the ensemble must be the same.
     ask : callable, default=member_predictions
         Takes the ensemble and rows, returns the members' outputs.
+
+    Attributes
+    ----------
+    n_samples, n_points : int
+        Rows of X, and all rows that are asked about.
     """
+
+    can_be_asked = True
 
     def __init__(self, ensemble, X, kind, ask=member_predictions):
         found = ensemble_kind(ensemble)
@@ -46,21 +54,30 @@ class AskedEnsemble:
                 f"{type(ensemble).__name__}, an ensemble of {found}s."
             )
         self.ensemble = ensemble
-        self.X = X
         self.ask = ask
-        self.n_samples = _num_samples(X)
+        self.X = X
+        self.n_samples = self.n_points = _num_samples(X)
 
     @property
     def classes(self):
         """Labels of the columns, where the ensemble knows them."""
         return describe_ensemble(self.ensemble).classes
 
+    @property
+    def is_drawn(self):
+        """Whether members are draws of a posterior: functions of all rows at once."""
+        return describe_ensemble(self.ensemble).resample is not None
+
+    def ask_about(self, points):
+        """Ask about ``points`` (n_points, n_features), of which the rows of X are the first."""
+        self.X = rows_like(self.X, points)
+        self.n_points = len(points)
+
     def blocks(self):
-        """Yield the members' outputs; a posterior's draws are functions of all rows at once."""
-        drawn = describe_ensemble(self.ensemble).resample is not None
-        n_rows = self.n_samples if drawn else BLOCK_ROWS
-        for rows in gen_batches(self.n_samples, n_rows):
-            X = self.X if n_rows >= self.n_samples else _safe_indexing(self.X, rows)
+        """Yield the members' outputs at all rows."""
+        n_rows = self.n_points if self.is_drawn else BLOCK_ROWS
+        for rows in gen_batches(self.n_points, n_rows):
+            X = self.X if n_rows >= self.n_points else _safe_indexing(self.X, rows)
             yield _with_outputs(self.ask(self.ensemble, X))
 
     def unseen(self):
@@ -79,13 +96,14 @@ class GivenPredictions:
         Rows of X.
     """
 
+    can_be_asked = False
     classes = None  # of the outputs nothing is known but their number
 
     def __init__(self, predictions, n_samples):
         if isinstance(predictions, list | tuple):
             predictions = _stack_members(predictions, n_samples)
         self.predictions = np.asarray(predictions)
-        self.n_samples = n_samples
+        self.n_samples = self.n_points = n_samples
         self._check()
 
     def blocks(self):

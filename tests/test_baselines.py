@@ -54,6 +54,7 @@ def quick_fit(student, known, **params):
         student(
             forest(5, random_state=0),
             hidden_layer_sizes=(20,),
+            augment=None,
             n_epochs=8,
             max_iter=4,
         )
@@ -220,7 +221,7 @@ def trees(iris):
 def classifier(request, iris, trees):
     """A student of `trees`, well fitted."""
     X, y = iris
-    return request.param(**SMALL, max_iter=8).fit(X, y, ensemble=trees)
+    return request.param(**SMALL, max_iter=8, augment=None).fit(X, y, ensemble=trees)
 
 
 def test_probabilities_are_those_of_the_ensemble(classifier, trees, iris):

@@ -25,6 +25,7 @@ FAST = [
         forest(10, random_state=0),
         q=3,
         hidden_layer_sizes=(20,),
+        augment=None,
         n_epochs=8,
         tol=0.05,
     )

@@ -39,13 +39,11 @@ def counts(monkeypatch):
     return CountedForest.counts
 
 
-def students(memory, ensemble=None, random_state=0):
+def students(memory, ensemble=None, **params):
     """Students of the same teacher that differ in q."""
     ensemble = CountedForest(6, max_depth=4) if ensemble is None else ensemble
-    return [
-        DLFRegressor(ensemble, q=q, memory=memory, random_state=random_state, **QUICK)
-        for q in (1, 2, 3)
-    ]
+    params = {"random_state": 0, **QUICK, **params}
+    return [DLFRegressor(ensemble, q=q, memory=memory, **params) for q in (1, 2, 3)]
 
 
 def same_teacher(first, second):
@@ -107,7 +105,9 @@ def test_another_teacher_is_not_taken_for_the_same(friedman, tmp_path, counts, c
 
 @pytest.mark.parametrize("random_state", [None, np.random.RandomState(0)])
 def test_a_teacher_without_seed_is_fitted_anew(friedman, tmp_path, counts, random_state):
-    fitted = [student.fit(*friedman) for student in students(str(tmp_path), None, random_state)]
+    fitted = [
+        student.fit(*friedman) for student in students(str(tmp_path), random_state=random_state)
+    ]
     assert counts["fit"] == 3
     assert not same_teacher(fitted[0], fitted[1])
     assert not list(tmp_path.rglob("output.pkl"))
@@ -115,9 +115,12 @@ def test_a_teacher_without_seed_is_fitted_anew(friedman, tmp_path, counts, rando
 
 def test_a_seed_of_the_teachers_own_is_enough(friedman, tmp_path, counts):
     ensemble = CountedForest(6, max_depth=4, random_state=0)
-    for student in students(str(tmp_path), ensemble, random_state=None):
+    for student in students(str(tmp_path), ensemble, random_state=None, augment=None):
         student.fit(*friedman)
     assert counts == {"fit": 1, "ask": 1}
+    for student in students(str(tmp_path), ensemble, random_state=None):
+        student.fit(*friedman)  # rows are made anew each time
+    assert counts == {"fit": 1, "ask": 4}
 
 
 def test_a_fitted_teacher_is_asked_once_and_known_by_what_it_holds(friedman, tmp_path, counts):

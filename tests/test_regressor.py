@@ -52,7 +52,7 @@ def test_list_of_models_array_and_list_of_predictions_are_the_same_teacher(fried
     X, y = friedman
     models = [Ridge().fit(X, y), LinearRegression().fit(X[:100], y[:100]), Ridge(9.0).fit(X, y)]
     predictions = [model.predict(X) for model in models]
-    by_models = DLFRegressor(**QUICK).fit(X, y, ensemble=models)
+    by_models = DLFRegressor(**QUICK, augment=None).fit(X, y, ensemble=models)
     by_list = DLFRegressor(**QUICK).fit(X, y, predictions=predictions)
     by_array = DLFRegressor(**QUICK).fit(X, y, predictions=np.column_stack(predictions))
     assert_array_equal(by_models.predict(X), by_array.predict(X))
@@ -255,12 +255,14 @@ def test_verbose_shows_every_iteration_and_silence_is_the_default(known, capsys)
     assert lines[0].startswith("EM iteration 1: log-likelihood")
 
 
-def test_out_of_bag_rows_give_the_noise_of_y(friedman, forest):
+def test_out_of_bag_rows_give_the_noise_of_y(friedman):
     X, y = friedman
+    forest = RandomForestRegressor(50, min_samples_leaf=20, random_state=0).fit(X, y)
     student = DLFRegressor(**QUICK).fit(X, y, ensemble=forest)
     outputs, unseen = member_predictions(forest, X), unseen_rows(forest, len(X))
     residual = ((y[:, None] - outputs) ** 2 * unseen).sum(axis=0) / unseen.sum(axis=0)
-    spread = (outputs.var(axis=1, ddof=1)[:, None] * unseen).sum(axis=0) / unseen.sum(axis=0)
+    among_unseen = np.nanvar(np.where(unseen, outputs, np.nan), axis=1, ddof=1)
+    spread = (among_unseen[:, None] * unseen).sum(axis=0) / unseen.sum(axis=0)
     # Spread is in a tree's residuals twice: its own deviation and that of the truth.
     expected = residual.mean() - 2 * spread.mean()
     assert_allclose(student.target_noise_.member_variances.mean(), expected)

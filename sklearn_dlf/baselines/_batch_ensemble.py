@@ -22,6 +22,7 @@ class BaseBatchEnsemble(BaseMemberStudent):
         ensemble=None,
         *,
         average_masks=False,
+        augment="auto",
         hidden_layer_sizes=(100, 100),
         activation="relu",
         max_iter=40,
@@ -32,11 +33,13 @@ class BaseBatchEnsemble(BaseMemberStudent):
         weight_decay=0.0,
         device="cpu",
         callbacks=None,
+        memory=None,
         random_state=None,
         verbose=0,
     ):
         super().__init__(
             ensemble,
+            augment=augment,
             hidden_layer_sizes=hidden_layer_sizes,
             activation=activation,
             max_iter=max_iter,
@@ -47,6 +50,7 @@ class BaseBatchEnsemble(BaseMemberStudent):
             weight_decay=weight_decay,
             device=device,
             callbacks=callbacks,
+            memory=memory,
             random_state=random_state,
             verbose=verbose,
         )

@@ -10,6 +10,10 @@ ensemble : ensemble, list of fitted models or FittedEnsemble, default=None
     Teacher. A fitted one is asked; an unfitted one is cloned and fitted to X and y first. With
     None, `fit` is given a teacher, or trains a deep ensemble.
 
+augment : {"auto", "neighbors", "mixup"}, callable or None, default="auto"
+    How further design points are made, at which the ensemble is asked too, as in
+    :class:`~sklearn_dlf.DLFRegressor`.
+
 hidden_layer_sizes : array-like of int, default=(100, 100)
     Units of the hidden layers.
 
@@ -43,6 +47,10 @@ device : str, default="cpu"
 
 callbacks : list, default=None
     Further callbacks of skorch.
+
+memory : str or joblib.Memory, default=None
+    Folder or memory where fits and answers of ensembles are kept, as in
+    :class:`~sklearn_dlf.DLFRegressor`.
 
 random_state : int, RandomState instance or None, default=None
     Determines the start, the order of rows, and the fit of an unfitted ensemble.

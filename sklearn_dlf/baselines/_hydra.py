@@ -21,6 +21,7 @@ class BaseHydra(BaseMemberStudent):
         self,
         ensemble=None,
         *,
+        augment="auto",
         hidden_layer_sizes=(100, 100),
         activation="relu",
         body=None,
@@ -32,11 +33,13 @@ class BaseHydra(BaseMemberStudent):
         weight_decay=0.0,
         device="cpu",
         callbacks=None,
+        memory=None,
         random_state=None,
         verbose=0,
     ):
         super().__init__(
             ensemble,
+            augment=augment,
             hidden_layer_sizes=hidden_layer_sizes,
             activation=activation,
             max_iter=max_iter,
@@ -47,6 +50,7 @@ class BaseHydra(BaseMemberStudent):
             weight_decay=weight_decay,
             device=device,
             callbacks=callbacks,
+            memory=memory,
             random_state=random_state,
             verbose=verbose,
         )

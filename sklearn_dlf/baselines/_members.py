@@ -29,6 +29,7 @@ class BaseMemberStudent(BaseDistiller):
         self,
         ensemble=None,
         *,
+        augment="auto",
         hidden_layer_sizes=(100, 100),
         activation="relu",
         max_iter=40,
@@ -39,11 +40,13 @@ class BaseMemberStudent(BaseDistiller):
         weight_decay=0.0,
         device="cpu",
         callbacks=None,
+        memory=None,
         random_state=None,
         verbose=0,
     ):
         super().__init__(
             ensemble,
+            augment=augment,
             hidden_layer_sizes=hidden_layer_sizes,
             activation=activation,
             max_iter=max_iter,
@@ -54,6 +57,7 @@ class BaseMemberStudent(BaseDistiller):
             weight_decay=weight_decay,
             device=device,
             callbacks=callbacks,
+            memory=memory,
             random_state=random_state,
             verbose=verbose,
         )

@@ -1,0 +1,134 @@
+"""Design points beside the rows of `fit`: where else the ensemble is asked what its members say.
+
+Members were often trained on the rows of `fit`, understate their spread there, and say little about
+the space between them. An ensemble that can be asked is an oracle: rows are made from those at
+hand, and it says what its members think of them [Bucila2006]. They are added to the rows of `fit`,
+each with their mean weight, and need no y.
+
+References
+----------
+.. [Bucila2006] Bucila, Caruana, Niculescu-Mizil. "Model compression". KDD 2006.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.neighbors import NearestNeighbors
+from sklearn.utils import check_array
+
+# Rows made for each row at hand, and the most that are made.
+N_MADE, MAX_MADE = 4, 20_000
+
+# Neighbours are looked for among so many rows; of more, a random choice.
+POOL_ROWS = 2**14
+
+# A made row takes half of its columns, on average, from one of so many nearest neighbours.
+N_NEIGHBORS, SWAP_PROBABILITY = 10, 0.5
+
+# Most rows at which a posterior is drawn at once, which takes the cube of their number.
+MAX_JOINT_ROWS = 2_000
+
+
+def swap_with_neighbors(X, n_rows, random_state):
+    """Rows (n_rows, n_features) with some columns of one of their nearest neighbours.
+
+    Every value is one that its column has, so that integers and codes stay what they are.
+    """
+    X = _pool(X, random_state)
+    first, second = _neighbors(X, n_rows, random_state)
+    swapped = random_state.uniform(size=(n_rows, X.shape[1])) < SWAP_PROBABILITY
+    return np.where(swapped, X[second], X[first])
+
+
+def mix_with_neighbors(X, n_rows, random_state):
+    """Rows (n_rows, n_features) on the lines between rows and their nearest neighbours."""
+    X = _pool(X, random_state)
+    first, second = _neighbors(X, n_rows, random_state)
+    share = random_state.uniform(size=(n_rows, 1))
+    return share * X[first] + (1 - share) * X[second]
+
+
+AUGMENTATIONS = {"neighbors": swap_with_neighbors, "mixup": mix_with_neighbors}
+
+
+def make_rows(augment, X, n_most, random_state):
+    """Further design points.
+
+    Parameters
+    ----------
+    augment : {"auto", "neighbors", "mixup"}, callable or None
+        How they are made. A callable takes X, a number of rows and a random state.
+    X : array of shape (n_samples, n_features)
+        Rows at hand.
+    n_most : int
+        Most rows to make.
+    random_state : RandomState instance
+        Of the choice.
+
+    Returns
+    -------
+    array of shape (n_rows, n_features)
+        As many as `N_MADE` for each row, `MAX_MADE` and ``n_most`` allow.
+
+    Raises
+    ------
+    ValueError
+        If a callable returns another number of rows or columns, or values that are not finite.
+    """
+    n_rows = max(0, min(N_MADE * len(X), MAX_MADE, n_most))
+    if augment is None or n_rows == 0 or len(X) < 2:
+        return X[:0]
+    if augment == "auto":  # one column has nothing to be combined with
+        augment = "neighbors" if X.shape[1] > 1 else "mixup"
+    if not callable(augment):
+        return AUGMENTATIONS[augment](X, n_rows, random_state)
+    rows = check_array(
+        augment(X, n_rows, random_state), dtype=np.float64, input_name="rows of augment"
+    )
+    if rows.shape != (n_rows, X.shape[1]):
+        raise ValueError(
+            "augment must return as many rows as it is asked for, with the columns of X: expected "
+            f"shape {(n_rows, X.shape[1])}; got {rows.shape}."
+        )
+    return rows
+
+
+def rows_like(X, values):
+    """Rows ``values`` (n, n_features) in the container of X and, where they fit, in its types.
+
+    X is an array, anything that numpy makes one of, or a DataFrame of pandas or polars.
+    """
+    if hasattr(X, "iloc"):
+        frame = type(X)(values, columns=X.columns)
+        types = {
+            name: dtype
+            for name, dtype in X.dtypes.items()
+            if frame[name].equals(frame[name].astype(dtype).astype(frame[name].dtype))
+        }
+        return frame.astype(types)
+    if hasattr(X, "columns"):
+        frame = type(X)(values, schema=X.columns)
+        return frame.with_columns(
+            column.cast(dtype)
+            for column, dtype in zip(frame.get_columns(), X.dtypes, strict=True)
+            if column.cast(dtype).cast(column.dtype).equals(column)
+        )
+    cast = values.astype(np.asarray(X).dtype, copy=False)
+    return cast if cast.dtype.kind == "f" or np.array_equal(cast, values) else values
+
+
+def _pool(X, random_state):
+    """X, or a random choice of its rows where there are many."""
+    if len(X) <= POOL_ROWS:
+        return X
+    return X[random_state.choice(len(X), POOL_ROWS, replace=False)]
+
+
+def _neighbors(X, n_rows, random_state):
+    """Indices (n_rows,) of rows, each as often as the others, and of a neighbour of each."""
+    scale = X.std(axis=0)
+    standardised = X / np.where(scale > 0, scale, 1)
+    search = NearestNeighbors(n_neighbors=min(N_NEIGHBORS, len(X) - 1)).fit(standardised)
+    neighbors = search.kneighbors(return_distance=False)
+    first = random_state.permutation(len(X))[np.arange(n_rows) % len(X)]
+    return first, neighbors[first, random_state.randint(neighbors.shape[1], size=n_rows)]
