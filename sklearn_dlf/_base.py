@@ -22,7 +22,13 @@ from sklearn.utils.validation import (
 from ._contrasts import Contrasts
 from ._memory import TeacherMemory
 from ._student import ACTIVATIONS, make_mlp
-from ._teacher import MAX_SEED, AskedEnsemble, GivenPredictions, seed_ensemble
+from ._teacher import (
+    MAX_SEED,
+    AskedEnsemble,
+    GivenPredictions,
+    check_list_is_whole,
+    seed_ensemble,
+)
 from ._training import OPTIMIZERS, Trainer
 from .ensembles import is_fitted_ensemble
 
@@ -195,6 +201,7 @@ class BaseDistiller(BaseEstimator):
             repeatable = not seeds or isinstance(self.random_state, numbers.Integral)
             ensemble, ask = memory.fit(prototype, rows, y, sample_weight, repeatable)
         else:
+            check_list_is_whole(ensemble, _num_samples(rows))
             ask = memory.asker_of(ensemble)
         return AskedEnsemble(ensemble, rows, self._kind, ask)
 
