@@ -39,13 +39,24 @@ import sklearn_dlf._memory
 from sklearn_dlf import DLFClassifier, DLFRegressor, predict_interval, sample_predictions
 from sklearn_dlf.ensembles import FittedEnsemble, member_predictions
 
-QUICK = {"q": 2, "hidden_layer_sizes": (8,), "n_epochs": 2, "tol": 1.0, "random_state": 0}
+# A few steps are enough: what is claimed does not depend on how well a student is fitted.
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+QUICK = {
+    "q": 2,
+    "hidden_layer_sizes": (8,),
+    "max_iter": 2,
+    "n_epochs": 8,
+    "lr": 0.05,
+    "random_state": 0,
+}
 
 FOLDS = KFold(2)
 
 NAMES = ["a", "b", "c", "d", "e"]
 
-# Training in float32 in another process, where sums may be taken in another order.
+# Training in float32, where sums may be taken in another order: of columns of a frame, and in
+# another process.
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
 
@@ -118,12 +129,11 @@ def two_teachers(task):
 def counting(prototype, monkeypatch):
     """Count the fits of all clones of an ensemble from now on, and what is asked of them."""
     counts = {"fit": 0, "ask": 0}
-    fit, ask = sklearn_dlf._memory.fit_ensemble, sklearn_dlf._memory.member_predictions
-    own_fit = type(prototype).fit
+    fit, ask = type(prototype).fit, sklearn_dlf._memory.member_predictions
 
     def counted_fit(self, *args, **kwargs):
         counts["fit"] += 1
-        return own_fit(self, *args, **kwargs)
+        return fit(self, *args, **kwargs)
 
     def counted_ask(ensemble, X):
         counts["ask"] += 1
@@ -131,7 +141,6 @@ def counting(prototype, monkeypatch):
 
     monkeypatch.setattr(type(prototype), "fit", counted_fit)
     monkeypatch.setattr(sklearn_dlf._memory, "member_predictions", counted_ask)
-    assert fit is sklearn_dlf._memory.fit_ensemble
     return counts
 
 
@@ -219,9 +228,9 @@ SEARCHES = {
 def test_a_search_in_two_processes_fits_what_is_fitted_by_hand(task, search, way, routing):
     X, y = task.X, task.y
     student, metadata = WAYS[way](task)
-    metadata["sample_weight"] = np.linspace(0.5, 2.0, len(X))
     with config_context(enable_metadata_routing=routing):
         if routing:
+            metadata["sample_weight"] = np.linspace(0.5, 2.0, len(X))
             student.set_fit_request(**dict.fromkeys(metadata, True))
             student.set_score_request(sample_weight=True)
         search = SEARCHES[search](student).fit(X, y, **metadata)
@@ -230,19 +239,20 @@ def test_a_search_in_two_processes_fits_what_is_fitted_by_hand(task, search, way
         train, test = folds[i % 2]
         by_hand = clone(student).set_params(**parameters)
         by_hand.fit(X[train], y[train], **{name: rows[train] for name, rows in metadata.items()})
-        weights = metadata["sample_weight"][test] if routing else None
-        expected = by_hand.score(X[test], y[test], sample_weight=weights)
+        weights = {"sample_weight": metadata["sample_weight"][test]} if routing else {}
+        expected = by_hand.score(X[test], y[test], **weights)
         assert_allclose(search.cv_results_[f"split{i % 2}_test_score"][i], expected, **CLOSE)
     refitted = clone(student).set_params(**search.best_params_).fit(X, y, **metadata)
     assert_array_equal(task.ask(search), task.ask(refitted))
 
 
 def test_parameters_of_an_unfitted_teacher_are_searched(task):
-    grid = {"ensemble__max_depth": [1, 4]}
-    search = GridSearchCV(task.student(task.prototype), grid, cv=FOLDS, error_score="raise")
-    search.fit(task.X, task.y)
-    assert search.best_params_ == {"ensemble__max_depth": 4}
-    assert search.cv_results_["mean_test_score"][0] < search.cv_results_["mean_test_score"][1]
+    student = task.student(task.prototype)
+    grid = {"ensemble__n_estimators": [3, 5]}
+    search = GridSearchCV(student, grid, cv=FOLDS, error_score="raise").fit(task.X, task.y)
+    assert search.best_estimator_.n_members_ == search.best_params_["ensemble__n_estimators"]
+    assert np.ptp(search.cv_results_["mean_test_score"]) > 0
+    assert student.ensemble.n_estimators == 6
 
 
 def test_teachers_are_compared_by_a_search(task):
@@ -271,8 +281,7 @@ def test_draws_and_intervals_pass_through_a_search_over_a_pipeline(regression):
 
 def test_a_list_cut_by_a_search_is_told(task):
     X, y = task.X, task.y
-    trees = [*two_teachers(task)[1]._models.estimators_] * 23
-    trees = trees[: len(X)]
+    trees = list(task.teacher.estimators_) * 15  # as many as rows
     if task.student_type is DLFClassifier:  # trees of a forest know codes only
         y = np.unique(y, return_inverse=True)[1]
     search = GridSearchCV(task.student(), {"q": [1]}, cv=FOLDS, refit=False, error_score="raise")
@@ -476,7 +485,7 @@ def test_frames_teach_what_arrays_teach(task, container):
     student = task.student().fit(X, y, ensemble=teacher)
     by_hand = task.student().fit(task.X, task.y, predictions=task.predictions)
     assert_array_equal(student.feature_names_in_, NAMES)
-    assert_array_equal(task.ask(student, X), task.ask(by_hand))
+    assert_allclose(task.ask(student, X), task.ask(by_hand), **CLOSE)
 
 
 @pytest.mark.parametrize("container", FRAMES)
@@ -495,7 +504,7 @@ def test_frames_are_cut_with_the_folds(task, container):
         )
         for rows, values, row_weights in [(X, y, weights), (task.X, task.y, np.asarray(weights))]
     ]
-    assert_array_equal(*scores)
+    assert_allclose(*scores, **CLOSE)
 
 
 @pytest.mark.parametrize("container", FRAMES)
@@ -539,4 +548,4 @@ def test_set_output_hands_names_to_the_student(task, container):
     named = pipeline.set_output(transform=container).fit(X, y, **metadata)
     assert_array_equal(named[-1].feature_names_in_, NAMES)
     assert not hasattr(plain[-1], "feature_names_in_")
-    assert_array_equal(task.ask(named, X), task.ask(plain, X))
+    assert_allclose(task.ask(named, X), task.ask(plain, X), **CLOSE)
