@@ -168,7 +168,9 @@ def _stack_members(members, n_samples):
         if members[0].ndim == 1 and len(members) == n_samples:
             hint = " For rows of members, pass an array of shape (n_samples, n_members)."
         elif len(shapes) == 1 and members[0].shape and members[0].shape[0] > n_samples:
-            hint = " Searches cut arrays with the rows and leave lists: pass an array, members last."
+            hint = (
+                " Searches cut arrays with the rows and leave lists: pass an array, members last."
+            )
         raise ValueError(
             "A list of predictions must hold one array a member, each of shape "
             f"({n_samples},) or ({n_samples}, n_outputs), with one row for each row of X; got "
