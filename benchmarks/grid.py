@@ -1,4 +1,4 @@
-"""What a grid over q costs with ``memory=``, against its least: one teacher and five students a fold.
+"""What a grid over q costs with ``memory=``, against its least: a teacher and five students a fold.
 
 Side by side, in alternating rounds: a ``GridSearchCV`` over five values of q whose student has an
 unfitted teacher and a memory that starts empty; and the same work by hand, which fits the teacher
