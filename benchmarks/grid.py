@@ -6,7 +6,7 @@ once a fold, asks it once, and fits and scores a student for each q. Their stude
 is checked, and short, since what memory costs shows most beside those. The same grid without memory
 is measured once. Prints medians over rounds, in seconds on the clock and of the processor:
 
-    OMP_NUM_THREADS=1 python benchmarks/grid.py [--rounds 3 --rows 600 --hidden 50 --max-iter 10]
+    OMP_NUM_THREADS=1 python benchmarks/grid.py [--rounds 3 --rows 300 --hidden 50 --max-iter 5]
 """
 
 from __future__ import annotations
@@ -99,9 +99,9 @@ def main():
     """Parse the command line, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--rows", type=int, default=600)
+    parser.add_argument("--rows", type=int, default=300)
     parser.add_argument("--hidden", type=int, nargs="+", default=[50])
-    parser.add_argument("--max-iter", type=int, default=10)
+    parser.add_argument("--max-iter", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--teachers", nargs="+", choices=TEACHERS, default=list(TEACHERS))
     args = parser.parse_args()
