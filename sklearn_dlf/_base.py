@@ -23,7 +23,13 @@ from ._contrasts import Contrasts
 from ._design import AUGMENTATIONS, MAX_JOINT_ROWS, N_MADE, make_rows
 from ._memory import TeacherMemory
 from ._student import ACTIVATIONS, make_mlp
-from ._teacher import MAX_SEED, AskedEnsemble, GivenPredictions, seed_ensemble
+from ._teacher import (
+    MAX_SEED,
+    AskedEnsemble,
+    GivenPredictions,
+    check_list_is_whole,
+    seed_ensemble,
+)
 from ._training import OPTIMIZERS, Trainer
 from .ensembles import is_fitted_ensemble
 
@@ -212,6 +218,7 @@ class BaseDistiller(BaseEstimator):
             repeatable = not seeds or isinstance(self.random_state, numbers.Integral)
             ensemble, ask = memory.fit(prototype, rows, y, sample_weight, repeatable)
         else:
+            check_list_is_whole(ensemble, _num_samples(rows))
             ask = memory.asker_of(ensemble)
         return AskedEnsemble(ensemble, rows, self._kind, ask)
 

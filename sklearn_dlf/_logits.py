@@ -204,6 +204,8 @@ def _name_classes(n_classes, classes, y):
         unknown = labels[~np.isin(labels, classes)]
         raise ValueError(
             f"y has labels that the ensemble does not know: {unknown.tolist()}; its classes are "
-            f"{classes.tolist()}."
+            f"{classes.tolist()}. Voting, stacking and others teach their estimators codes 0, 1, "
+            "... in place of labels: give them an ensemble that was fitted on codes, or an "
+            "unfitted one."
         )
     return classes

@@ -116,8 +116,9 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
         if score < 0:
             warnings.warn(
                 f"The ensemble predicts y worse than a constant does (R^2 = {score:.2f} at the "
-                "rows of fit). Was it fitted on rows in other units? Give the rows as it wants "
-                "them by X_ensemble.",
+                "rows of fit). Was it fitted on rows or values of y in other units? Give the "
+                "rows as it wants them by X_ensemble; a TransformedTargetRegressor needs a teacher "
+                "of the transformed values, such as an unfitted one.",
                 UserWarning,
                 stacklevel=4,
             )

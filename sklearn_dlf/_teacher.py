@@ -6,6 +6,8 @@ Both teachers hand out the members' outputs in blocks of rows, as float64 arrays
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils import _safe_indexing, gen_batches
@@ -142,6 +144,18 @@ class GivenPredictions:
             )
 
 
+def check_list_is_whole(ensemble, n_samples):
+    """Warn of a list of models that a search may have cut with the rows."""
+    if isinstance(ensemble, list | tuple) and len(ensemble) == n_samples:
+        warnings.warn(
+            f"The ensemble is a list of {n_samples} models, as many as X has rows. Searches and "
+            "cross-validation cut lists as long as the data with the rows, so that models may be "
+            "missing: wrap the list in FittedEnsemble.",
+            UserWarning,
+            stacklevel=6,
+        )
+
+
 def seed_ensemble(prototype, random_state):
     """Clone of an unfitted ensemble with every ``random_state`` of None set; the seeds set."""
     ensemble = clone(prototype)
@@ -171,6 +185,10 @@ def _stack_members(members, n_samples):
         hint = ""
         if members[0].ndim == 1 and len(members) == n_samples:
             hint = " For rows of members, pass an array of shape (n_samples, n_members)."
+        elif len(shapes) == 1 and members[0].shape and members[0].shape[0] > n_samples:
+            hint = (
+                " Searches cut arrays with the rows and leave lists: pass an array, members last."
+            )
         raise ValueError(
             "A list of predictions must hold one array a member, each of shape "
             f"({n_samples},) or ({n_samples}, n_outputs), with one row for each row of X; got "

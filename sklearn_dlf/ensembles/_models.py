@@ -124,7 +124,10 @@ def describe_model(model, outputs=None, *, label="The model", votes="never") -> 
     if isinstance(model, type):
         raise TypeError(f"{label} is the class {model.__name__}, expected a fitted instance.")
     if not is_fitted(model):
-        raise NotFittedError(f"{label} is not fitted, expected fitted models: call its `fit`.")
+        raise NotFittedError(
+            f"{label} is not fitted, expected fitted models: call its `fit`. Where a search "
+            "or another estimator has cloned them unfitted, wrap the list in FittedEnsemble."
+        )
     kind = kind_of(model)
     if kind not in ("regressor", "classifier"):
         return _describe_by_outputs(model, outputs, label)
