@@ -47,6 +47,13 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         "auto" takes the number under which held-out members are likeliest at the design points,
         in closed form before any network is trained.
 
+    loadings : {"full", "separable"}, default="full"
+        How several classes depend on the factors. "full": each has q loadings of its own.
+        "separable", the model of [1]_: all have the same q loadings, and a matrix mixes them in
+        the same way everywhere; members deviate from the mean by ``mixing Z loadings(x)`` with
+        standard normal ``Z`` (n_classes, q). Both are one for two classes. "separable" is not
+        known with ``em="minibatch"``, ``init="mmd"`` or ``q="auto"``.
+
     hidden_layer_sizes : array-like of int, default=(100, 100)
         Units of the student's hidden layers. Ignored with `body`.
 
@@ -217,6 +224,7 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         ensemble=None,
         *,
         q=10,
+        loadings="full",
         hidden_layer_sizes=(100, 100),
         activation="relu",
         body=None,
@@ -243,6 +251,7 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         super().__init__(
             ensemble,
             q=q,
+            loadings=loadings,
             hidden_layer_sizes=hidden_layer_sizes,
             activation=activation,
             body=body,
@@ -286,7 +295,7 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         for rows in gen_batches(len(X), DRAW_ROWS):
             heads = self._latent_heads(X[rows])
             probabilities[rows], part = average_probabilities(
-                heads.mean, heads.loadings, heads.member_variance, with_entropy
+                heads.mean, heads.loadings, heads.member_variance, with_entropy, heads.mixing
             )
             if entropy is not None:
                 entropy[rows] = part
