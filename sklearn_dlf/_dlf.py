@@ -166,11 +166,15 @@ class BaseDLF(BaseDistiller):
     def _latent_heads(self, X):
         """Mean, loadings, mixing and member variance in latent units, from validated rows."""
         heads = self._student_for(X).evaluate(X)
-        loadings, mixing, unit = heads.loadings, heads.mixing, self.output_spread_[:, None]
+        loadings, mixing = heads.loadings.astype(np.float64), heads.mixing
+        if mixing is None:
+            loadings *= self.output_spread_[:, None]
+        else:
+            mixing = self.output_spread_[:, None] * mixing
         return Bunch(
             mean=self.output_center_ + self.output_scale_ * heads.mean,
-            loadings=unit * loadings if mixing is None else loadings,
-            mixing=None if mixing is None else unit * mixing,
+            loadings=loadings,
+            mixing=mixing,
             member_variance=self.output_spread_**2 * np.exp(heads.log_noise, dtype=np.float64),
         )
 

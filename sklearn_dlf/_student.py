@@ -88,10 +88,11 @@ class Student(Network):
         If the body's output is not a matrix with a row for each row of its input.
     """
 
-    mixing: torch.Tensor | None = None
+    mixing: torch.Tensor | None
 
     def __init__(self, body, n_features, n_outputs, q):
         super().__init__()
+        self.register_buffer("mixing", None)
         self.body = body
         self.n_outputs = n_outputs
         self.q = q
@@ -166,7 +167,7 @@ class SeparableStudent(Student):
 
     def __init__(self, body, n_features, n_outputs, q):
         super().__init__(body, n_features, n_outputs, q)
-        self.register_buffer("mixing", torch.eye(n_outputs))
+        self.mixing = torch.eye(n_outputs)
 
     @property
     def latent_shape(self):
