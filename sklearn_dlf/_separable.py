@@ -83,7 +83,8 @@ def project(loadings, residuals):
     """``R_i Phi`` of every member, (n_members, n_outputs, q): the only look at all rows."""
     n_rows, n_outputs, n_members = residuals.shape
     projection = cross_product(loadings, residuals.reshape(n_rows, -1))
-    return projection.reshape(-1, n_outputs, n_members).transpose(2, 1, 0)
+    projection = projection.reshape(-1, n_outputs, n_members)
+    return np.ascontiguousarray(projection.transpose(2, 1, 0))
 
 
 def _eigenbasis(mixing, gram):
