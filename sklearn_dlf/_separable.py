@@ -36,11 +36,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve, eigh, pinvh
+from scipy.linalg import cho_factor, cho_solve, eigh
 
 from ._latent import LOG_2PI, cross_product, symmetric_root
 
-TINY = np.finfo(np.float64).tiny
+EPSILON, TINY = np.finfo(np.float64).eps, np.finfo(np.float64).tiny
 
 
 class Posterior(NamedTuple):
@@ -127,9 +127,9 @@ def normalise(latent):
     """
     _, n_outputs, q = latent.mean.shape
     left, left_inverse = symmetric_root(latent.left_moment(np.eye(q)) / q)
-    latent = latent.transform(left_inverse, np.eye(q))
-    right, right_inverse = symmetric_root(latent.right_moment(np.eye(n_outputs)) / n_outputs)
-    return latent.transform(np.eye(n_outputs), right_inverse), left, right
+    moment = latent.right_moment(left_inverse @ left_inverse) / n_outputs
+    right, right_inverse = symmetric_root(moment)
+    return latent.transform(left_inverse, right_inverse), left, right
 
 
 def expected_loadings(residuals, latent, mixing):
@@ -148,7 +148,10 @@ def expected_loadings(residuals, latent, mixing):
 def expected_mixing(latent, gram, projection):
     """M-step of the mixing, and the variance that it explains of the contrasts' total."""
     cross = np.tensordot(projection, latent.mean, axes=((0, 2), (0, 2))) / (len(projection) - 1)
-    mixing = cross @ pinvh(latent.left_moment(gram))
+    moment = latent.left_moment(gram)
+    # Positive definite but for rounding, or loadings that are all zero.
+    moment[np.diag_indices_from(moment)] += EPSILON * np.trace(moment) + TINY
+    mixing = cho_solve(cho_factor(moment), cross.T).T
     return mixing, float(np.sum(mixing * cross))
 
 
