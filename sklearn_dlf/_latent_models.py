@@ -121,9 +121,8 @@ class SeparableModel(LatentModel):
         self._total_variance = _latent.contrast_variance(contrasts.residuals).sum()
 
     def start(self, student):
-        self.mixing, loadings, self.noise_variance = _separable.rough_solution(
-            self.residuals, self.q
-        )
+        self.mixing, loadings, noise_variance = _separable.rough_solution(self.residuals, self.q)
+        self.noise_variance = max(noise_variance, NOISE_FLOOR)
         self._look_along(loadings)
         self._infer()
         likelihood = -np.inf

@@ -132,6 +132,12 @@ def normalise(latent):
     return latent.transform(left_inverse, right_inverse), left, right
 
 
+def _cholesky(moment):
+    """Cholesky factor of a moment, positive definite but for rounding or where nothing is left."""
+    jitter = EPSILON * np.trace(moment) + TINY
+    return cho_factor(moment + jitter * np.eye(len(moment)))
+
+
 def expected_loadings(residuals, latent, mixing):
     """M-step's targets of the loadings (n_rows, q), and the metric of their error (q, q).
 
@@ -141,17 +147,14 @@ def expected_loadings(residuals, latent, mixing):
     n_rows, n_outputs, n_members = residuals.shape
     metric = latent.right_moment(mixing.T @ mixing)
     weights = (mixing @ latent.mean).transpose(1, 0, 2).reshape(n_outputs * n_members, -1)
-    weights = cho_solve(cho_factor(metric), weights.T / (n_members - 1)).T
+    weights = cho_solve(_cholesky(metric), weights.T / (n_members - 1)).T
     return residuals.reshape(n_rows, -1) @ weights.astype(residuals.dtype), metric
 
 
 def expected_mixing(latent, gram, projection):
     """M-step of the mixing, and the variance that it explains of the contrasts' total."""
     cross = np.tensordot(projection, latent.mean, axes=((0, 2), (0, 2))) / (len(projection) - 1)
-    moment = latent.left_moment(gram)
-    # Positive definite but for rounding, or loadings that are all zero.
-    moment[np.diag_indices_from(moment)] += EPSILON * np.trace(moment) + TINY
-    mixing = cho_solve(cho_factor(moment), cross.T).T
+    mixing = cho_solve(_cholesky(latent.left_moment(gram)), cross.T).T
     return mixing, float(np.sum(mixing * cross))
 
 

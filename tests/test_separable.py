@@ -1,14 +1,18 @@
+import pickle
+
 import naive
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
+from scipy.stats import multivariate_normal
 
-from sklearn_dlf import _latent, _separable, _spread
+from sklearn_dlf import DLFClassifier, DLFRegressor, _latent, _separable, _spread
 from sklearn_dlf._contrasts import Contrasts
 from sklearn_dlf._latent_models import FullModel, SeparableModel
 from sklearn_dlf._student import SeparableStudent
 from sklearn_dlf.datasets import make_dlf_ensemble
+from sklearn_dlf.metrics import member_log_likelihood_scorer
 
 # Two routes of float64 algebra over some thirty entries: rounding stays far below this.
 RTOL = 1e-6
@@ -245,3 +249,157 @@ def test_draws_within_a_row_have_its_covariance(model):
     linear = _spread.draw_within_rows(shared, mixing, torch.eye(N_OUTPUTS, dtype=torch.float64))
     dense = model.dense.reshape(N_ROWS, N_OUTPUTS, -1)
     assert_allclose(linear @ linear.mT, dense @ dense.swapaxes(1, 2), rtol=RTOL)
+
+
+def fit(data, **params):
+    options = {"q": 2, "hidden_layer_sizes": (20,), "tol": 0.05, "random_state": 0, **params}
+    return DLFRegressor(loadings="separable", **options).fit(data.X, predictions=data.predictions)
+
+
+@pytest.fixture(scope="module")
+def known_separable():
+    return make_dlf_ensemble(
+        200, n_members=200, n_outputs=3, q=2, loadings="separable", random_state=3
+    )
+
+
+@pytest.fixture(scope="module")
+def student(known_separable):
+    return fit(known_separable, hidden_layer_sizes=(100,), n_epochs=15)
+
+
+@pytest.fixture(scope="module")
+def classes():
+    """Logits of 60 members at 300 rows, five classes, by a separable model."""
+    return make_dlf_ensemble(
+        300, n_features=2, n_members=60, n_outputs=5, q=2, loadings="separable", random_state=0
+    )
+
+
+@pytest.fixture(scope="module")
+def classifier(classes):
+    student = DLFClassifier(q=2, loadings="separable", n_epochs=10, tol=0.05, random_state=0)
+    return student.fit(classes.X, predictions=classes.predictions, outputs="logits")
+
+
+def test_known_separable_model_is_recovered(student, known_separable):
+    truth, found = known_separable, student.latent_parameters(known_separable.X)
+    expected = naive.covariance(
+        naive.separable_loadings(truth.mixing, truth.loadings), truth.member_noise**2
+    )
+    covariance = naive.covariance(
+        naive.separable_loadings(found.mixing, found.loadings), found.member_std.ravel() ** 2
+    )
+    error = np.linalg.norm(covariance - expected)
+    assert error < 0.1 * np.linalg.norm(expected)
+    # All outputs tell of the same loadings, which the members' own covariance does not know.
+    sample = np.cov(truth.predictions.reshape(600, -1))
+    assert error < 0.8 * np.linalg.norm(sample - expected)
+    assert_allclose(found.mean, truth.predictions.mean(axis=-1), atol=0.3)
+
+
+def test_moments_and_draws_of_the_regressor_agree(student, known_separable):
+    X = known_separable.X[:20]
+    mean, std = student.predict(X, return_std=True)
+    _, cov = student.predict(X, return_cov=True)
+    assert_allclose(np.diagonal(cov).T, std**2, rtol=1e-10)
+    draws = student.sample_predictions(X, 20_000, random_state=0)
+    assert_allclose(draws.mean(axis=-1), mean, atol=0.02)
+    for output in range(3):
+        expected = cov[..., output]
+        difference = np.linalg.norm(np.cov(draws[:, output]) - expected)
+        assert difference < 0.05 * np.linalg.norm(expected)
+    first = student.sample_predictions(X[:5], 20_000, random_state=0)
+    assert_allclose(first, draws[:5], rtol=1e-4, atol=1e-5)
+
+
+def test_outputs_of_a_member_are_correlated_by_the_mixing(student, known_separable):
+    X = known_separable.X[:1]
+    found = student.latent_parameters(X)
+    draws = student.sample_predictions(X, 20_000, random_state=0)[0]
+    expected = np.square(found.loadings).sum() * found.mixing @ found.mixing.T
+    expected += np.diag(found.member_std[0] ** 2)
+    assert np.linalg.norm(np.cov(draws) - expected) < 0.05 * np.linalg.norm(expected)
+
+
+def test_scorer_gives_the_dense_density_of_the_members(known_separable):
+    rows = slice(0, 20)
+    student = fit(known_separable, n_epochs=2, tol=1.0)
+    X, members = known_separable.X[rows], known_separable.predictions[rows]
+    heads = student.latent_parameters(X)
+    covariance = naive.covariance(
+        naive.separable_loadings(heads.mixing, heads.loadings), heads.member_std.ravel() ** 2
+    )
+    density = multivariate_normal(heads.mean.ravel(), covariance)
+    expected = density.logpdf(members.reshape(60, -1).T).mean() / 60
+    scored = member_log_likelihood_scorer(student, X, predictions=members)
+    assert_allclose(scored, expected, rtol=1e-6)
+
+
+def test_classifier_recovers_a_known_separable_model(classifier, classes):
+    latent = classifier.latent_parameters(classes.X)
+    logits = classes.predictions - classes.predictions.mean(axis=1, keepdims=True)
+    assert_allclose(latent.mean, logits.mean(axis=-1), atol=0.5)
+    variance = _spread.factor_variance(latent.loadings[:, None], latent.mixing)
+    variance = variance + latent.member_std**2
+    expected = logits.var(axis=-1, ddof=1)
+    assert np.corrcoef(variance.ravel(), expected.ravel())[0, 1] > 0.9
+    assert_allclose(variance.mean(), expected.mean(), rtol=0.15)
+
+
+def test_averaged_probabilities_and_uncertainty_are_those_of_draws(classifier, classes):
+    X = classes.X[:50]
+    draws = classifier.sample_predictions(X, 4000, random_state=0)
+    assert_allclose(classifier.predict_proba(X), draws.mean(axis=-1), atol=0.02)
+    entropy = -(draws * np.log(draws)).sum(axis=1).mean(axis=-1)
+    assert_allclose(classifier.predict_uncertainty(X).aleatoric, entropy, atol=0.03)
+
+
+def test_one_output_is_the_full_student():
+    data = make_dlf_ensemble(60, n_members=10, random_state=0)
+    quick = {"n_epochs": 2, "tol": 1.0, "q": 2, "hidden_layer_sizes": (8,), "random_state": 0}
+    separable, full = (
+        DLFRegressor(loadings=loadings, **quick).fit(data.X, predictions=data.predictions)
+        for loadings in ("separable", "full")
+    )
+    assert_allclose(separable.predict(data.X), full.predict(data.X), rtol=0)
+    assert separable.latent_parameters(data.X).loadings.shape == (60, 1, 2)
+
+
+@pytest.mark.parametrize(("name", "value"), [("em", "minibatch"), ("init", "mmd"), ("q", "auto")])
+def test_what_is_known_for_full_loadings_only_is_refused(name, value, two_outputs):
+    match = rf"'separable' with 2 outputs .* {name}='{value}'.* expected another {name}"
+    with pytest.raises(ValueError, match=match):
+        fit(two_outputs, **{name: value})
+
+
+def test_unknown_loadings_are_refused(two_outputs):
+    with pytest.raises(ValueError, match=r"'loadings' parameter .* Got 'diagonal'"):
+        DLFRegressor(loadings="diagonal").fit(two_outputs.X, predictions=two_outputs.predictions)
+
+
+def test_more_factors_than_members_are_kept_as_long_as_outputs_bring_them():
+    data = make_dlf_ensemble(60, n_members=4, n_outputs=3, loadings="separable", random_state=0)
+    assert fit(data, q=8, n_epochs=2, tol=1.0).q_ == 8
+    with pytest.warns(UserWarning, match="q_=8 is used"):
+        assert fit(data, q=9, n_epochs=2, tol=1.0).q_ == 8
+
+
+def test_members_that_agree_have_no_spread():
+    data = make_dlf_ensemble(60, n_members=4, n_outputs=3, random_state=0)
+    data.predictions[:] = data.predictions[..., :1]
+    with pytest.warns(UserWarning, match="All members agree"):
+        student = fit(data, n_epochs=2, tol=1.0)
+    _, std = student.predict(data.X, return_std=True)
+    assert_allclose(std, 0, atol=1e-3)
+
+
+def test_pickle_is_small_and_says_the_same(classes):
+    logits = np.tile(classes.predictions, (1, 5, 1))  # 25 classes
+    student = DLFClassifier(loadings="separable", n_epochs=1, tol=1.0, refine=False, random_state=0)
+    student.fit(classes.X, predictions=logits, outputs="logits")
+    pickled = pickle.dumps(student)
+    assert len(pickled) < 96 * 1024
+    assert_allclose(
+        pickle.loads(pickled).predict_proba(classes.X), student.predict_proba(classes.X)
+    )
