@@ -31,7 +31,6 @@ FAST = [
     )
     for student, forest, loadings in (
         (DLFRegressor, RandomForestRegressor, "full"),
-        (DLFRegressor, RandomForestRegressor, "separable"),
         (DLFClassifier, RandomForestClassifier, "full"),
         (DLFClassifier, RandomForestClassifier, "separable"),
     )
