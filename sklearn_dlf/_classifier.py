@@ -167,7 +167,8 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         entry and degree of freedom, outputs in units of the members' rms spread.
 
     log_likelihood_bound_ : float
-        The largest that any loadings reach there (probabilistic PCA).
+        The largest that any loadings reach there (probabilistic PCA). If separable, what EM comes
+        to with loadings that are free at every row.
 
     history_ : list of dict
         One record an iteration: ``log_likelihood``, ``noise_variance``, ``mean_error``, ``lr``,

@@ -134,7 +134,7 @@ class ExpectationMaximisation:
         """Find the first posterior, or the first targets, and what free loadings reach."""
         self.log_likelihood_bound = self.model.start(self.trainer.student)
         self.trainer.student.set_noise(self.model.noise_variance)
-        if self.init != "spectral":
+        if self.init != "spectral":  # a mixing of outputs stays the spectral one
             self.model.noise_variance = self._penalised_start() if self.init == "mmd" else 1.0
             self._read_student()
             self.e_step()
@@ -208,12 +208,15 @@ class ExpectationMaximisation:
 
     def _regress(self):
         """Train the student's heads on the ensemble's mean, the targets and the variance."""
-        self._regression.metric_root = self.model.metric_root
         self.trainer.train(self._regression, *self._moments())
         self._read_student()
 
     def _moments(self):
-        """Targets of the M-step: the ensemble's mean, expected loadings, members' variance."""
+        """Targets of the M-step: the ensemble's mean, expected loadings, members' variance.
+
+        The regression is told the metric that goes with these loadings.
+        """
+        self._regression.metric_root = self.model.metric_root
         contrasts = self.contrasts
         return contrasts.mean, contrasts.unweighted(self.model.targets), contrasts.variance
 
