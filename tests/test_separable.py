@@ -117,7 +117,10 @@ def test_moments_are_those_of_the_dense_posterior_before_and_after_a_transformat
     left_metric, right_metric = (a @ a.T for a in (rng.randn(N_OUTPUTS, 2), rng.randn(Q, 1)))
     latent = model.posterior()
     left, right = rng.randn(N_OUTPUTS, N_OUTPUTS), rng.randn(Q, Q)
-    for law in (latent, latent.transform(left, right)):
+    transformed = latent.transform(left, right)
+    both = np.kron(left, right.T)
+    assert_allclose(dense_covariance(transformed), both @ dense_covariance(latent) @ both.T)
+    for law in (latent, transformed):
         flat = law.mean.reshape(N_MEMBERS, -1)
         moment = flat.T @ flat / (N_MEMBERS - 1) + dense_covariance(law)
         moment = moment.reshape(N_OUTPUTS, Q, N_OUTPUTS, Q)
@@ -226,6 +229,27 @@ def test_free_loadings_are_likelier_than_the_truth_and_below_the_full_bound():
     separable.read(student.evaluate(data.X.astype(np.float32))._replace(loadings=separable.targets))
     assert_allclose(separable.log_likelihood(), reached, atol=1e-3)
     assert reached < FullModel(contrasts, 12).start(student)
+
+
+def test_e_step_leaves_the_students_functions_as_they_are():
+    data = make_dlf_ensemble(60, n_outputs=4, n_members=8, loadings="separable", random_state=0)
+    X = data.X.astype(np.float32)
+    contrasts = Contrasts([data.predictions], 60)
+    student = SeparableStudent(torch.nn.Linear(3, 5), 3, 4, 2)
+    separable = SeparableModel(contrasts, 2)
+    separable.start(student)
+    heads = student.evaluate(X)
+    separable.read(heads)
+    before = _separable.posterior(
+        separable.mixing, separable._gram, separable._projection, separable.noise_variance
+    )
+    expected = separable.mixing @ before.mean @ heads.loadings[:, 0].T
+    separable.e_step(student)
+    heads = student.evaluate(X)
+    found = heads.mixing @ separable._latent.mean @ heads.loadings[:, 0].T
+    # The student is float32.
+    assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+    assert_allclose(np.square(heads.mixing).sum(axis=1).mean(), 1, rtol=1e-5)
 
 
 def test_deviations_and_their_moments_are_those_of_the_dense_loadings(model):
