@@ -35,6 +35,8 @@ class LatentModel:
     ----------
     noise_variance : float
         Of the members beside the factors, the same at all entries.
+    latent_mean : array of shape (n_members, q) or (n_members, c, q)
+        Posterior mean of the last E-step.
     targets : array of shape (m, c, q) or (m, 1, q)
         What the M-step's regression wants the loadings to be, weighted as the residuals are.
     metric_root : array of shape (q, q) or None
@@ -95,6 +97,7 @@ class FullModel(LatentModel):
         latent = _latent.posterior(self.loadings, residuals, self.noise_variance)
         latent, transform = _latent.normalise(latent)
         student.transform_loadings(transform)
+        self.latent_mean = latent.mean
         self._aim_at(_latent.expected_loadings(residuals, latent.mean))
 
     def log_likelihood(self):
@@ -150,6 +153,11 @@ class SeparableModel(LatentModel):
     def e_step(self, student):
         student.transform_loadings(self._infer())
         student.set_mixing(self.mixing)
+
+    @property
+    def latent_mean(self):
+        """Posterior mean of the last E-step, (n_members, c, q)."""
+        return self._latent.mean
 
     def _infer(self):
         """E-step and its normalisation; what the loadings are to be multiplied by, (q, q)."""

@@ -24,11 +24,16 @@ def factor_covariance(loadings, mixing=None):
 
 
 def draw_deviations(loadings, mixing, latent):
-    """Deviations (n, c, S) of members with latent variables (q, S) or (c, q, S)."""
+    """Deviations (n, c, S) of members with latent variables (q, S) or (c, q, S).
+
+    Arrays or tensors.
+    """
     if mixing is None:
         return loadings @ latent
-    mixed = np.tensordot(mixing, latent, axes=1).swapaxes(0, 1)
-    return (loadings[:, 0] @ mixed.reshape(len(mixed), -1)).reshape(-1, *mixed.shape[1:])
+    n_outputs, q, n_members = latent.shape
+    mixed = (mixing @ latent.reshape(n_outputs, -1)).reshape(latent.shape)
+    mixed = mixed.swapaxes(0, 1).reshape(q, -1)
+    return (loadings[:, 0] @ mixed).reshape(-1, n_outputs, n_members)
 
 
 def count_dimensions(loadings, mixing=None):

@@ -246,7 +246,7 @@ def test_e_step_leaves_the_students_functions_as_they_are():
     expected = separable.mixing @ before.mean @ heads.loadings[:, 0].T
     separable.e_step(student)
     heads = student.evaluate(X)
-    found = heads.mixing @ separable._latent.mean @ heads.loadings[:, 0].T
+    found = heads.mixing @ separable.latent_mean @ heads.loadings[:, 0].T
     # The student is float32.
     assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
     assert_allclose(np.square(heads.mixing).sum(axis=1).mean(), 1, rtol=1e-5)
@@ -257,11 +257,14 @@ def test_deviations_and_their_moments_are_those_of_the_dense_loadings(model):
     dense = _spread.dense_loadings(shared, model.mixing)
     assert_allclose(dense.reshape(-1, N_OUTPUTS * Q), model.dense, rtol=RTOL)
     latent = np.random.RandomState(0).standard_normal((N_OUTPUTS, Q, 4))
-    assert_allclose(
-        _spread.draw_deviations(shared, model.mixing, latent),
+    expected = model.dense @ latent.reshape(-1, 4)
+    parts = shared, model.mixing, latent
+    for deviations in (
+        _spread.draw_deviations(*parts),
+        _spread.draw_deviations(*map(torch.tensor, parts)),
         _spread.draw_deviations(dense, None, latent.reshape(-1, 4)),
-        rtol=RTOL,
-    )
+    ):
+        assert_allclose(deviations.reshape(-1, 4), expected, rtol=RTOL)
     for moment in (_spread.factor_variance, _spread.factor_covariance):
         assert_allclose(moment(shared, model.mixing), moment(dense), rtol=RTOL, atol=1e-12)
 
