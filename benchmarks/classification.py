@@ -7,6 +7,8 @@ rows with the values of every column permuted. Prints a Markdown table a set, me
 
     python benchmarks/classification.py --data-dir DIR [--sets digits letter] [--splits 5]
 
+With ``--loadings full separable`` both models of the covariance are fitted, and compared.
+
 ``digits`` comes with scikit-learn; the other sets are files in DIR (see benchmarks/datasets.py).
 """
 
@@ -42,7 +44,7 @@ def score(probabilities, y, classes, inside, outside):
     }
 
 
-def measure(data, seed, n_members):
+def measure(data, seed, n_members, loadings):
     """Train teachers and students on one split; a dict of scores for each."""
     outside = np.random.default_rng(seed).permuted(data.X_test, axis=0)
     teachers = DeepEnsembleClassifier(n_members, random_state=seed)
@@ -53,11 +55,15 @@ def measure(data, seed, n_members):
     scores = score(members.mean(axis=-1), data.y_test, teachers.classes_, epistemic, outer)
     results = {"teachers": {**scores, "fit_s": seconds}}
 
-    dlf = DLFClassifier(q=n_members - 1, random_state=seed, **STUDENT)
-    seconds = time_fit(dlf, data.X, data.y, ensemble=teachers)
-    hydra = HydraClassifier(max_iter=dlf.n_iter_, random_state=seed, **STUDENT)
-    hydra_seconds = time_fit(hydra, data.X, data.y, ensemble=teachers)
-    for name, student, fit_s in (("DLF", dlf, seconds), ("Hydra", hydra, hydra_seconds)):
+    students = []
+    for model in loadings:
+        dlf = DLFClassifier(q=n_members - 1, loadings=model, random_state=seed, **STUDENT)
+        seconds = time_fit(dlf, data.X, data.y, ensemble=teachers)
+        students.append((f"DLF {model}", dlf, seconds))
+    hydra = HydraClassifier(max_iter=students[0][1].n_iter_, random_state=seed, **STUDENT)
+    seconds = time_fit(hydra, data.X, data.y, ensemble=teachers)
+    students.append(("Hydra", hydra, seconds))
+    for name, student, fit_s in students:
         own = student.predict_uncertainty(data.X_test).epistemic
         own_outer = student.predict_uncertainty(outside).epistemic
         probabilities = student.predict_proba(data.X_test)
@@ -78,10 +84,11 @@ def main():
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--members", type=int, default=10)
+    parser.add_argument("--loadings", nargs="+", default=["full"], choices=["full", "separable"])
     args = parser.parse_args()
     for name in args.sets:
         results = [
-            measure(load_classes(name, split, args.data_dir), split, args.members)
+            measure(load_classes(name, split, args.data_dir), split, args.members, args.loadings)
             for split in range(args.splits)
         ]
         print(f"\n### {name}, {args.splits} splits\n")

@@ -47,6 +47,13 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         "auto" takes the number under which held-out members are likeliest at the design points,
         in closed form before any network is trained.
 
+    loadings : {"full", "separable"}, default="full"
+        How several classes depend on the factors. "full": each has q loadings of its own.
+        "separable", the model of [1]_: all have the same q loadings, and a matrix mixes them in
+        the same way everywhere; members deviate from the mean by ``mixing Z loadings(x)`` with
+        standard normal ``Z`` (n_classes, q). Both are one for two classes. "separable" is not
+        known with ``em="minibatch"``, ``init="mmd"`` or ``q="auto"``.
+
     augment : {"auto", "neighbors", "mixup"}, callable or None, default="auto"
         How further design points are made, at which the ensemble is asked too: four for each row,
         at most 20,000. "neighbors" swaps about half of a row's columns with one of its ten nearest
@@ -170,7 +177,8 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         entry and degree of freedom, outputs in units of the members' rms spread.
 
     log_likelihood_bound_ : float
-        The largest that any loadings reach there (probabilistic PCA).
+        The largest that any loadings reach there (probabilistic PCA). If separable, what EM comes
+        to with loadings that are free at every row.
 
     history_ : list of dict
         One record an iteration: ``log_likelihood``, ``noise_variance``, ``mean_error``, ``lr``,
@@ -227,6 +235,7 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         ensemble=None,
         *,
         q=10,
+        loadings="full",
         augment="auto",
         hidden_layer_sizes=(100, 100),
         activation="relu",
@@ -254,6 +263,7 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         super().__init__(
             ensemble,
             q=q,
+            loadings=loadings,
             augment=augment,
             hidden_layer_sizes=hidden_layer_sizes,
             activation=activation,
@@ -298,7 +308,7 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         for rows in gen_batches(len(X), DRAW_ROWS):
             heads = self._latent_heads(X[rows])
             probabilities[rows], part = average_probabilities(
-                heads.mean, heads.loadings, heads.member_variance, with_entropy
+                heads.mean, heads.loadings, heads.member_variance, with_entropy, heads.mixing
             )
             if entropy is not None:
                 entropy[rows] = part

@@ -66,17 +66,17 @@ class Contrasts:
         return *self.mean.shape, self.residuals.shape[1]
 
     def unweighted(self, rows):
-        """Undo the rows' weights in anything of shape (n_entries, ...); (n, n_outputs, ...).
+        """Undo the rows' weights in anything of shape (n, ...).
 
         Rows without weight stay zero: no loss looks at them.
         """
-        rows = rows.reshape(*self.mean.shape, *rows.shape[1:])
         root = np.sqrt(np.where(self.weights > 0, self.weights, 1))
         return rows / root.reshape(-1, *(1,) * (rows.ndim - 1))
 
     def members(self):
         """Outputs of the members in units of ``scale``, (n, n_outputs, n_members), float32."""
-        residuals = self.unweighted(self.residuals) * (self.spread / self.scale)[:, None]
+        residuals = self.unweighted(self.residuals.reshape(self.shape))
+        residuals = residuals * (self.spread / self.scale)[:, None]
         return self.mean[..., None] + residuals.astype(np.float32)
 
 

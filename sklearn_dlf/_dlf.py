@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 import warnings
+from inspect import signature
 from typing import ClassVar
 
 import numpy as np
@@ -11,9 +12,11 @@ from sklearn.utils import Bunch, gen_batches
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._base import DRAW_ROWS, BaseDistiller
-from ._em import NOISE_FLOOR, ExpectationMaximisation
+from ._em import ExpectationMaximisation
 from ._factors import factor_scores
-from ._student import Student
+from ._latent_models import NOISE_FLOOR, FullModel, SeparableModel
+from ._spread import draw_deviations
+from ._student import SeparableStudent, Student
 from ._teacher import MAX_SEED
 from ._training import seeded
 
@@ -24,6 +27,7 @@ class BaseDLF(BaseDistiller):
     _parameter_constraints: ClassVar[dict] = {
         **BaseDistiller._parameter_constraints,
         "q": [StrOptions({"auto"}), Interval(numbers.Integral, 1, None, closed="left")],
+        "loadings": [StrOptions({"full", "separable"})],
         "body": [callable, None],
         "member_noise": [StrOptions({"input", "constant", "none"})],
         "init": [StrOptions({"spectral", "mmd", "random"})],
@@ -38,6 +42,7 @@ class BaseDLF(BaseDistiller):
         ensemble=None,
         *,
         q=10,
+        loadings="full",
         augment="auto",
         hidden_layer_sizes=(100, 100),
         activation="relu",
@@ -78,6 +83,7 @@ class BaseDLF(BaseDistiller):
             verbose=verbose,
         )
         self.q = q
+        self.loadings = loadings
         self.body = body
         self.member_noise = member_noise
         self.init = init
@@ -88,13 +94,18 @@ class BaseDLF(BaseDistiller):
 
     def _learn(self, X, contrasts, observer, random_state):
         """Student fitted by EM."""
-        q = self._choose_q(contrasts)
+        separable = self._is_separable(contrasts.shape[1])
+        q = self._choose_q(contrasts, separable)
+        student_class, model_class = (
+            (SeparableStudent, SeparableModel) if separable else (Student, FullModel)
+        )
         with seeded(random_state.randint(MAX_SEED), self.device):
-            student = self._make_student(X.shape[1], contrasts.shape[1], q)
+            body = self._make_body(X.shape[1]) if self.body is None else self.body(X.shape[1])
+            student = student_class(body, X.shape[1], contrasts.shape[1], q)
             em = ExpectationMaximisation(
                 self._make_trainer(student, X, contrasts.weights, random_state),
                 contrasts,
-                q=q,
+                model_class(contrasts, q),
                 refinement=self._refinement(contrasts, observer),
                 init=self.init,
                 em=self.em,
@@ -105,7 +116,7 @@ class BaseDLF(BaseDistiller):
                 mmd_weight=self.mmd_weight,
                 verbose=self.verbose,
             ).run()
-        self.q_ = em.q
+        self.q_ = q
         self.n_iter_ = em.n_iter
         self.converged_ = em.converged
         self.log_likelihoods_ = em.log_likelihoods
@@ -116,14 +127,31 @@ class BaseDLF(BaseDistiller):
     def _refinement(self, contrasts, observer):
         """What the student is trained by after EM; nothing."""
 
-    def _choose_q(self, contrasts):
+    def _is_separable(self, n_outputs):
+        """Whether outputs share their loadings; with one output both models are the same."""
+        if self.loadings == "full" or n_outputs == 1:
+            return False
+        for name, value in (("em", "minibatch"), ("init", "mmd"), ("q", "auto")):
+            if getattr(self, name) == value:
+                default = signature(type(self)).parameters[name].default
+                raise ValueError(
+                    f"loadings='separable' with {n_outputs} outputs was given together with "
+                    f"{name}={value!r}, which is known for loadings='full' only; expected another "
+                    f"{name}, such as the default {default!r}."
+                )
+        return True
+
+    def _choose_q(self, contrasts, separable):
         """Number of factors: the best at held-out members, or as many as can be told apart."""
         self.q_scores_ = None
         if self.q == "auto":
             self.q_scores_ = factor_scores(contrasts.residuals, noise_floor=NOISE_FLOOR)
             return max(1, int(np.argmax(self.q_scores_))) if len(self.q_scores_) else 1
         n_samples, n_outputs, n_members = contrasts.shape
-        most = min(n_members, n_samples * n_outputs) - 1
+        if separable:  # every output of a member brings a function of its own
+            most = max(1, min(n_outputs * (n_members - 1), n_samples) - 1)
+        else:
+            most = min(n_members, n_samples * n_outputs) - 1
         if self.q > most:
             warnings.warn(
                 f"q={self.q} factors are more than {n_members} members at {n_samples} design "
@@ -133,21 +161,22 @@ class BaseDLF(BaseDistiller):
             )
         return min(self.q, most)
 
-    def _make_student(self, n_features, n_outputs, q):
-        """Untrained network."""
-        body = self._make_body(n_features) if self.body is None else self.body(n_features)
-        return Student(body, n_features, n_outputs, q)
-
     def _latent_mean(self, X):
         """Mean of the members in latent units (n, n_outputs), from validated rows."""
         return self.output_center_ + self.output_scale_ * self._student_for(X).evaluate_mean(X)
 
     def _latent_heads(self, X):
-        """Mean, loadings and member variance in latent units, from validated rows."""
+        """Mean, loadings, mixing and member variance in latent units, from validated rows."""
         heads = self._student_for(X).evaluate(X)
+        loadings, mixing = heads.loadings.astype(np.float64), heads.mixing
+        if mixing is None:
+            loadings *= self.output_spread_[:, None]
+        else:
+            mixing = self.output_spread_[:, None] * mixing
         return Bunch(
             mean=self.output_center_ + self.output_scale_ * heads.mean,
-            loadings=self.output_spread_[:, None] * heads.loadings,
+            loadings=loadings,
+            mixing=mixing,
             member_variance=self.output_spread_**2 * np.exp(heads.log_noise, dtype=np.float64),
         )
 
@@ -155,7 +184,9 @@ class BaseDLF(BaseDistiller):
         """Parameters of the members' distribution at each row.
 
         A member is ``mean + loadings @ z + member_std * e`` with one standard normal ``z`` (q,) for
-        all rows and standard normal ``e`` of its own for each.
+        all rows and standard normal ``e`` of its own for each. With ``loadings="separable"`` and
+        more than one output it is ``mean + mixing @ Z @ loadings + member_std * e``, with one
+        standard normal ``Z`` (n_outputs, q) for all rows.
 
         Parameters
         ----------
@@ -166,12 +197,16 @@ class BaseDLF(BaseDistiller):
         -------
         Bunch
             ``mean`` (n_samples, n_outputs), ``loadings`` (n_samples, n_outputs, q), ``member_std``
-            (n_samples, n_outputs), float64, in units of the ensemble's outputs.
+            (n_samples, n_outputs), float64, in units of the ensemble's outputs. If separable,
+            ``loadings`` (n_samples, q), which have no unit, and ``mixing`` (n_outputs, n_outputs).
         """
         heads = self._latent_heads(self._rows_for_student(X))
-        return Bunch(
+        parameters = Bunch(
             mean=heads.mean, loadings=heads.loadings, member_std=np.sqrt(heads.member_variance)
         )
+        if heads.mixing is not None:
+            parameters.update(loadings=heads.loadings[:, 0], mixing=heads.mixing)
+        return parameters
 
     def _draw_latent(self, X, n_samples, random_state, extra_variance=0.0):
         """Draws of members' outputs (n, n_outputs, n_samples), from validated rows.
@@ -180,11 +215,12 @@ class BaseDLF(BaseDistiller):
         All z are drawn first and rows' noise in the order of rows, so that first rows do not depend
         on what follows.
         """
-        z = random_state.standard_normal((self.q_, n_samples))
+        latent = random_state.standard_normal((*self.student_.latent_shape, n_samples))
         draws = np.empty((len(X), self.n_outputs_, n_samples))
         for rows in gen_batches(len(X), DRAW_ROWS):
             heads = self._latent_heads(X[rows])
             noise = random_state.standard_normal(draws[rows].shape)
             noise *= np.sqrt(heads.member_variance[..., None] + extra_variance)
-            draws[rows] = heads.mean[..., None] + heads.loadings @ z + noise
+            draws[rows] = heads.mean[..., None] + noise
+            draws[rows] += draw_deviations(heads.loadings, heads.mixing, latent)
         return draws

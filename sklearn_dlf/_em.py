@@ -2,13 +2,14 @@
 
 Restricted EM works on the members' contrasts, over all design points at once:
 
-    E-step     posterior of the latent variables under the student's loadings       (_latent)
-    normalise  their second moment is set to the prior's, exactly, by the heads     (_latent)
+    E-step     posterior of the latent variables under the student's loadings       (model)
+    normalise  their second moment is set to the prior's, exactly, by the heads     (model)
     M-step     the student regresses on the ensemble's mean and expected loadings   (_training)
 
 Contrasts do not involve the mean, so that latent variables cannot trade a shift with it, and the
 student's own misfit of the mean is not taken for spread. After normalisation the M-step is a plain
-regression on ``q + 1`` targets an entry, at a cost that does not grow with the members.
+regression on ``q + 1`` targets an entry, at a cost that does not grow with the members. The model
+is that of full or of separable loadings (`_latent_models`).
 
 The published algorithm (mini-batch posterior, no centring, no normalisation) is kept for
 comparison as ``em="minibatch"``.
@@ -22,7 +23,7 @@ import warnings
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from . import _latent
+from ._latent_models import NOISE_FLOOR
 from ._objectives import ExpectedLikelihood, MinibatchLikelihood, PenalisedLikelihood
 
 # The learning rate is halved after this many iterations without gain; the fit ends below this share
@@ -33,10 +34,6 @@ MIN_LR_SHARE = 0.02
 
 # An iteration also gains if it takes this share off the squared error of the mean.
 MEAN_GAIN = 0.05
-
-# The smallest member noise variance in units of the members' mean variance. Float32 members cannot
-# carry less, and a q that spans all contrasts would send it to zero.
-NOISE_FLOOR = 1e-6
 
 # A refinement trains for this many rounds, the first at this share of the first learning rate.
 N_REFINE_ROUNDS = 6
@@ -55,8 +52,8 @@ class ExpectationMaximisation:
         Holds the student and does the M-steps.
     contrasts : Contrasts
         What is known of the ensemble.
-    q : int
-        Latent factors.
+    model : LatentModel
+        Of the contrasts; takes the E-step, and what of the M-step has a closed form.
     refinement : callable, default=None
         Takes the M-step's objective, returns another one and the further targets, first, that it
         wants. The student is trained by it for a few rounds in the end.
@@ -73,8 +70,8 @@ class ExpectationMaximisation:
         self,
         trainer,
         contrasts,
+        model,
         *,
-        q,
         refinement=None,
         init="spectral",
         em="restricted",
@@ -87,7 +84,7 @@ class ExpectationMaximisation:
     ):
         self.trainer = trainer
         self.contrasts = contrasts
-        self.q = q
+        self.model = model
         self.refinement = refinement
         self.init = init
         self.em = em
@@ -134,16 +131,11 @@ class ExpectationMaximisation:
         return np.array([record["log_likelihood"] for record in self.history])
 
     def start(self):
-        """Find the first posterior, or the first targets, and the likelihood's upper bound."""
-        residuals = self.contrasts.residuals
-        spectral = _latent.spectral_solution(residuals, self.q, noise_floor=NOISE_FLOOR)
-        self.log_likelihood_bound = spectral.log_likelihood
-        self.noise_variance = spectral.noise_variance
-        self.trainer.student.set_noise(self.noise_variance)
-        if self.init == "spectral":
-            self.targets = spectral.loadings
-        else:
-            self.noise_variance = self._penalised_start() if self.init == "mmd" else 1.0
+        """Find the first posterior, or the first targets, and what free loadings reach."""
+        self.log_likelihood_bound = self.model.start(self.trainer.student)
+        self.trainer.student.set_noise(self.model.noise_variance)
+        if self.init != "spectral":  # a mixing of outputs stays the spectral one
+            self.model.noise_variance = self._penalised_start() if self.init == "mmd" else 1.0
             self._read_student()
             self.e_step()
         if self.em == "minibatch":
@@ -154,32 +146,26 @@ class ExpectationMaximisation:
         if self.em == "minibatch":
             self.trainer.train(self._published, self._members)
             self._read_student()
-            self.noise_variance = self._published.noise_variance
+            self.model.noise_variance = self._published.noise_variance
         else:
             self._regress()
-            unexplained = _latent.expected_residual_variance(
-                self._weighted_variance(), self.targets, self.loadings
-            )
-            self.noise_variance = max(unexplained.mean(), NOISE_FLOOR)
+            self.model.maximise(self.trainer.student)
+        self.log_likelihood = self.model.log_likelihood()
 
     def e_step(self):
-        """Posterior at all design points, normalised, and the regression targets it gives."""
-        residuals = self.contrasts.residuals
-        latent = _latent.posterior(self.loadings, residuals, self.noise_variance)
+        """Posterior at all design points, normalised, and the regression targets it gives.
+
+        The published algorithm has its own inside the M-step.
+        """
         if self.em == "restricted":
-            latent, transform = _latent.normalise(latent)
-            self.trainer.student.transform_loadings(transform)
-        self.targets = _latent.expected_loadings(residuals, latent.mean)
+            self.model.e_step(self.trainer.student)
 
     def record(self, seconds):
         """Keep what the iteration came to, and show it."""
-        log_likelihood = _latent.restricted_log_likelihood(
-            self.loadings, self.contrasts.residuals, self.noise_variance
-        )
         self.history.append(
             {
-                "log_likelihood": log_likelihood,
-                "noise_variance": self.noise_variance,
+                "log_likelihood": self.log_likelihood,
+                "noise_variance": self.model.noise_variance,
                 "mean_error": self.mean_error,
                 "lr": self.trainer.lr,
                 "seconds": seconds,
@@ -187,7 +173,7 @@ class ExpectationMaximisation:
         )
         if self.verbose:
             print(
-                f"EM iteration {self.n_iter}: log-likelihood {log_likelihood:.4f} (bound "
+                f"EM iteration {self.n_iter}: log-likelihood {self.log_likelihood:.4f} (bound "
                 f"{self.log_likelihood_bound:.4f}), error of the mean {self.mean_error:.4f}, "
                 f"learning rate {self.trainer.lr:.1e}, {seconds:.2f} s"
             )
@@ -209,7 +195,7 @@ class ExpectationMaximisation:
         if self.member_noise == "none":
             self.trainer.student.set_noise(0.0)
         elif self.member_noise == "constant" or self.em == "minibatch":
-            self.trainer.student.set_noise(self.noise_variance)
+            self.trainer.student.set_noise(self.model.noise_variance)
 
     def refine(self):
         """Train on by a further objective, from a small learning rate downwards."""
@@ -226,28 +212,26 @@ class ExpectationMaximisation:
         self._read_student()
 
     def _moments(self):
-        """Targets of the M-step: the ensemble's mean, expected loadings, members' variance."""
+        """Targets of the M-step: the ensemble's mean, expected loadings, members' variance.
+
+        The regression is told the metric that goes with these loadings.
+        """
+        self._regression.metric_root = self.model.metric_root
         contrasts = self.contrasts
-        return contrasts.mean, contrasts.unweighted(self.targets), contrasts.variance
+        return contrasts.mean, contrasts.unweighted(self.model.targets), contrasts.variance
 
     def _read_student(self):
-        """Evaluate the student at the design points: weighted loadings, error of the mean."""
+        """Evaluate the student at the design points: its loadings, error of the mean."""
         heads = self.trainer.evaluate()
-        weights = self.contrasts.weights
-        root = np.sqrt(weights, dtype=np.float64)[:, None, None]
-        self.loadings = (heads.loadings * root).reshape(-1, self.q)
+        self.model.read(heads)
         misfit = np.square(heads.mean - self.contrasts.mean, dtype=np.float64).mean(axis=1)
-        self.mean_error = float(np.sqrt(np.average(misfit, weights=weights)))
-
-    def _weighted_variance(self):
-        """Members' variance as the weighted residuals have it, (n_entries,)."""
-        return (self.contrasts.variance * self.contrasts.weights[:, None]).ravel()
+        self.mean_error = float(np.sqrt(np.average(misfit, weights=self.contrasts.weights)))
 
     def _penalised_start(self):
         """Published start: free latent variables under a penalty; its noise variance."""
         n_samples, n_outputs, n_members = self.contrasts.shape
         objective = PenalisedLikelihood(
-            self._spread_scale(), n_members, self.q, self.mmd_weight, n_samples * n_outputs
+            self._spread_scale(), n_members, self.model.q, self.mmd_weight, n_samples * n_outputs
         )
         members = self.contrasts.members()
         for _ in range(N_START_ROUNDS):
@@ -259,7 +243,7 @@ class ExpectationMaximisation:
         if self.init == "spectral":
             self._regress()
         self._members = self.contrasts.members()
-        self._published = MinibatchLikelihood(self._spread_scale(), self.noise_variance)
+        self._published = MinibatchLikelihood(self._spread_scale(), self.model.noise_variance)
 
     def _spread_scale(self):
         """Unit of the loadings in units of the mean; one where an output has no spread."""

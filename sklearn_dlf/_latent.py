@@ -31,8 +31,8 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve, eigh
 from sklearn.utils import gen_batches
 
-# Rows of a block whose float64 copy is made at a time: 2**15 x 50 members are 13 MB.
-BLOCK_ROWS = 2**15
+# Numbers of a block whose float64 copy is made at a time, 16 MB.
+BLOCK_SIZE = 2**21
 
 LOG_2PI = float(np.log(2 * np.pi))
 
@@ -52,10 +52,15 @@ class Spectral(NamedTuple):
     log_likelihood: float
 
 
+def _blocks(rows):
+    """Slices of rows that are copied at a time."""
+    return gen_batches(len(rows), max(1, BLOCK_SIZE // rows.shape[1]))
+
+
 def cross_product(left, right):
     """Sum over entries of ``left' right`` in float64, (n_left, n_right)."""
     total = np.zeros((left.shape[1], right.shape[1]))
-    for block in gen_batches(len(left), BLOCK_ROWS):
+    for block in _blocks(right):
         total += np.asarray(left[block], dtype=np.float64).T @ np.asarray(
             right[block], dtype=np.float64
         )
@@ -65,7 +70,7 @@ def cross_product(left, right):
 def contrast_variance(residuals):
     """Unbiased variance of the members at each entry, (n_entries,)."""
     variance = np.empty(len(residuals))
-    for block in gen_batches(len(residuals), BLOCK_ROWS):
+    for block in _blocks(residuals):
         rows = np.asarray(residuals[block], dtype=np.float64)
         variance[block] = np.einsum("ji,ji->j", rows, rows)
     return variance / (residuals.shape[1] - 1)
@@ -87,6 +92,16 @@ def posterior(loadings, residuals, noise_variance):
     return Posterior(mean, cov)
 
 
+def symmetric_root(moment):
+    """Symmetric square root of a second moment (q, q), and the inverse of the root."""
+    values, vectors = eigh(moment)
+    # A posterior covariance is positive definite, so the second moment is; the floor only guards
+    # against rounding where a factor explains nothing at all.
+    floor = max(np.finfo(np.float64).eps * values[-1], np.finfo(np.float64).tiny)
+    root = np.sqrt(np.maximum(values, floor))
+    return (vectors * root) @ vectors.T, (vectors / root) @ vectors.T
+
+
 def normalise(latent):
     """Rotate and scale the latent variables until their second moment is the prior's [Liu1998].
 
@@ -94,13 +109,7 @@ def normalise(latent):
     times C describe the same functions: ``Lambda z = (Lambda C)(C^-1 z)``.
     """
     n_contrasts = len(latent.mean) - 1
-    second_moment = latent.mean.T @ latent.mean / n_contrasts + latent.cov
-    values, vectors = eigh(second_moment)
-    # The posterior covariance is positive definite, so the second moment is; the floor only guards
-    # against rounding where a factor explains nothing at all.
-    root = np.sqrt(np.maximum(values, np.finfo(np.float64).eps * values[-1]))
-    transform = (vectors * root) @ vectors.T
-    inverse = (vectors / root) @ vectors.T
+    transform, inverse = symmetric_root(latent.mean.T @ latent.mean / n_contrasts + latent.cov)
     return Posterior(latent.mean @ inverse, inverse @ latent.cov @ inverse), transform
 
 

@@ -16,6 +16,7 @@ from scipy.stats import norm, qmc
 from sklearn.utils import gen_batches
 
 from ._objectives import class_logits
+from ._spread import count_dimensions, draw_within_rows, factor_variance
 from .ensembles._predictions import SUM_TOLERANCE
 
 # Draws that probabilities are averaged over. Half are the others' mirror images.
@@ -80,7 +81,7 @@ def normal_draws(n_dimensions):
     return np.concatenate([draws, -draws], axis=1)
 
 
-def average_probabilities(mean, loadings, variance, with_entropy=False):
+def average_probabilities(mean, loadings, variance, with_entropy=False, mixing=None):
     """Average over `normal_draws` of the members' probabilities, and of their entropies.
 
     Parameters
@@ -91,18 +92,23 @@ def average_probabilities(mean, loadings, variance, with_entropy=False):
         Of the factors.
     with_entropy : bool
         Whether the entropies are wanted.
+    mixing : array of shape (c, c) or None
+        Of the outputs, for loadings (n, 1, q) that they share.
 
     Returns
     -------
     tuple of array of shape (n, K) and array of shape (n,), or None
         Probabilities, and entropies in nats; float64, computed in the precision of ``mean``.
     """
-    n_samples, n_outputs, q = loadings.shape
+    n_samples, n_outputs = mean.shape
     if n_outputs == 1:  # one dimension is all there is
-        variance = variance + np.square(loadings).sum(axis=-1)
-        loadings, q = loadings[..., :0], 0
-    draws = torch.tensor(normal_draws(q + n_outputs), dtype=torch.from_numpy(mean).dtype)
-    z, noise = draws[:q], draws[q:]
+        variance = variance + factor_variance(loadings)
+        loadings = loadings[..., :0]
+    n_factors = count_dimensions(loadings, mixing)
+    dtype = torch.from_numpy(mean).dtype
+    draws = torch.tensor(normal_draws(n_factors + n_outputs), dtype=dtype)
+    z, noise = draws[:n_factors], draws[n_factors:]
+    mixing = None if mixing is None else torch.from_numpy(mixing).to(dtype)
     std = np.sqrt(variance)
     probabilities = np.empty((n_samples, max(n_outputs, 2)))
     entropy = np.empty(n_samples) if with_entropy else None
@@ -111,8 +117,8 @@ def average_probabilities(mean, loadings, variance, with_entropy=False):
             torch.from_numpy(part[rows]) for part in (mean, loadings, std)
         )
         latent = block_mean[..., None] + block_std[..., None] * noise
-        if q:
-            latent += (block_loadings.reshape(-1, q) @ z).view_as(latent)
+        if n_factors:
+            latent += draw_within_rows(block_loadings, mixing, z)
         members = class_logits(latent).softmax(dim=1)
         probabilities[rows] = members.mean(dim=-1).numpy()
         if entropy is not None:

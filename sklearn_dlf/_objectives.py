@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from ._spread import count_dimensions, draw_within_rows, factor_variance
+
 # The smallest member noise variance that the noise head learns, in units of the members' mean
 # variance: below it spread is not worth the network's attention.
 MIN_MEMBER_NOISE = 1e-4
@@ -24,7 +26,8 @@ N_PAIRS = 4
 class ExpectedLikelihood(nn.Module):
     """Restricted M-step: least squares on the posterior's moments, and a Gaussian noise likelihood.
 
-    Targets: ensemble mean (m, c), expected loadings (m, c, q), member variance (m, c), weights.
+    Targets: ensemble mean (m, c), expected loadings (m, c, q), or (m, 1, q) of all outputs, member
+    variance (m, c), weights.
 
     Parameters
     ----------
@@ -33,17 +36,26 @@ class ExpectedLikelihood(nn.Module):
         in units of the variance of the ensemble's mean over rows.
     fit_noise : bool
         Whether the noise head takes part.
+
+    Attributes
+    ----------
+    metric_root : array of shape (q, q) or None
+        The loadings' error is multiplied by it before it is squared. Set by the EM loop.
     """
 
     def __init__(self, loadings_weight, fit_noise):
         super().__init__()
+        self.metric_root = None
         self.loadings_weight = loadings_weight
         self.fit_noise = fit_noise
 
     def forward(self, heads, targets):
         """Weighted mean over rows and outputs."""
         mean, loadings, variance, weights = targets
-        spread_loss = (heads.loadings - loadings).square().sum(dim=-1)
+        error = heads.loadings - loadings
+        if self.metric_root is not None:
+            error = error @ torch.as_tensor(self.metric_root).to(error)
+        spread_loss = error.square().sum(dim=-1)
         if self.fit_noise:
             spread_loss = spread_loss + self._noise_loss(heads, variance)
         loss = (heads.mean - mean).square() + self.loadings_weight * spread_loss
@@ -51,7 +63,7 @@ class ExpectedLikelihood(nn.Module):
 
     def _noise_loss(self, heads, variance):
         """Gaussian likelihood of the variance that the student's own factors leave unexplained."""
-        explained = heads.loadings.detach().square().sum(dim=-1)
+        explained = factor_variance(heads.loadings.detach(), heads.mixing)
         unexplained = (variance - explained).clamp_min(MIN_MEMBER_NOISE)
         return 0.5 * (heads.log_noise + unexplained * torch.exp(-heads.log_noise))
 
@@ -89,10 +101,11 @@ class AveragedProbabilities(nn.Module):
 
     def _draw(self, heads):
         """Latent outputs of members (m, c, S), in units of logits."""
-        z = _mirrored_normal(heads.loadings.new_empty(heads.loadings.shape[-1], N_PAIRS))
+        factors = heads.loadings, heads.mixing
+        z = _mirrored_normal(heads.loadings.new_empty(count_dimensions(*factors), N_PAIRS))
         noise = _mirrored_normal(heads.mean.new_empty(*heads.mean.shape, N_PAIRS))
         log_noise = heads.log_noise if self.regression.fit_noise else heads.log_noise.detach()
-        deviations = heads.loadings @ z + (0.5 * log_noise).exp()[..., None] * noise
+        deviations = draw_within_rows(*factors, z) + (0.5 * log_noise).exp()[..., None] * noise
         return self.center + self.scale * heads.mean[..., None] + self.spread * deviations
 
 

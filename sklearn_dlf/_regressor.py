@@ -7,6 +7,7 @@ from sklearn.utils import Bunch
 
 from ._dlf import BaseDLF
 from ._regression import BaseRegressorStudent
+from ._spread import factor_covariance, factor_variance
 
 
 class DLFRegressor(BaseRegressorStudent, BaseDLF):
@@ -31,6 +32,13 @@ class DLFRegressor(BaseRegressorStudent, BaseDLF):
         Number of latent factors. Clipped, with a warning, to what the members can tell apart.
         "auto" takes the number under which held-out members are likeliest at the design points,
         in closed form before any network is trained.
+
+    loadings : {"full", "separable"}, default="full"
+        How several outputs depend on the factors. "full": each has q loadings of its own.
+        "separable", the model of [1]_: all have the same q loadings, and a matrix mixes them in
+        the same way everywhere; members deviate from the mean by ``mixing Z loadings(x)`` with
+        standard normal ``Z`` (n_outputs, q). Both are one for one output. "separable" is not
+        known with ``em="minibatch"``, ``init="mmd"`` or ``q="auto"``.
 
     augment : {"auto", "neighbors", "mixup"}, callable or None, default="auto"
         How further design points are made, at which the ensemble is asked too: four for each row,
@@ -141,7 +149,8 @@ class DLFRegressor(BaseRegressorStudent, BaseDLF):
         entry and degree of freedom, outputs in units of the members' rms spread.
 
     log_likelihood_bound_ : float
-        The largest that any loadings reach there (probabilistic PCA).
+        The largest that any loadings reach there (probabilistic PCA). If separable, what EM comes
+        to with loadings that are free at every row.
 
     history_ : list of dict
         One record an iteration: ``log_likelihood``, ``noise_variance``, ``mean_error``, ``lr``,
@@ -233,7 +242,7 @@ class DLFRegressor(BaseRegressorStudent, BaseDLF):
         mean = self._squeeze(heads.mean)
         if return_std:
             return mean, self._squeeze(np.sqrt(_variance(heads)))
-        cov = np.einsum("icq,jcq->ijc", heads.loadings, heads.loadings, optimize=True)
+        cov = factor_covariance(heads.loadings, heads.mixing)
         diagonal = np.arange(len(X))
         cov[diagonal, diagonal] = _variance(heads)
         return mean, cov[..., 0] if self.n_outputs_ == 1 else cov
@@ -245,4 +254,4 @@ class DLFRegressor(BaseRegressorStudent, BaseDLF):
 
 def _variance(heads):
     """Variance of the members (n, n_outputs): factors and member noise."""
-    return np.einsum("icq,icq->ic", heads.loadings, heads.loadings) + heads.member_variance
+    return factor_variance(heads.loadings, heads.mixing) + heads.member_variance

@@ -20,16 +20,18 @@ ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tan
 # that the activations of a layer of 100 units (3 MB) stay near the processor.
 PREDICT_ROWS = 2**13
 
-# Where each head lies among the rows of one output.
-MEAN, LOG_NOISE, LOADINGS = 0, 1, slice(2, None)
-
 
 class Heads(NamedTuple):
-    """What a student says of a batch: ``mean``, ``log_noise`` (m, c) and ``loadings`` (m, c, q)."""
+    """What a student says of a batch: ``mean``, ``log_noise`` (m, c) and ``loadings`` (m, c, q).
+
+    With a ``mixing`` of outputs (c, c) all outputs share loadings (m, 1, q), and a member deviates
+    from the mean by ``mixing Z loadings`` with Z (c, q).
+    """
 
     mean: torch.Tensor
     log_noise: torch.Tensor
     loadings: torch.Tensor
+    mixing: torch.Tensor | None = None
 
 
 def make_mlp(n_features, hidden_layer_sizes, activation):
@@ -86,50 +88,102 @@ class Student(Network):
         If the body's output is not a matrix with a row for each row of its input.
     """
 
+    mixing: torch.Tensor | None
+
     def __init__(self, body, n_features, n_outputs, q):
         super().__init__()
+        self.register_buffer("mixing", None)
         self.body = body
         self.n_outputs = n_outputs
         self.q = q
-        self.heads = nn.Linear(count_body_features(body, n_features), n_outputs * (2 + q))
+        self.heads = nn.Linear(count_body_features(body, n_features), self._count_rows())
+
+    @property
+    def latent_shape(self):
+        """Shape of the latent variables of one member."""
+        return (self.q,)
+
+    def _count_rows(self):
+        """Rows of all heads."""
+        return self.n_outputs * (2 + self.q)
+
+    def _split(self, rows):
+        """Views of each head's part of a tensor whose last axis are the rows of all heads."""
+        rows = rows.unflatten(-1, (self.n_outputs, 2 + self.q))
+        return Heads(rows[..., 0], rows[..., 1], rows[..., 2:])
+
+    def _parameters_by_head(self):
+        """Views of the weights (n_body_features, ...) and of the biases (...) of each head."""
+        return self._split(self.heads.weight.T), self._split(self.heads.bias)
 
     def forward(self, X):
         """Heads of a batch of standardised rows (m, n_features)."""
-        heads = self.heads(self.body(X)).view(len(X), self.n_outputs, 2 + self.q)
-        return Heads(heads[..., MEAN], heads[..., LOG_NOISE], heads[..., LOADINGS])
+        return self._split(self.heads(self.body(X)))
 
     def forward_mean(self, X):
-        """Mean head alone, (m, c), at the cost of c columns instead of c (2 + q)."""
-        weight, bias = self._rows(self.heads.weight), self._rows(self.heads.bias)
-        return nn.functional.linear(self.body(X), weight[:, MEAN], bias[:, MEAN])
-
-    def _rows(self, parameter):
-        """View of the heads' weight or bias as (c, 2 + q, ...)."""
-        return parameter.view(self.n_outputs, 2 + self.q, *parameter.shape[1:])
+        """Mean head alone, (m, c), at the cost of c columns instead of those of all heads."""
+        weight, bias = self._parameters_by_head()
+        return nn.functional.linear(self.body(X), weight.mean.T, bias.mean)
 
     @torch.no_grad()
     def transform_loadings(self, transform):
         """Multiply the loadings by ``transform`` (q, q), exactly, in the heads' own parameters."""
-        for parameter in (self.heads.weight, self.heads.bias):
-            loadings = self._rows(parameter)[:, LOADINGS]
+        for _, _, loadings, _ in self._parameters_by_head():
             matrix = torch.as_tensor(transform, dtype=loadings.dtype, device=loadings.device)
-            loadings.copy_(torch.einsum("cs...,sr->cr...", loadings, matrix))
+            loadings.copy_(loadings @ matrix)
 
     @torch.no_grad()
     def set_noise(self, noise_variance):
         """Make the member noise the same at all inputs; zero is allowed."""
-        log_variance = math.log(noise_variance) if noise_variance > 0 else -math.inf
-        self._rows(self.heads.weight)[:, LOG_NOISE] = 0.0
-        self._rows(self.heads.bias)[:, LOG_NOISE] = log_variance
+        weight, bias = self._parameters_by_head()
+        weight.log_noise[:] = 0.0
+        bias.log_noise[:] = math.log(noise_variance) if noise_variance > 0 else -math.inf
 
     def evaluate(self, X):
         """Heads of any number of rows (m, n_features), as arrays."""
-        outputs = self.in_blocks(X, self.forward)
-        return Heads(*(gather(head) for head in zip(*outputs, strict=True)))
+        outputs = self.in_blocks(X, lambda rows: self(rows)[:3])
+        heads = [gather(head) for head in zip(*outputs, strict=True)]
+        heads.append(None if self.mixing is None else self.mixing.cpu().numpy())
+        return Heads(*heads)
 
     def evaluate_mean(self, X):
         """Mean of any number of rows (m, n_features), as an array (m, c)."""
         return gather(self.in_blocks(X, self.forward_mean))
+
+
+class SeparableStudent(Student):
+    """A student whose outputs share their loadings, and are mixed in one way at all inputs.
+
+    It has a row for each output's mean, one for each log variance of member noise, and ``q`` rows
+    for the loadings. The mixing is a buffer: it is not learnt by gradients.
+
+    Parameters
+    ----------
+    body, n_features, n_outputs, q
+        As in `Student`.
+    """
+
+    mixing: torch.Tensor
+
+    def __init__(self, body, n_features, n_outputs, q):
+        super().__init__(body, n_features, n_outputs, q)
+        self.mixing = torch.eye(n_outputs)
+
+    @property
+    def latent_shape(self):
+        return self.n_outputs, self.q
+
+    def _count_rows(self):
+        return 2 * self.n_outputs + self.q
+
+    def _split(self, rows):
+        mean, log_noise, loadings = rows.split([self.n_outputs, self.n_outputs, self.q], dim=-1)
+        return Heads(mean, log_noise, loadings.unsqueeze(-2), self.mixing)
+
+    @torch.no_grad()
+    def set_mixing(self, mixing):
+        """Mix outputs by a matrix (c, c)."""
+        self.mixing.copy_(torch.as_tensor(mixing))
 
 
 def gather(blocks):

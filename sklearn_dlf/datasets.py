@@ -21,6 +21,7 @@ def make_dlf_ensemble(
     *,
     n_outputs=1,
     q=3,
+    loadings="full",
     member_noise=0.1,
     target_noise=0.2,
     random_state=None,
@@ -28,8 +29,9 @@ def make_dlf_ensemble(
     """Draw the members of an ensemble from a known deep latent factor model.
 
     Mean and loadings are smooth random functions of X (sums of cosine waves); members are
-    ``mean(x) + loadings(x) z_i + e_i(x)`` with standard normal ``z_i``, and y is the mean plus
-    noise.
+    ``mean(x) + loadings(x) z_i + e_i(x)`` with standard normal ``z_i`` or, if separable,
+    ``mean(x) + mixing Z_i loadings(x) + e_i(x)`` with standard normal ``Z_i`` (n_outputs, q), and y
+    is the mean plus noise.
 
     Parameters
     ----------
@@ -39,6 +41,8 @@ def make_dlf_ensemble(
         Outputs of every member.
     q : int, default=3
         Latent factors.
+    loadings : {"full", "separable"}, default="full"
+        Whether each output has loadings of its own, or all share them and are mixed.
     member_noise : float, default=0.1
         Standard deviation of the members' independent errors ``e_i``.
     target_noise : float, default=0.2
@@ -51,7 +55,14 @@ def make_dlf_ensemble(
     Bunch
         ``X`` (n_samples, n_features); ``y`` (n_samples,) or (n_samples, n_outputs);
         ``predictions`` (n_samples, n_members) or (n_samples, n_outputs, n_members); the truth:
-        ``mean`` (n_samples, n_outputs), ``loadings`` (n_samples, n_outputs, q), ``member_noise``.
+        ``mean`` (n_samples, n_outputs), ``loadings`` (n_samples, n_outputs, q), ``member_noise``;
+        if separable ``loadings`` (n_samples, q), and ``mixing`` (n_outputs, n_outputs) whose rows
+        have unit length.
+
+    Raises
+    ------
+    ValueError
+        If `loadings` is neither "full" nor "separable".
 
     Examples
     --------
@@ -60,25 +71,28 @@ def make_dlf_ensemble(
     >>> data.X.shape, data.predictions.shape, data.loadings.shape
     ((300, 3), (300, 20), (300, 1, 3))
     """
+    if loadings not in ("full", "separable"):
+        raise ValueError(f"loadings must be 'full' or 'separable'; got {loadings!r}.")
     rng = check_random_state(random_state)
     X = rng.standard_normal((n_samples, n_features))
     mean = _random_functions(X, n_outputs, rng)
-    loadings = _random_functions(X, n_outputs * q, rng).reshape(n_samples, n_outputs, q)
-    loadings *= 0.5 / np.sqrt(q)
-    latent = rng.standard_normal((q, n_members))
+    truth = {"mean": mean, "member_noise": member_noise}
+    if loadings == "full":
+        functions = _random_functions(X, n_outputs * q, rng).reshape(n_samples, n_outputs, q)
+        truth["loadings"] = functions = functions * (0.5 / np.sqrt(q))
+        deviations = functions @ rng.standard_normal((q, n_members))
+    else:
+        truth["loadings"] = functions = _random_functions(X, q, rng) * (0.5 / np.sqrt(q))
+        mixing = rng.standard_normal((n_outputs, n_outputs))
+        truth["mixing"] = mixing = mixing / np.linalg.norm(mixing, axis=1, keepdims=True)
+        latent = rng.standard_normal((n_outputs, q, n_members))
+        deviations = np.einsum("kl,lqi,nq->nki", mixing, latent, functions, optimize=True)
     noise = member_noise * rng.standard_normal((n_samples, n_outputs, n_members))
-    predictions = mean[..., None] + loadings @ latent + noise
+    predictions = mean[..., None] + deviations + noise
     y = mean + target_noise * rng.standard_normal(mean.shape)
     if n_outputs == 1:
         y, predictions = y[:, 0], predictions[:, 0]
-    return Bunch(
-        X=X,
-        y=y,
-        predictions=predictions,
-        mean=mean,
-        loadings=loadings,
-        member_noise=member_noise,
-    )
+    return Bunch(X=X, y=y, predictions=predictions, **truth)
 
 
 def _random_functions(X, n_functions, rng):

@@ -11,6 +11,12 @@ def covariance(loadings, noise_variance):
     return loadings @ loadings.T + np.diag(noise)
 
 
+def separable_loadings(mixing, loadings):
+    """Return the full loadings (n_rows * n_outputs, n_outputs * q) of L Z phi, for Z row by row."""
+    rows = [np.kron(mixing, phi) for phi in loadings]
+    return np.concatenate(rows)
+
+
 def independent_contrasts(residuals):
     """Return the independent draws (n_entries, n_members - 1) behind the residuals."""
     return residuals @ helmert(residuals.shape[1]).T

@@ -24,14 +24,16 @@ FAST = [
     student(
         forest(10, random_state=0),
         q=3,
+        loadings=loadings,
         hidden_layer_sizes=(20,),
         augment=None,
         n_epochs=8,
         tol=0.05,
     )
-    for student, forest in (
-        (DLFRegressor, RandomForestRegressor),
-        (DLFClassifier, RandomForestClassifier),
+    for student, forest, loadings in (
+        (DLFRegressor, RandomForestRegressor, "full"),
+        (DLFClassifier, RandomForestClassifier, "full"),
+        (DLFClassifier, RandomForestClassifier, "separable"),
     )
 ]
 

@@ -1,4 +1,6 @@
+import naive
 import numpy as np
+import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_dlf.datasets import make_dlf_ensemble
@@ -12,6 +14,23 @@ def test_members_have_the_moments_of_the_model_they_are_drawn_from():
     # A mean of 20,000 draws of unit spread is known to 1 / 141.
     assert_allclose(members.mean(axis=1), data.mean.ravel(), atol=0.05)
     assert np.linalg.norm(np.cov(members) - expected) < 0.05 * np.linalg.norm(expected)
+
+
+def test_separable_members_have_the_moments_of_their_model():
+    data = make_dlf_ensemble(
+        40, n_members=20_000, n_outputs=3, q=2, loadings="separable", random_state=0
+    )
+    assert data.loadings.shape == (40, 2)
+    assert data.mixing.shape == (3, 3)
+    dense = naive.separable_loadings(data.mixing, data.loadings)
+    expected = naive.covariance(dense, data.member_noise**2)
+    members = data.predictions.reshape(120, -1)
+    assert np.linalg.norm(np.cov(members) - expected) < 0.05 * np.linalg.norm(expected)
+
+
+def test_unknown_loadings_are_named():
+    with pytest.raises(ValueError, match="'full' or 'separable'; got 'diagonal'"):
+        make_dlf_ensemble(loadings="diagonal")
 
 
 def test_shapes_and_seed():

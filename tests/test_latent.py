@@ -178,6 +178,6 @@ def test_likelihood_does_not_depend_on_a_rotation_of_the_factors(model):
 
 def test_blocks_do_not_change_a_sum(model, monkeypatch):
     loadings, residuals, _ = model
-    monkeypatch.setattr(_latent, "BLOCK_ROWS", 5)
+    monkeypatch.setattr(_latent, "BLOCK_SIZE", 45)  # five rows
     assert_allclose(_latent.cross_product(loadings, residuals), loadings.T @ residuals, rtol=RTOL)
     assert_allclose(_latent.contrast_variance(residuals), residuals.var(axis=1) * 9 / 8, rtol=RTOL)

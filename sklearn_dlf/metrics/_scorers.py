@@ -13,8 +13,9 @@ from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import _num_samples
 
 from .._contrasts import MIN_SPREAD
-from .._em import NOISE_FLOOR
 from .._latent import member_log_likelihood
+from .._latent_models import NOISE_FLOOR
+from .._spread import dense_loadings
 from .._teacher import AskedEnsemble, GivenPredictions
 from .._through import reach_student, sample_y
 from ..ensembles import is_fitted_ensemble
@@ -149,8 +150,11 @@ def _members_under_student(
     spread = np.maximum(student.output_spread_, MIN_SPREAD * student.output_scale_)
     variance = np.maximum(heads.member_std**2, NOISE_FLOOR * spread**2)
     deviations = members - heads.mean[..., None]
+    loadings = heads.loadings
+    if "mixing" in heads:
+        loadings = dense_loadings(loadings[:, None], heads.mixing)
     return member_log_likelihood(
-        heads.loadings.reshape(-1, heads.loadings.shape[-1]),
+        loadings.reshape(-1, loadings.shape[-1]),
         deviations.reshape(-1, deviations.shape[-1]),
         variance.ravel(),
     )
