@@ -21,6 +21,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 from sklearn_dlf import DLFClassifier
+from sklearn_dlf._em import N_REFINE_ROUNDS
 from sklearn_dlf.baselines import HydraClassifier
 from sklearn_dlf.ensembles import DeepEnsembleClassifier, member_predictions
 from sklearn_dlf.metrics import expected_calibration_error, mutual_information
@@ -55,7 +56,7 @@ def measure(data, seed, n_members):
 
     dlf = DLFClassifier(q=n_members - 1, random_state=seed, **STUDENT)
     seconds = time_fit(dlf, data.X, data.y, ensemble=teachers)
-    hydra = HydraClassifier(max_iter=dlf.n_iter_, random_state=seed, **STUDENT)
+    hydra = HydraClassifier(max_iter=dlf.n_iter_ + N_REFINE_ROUNDS, random_state=seed, **STUDENT)
     hydra_seconds = time_fit(hydra, data.X, data.y, ensemble=teachers)
     for name, student, fit_s in (("DLF", dlf, seconds), ("Hydra", hydra, hydra_seconds)):
         own = student.predict_uncertainty(data.X_test).epistemic

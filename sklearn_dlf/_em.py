@@ -20,6 +20,7 @@ import time
 import warnings
 
 import numpy as np
+import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from . import _latent
@@ -38,9 +39,14 @@ MEAN_GAIN = 0.05
 # carry less, and a q that spans all contrasts would send it to zero.
 NOISE_FLOOR = 1e-6
 
-# A refinement trains for this many rounds, the first at this share of the first learning rate.
-N_REFINE_ROUNDS = 6
-REFINE_LR_SHARE = 0.1
+# A refinement trains for this many rounds along half a cosine of learning rates. The first is the
+# share of the fit's own that the mean's error has of its scale, and not below this one: where EM
+# left much (few steps a row, a small network for many classes), there is much to mend.
+N_REFINE_ROUNDS = 20
+MIN_REFINE_LR_SHARE = 0.1
+
+# Members that a round of refinement trains for, picked anew each time.
+N_REFINE_MEMBERS = 8
 
 # Rounds of training of the published penalised start.
 N_START_ROUNDS = 10
@@ -58,8 +64,10 @@ class ExpectationMaximisation:
     q : int
         Latent factors.
     refinement : callable, default=None
-        Takes the M-step's objective, returns another one and the further targets, first, that it
-        wants. The student is trained by it for a few rounds in the end.
+        Takes the M-step's objective and the error of the mean after EM, returns another objective
+        and the targets that it wants first. Members' residuals (m, c, S) follow, whose latent
+        variables it is told by ``set_members``, and those of the M-step. The student is trained by
+        it for some rounds in the end, without weight decay.
     init, em, member_noise, max_iter, tol, loadings_weight, mmd_weight, verbose
         As in the estimators.
 
@@ -169,6 +177,7 @@ class ExpectationMaximisation:
         if self.em == "restricted":
             latent, transform = _latent.normalise(latent)
             self.trainer.student.transform_loadings(transform)
+        self.latent = latent
         self.targets = _latent.expected_loadings(residuals, latent.mean)
 
     def record(self, seconds):
@@ -212,12 +221,16 @@ class ExpectationMaximisation:
             self.trainer.student.set_noise(self.noise_variance)
 
     def refine(self):
-        """Train on by a further objective, from a small learning rate downwards."""
-        objective, targets = self.refinement(self._regression)
-        self.trainer.lr = REFINE_LR_SHARE * self.first_lr
-        for _ in range(N_REFINE_ROUNDS):
-            self.trainer.train(objective, *targets, *self._moments())
-            self.trainer.lr *= LR_DECAY
+        """Train on by a further objective, from a learning rate that suits what EM has left."""
+        objective, targets = self.refinement(self._regression, self.mean_error)
+        first_lr = self.first_lr * np.clip(self.mean_error, MIN_REFINE_LR_SHARE, 1.0)
+        self.trainer.weight_decay = 0.0
+        for share in np.arange(N_REFINE_ROUNDS) / N_REFINE_ROUNDS:
+            self.trainer.lr = float(first_lr * (1 + np.cos(np.pi * share)) / 2)
+            picked = torch.randperm(len(self.latent.mean))[:N_REFINE_MEMBERS].numpy()
+            objective.set_members(self.latent.mean[picked])
+            residuals = self.contrasts.unweighted(self.contrasts.residuals[:, picked])
+            self.trainer.train(objective, *targets, residuals, *self._moments())
         self.fix_noise()
 
     def _regress(self):
