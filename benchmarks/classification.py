@@ -3,22 +3,29 @@
 Ten networks of two hidden layers of 100 are the teachers; both students have one hidden layer of
 50, learn at the teachers' own training rows, and take as many optimiser steps. Epistemic
 uncertainty is the mutual information of class and member; rows out of distribution are the test
-rows with the values of every column permuted. Prints a Markdown table a set, means over splits:
+rows with the values of every column permuted. Prints a Markdown table a set, means over splits and
+their standard errors:
 
     python benchmarks/classification.py --data-dir DIR [--sets digits letter] [--splits 5]
 
 ``digits`` comes with scikit-learn; the other sets are files in DIR (see benchmarks/datasets.py).
+Every result is appended to benchmarks/results/classification.jsonl, and what is there is not run
+again.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import time
+from pathlib import Path
 
 import numpy as np
 from datasets import load_classes
 from measuring import time_fit
 from scipy.stats import spearmanr
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
+from uci import format_mean, format_rows, load_records
 
 from sklearn_dlf import DLFClassifier
 from sklearn_dlf._em import N_REFINE_ROUNDS
@@ -28,6 +35,7 @@ from sklearn_dlf.metrics import expected_calibration_error, mutual_information
 
 SETS = ["digits", "letter", "pendigits", "waveform", "magic"]
 COLUMNS = ["accuracy", "nll", "ece", "mi_ratio", "mi_rank_corr", "ood_auroc", "n_iter", "fit_s"]
+MODELS = ["teachers", "DLF", "Hydra"]
 STUDENT = {"hidden_layer_sizes": (50,)}
 
 
@@ -72,30 +80,49 @@ def measure(data, seed, n_members):
     return results
 
 
+def format_table(records):
+    """Markdown table of one set: mean and standard error over splits."""
+    lines = [["", *COLUMNS], ["---"] * (1 + len(COLUMNS))]
+    for model in MODELS:
+        own = [record for record in records if record["model"] == model]
+        lines.append([model, *(format_mean([r[key] for r in own if key in r]) for key in COLUMNS)])
+    return format_rows(lines)
+
+
 def main():
-    """Parse the command line, measure, print."""
+    """Parse the command line, measure what is missing, print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--data-dir", help="folder of the sets beside digits")
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--members", type=int, default=10)
+    default = Path(__file__).parent / "results" / "classification.jsonl"
+    parser.add_argument("--results", type=Path, default=default, help="file of records")
     args = parser.parse_args()
+    args.results.parent.mkdir(parents=True, exist_ok=True)
+
+    def of_split(name, split):
+        key = (name, split, args.members)
+        found = load_records(args.results)
+        return [r for r in found if (r["set"], r["split"], r["n_members"]) == key]
+
     for name in args.sets:
-        results = [
-            measure(load_classes(name, split, args.data_dir), split, args.members)
-            for split in range(args.splits)
-        ]
-        print(f"\n### {name}, {args.splits} splits\n")
-        print("| " + " | ".join(["", *COLUMNS]) + " |")
-        print("|" + " --- |" * (1 + len(COLUMNS)))
-        for model in results[0]:
-            means = [
-                f"{np.mean([result[model][column] for result in results]):.4f}"
-                if column in results[0][model]
-                else ""
-                for column in COLUMNS
-            ]
-            print("| " + " | ".join([model, *means]) + " |", flush=True)
+        for split in range(args.splits):
+            if len(of_split(name, split)) == len(MODELS):
+                continue
+            began = time.perf_counter()
+            data = load_classes(name, split, args.data_dir)
+            record = {"set": name, "split": split, "n_members": args.members}
+            results = measure(data, split, args.members)
+            # A split is written whole, so that an interrupted one is run again.
+            with args.results.open("a") as file:
+                file.writelines(
+                    json.dumps({**record, "model": model, **scores}) + "\n"
+                    for model, scores in results.items()
+                )
+            print(f"{name} split {split}: {time.perf_counter() - began:.0f} s", flush=True)
+        records = [record for split in range(args.splits) for record in of_split(name, split)]
+        print(f"\n### {name}, {args.splits} splits\n\n{format_table(records)}\n", flush=True)
 
 
 if __name__ == "__main__":
