@@ -3,26 +3,34 @@
 Ten networks of two hidden layers of 100 are the teachers; both students have one hidden layer of
 50, learn at the teachers' own training rows, and take as many optimiser steps. Epistemic
 uncertainty is the mutual information of class and member; rows out of distribution are the test
-rows with the values of every column permuted. Prints a Markdown table a set, means over splits:
+rows with the values of every column permuted. Prints a Markdown table a set, means over splits and
+their standard errors:
 
     python benchmarks/classification.py --data-dir DIR [--sets digits letter] [--splits 5]
 
 With ``--loadings full separable`` both models of the covariance are fitted, and compared.
 
 ``digits`` comes with scikit-learn; the other sets are files in DIR (see benchmarks/datasets.py).
+Every result is appended to benchmarks/results/classification.jsonl, and what is there is not run
+again.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import time
+from pathlib import Path
 
 import numpy as np
 from datasets import load_classes
 from measuring import time_fit
 from scipy.stats import spearmanr
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
+from uci import format_mean, format_rows, load_records
 
 from sklearn_dlf import DLFClassifier
+from sklearn_dlf._em import N_REFINE_ROUNDS
 from sklearn_dlf.baselines import HydraClassifier
 from sklearn_dlf.ensembles import DeepEnsembleClassifier, member_predictions
 from sklearn_dlf.metrics import expected_calibration_error, mutual_information
@@ -44,6 +52,11 @@ def score(probabilities, y, classes, inside, outside):
     }
 
 
+def name_models(loadings):
+    """Names of what one split measures: teachers, a student a model of the covariance, Hydra."""
+    return ["teachers", *(f"DLF {model}" for model in loadings), "Hydra"]
+
+
 def measure(data, seed, n_members, loadings):
     """Train teachers and students on one split; a dict of scores for each."""
     outside = np.random.default_rng(seed).permuted(data.X_test, axis=0)
@@ -60,7 +73,8 @@ def measure(data, seed, n_members, loadings):
         dlf = DLFClassifier(q=n_members - 1, loadings=model, random_state=seed, **STUDENT)
         seconds = time_fit(dlf, data.X, data.y, ensemble=teachers)
         students.append((f"DLF {model}", dlf, seconds))
-    hydra = HydraClassifier(max_iter=students[0][1].n_iter_, random_state=seed, **STUDENT)
+    n_rounds = students[0][1].n_iter_ + N_REFINE_ROUNDS
+    hydra = HydraClassifier(max_iter=n_rounds, random_state=seed, **STUDENT)
     seconds = time_fit(hydra, data.X, data.y, ensemble=teachers)
     students.append(("Hydra", hydra, seconds))
     for name, student, fit_s in students:
@@ -77,31 +91,54 @@ def measure(data, seed, n_members, loadings):
     return results
 
 
+def format_table(records, models):
+    """Markdown table of one set: mean and standard error over splits."""
+    lines = [["", *COLUMNS], ["---"] * (1 + len(COLUMNS))]
+    for model in models:
+        own = [record for record in records if record["model"] == model]
+        lines.append([model, *(format_mean([r[key] for r in own if key in r]) for key in COLUMNS)])
+    return format_rows(lines)
+
+
 def main():
-    """Parse the command line, measure, print."""
+    """Parse the command line, measure what is missing, print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--data-dir", help="folder of the sets beside digits")
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--members", type=int, default=10)
     parser.add_argument("--loadings", nargs="+", default=["full"], choices=["full", "separable"])
+    default = Path(__file__).parent / "results" / "classification.jsonl"
+    parser.add_argument("--results", type=Path, default=default, help="file of records")
     args = parser.parse_args()
+    args.results.parent.mkdir(parents=True, exist_ok=True)
+    models = name_models(args.loadings)
+
+    def of_split(name, split):
+        key = (name, split, args.members, args.loadings)
+        found = load_records(args.results)
+        return [r for r in found if (r["set"], r["split"], r["n_members"], r["loadings"]) == key]
+
     for name in args.sets:
-        results = [
-            measure(load_classes(name, split, args.data_dir), split, args.members, args.loadings)
-            for split in range(args.splits)
-        ]
-        print(f"\n### {name}, {args.splits} splits\n")
-        print("| " + " | ".join(["", *COLUMNS]) + " |")
-        print("|" + " --- |" * (1 + len(COLUMNS)))
-        for model in results[0]:
-            means = [
-                f"{np.mean([result[model][column] for result in results]):.4f}"
-                if column in results[0][model]
-                else ""
-                for column in COLUMNS
-            ]
-            print("| " + " | ".join([model, *means]) + " |", flush=True)
+        for split in range(args.splits):
+            if len(of_split(name, split)) == len(models):
+                continue
+            began = time.perf_counter()
+            data = load_classes(name, split, args.data_dir)
+            record = {"set": name, "split": split, "n_members": args.members}
+            record["loadings"] = args.loadings
+            results = measure(data, split, args.members, args.loadings)
+            # A split is written whole, so that an interrupted one is run again.
+            with args.results.open("a") as file:
+                file.writelines(
+                    json.dumps({**record, "model": model, **scores}) + "\n"
+                    for model, scores in results.items()
+                )
+            print(f"{name} split {split}: {time.perf_counter() - began:.0f} s", flush=True)
+        records = [record for split in range(args.splits) for record in of_split(name, split)]
+        print(
+            f"\n### {name}, {args.splits} splits\n\n{format_table(records, models)}\n", flush=True
+        )
 
 
 if __name__ == "__main__":

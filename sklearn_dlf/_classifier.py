@@ -15,9 +15,12 @@ from ._dlf import BaseDLF
 from ._logits import average_probabilities
 from ._objectives import AveragedProbabilities
 
-# Weight of the regression on logits in the refinement, against the cross-entropy in nats. Without
-# it the spread is lost where probabilities hardly tell of it.
+# Weight of the regression on logits in the refinement, against the cross-entropies in nats: without
+# it the spread is lost where probabilities hardly tell of it. It is less where the squared error of
+# the mean after EM would cost more than these nats: such logits cannot be fitted, but probabilities
+# can.
 ANCHOR = 0.3
+ANCHOR_NATS = 0.005
 
 
 class DLFClassifier(BaseClassifierStudent, BaseDLF):
@@ -101,8 +104,8 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         networks next to nothing.
 
     refine : bool, default=True
-        Whether the student is trained, after EM, by the cross-entropy of its averaged
-        probabilities with the ensemble's too. Not with ``em="minibatch"``.
+        Whether the student is trained, after EM, by the cross-entropy of its averaged and its
+        members' probabilities with the ensemble's too. Not with ``em="minibatch"``.
 
     loadings_weight : float, default=0.03
         Weight of the loadings' and the noise's loss, in units of the members' spread, against the
@@ -290,13 +293,14 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         self.refine = refine
 
     def _refinement(self, contrasts, observer):
-        """Train on by the averaged probabilities, so that they do not only follow from logits."""
+        """Train on by probabilities, so that they do not only follow from logits."""
         if not self.refine:
             return None
 
-        def refinement(regression):
+        def refinement(regression, mean_error):
             units = contrasts.center, contrasts.scale, contrasts.spread
-            objective = AveragedProbabilities(regression, ANCHOR, *units)
+            anchor = min(ANCHOR, ANCHOR_NATS / mean_error**2) if mean_error else ANCHOR
+            objective = AveragedProbabilities(regression, anchor, *units)
             return objective, (observer.probabilities,)
 
         return refinement

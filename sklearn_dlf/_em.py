@@ -21,6 +21,7 @@ import time
 import warnings
 
 import numpy as np
+import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from ._latent_models import NOISE_FLOOR
@@ -35,9 +36,14 @@ MIN_LR_SHARE = 0.02
 # An iteration also gains if it takes this share off the squared error of the mean.
 MEAN_GAIN = 0.05
 
-# A refinement trains for this many rounds, the first at this share of the first learning rate.
-N_REFINE_ROUNDS = 6
-REFINE_LR_SHARE = 0.1
+# A refinement trains for this many rounds along half a cosine of learning rates. The first is the
+# share of the fit's own that the mean's error has of its scale, and not below this one: where EM
+# left much (few steps a row, a small network for many classes), there is much to mend.
+N_REFINE_ROUNDS = 20
+MIN_REFINE_LR_SHARE = 0.1
+
+# Members that a round of refinement trains for, picked anew each time.
+N_REFINE_MEMBERS = 8
 
 # Rounds of training of the published penalised start.
 N_START_ROUNDS = 10
@@ -55,8 +61,10 @@ class ExpectationMaximisation:
     model : LatentModel
         Of the contrasts; takes the E-step, and what of the M-step has a closed form.
     refinement : callable, default=None
-        Takes the M-step's objective, returns another one and the further targets, first, that it
-        wants. The student is trained by it for a few rounds in the end.
+        Takes the M-step's objective and the error of the mean after EM, returns another objective
+        and the targets that it wants first. Members' residuals (m, c, S) follow, whose latent
+        variables it is told by ``set_members``, and those of the M-step. The student is trained by
+        it for some rounds in the end, without weight decay.
     init, em, member_noise, max_iter, tol, loadings_weight, mmd_weight, verbose
         As in the estimators.
 
@@ -198,12 +206,17 @@ class ExpectationMaximisation:
             self.trainer.student.set_noise(self.model.noise_variance)
 
     def refine(self):
-        """Train on by a further objective, from a small learning rate downwards."""
-        objective, targets = self.refinement(self._regression)
-        self.trainer.lr = REFINE_LR_SHARE * self.first_lr
-        for _ in range(N_REFINE_ROUNDS):
-            self.trainer.train(objective, *targets, *self._moments())
-            self.trainer.lr *= LR_DECAY
+        """Train on by a further objective, from a learning rate that suits what EM has left."""
+        objective, targets = self.refinement(self._regression, self.mean_error)
+        first_lr = self.first_lr * np.clip(self.mean_error, MIN_REFINE_LR_SHARE, 1.0)
+        self.trainer.weight_decay = 0.0
+        for share in np.arange(N_REFINE_ROUNDS) / N_REFINE_ROUNDS:
+            self.trainer.lr = float(first_lr * (1 + np.cos(np.pi * share)) / 2)
+            picked = torch.randperm(self.contrasts.shape[-1])[:N_REFINE_MEMBERS].numpy()
+            objective.set_members(np.moveaxis(self.model.latent_mean[picked], 0, -1))
+            residuals = self.contrasts.residuals.reshape(self.contrasts.shape)[..., picked]
+            residuals = self.contrasts.unweighted(residuals)
+            self.trainer.train(objective, *targets, residuals, *self._moments())
         self.fix_noise()
 
     def _regress(self):

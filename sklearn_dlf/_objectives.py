@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ._spread import count_dimensions, draw_within_rows, factor_variance
+from ._spread import count_dimensions, draw_deviations, draw_within_rows, factor_variance
 
 # The smallest member noise variance that the noise head learns, in units of the members' mean
 # variance: below it spread is not worth the network's attention.
@@ -69,17 +69,19 @@ class ExpectedLikelihood(nn.Module):
 
 
 class AveragedProbabilities(nn.Module):
-    """Cross-entropy of the averaged probabilities of classes, beside the M-step's own criterion.
+    """Cross-entropies of averaged and members' probabilities, beside the M-step's criterion.
 
-    Probabilities are averaged over a few fresh draws of members and their mirror images. Targets:
-    averaged probabilities of the ensemble (m, K), then those of the M-step.
+    Probabilities are averaged over a few fresh draws of members and their mirror images; some of
+    the ensemble's own members are met at the latent variables that EM found for them, which keeps
+    the spread where logits say little of probabilities. Targets: averaged probabilities of the
+    ensemble (m, K), residuals of the members (m, c, S), then those of the M-step.
 
     Parameters
     ----------
     regression : ExpectedLikelihood
         Keeps mean, loadings and noise where probabilities do not tell them.
     anchor : float
-        Its weight, against the cross-entropy in nats.
+        Its weight, against the cross-entropies in nats.
     center, scale, spread : arrays of shape (n_outputs,)
         Units of the student's heads, as in `Contrasts`.
     """
@@ -91,22 +93,37 @@ class AveragedProbabilities(nn.Module):
         for name, unit in (("center", center), ("scale", scale), ("spread", spread)):
             self.register_buffer(name, torch.as_tensor(unit, dtype=torch.float32)[:, None])
 
+    def set_members(self, latent_mean):
+        """Tell the latent variables, (q, S) or (c, q, S), of the members among the targets."""
+        latent = torch.as_tensor(latent_mean, dtype=torch.float32)
+        self.register_buffer("latent", latent.to(self.get_buffer("center").device))
+
     def forward(self, heads, targets):
         """Weighted mean over rows."""
-        probabilities, *targets = targets
-        logits = class_logits(self._draw(heads))
-        averaged = logits.log_softmax(dim=1).logsumexp(dim=-1) - math.log(logits.shape[-1])
-        cross_entropy = -((probabilities * averaged).sum(dim=1) * targets[-1]).mean()
-        return cross_entropy + self.anchor * self.regression(heads, targets)
+        probabilities, residuals, *targets = targets
+        averaged = self._log_probabilities(heads.mean, self._deviations(heads))
+        averaged = averaged.logsumexp(dim=-1) - math.log(averaged.shape[-1])
+        members = self._log_probabilities(targets[0], residuals).exp()
+        own = self._log_probabilities(
+            heads.mean, draw_deviations(heads.loadings, heads.mixing, self.latent)
+        )
+        cross_entropy = -(probabilities * averaged).sum(dim=1)
+        cross_entropy = cross_entropy - (members * own).sum(dim=1).mean(dim=-1)
+        loss = (cross_entropy * targets[-1]).mean()
+        return loss + self.anchor * self.regression(heads, targets)
 
-    def _draw(self, heads):
-        """Latent outputs of members (m, c, S), in units of logits."""
+    def _log_probabilities(self, mean, deviations):
+        """Of classes (m, K, S), from a mean (m, c) and members' deviations (m, c, S)."""
+        latent = self.center + self.scale * mean[..., None] + self.spread * deviations
+        return class_logits(latent).log_softmax(dim=1)
+
+    def _deviations(self, heads):
+        """Draws of members around their mean (m, c, S), in units of their spread."""
         factors = heads.loadings, heads.mixing
         z = _mirrored_normal(heads.loadings.new_empty(count_dimensions(*factors), N_PAIRS))
         noise = _mirrored_normal(heads.mean.new_empty(*heads.mean.shape, N_PAIRS))
         log_noise = heads.log_noise if self.regression.fit_noise else heads.log_noise.detach()
-        deviations = draw_within_rows(*factors, z) + (0.5 * log_noise).exp()[..., None] * noise
-        return self.center + self.scale * heads.mean[..., None] + self.spread * deviations
+        return draw_within_rows(*factors, z) + (0.5 * log_noise).exp()[..., None] * noise
 
 
 def class_logits(latent):

@@ -106,6 +106,7 @@ class Trainer:
             max(1, round(STEPS_PER_M_STEP / n_batches)) if n_epochs == "auto" else n_epochs
         )
         self.lr = lr
+        self.weight_decay = weight_decay
         self.device = device
         self._net_options = {
             "lr": lr,
@@ -123,6 +124,8 @@ class Trainer:
             self._net = self._make_net(objective)
         for group in self._net.optimizer_.param_groups:
             group["lr"] = self.lr
+            if "weight_decay" in group:
+                group["weight_decay"] = self.weight_decay
         tensors = [torch.as_tensor(t, dtype=torch.float32, device=self.device) for t in targets]
         dataset = TensorDataset(self.X, *tensors, self.weights)
         # Not partial_fit, which swallows a keyboard interrupt: the EM loop would go on.

@@ -44,17 +44,41 @@ def test_averages_do_not_depend_on_the_order_of_classes():
     assert_allclose(second, first[:, order], atol=0.05)
 
 
-def test_objective_without_spread_is_the_cross_entropy_and_the_anchor():
+def test_objective_without_spread_is_the_cross_entropies_and_the_anchor():
     rng = np.random.RandomState(0)
-    mean, loadings = rng.randn(8, 3), np.zeros((8, 3, 2))
+    mean, loadings, residuals = rng.randn(8, 3), np.zeros((8, 3, 2)), np.zeros((8, 3, 5))
     center, scale = rng.randn(3), rng.rand(3) + 0.5
     heads = Heads(*(torch.tensor(a, dtype=torch.float32) for a in (mean, mean, loadings)))
     probabilities = softmax(rng.randn(8, 3), axis=1)
-    targets = (probabilities, mean + 1, loadings, np.zeros((8, 3)), np.ones(8))
+    targets = (probabilities, residuals, mean + 1, loadings, np.zeros((8, 3)), np.ones(8))
     targets = tuple(torch.tensor(target, dtype=torch.float32) for target in targets)
     objective = AveragedProbabilities(
         ExpectedLikelihood(0.1, fit_noise=False), 0.5, center, scale, np.zeros(3)
     )
-    own = softmax(center + scale * mean, axis=1)
-    expected = -np.mean(np.sum(probabilities * np.log(own), axis=1)) + 0.5 * 1.0
+    objective.set_members(rng.randn(2, 5))
+    own = np.log(softmax(center + scale * mean, axis=1))
+    members = softmax(center + scale * (mean + 1), axis=1)
+    expected = -np.mean(np.sum((probabilities + members) * own, axis=1)) + 0.5 * 1.0
     assert_allclose(objective(heads, targets).item(), expected, rtol=1e-5)
+
+
+def test_objective_is_least_where_members_are_met_at_their_latent_variables():
+    rng = np.random.RandomState(0)
+    loadings, latent = rng.randn(50, 3, 2), rng.randn(6, 2)
+    mean = rng.randn(50, 3)
+    residuals = loadings @ latent.T
+    probabilities = softmax(mean, axis=1)
+    objective = AveragedProbabilities(
+        ExpectedLikelihood(0.1, fit_noise=False), 0.0, np.zeros(3), np.ones(3), np.ones(3)
+    )
+    rest = (probabilities, residuals, mean, loadings, np.zeros((50, 3)), np.ones(50))
+    targets = tuple(torch.tensor(target, dtype=torch.float32) for target in rest)
+    heads = Heads(
+        targets[2], torch.full((50, 3), -9.0), torch.tensor(loadings, dtype=torch.float32)
+    )
+    losses = []
+    for z in (latent, -latent):
+        torch.manual_seed(0)
+        objective.set_members(z.T)
+        losses.append(objective(heads, targets).item())
+    assert losses[0] < losses[1] - 0.1
