@@ -216,11 +216,11 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
         """Central interval of y at each row.
 
         The variance of y is the members' spread plus the noise of y around them. Where the
-        ensemble knows rows that its members did not see (out of bag, held out), the members'
-        variance is taken off their residuals there, so that spread is not counted twice; elsewhere
-        the noise is that of the rows of `fit`, and too small if the members were trained on them.
-        Intervals of forests are still wider than they say: trees differ less on rows that they
-        saw, and their spread alone may be larger than the error of their mean.
+        ensemble knows rows that its members did not see (out of bag, held out), the variance of
+        these members is taken off their residuals there, so that spread is not counted twice;
+        elsewhere the noise is that of the rows of `fit`, and too small if the members were trained
+        on them. The spread of a forest's trees alone may be larger than the error of their mean;
+        its intervals are then wider than they say.
 
         Parameters
         ----------
