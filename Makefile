@@ -14,7 +14,7 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[plot,test,lint]"
 	@touch $@
 
-demo: $(INSTALLED)  ## distil a real ensemble and print teacher and student side by side
+demo: $(INSTALLED)  ## distil real ensembles, print teachers and students side by side, save figures
 	$(BIN)/python examples/demo.py
 
 test: $(INSTALLED)  ## run the whole test suite
