@@ -20,8 +20,9 @@ from sklearn.utils.validation import (
 )
 
 from ._contrasts import Contrasts
-from ._design import AUGMENTATIONS, MAX_JOINT_ROWS, N_MADE, make_rows
+from ._design import AUGMENTATIONS, design_points
 from ._memory import TeacherMemory
+from ._out_of_bag import watch_out_of_bag
 from ._student import ACTIVATIONS, make_mlp
 from ._teacher import (
     MAX_SEED,
@@ -53,6 +54,7 @@ class BaseDistiller(BaseEstimator):
     _parameter_constraints: ClassVar[dict] = {
         "ensemble": "no_validation",
         "augment": [StrOptions({"auto", *AUGMENTATIONS}), callable, None],
+        "out_of_bag": ["boolean"],
         "hidden_layer_sizes": ["array-like"],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "max_iter": [Interval(numbers.Integral, 1, None, closed="left")],
@@ -73,6 +75,7 @@ class BaseDistiller(BaseEstimator):
         ensemble=None,
         *,
         augment="auto",
+        out_of_bag=False,
         hidden_layer_sizes=(100, 100),
         activation="relu",
         max_iter=100,
@@ -89,6 +92,7 @@ class BaseDistiller(BaseEstimator):
     ):
         self.ensemble = ensemble
         self.augment = augment
+        self.out_of_bag = out_of_bag
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.max_iter = max_iter
@@ -123,9 +127,21 @@ class BaseDistiller(BaseEstimator):
         if weights is not None:
             weights = _check_sample_weight(weights, X, dtype=np.float64, ensure_non_negative=True)
         teacher = self._find_teacher(ensemble, predictions, rows, y, weights, random_state)
-        points = self._add_points(X, weights, teacher, X_ensemble, X_unlabeled, random_state)
+        if X_unlabeled is not None:
+            X_unlabeled = validate_data(self, X_unlabeled, dtype=np.float64, reset=False)
+        points = design_points(
+            X,
+            weights,
+            teacher,
+            augment=self.augment,
+            unlabeled=X_unlabeled,
+            transformed=X_ensemble is not None,
+            random_state=random_state,
+        )
         observer = self._observer(teacher, y, weights, **observer_options)
         blocks = teacher.blocks() if observer is None else observer.watch(teacher.blocks())
+        if self.out_of_bag:
+            blocks = watch_out_of_bag(blocks, _check_unseen(teacher))
         outputs = self._gather(blocks, len(points), _extend_weights(weights, len(points)))
         scaler = StandardScaler().fit(X, sample_weight=weights)
         standardised = _standardise(scaler, points).astype(np.float32)
@@ -222,37 +238,6 @@ class BaseDistiller(BaseEstimator):
             ask = memory.asker_of(ensemble)
         return AskedEnsemble(ensemble, rows, self._kind, ask)
 
-    def _add_points(self, X, weights, teacher, X_ensemble, X_unlabeled, random_state):
-        """All design points, those of X first; the teacher is told to ask about the others too."""
-        can_be_asked = teacher.can_be_asked and X_ensemble is None
-        augment = self.augment if can_be_asked or self.augment != "auto" else None
-        if not can_be_asked and not (augment is None and X_unlabeled is None):
-            what = f"augment={augment!r}" if X_unlabeled is None else "X_unlabeled"
-            reason = (
-                "the transformation of X_ensemble to X is not known here"
-                if teacher.can_be_asked
-                else "predictions say nothing of other rows than those of X"
-            )
-            raise ValueError(
-                f"{what} needs an ensemble that can be asked about further rows, but {reason}. "
-                "Give the ensemble fitted on rows as they are in X; or put the further rows into X "
-                "yourself, with what belongs to them."
-            )
-        base = X if weights is None else X[weights > 0]
-        if X_unlabeled is not None:
-            X_unlabeled = validate_data(self, X_unlabeled, dtype=np.float64, reset=False)
-            base = np.concatenate([base, X_unlabeled])
-        n_most = len(base) * N_MADE
-        if can_be_asked and teacher.is_drawn:
-            n_most = MAX_JOINT_ROWS - len(base)
-        made = make_rows(augment, base, n_most, random_state)
-        added = made if X_unlabeled is None else np.concatenate([X_unlabeled, made])
-        if len(added) == 0:
-            return X
-        points = np.concatenate([X, added])
-        teacher.ask_about(points)
-        return points
-
     def _check_spread(self, contrasts):
         """Warn where members do not differ, or hardly so."""
         n_outputs = len(contrasts.spread)
@@ -307,6 +292,18 @@ class BaseDistiller(BaseEstimator):
         """Student in float64 for few rows, as it was trained for many."""
         on_cpu = self.student_.device.type == "cpu"
         return self.student_.exact() if on_cpu and len(X) <= EXACT_ROWS else self.student_
+
+
+def _check_unseen(teacher):
+    """Rows that each member did not see."""
+    unseen = teacher.unseen()
+    if unseen is None:
+        raise ValueError(
+            "out_of_bag=True needs an ensemble that knows which rows its members did not see, and "
+            "the rows of its own fit as X: bagging, forests with bootstrap=True, deep ensembles. "
+            "Of this teacher it is not known, or its members have seen all rows; leave it out."
+        )
+    return unseen
 
 
 def _extend_weights(weights, n_points):

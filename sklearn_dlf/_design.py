@@ -51,6 +51,67 @@ def mix_with_neighbors(X, n_rows, random_state):
 AUGMENTATIONS = {"neighbors": swap_with_neighbors, "mixup": mix_with_neighbors}
 
 
+def design_points(X, weights, teacher, *, augment, unlabeled, transformed, random_state):
+    """All design points, those of X first; the teacher is told to ask about the others too.
+
+    Parameters
+    ----------
+    X : array of shape (n_samples, n_features)
+        Rows of `fit`.
+    weights : array of shape (n_samples,) or None
+        Theirs. Rows without weight are not built on.
+    teacher : AskedEnsemble or GivenPredictions
+        To be asked.
+    augment : {"auto", "neighbors", "mixup"}, callable or None
+        How rows are made.
+    unlabeled : array of shape (n_unlabeled, n_features) or None
+        Further rows of the user.
+    transformed : bool
+        Whether the ensemble wants other rows than those of X.
+    random_state : RandomState instance
+        Of the choice.
+
+    Returns
+    -------
+    array of shape (n_points, n_features)
+        X, ``unlabeled`` and made rows.
+
+    Raises
+    ------
+    ValueError
+        If further rows are wanted of a teacher that cannot be asked about them.
+    """
+    can_be_asked = teacher.can_be_asked and not transformed
+    if not can_be_asked:
+        augment = None if augment == "auto" else augment
+        if augment is not None or unlabeled is not None:
+            _refuse("X_unlabeled" if augment is None else f"augment={augment!r}", teacher)
+        return X
+    base = X if weights is None else X[weights > 0]
+    if unlabeled is not None:
+        base = np.concatenate([base, unlabeled])
+    n_most = MAX_JOINT_ROWS - len(base) if teacher.is_drawn else MAX_MADE
+    made = make_rows(augment, base, n_most, random_state)
+    points = np.concatenate([X, *([] if unlabeled is None else [unlabeled]), made])
+    if len(points) > len(X):
+        teacher.ask_about(points)
+    return points
+
+
+def _refuse(what, teacher):
+    """Say why a teacher cannot be asked about further rows, and the way out."""
+    reason = (
+        "the transformation of X_ensemble to X is not known here"
+        if teacher.can_be_asked
+        else "predictions say nothing of other rows than those of X"
+    )
+    raise ValueError(
+        f"{what} needs an ensemble that can be asked about further rows, but {reason}. Give the "
+        "ensemble fitted on rows as they are in X; or put the further rows into X yourself, with "
+        "what belongs to them."
+    )
+
+
 def make_rows(augment, X, n_most, random_state):
     """Further design points.
 

@@ -44,6 +44,7 @@ class BaseDLF(BaseDistiller):
         q=10,
         loadings="full",
         augment="auto",
+        out_of_bag=False,
         hidden_layer_sizes=(100, 100),
         activation="relu",
         body=None,
@@ -68,6 +69,7 @@ class BaseDLF(BaseDistiller):
         super().__init__(
             ensemble,
             augment=augment,
+            out_of_bag=out_of_bag,
             hidden_layer_sizes=hidden_layer_sizes,
             activation=activation,
             max_iter=max_iter,

@@ -180,6 +180,9 @@ def spectral_solution(residuals, q, noise_floor=0.0):
     gain = np.sqrt(np.maximum(leading - noise_variance, 0.0))
     norm = np.sqrt((n_members - 1) * np.maximum(leading, np.finfo(np.float64).tiny))
     loadings = residuals @ (vectors * (gain / norm)).astype(residuals.dtype)
+    # The sign of an eigenvector follows the order of the members; that of the largest loading does
+    # not.
+    loadings *= np.sign(loadings[np.abs(loadings).argmax(axis=0), np.arange(q)])
     used = np.maximum(leading, noise_variance)
     log_det = np.log(used).sum() + (n_entries - q) * np.log(noise_variance)
     quadratic = (leading / used).sum() + values[q:].sum() / noise_variance

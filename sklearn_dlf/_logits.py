@@ -16,6 +16,7 @@ from scipy.stats import norm, qmc
 from sklearn.utils import gen_batches
 
 from ._objectives import class_logits
+from ._out_of_bag import unseen_mean
 from ._spread import count_dimensions, draw_within_rows, factor_variance
 from .ensembles._predictions import SUM_TOLERANCE
 
@@ -149,6 +150,8 @@ class LogitsWatcher:
         Labels of the rows.
     weights : array of shape (n_samples,) or None
         Of the rows.
+    unseen : bool array of shape (n_first, n_members) or None
+        Rows that each member did not see: the average is over these members.
 
     Attributes
     ----------
@@ -158,13 +161,14 @@ class LogitsWatcher:
         Average over the members.
     """
 
-    def __init__(self, n_samples, outputs, floor, classes=None, y=None, weights=None):
+    def __init__(self, n_samples, outputs, floor, classes=None, y=None, weights=None, unseen=None):
         self.n_samples = n_samples
         self.outputs = outputs
         self.floor = floor
         self.classes = classes
         self.y = y
         self.weights = weights
+        self.unseen = np.empty((0, 0), dtype=bool) if unseen is None else unseen
         self.probabilities = np.empty((n_samples, 0), dtype=np.float32)
 
     def watch(self, blocks):
@@ -186,9 +190,17 @@ class LogitsWatcher:
             if start == 0:
                 self.classes = _name_classes(block.shape[1], self.classes, self.y)
                 self.probabilities = np.empty((self.n_samples, block.shape[1]), dtype=np.float32)
-            self.probabilities[start : start + len(block)] = block.mean(axis=-1)
+            rows = slice(start, start + len(block))
+            self.probabilities[rows] = self._average(block, self.unseen[rows])
             start += len(block)
             yield latent
+
+    def _average(self, block, unseen):
+        """Average over members, over those that did not see a row where that is known."""
+        average = block.mean(axis=-1)
+        if len(unseen):
+            average[: len(unseen)] = unseen_mean(block[: len(unseen)], unseen)
+        return average
 
 
 def _name_classes(n_classes, classes, y):

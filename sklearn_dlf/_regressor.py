@@ -48,6 +48,11 @@ class DLFRegressor(BaseRegressorStudent, BaseDLF):
         "neighbors" where the ensemble can be asked about rows like those of X ("mixup" for a single
         column), and for None with `predictions` or `X_ensemble`.
 
+    out_of_bag : bool, default=False
+        Whether members' outputs at rows that they were fitted to are moved to the mean and spread
+        of the members that did not see the row, where these are five or more. For bagging, forests
+        and deep ensembles, with the rows of their fit as X.
+
     hidden_layer_sizes : array-like of int, default=(100, 100)
         Units of the student's hidden layers. Ignored with `body`.
 

@@ -181,3 +181,11 @@ def test_blocks_do_not_change_a_sum(model, monkeypatch):
     monkeypatch.setattr(_latent, "BLOCK_SIZE", 45)  # five rows
     assert_allclose(_latent.cross_product(loadings, residuals), loadings.T @ residuals, rtol=RTOL)
     assert_allclose(_latent.contrast_variance(residuals), residuals.var(axis=1) * 9 / 8, rtol=RTOL)
+
+
+def test_spectral_loadings_do_not_depend_on_the_order_of_members():
+    residuals = np.random.RandomState(0).standard_normal((40, 9))
+    residuals -= residuals.mean(axis=1, keepdims=True)
+    order = np.random.RandomState(1).permutation(9)
+    expected = _latent.spectral_solution(residuals, 4).loadings
+    assert_allclose(_latent.spectral_solution(residuals[:, order], 4).loadings, expected)

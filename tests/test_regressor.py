@@ -273,3 +273,16 @@ def test_refit_forgets_the_noise_of_y(known):
     student.fit(known.X, predictions=known.predictions)
     assert student.target_noise_ is None
     assert student.ensemble_score_ is None
+
+
+def test_order_of_members_does_not_matter(known):
+    order = np.random.RandomState(0).permutation(known.predictions.shape[1])
+    results = [
+        DLFRegressor(q=3, n_epochs=5, tol=0.05, random_state=0)
+        .fit(known.X, predictions=predictions)
+        .predict(known.X, return_std=True)
+        for predictions in (known.predictions, known.predictions[:, order])
+    ]
+    # Sums over members round differently, and training carries that on.
+    assert_allclose(results[1][0], results[0][0], atol=0.005 * results[0][0].std())
+    assert_allclose(results[1][1], results[0][1], atol=0.005 * results[0][1].mean())

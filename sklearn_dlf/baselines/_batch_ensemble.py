@@ -23,6 +23,7 @@ class BaseBatchEnsemble(BaseMemberStudent):
         *,
         average_masks=False,
         augment="auto",
+        out_of_bag=False,
         hidden_layer_sizes=(100, 100),
         activation="relu",
         max_iter=40,
@@ -40,6 +41,7 @@ class BaseBatchEnsemble(BaseMemberStudent):
         super().__init__(
             ensemble,
             augment=augment,
+            out_of_bag=out_of_bag,
             hidden_layer_sizes=hidden_layer_sizes,
             activation=activation,
             max_iter=max_iter,

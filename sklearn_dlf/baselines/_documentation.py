@@ -14,6 +14,10 @@ augment : {"auto", "neighbors", "mixup"}, callable or None, default="auto"
     How further design points are made, at which the ensemble is asked too, as in
     :class:`~sklearn_dlf.DLFRegressor`.
 
+out_of_bag : bool, default=False
+    Whether members' outputs at rows that they were fitted to are moved to where the others are, as
+    in :class:`~sklearn_dlf.DLFRegressor`.
+
 hidden_layer_sizes : array-like of int, default=(100, 100)
     Units of the hidden layers.
 

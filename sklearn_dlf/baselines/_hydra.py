@@ -22,6 +22,7 @@ class BaseHydra(BaseMemberStudent):
         ensemble=None,
         *,
         augment="auto",
+        out_of_bag=False,
         hidden_layer_sizes=(100, 100),
         activation="relu",
         body=None,
@@ -40,6 +41,7 @@ class BaseHydra(BaseMemberStudent):
         super().__init__(
             ensemble,
             augment=augment,
+            out_of_bag=out_of_bag,
             hidden_layer_sizes=hidden_layer_sizes,
             activation=activation,
             max_iter=max_iter,

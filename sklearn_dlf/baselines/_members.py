@@ -30,6 +30,7 @@ class BaseMemberStudent(BaseDistiller):
         ensemble=None,
         *,
         augment="auto",
+        out_of_bag=False,
         hidden_layer_sizes=(100, 100),
         activation="relu",
         max_iter=40,
@@ -47,6 +48,7 @@ class BaseMemberStudent(BaseDistiller):
         super().__init__(
             ensemble,
             augment=augment,
+            out_of_bag=out_of_bag,
             hidden_layer_sizes=hidden_layer_sizes,
             activation=activation,
             max_iter=max_iter,

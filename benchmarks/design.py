@@ -1,0 +1,109 @@
+"""Where a student should learn: design points beside the rows that the ensemble was fitted to.
+
+Forests and networks are distilled at their own rows; at these and rows made from them; with outputs
+moved to where members are that did not see the row; and at fresh rows without y beside their own,
+the best that made rows can hope for. Prints, on test rows, the error of the mean relative to the
+teacher's spread over rows, ratio and correlation of the two stds, RMSE of teacher and student,
+share of y in the 90 % interval, and the processor time of the fit:
+
+    python benchmarks/design.py [--seeds 3] [--data-dir DIR --sets concrete energy]
+
+``friedman1`` is made (500 rows), other sets are files in DIR (see benchmarks/datasets.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+
+import numpy as np
+from datasets import Split, load_split
+from measuring import time_fit
+from sklearn.datasets import make_friedman1
+from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
+from sklearn.metrics import root_mean_squared_error
+
+from sklearn_dlf import DLFRegressor
+from sklearn_dlf.ensembles import DeepEnsembleRegressor, member_predictions, unseen_rows
+from sklearn_dlf.metrics import interval_coverage, member_fidelity
+
+TEACHERS = {
+    "forest": RandomForestRegressor,
+    "extra trees": ExtraTreesRegressor,
+    "networks": DeepEnsembleRegressor,
+}
+ROWS, OUT_OF_BAG, FRESH = "rows", "out of bag", "fresh rows"
+DESIGNS = {
+    ROWS: {"augment": None},
+    "neighbors": {"augment": "neighbors"},
+    "mixup": {"augment": "mixup"},
+    OUT_OF_BAG: {"augment": None, "out_of_bag": True},
+    "out of bag, neighbors": {"augment": "neighbors", "out_of_bag": True},
+    FRESH: {"augment": None},
+}
+COLUMNS = ["mean_error", "std_ratio", "std_corr", "rmse_teacher", "rmse", "coverage_90", "fit_s"]
+
+
+def load(name, seed, data_dir):
+    """One split, and rows without y where they can be had."""
+    if name != "friedman1":
+        return load_split(name, seed, data_dir), None
+    X, y = make_friedman1(4500, noise=1.0, random_state=seed)
+    return Split(X[:500], y[:500], X[500:2500], y[500:2500]), X[2500:]
+
+
+def measure(teacher, data, fresh, design, seed):
+    """Scores of a student that learns at one design."""
+    student = DLFRegressor(random_state=seed, **DESIGNS[design])
+    fit = {"ensemble": teacher, "X_unlabeled": fresh if design == FRESH else None}
+    seconds = time_fit(student, data.X, data.y, **fit)
+    members = member_predictions(teacher, data.X_test)
+    mean, std = student.predict(data.X_test, return_std=True)
+    fidelity = member_fidelity(members, mean, std)
+    interval = student.predict_interval(data.X_test, 0.9)
+    return [
+        fidelity.mean_error,
+        fidelity.std_ratio,
+        fidelity.std_correlation,
+        root_mean_squared_error(data.y_test, members.mean(axis=1)),
+        root_mean_squared_error(data.y_test, mean),
+        interval_coverage(data.y_test, interval),
+        seconds,
+    ]
+
+
+def main():
+    """Parse the command line, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--data-dir", help="folder of the sets beside friedman1 and diabetes")
+    parser.add_argument("--sets", nargs="+", default=["friedman1", "diabetes"])
+    parser.add_argument("--teachers", nargs="+", default=list(TEACHERS), choices=list(TEACHERS))
+    parser.add_argument("--designs", nargs="+", default=list(DESIGNS), choices=list(DESIGNS))
+    parser.add_argument("--members", type=int, default=50)
+    parser.add_argument("--seeds", type=int, default=3)
+    args = parser.parse_args()
+    warnings.simplefilter("ignore", UserWarning)  # members that agree: that is what is shown
+    warnings.simplefilter("ignore", RuntimeWarning)
+    print("| set | teacher | design points | " + " | ".join(COLUMNS) + " |")
+    print("|" + " --- |" * (3 + len(COLUMNS)))
+    for name in args.sets:
+        for kind in args.teachers:
+            results: dict = {}
+            for seed in range(args.seeds):
+                data, fresh = load(name, seed, args.data_dir)
+                teacher = TEACHERS[kind](args.members, random_state=seed).fit(data.X, data.y)
+                known = unseen_rows(teacher, len(data.X)) is not None
+                for design in args.designs:
+                    if ("out of bag" in design and not known) or (
+                        design == FRESH and fresh is None
+                    ):
+                        continue
+                    scores = measure(teacher, data, fresh, design, seed)
+                    results.setdefault(design, []).append(scores)
+            for design, scores in results.items():
+                cells = [f"{value:.3f}" for value in np.mean(scores, axis=0)]
+                print("| " + " | ".join([name, kind, design, *cells]) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
