@@ -28,13 +28,14 @@ myst_heading_anchors = 3
 
 # A class and its own methods stand on one page, by _templates/autosummary/class.rst.
 numpydoc_show_class_members = False
-autodoc_default_options = {"member-order": "bysource"}
+autodoc_typehints = "none"
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": "/plot_",
     "ignore_pattern": "demo",
+    "within_subsection_order": "ExampleTitleSortKey",
     "capture_repr": (),
     "download_all_examples": False,
 }
