@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+DOCUMENTED := $(VENV)/documented
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -14,7 +15,7 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[plot,test,lint]"
 	@touch $@
 
-demo: $(INSTALLED)  ## distil a real ensemble and print teacher and student side by side
+demo: $(INSTALLED)  ## distil real ensembles, print teachers and students side by side, save figures
 	$(BIN)/python examples/demo.py
 
 test: $(INSTALLED)  ## run the whole test suite
@@ -25,5 +26,13 @@ lint: $(INSTALLED)  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+$(DOCUMENTED): $(INSTALLED)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	@touch $@
+
+docs: $(DOCUMENTED)  ## build the documentation into docs/_build/html, examples run, warnings are errors
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
 clean:  ## remove what the targets made
-	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache demo_*.png
+	rm -rf docs/_build docs/auto_examples docs/generated docs/sg_execution_times.rst

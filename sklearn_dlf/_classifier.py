@@ -180,7 +180,7 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
     converged_ : bool
         Whether EM stopped before `max_iter`.
 
-    log_likelihoods_ : ndarray of shape (n_iter_,)
+    log_likelihoods_ : ndarray of shape (`n_iter_`,)
         Restricted log-likelihood of the members at the design points under constant noise, nats per
         entry and degree of freedom, outputs in units of the members' rms spread.
 
@@ -198,14 +198,14 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
     scaler_ : StandardScaler
         Of X.
 
-    output_center_, output_scale_, output_spread_ : ndarray of shape (n_outputs_,)
+    output_center_, output_scale_, output_spread_ : ndarray of shape (`n_outputs_`,)
         Units of the student's heads: mean and standard deviation over rows of the ensemble's mean
         logits, and the members' rms spread.
 
     n_features_in_ : int
         Columns of X.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, where all are strings.
 
     See Also

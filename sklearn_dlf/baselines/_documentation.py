@@ -81,7 +81,7 @@ scaler_ : StandardScaler
 n_features_in_ : int
     Columns of X.
 
-feature_names_in_ : ndarray of shape (n_features_in_,)
+feature_names_in_ : ndarray of shape (`n_features_in_`,)
     Their names, where all are strings.
 """,
     "classifier_attributes": """
@@ -91,7 +91,7 @@ classes_ : ndarray of shape (n_classes,)
 ensemble_score_ : float
     Accuracy of the teacher at the rows of `fit`. None without y.
 
-output_center_, output_scale_, output_spread_ : ndarray of shape (n_outputs_,)
+output_center_, output_scale_, output_spread_ : ndarray of shape (`n_outputs_`,)
     Mean and standard deviation over rows of the members' mean logits, and their rms spread.
 """,
     "regressor_attributes": """
@@ -101,7 +101,7 @@ target_noise_ : TargetNoise
 ensemble_score_ : float
     R^2 of the teacher's mean at the rows of `fit`. None without y.
 
-output_center_, output_scale_, output_spread_ : ndarray of shape (n_outputs_,)
+output_center_, output_scale_, output_spread_ : ndarray of shape (`n_outputs_`,)
     Mean and standard deviation over rows of the ensemble's mean, the units of the network, and
     the members' rms spread.
 """,

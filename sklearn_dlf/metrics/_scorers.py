@@ -206,16 +206,22 @@ def make_member_log_likelihood_scorer(ensemble):
     )
 
 
-#: Minus the NLL of y (nats, mean over rows and outputs) under a student's predictive distribution;
-#: from classifiers minus the log loss.
 neg_nll_scorer = Scorer("neg_nll_scorer", _student_nll, sign=-1)
+neg_nll_scorer.__doc__ = """Minus the NLL of y under a student's predictive distribution.
 
-#: Minus the CRPS (units of y, mean over rows and outputs) of draws of y from a regressor; targets
-#: may be transformed.
+In nats, mean over rows and outputs; from classifiers minus the log loss.
+"""
+
 neg_crps_scorer = Scorer("neg_crps_scorer", _student_crps, sign=-1)
+neg_crps_scorer.__doc__ = """Minus the CRPS of draws of y from a regressor.
 
-#: Log-likelihood of the teacher's members at the rows, nats per member and entry, in the units in
-#: which the student was taught. The teacher is the student's parameter `ensemble` where that is
-#: fitted, asked at the rows that the student sees or, with metadata routing, at `X_ensemble`; or
-#: the metadata `predictions` (n_samples, ..., n_members).
+In units of y, mean over rows and outputs; targets may be transformed.
+"""
+
 member_log_likelihood_scorer = Scorer("member_log_likelihood_scorer", _members_under_student)
+member_log_likelihood_scorer.__doc__ = """Log-likelihood of the teacher's members at the rows.
+
+In nats per member and entry, in the units in which the student was taught. The teacher is the
+student's parameter `ensemble` where that is fitted, asked at the rows that the student sees or,
+with metadata routing, at `X_ensemble`; or the metadata `predictions` (n_samples, ..., n_members).
+"""
