@@ -97,9 +97,10 @@ def measure_errors(student, name, X):
         )
         error = np.abs(averaged - truth)
         repeats = [random_average(heads, n_draws, generator) - truth for _ in range(N_REPEATS)]
+        rms, random_rms = (np.sqrt(np.mean(np.square(e))) for e in (error, repeats))
         print(
-            f"{name}, {n_draws} draws: rms {np.sqrt(np.mean(error**2)):.4f}, largest "
-            f"{error.max():.3f}; as many random ones: rms {np.sqrt(np.mean(np.square(repeats))):.4f}",
+            f"{name}, {n_draws} draws: rms {rms:.4f}, largest {error.max():.3f}; as many random "
+            f"ones: rms {random_rms:.4f}",
             flush=True,
         )
 

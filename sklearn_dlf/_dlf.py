@@ -178,7 +178,7 @@ class BaseDLF(BaseDistiller):
         else:
             mixing = spread[:, None] * mixing
         return Bunch(
-            mean=center + scale * heads.mean,
+            mean=(center + scale * heads.mean).astype(precision, copy=False),
             loadings=loadings,
             mixing=mixing,
             member_variance=spread**2 * np.exp(heads.log_noise, dtype=precision),

@@ -22,7 +22,7 @@ from .ensembles._predictions import SUM_TOLERANCE
 # Draws that probabilities are averaged over. Half are the others' mirror images.
 N_DRAWS = 100
 
-# Logits that are held at a time while probabilities are averaged: two megabytes of float32 stay near
+# Logits that are held at a time while probabilities are averaged: two megabytes of float32 are near
 # the processor.
 BLOCK_SIZE = 2**19
 
