@@ -34,8 +34,8 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
     It is fitted by restricted EM on the members' contrasts. X is standardised inside.
 
     Probabilities are averaged over 100 fixed draws of members, so that they are the same in every
-    call. They are off the average over any number of draws by some thousandths, and by two
-    hundredths at most on rows like those of the digits (``benchmarks/averaging.py``).
+    call. On the digits they are off the average over 100,000 random draws by a thousandth (rms) and
+    by a hundredth at most (``benchmarks/averaging.py``).
 
     Parameters
     ----------
