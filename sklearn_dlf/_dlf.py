@@ -167,19 +167,23 @@ class BaseDLF(BaseDistiller):
         """Mean of the members in latent units (n, n_outputs), from validated rows."""
         return self.output_center_ + self.output_scale_ * self._student_for(X).evaluate_mean(X)
 
-    def _latent_heads(self, X):
+    def _latent_heads(self, X, precision=np.float64):
         """Mean, loadings, mixing and member variance in latent units, from validated rows."""
         heads = self._student_for(X).evaluate(X)
-        loadings, mixing = heads.loadings.astype(np.float64), heads.mixing
+        center, scale, spread = (
+            unit.astype(precision)
+            for unit in (self.output_center_, self.output_scale_, self.output_spread_)
+        )
+        loadings, mixing = heads.loadings.astype(precision), heads.mixing
         if mixing is None:
-            loadings *= self.output_spread_[:, None]
+            loadings *= spread[:, None]
         else:
-            mixing = self.output_spread_[:, None] * mixing
+            mixing = spread[:, None] * mixing
         return Bunch(
-            mean=self.output_center_ + self.output_scale_ * heads.mean,
+            mean=(center + scale * heads.mean).astype(precision, copy=False),
             loadings=loadings,
             mixing=mixing,
-            member_variance=self.output_spread_**2 * np.exp(heads.log_noise, dtype=np.float64),
+            member_variance=spread**2 * np.exp(heads.log_noise, dtype=precision),
         )
 
     def latent_parameters(self, X):

@@ -131,6 +131,8 @@ class ExpectationMaximisation:
         self.fix_noise()
         if self.refinement is not None and self.em == "restricted":
             self.refine()
+        if self._regression.fit_noise:
+            self.limit_noise()
         return self
 
     @property
@@ -218,6 +220,11 @@ class ExpectationMaximisation:
             residuals = self.contrasts.unweighted(residuals)
             self.trainer.train(objective, *targets, residuals, *self._moments())
         self.fix_noise()
+
+    def limit_noise(self):
+        """Let the member noise grow nowhere beyond the largest at design points that count."""
+        log_noise = self.trainer.evaluate().log_noise[self.contrasts.weights > 0]
+        self.trainer.student.limit_noise(log_noise.max(axis=0))
 
     def _regress(self):
         """Train the student's heads on the ensemble's mean, the targets and the variance."""

@@ -17,15 +17,20 @@ from sklearn.utils import gen_batches
 
 from ._objectives import class_logits
 from ._out_of_bag import unseen_mean
-from ._spread import count_dimensions, draw_within_rows, factor_variance
+from ._spread import add_draws_within_rows, count_dimensions, factor_variance
 from .ensembles._predictions import SUM_TOLERANCE
 
 # Draws that probabilities are averaged over. Half are the others' mirror images.
-N_DRAWS = 128
+N_DRAWS = 100
 
-# Numbers that are held at a time while probabilities are averaged: half a megabyte of float32 stays
-# near the processor.
-BLOCK_SIZE = 2**17
+# Logits that are held at a time while probabilities are averaged: two megabytes of float32 are near
+# the processor.
+BLOCK_SIZE = 2**19
+
+BITS_PER_NAT = 1 / np.log(2)
+
+# Powers of e up to this are far from the ends of float32, and so are sums of many of them.
+MAX_REACH = 75.0
 
 
 def latent_from_probabilities(probabilities, floor):
@@ -61,19 +66,21 @@ def check_probabilities(probabilities):
 
 
 @cache
-def normal_draws(n_dimensions):
-    """Fixed draws (n_dimensions, `N_DRAWS`) of the standard normal.
+def normal_draws(n_dimensions, n_draws=N_DRAWS):
+    """Fixed draws (n_dimensions, n_draws) of the standard normal.
 
     A Sobol sequence and its mirror image, so that the mean is zero; in one dimension the midpoints
     of equally likely intervals. Their second moments are made those of the standard normal, all of
     them where there are enough draws and the variances otherwise.
     """
-    half = N_DRAWS // 2
+    half = n_draws // 2
     if n_dimensions == 1:
-        points = (np.arange(half)[:, None] + half + 0.5) / N_DRAWS
+        points = (np.arange(half)[:, None] + half + 0.5) / n_draws
     else:
         # A seed's name has changed in scipy; positions in the middle of strata need none.
-        points = qmc.Sobol(n_dimensions, scramble=False).random(half) + 0.5 / half
+        log_strata = int(np.ceil(np.log2(half)))
+        points = qmc.Sobol(n_dimensions, scramble=False).random_base2(log_strata)[:half]
+        points += 0.5 / 2**log_strata
     draws = norm.ppf(points).T
     if n_dimensions < half:
         draws = solve_triangular(cholesky(draws @ draws.T / half, lower=True), draws, lower=True)
@@ -82,7 +89,9 @@ def normal_draws(n_dimensions):
     return np.concatenate([draws, -draws], axis=1)
 
 
-def average_probabilities(mean, loadings, variance, with_entropy=False, mixing=None):
+def average_probabilities(
+    mean, loadings, variance, with_entropy=False, mixing=None, n_draws=N_DRAWS
+):
     """Average over `normal_draws` of the members' probabilities, and of their entropies.
 
     Parameters
@@ -95,6 +104,8 @@ def average_probabilities(mean, loadings, variance, with_entropy=False, mixing=N
         Whether the entropies are wanted.
     mixing : array of shape (c, c) or None
         Of the outputs, for loadings (n, 1, q) that they share.
+    n_draws : int
+        Even number of draws.
 
     Returns
     -------
@@ -106,26 +117,66 @@ def average_probabilities(mean, loadings, variance, with_entropy=False, mixing=N
         variance = variance + factor_variance(loadings)
         loadings = loadings[..., :0]
     n_factors = count_dimensions(loadings, mixing)
-    dtype = torch.from_numpy(mean).dtype
-    draws = torch.tensor(normal_draws(n_factors + n_outputs), dtype=dtype)
-    z, noise = draws[:n_factors], draws[n_factors:]
-    mixing = None if mixing is None else torch.from_numpy(mixing).to(dtype)
-    std = np.sqrt(variance)
-    probabilities = np.empty((n_samples, max(n_outputs, 2)))
+    n_pairs = n_draws // 2
+    draws = normal_draws(n_factors + n_outputs, n_draws)[:, :n_pairs]  # the others mirror them
+    longest = np.linalg.norm(draws, axis=0).max()
+    mean, loadings, variance = (torch.from_numpy(a) for a in (mean, loadings, variance))
+    draws = torch.tensor(draws, dtype=mean.dtype)
+    mixing = None if mixing is None else torch.from_numpy(mixing).to(mean.dtype)
+    std = variance.sqrt()
+    # Nats, at most, between the logits of the mean, and from there to any draw's.
+    reach = (variance + factor_variance(loadings, mixing)).amax(dim=1).sqrt() * longest
+    reach += mean.amax(dim=1) - mean.amin(dim=1)
+    by_pairs = n_outputs > 1 and not with_entropy
+    probabilities = torch.empty((n_samples, max(n_outputs, 2)), dtype=mean.dtype)
     entropy = np.empty(n_samples) if with_entropy else None
-    for rows in gen_batches(n_samples, max(1, BLOCK_SIZE // (n_outputs * N_DRAWS))):
-        block_mean, block_loadings, block_std = (
-            torch.from_numpy(part[rows]) for part in (mean, loadings, std)
-        )
-        latent = block_mean[..., None] + block_std[..., None] * noise
+    n_rows = min(n_samples, max(1, BLOCK_SIZE // (n_outputs * n_draws)))
+    buffers = torch.empty((2, n_rows, n_outputs, n_pairs), dtype=mean.dtype)
+    for rows in gen_batches(n_samples, n_rows):
+        deviations, other = buffers[:, : len(mean[rows])]
+        torch.mul(std[rows, :, None], draws[n_factors:], out=deviations)
         if n_factors:
-            latent += draw_within_rows(block_loadings, mixing, z)
+            add_draws_within_rows(deviations, loadings[rows], mixing, draws[:n_factors])
+        if by_pairs and reach[rows].max() < MAX_REACH:
+            _sum_pairs(mean[rows], deviations, other, out=probabilities[rows])
+            continue
+        latent = mean[rows, :, None] + torch.cat([deviations, -deviations], dim=-1)
         members = class_logits(latent).softmax(dim=1)
-        probabilities[rows] = members.mean(dim=-1).numpy()
+        torch.mean(members, dim=-1, out=probabilities[rows])
         if entropy is not None:
             entropy[rows] = -torch.xlogy(members, members).sum(dim=1).mean(dim=-1).numpy()
-    probabilities /= probabilities.sum(axis=1, keepdims=True)
-    return probabilities, entropy
+    averaged = probabilities.numpy().astype(np.float64)
+    averaged /= averaged.sum(axis=1, keepdims=True)
+    return averaged, entropy
+
+
+def _sum_pairs(mean, deviations, other, out):
+    """Sum over members ``mean +- deviations`` of their probabilities, in few passes over memory.
+
+    Exponentials are what softmax takes its time for. The mirror image of a member needs none:
+    ``exp(m - d) = exp(2 m) / exp(m + d)``; and those of two take half the time of those of e.
+    Logits are centred by their mean's, not each draw's largest is taken off, so that they must be
+    within `MAX_REACH`.
+
+    Parameters
+    ----------
+    mean : tensor of shape (m, K)
+        Logits.
+    deviations : tensor of shape (m, K, S)
+        Of one member of each pair; overwritten.
+    other : tensor of shape (m, K, S)
+        Space to work in.
+    out : tensor of shape (m, K)
+        The result.
+    """
+    middle = (mean.amax(dim=1, keepdim=True) + mean.amin(dim=1, keepdim=True)) / 2
+    bits = ((mean - middle) * BITS_PER_NAT)[..., None]
+    torch.add(bits, deviations, alpha=BITS_PER_NAT, out=deviations)
+    one = deviations.exp2_()
+    torch.div(torch.exp2(2 * bits), one, out=other)
+    one.mul_(one.sum(dim=1, keepdim=True).reciprocal_())
+    one.addcmul_(other, other.sum(dim=1, keepdim=True).reciprocal_())
+    torch.sum(one, dim=-1, out=out)
 
 
 def entropies(probabilities):

@@ -51,6 +51,13 @@ def draw_within_rows(loadings, mixing, z):
     return loadings.norm(dim=-1, keepdim=True) * (mixing @ z)
 
 
+def add_draws_within_rows(latent, loadings, mixing, z):
+    """Add `draw_within_rows` to ``latent`` (n, c, S), a contiguous tensor, in place."""
+    if mixing is not None:
+        loadings = loadings.norm(dim=-1, keepdim=True) * mixing
+    latent.flatten(0, 1).addmm_(loadings.flatten(0, 1), z)
+
+
 def dense_loadings(loadings, mixing=None):
     """Loadings of every output, (n, c, q) or (n, c, c q), under which all is full."""
     if mixing is None:

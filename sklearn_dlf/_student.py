@@ -73,7 +73,8 @@ class Student(Network):
     """A body of features, and one linear layer with the heads of every output.
 
     Each output has a row for its mean, one for the log variance of its member noise, and ``q``
-    for its loadings.
+    for its loadings. The mean and the loadings grow about linearly away from the design points, but
+    the noise would do so exponentially; outside training its logarithm is clipped from above.
 
     Parameters
     ----------
@@ -82,6 +83,11 @@ class Student(Network):
     n_features, n_outputs, q : int
         Columns of X, outputs of the ensemble, latent factors.
 
+    Attributes
+    ----------
+    max_log_noise : buffer of shape (n_outputs,)
+        Largest log variance of member noise outside training; infinite until it is set.
+
     Raises
     ------
     ValueError
@@ -89,10 +95,12 @@ class Student(Network):
     """
 
     mixing: torch.Tensor | None
+    max_log_noise: torch.Tensor
 
     def __init__(self, body, n_features, n_outputs, q):
         super().__init__()
         self.register_buffer("mixing", None)
+        self.register_buffer("max_log_noise", torch.full((n_outputs,), math.inf))
         self.body = body
         self.n_outputs = n_outputs
         self.q = q
@@ -118,7 +126,10 @@ class Student(Network):
 
     def forward(self, X):
         """Heads of a batch of standardised rows (m, n_features)."""
-        return self._split(self.heads(self.body(X)))
+        heads = self._split(self.heads(self.body(X)))
+        if self.training:
+            return heads
+        return heads._replace(log_noise=torch.minimum(heads.log_noise, self.max_log_noise))
 
     def forward_mean(self, X):
         """Mean head alone, (m, c), at the cost of c columns instead of those of all heads."""
@@ -138,6 +149,10 @@ class Student(Network):
         weight, bias = self._parameters_by_head()
         weight.log_noise[:] = 0.0
         bias.log_noise[:] = math.log(noise_variance) if noise_variance > 0 else -math.inf
+
+    def limit_noise(self, max_log_noise):
+        """Let the log variance of member noise nowhere exceed ``max_log_noise`` (n_outputs,)."""
+        self.max_log_noise.copy_(torch.as_tensor(max_log_noise))
 
     def evaluate(self, X):
         """Heads of any number of rows (m, n_features), as arrays."""

@@ -36,6 +36,9 @@ class LinearStudent:
     def set_noise(self, noise_variance):
         self.noise = noise_variance
 
+    def limit_noise(self, max_log_noise):
+        self.max_log_noise = max_log_noise
+
 
 class ExactTrainer:
     """Solves the regression of the M-step by weighted least squares."""

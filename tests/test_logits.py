@@ -3,7 +3,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 from scipy.integrate import quad
-from scipy.special import expit, softmax
+from scipy.special import expit, softmax, xlogy
 from scipy.stats import norm
 
 from sklearn_dlf._logits import N_DRAWS, average_probabilities, normal_draws
@@ -82,3 +82,51 @@ def test_objective_is_least_where_members_are_met_at_their_latent_variables():
         objective.set_members(z.T)
         losses.append(objective(heads, targets).item())
     assert losses[0] < losses[1] - 0.1
+
+
+@pytest.mark.parametrize("separable", [False, True])
+@pytest.mark.parametrize("spread", [0.0, 1.0, 30.0])
+def test_averages_are_those_of_softmax_over_the_same_draws(spread, separable):
+    rng = np.random.RandomState(0)
+    mean, loadings = 3 * rng.randn(200, 4), spread * rng.randn(200, 1 if separable else 4, 3)
+    variance, mixing = spread * rng.rand(200, 4), rng.randn(4, 4) if separable else None
+    dense = loadings
+    if separable:
+        dense = np.linalg.norm(loadings, axis=-1, keepdims=True) * mixing
+    n_factors = dense.shape[-1]
+    draws = normal_draws(n_factors + 4)
+    latent = mean[..., None] + dense @ draws[:n_factors]
+    latent += np.sqrt(variance)[..., None] * draws[n_factors:]
+    members = softmax(latent, axis=1)
+    averaged, none = average_probabilities(mean, loadings, variance, mixing=mixing)
+    assert none is None
+    assert_allclose(averaged, members.mean(axis=-1), rtol=1e-10)
+    averaged, entropy = average_probabilities(mean, loadings, variance, True, mixing)
+    assert_allclose(averaged, members.mean(axis=-1), rtol=1e-10)
+    assert_allclose(entropy, -xlogy(members, members).sum(axis=1).mean(axis=-1), rtol=1e-8)
+    float32 = [a.astype(np.float32) for a in (mean, loadings, variance)]
+    averaged, _ = average_probabilities(*float32, mixing=mixing)
+    assert_allclose(averaged, members.mean(axis=-1), atol=2e-5)
+
+
+def test_logits_of_any_size_have_probabilities():
+    mean = np.array([[0, 0, 0], [1e4, 0, -1e4], [90, 0, 0], [0, 0, -200]], dtype=np.float32)
+    loadings = np.ones((4, 3, 1), dtype=np.float32)
+    loadings[0, :, 0] = 1e4, 0, -1e4
+    averaged, _ = average_probabilities(mean, loadings, np.ones((4, 3), dtype=np.float32))
+    expected = [[0.5, 0, 0.5], [1, 0, 0], [1, 0, 0], [0.5, 0.5, 0]]
+    # The draws are not the same for all classes.
+    assert_allclose(averaged, expected, atol=0.03)
+
+
+def test_a_block_is_averaged_as_its_rows_are():
+    rng = np.random.RandomState(0)
+    mean, loadings = rng.randn(3000, 5), rng.randn(3000, 5, 2)
+    variance = rng.rand(3000, 5)
+    together, _ = average_probabilities(mean, loadings, variance)
+    parts = [
+        average_probabilities(mean[rows], loadings[rows], variance[rows])[0]
+        for rows in (slice(0, 7), slice(1000, 1200), slice(2999, None))
+    ]
+    expected = np.concatenate([together[:7], together[1000:1200], together[2999:]])
+    assert_allclose(np.concatenate(parts), expected, rtol=1e-12)
