@@ -71,7 +71,7 @@ axes["digits"].set_yticks([])
 axes["digits"].tick_params(length=0)
 axes["digits"].spines[:].set_visible(False)
 axes["digits"].set_title(
-    "Least sure of: label, and the two classes that the student finds likeliest"
+    "The student is least sure of these: label, and the two classes that it finds likeliest"
 )
 
 # %%

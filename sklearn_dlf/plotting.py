@@ -329,6 +329,7 @@ class UncertaintyDisplay:
                 label=name,
             )
         self.ax_.set(xscale="log", xlabel=self.label, ylabel="share of rows")
+        self.ax_.margins(y=0.25)  # room for the legend above the bars
         self.ax_.legend(loc="upper left", frameon=False)
         return self
 

@@ -68,11 +68,11 @@ class BaseBatchEnsemble(BaseMemberStudent):
 
 @share_documentation
 class BatchEnsembleRegressor(BaseMemberRegressor, BaseBatchEnsemble):
-    """BatchEnsemble: one network, whose weights each member multiplies by a rank-one mask [1]_.
+    """BatchEnsemble: one network, whose weights each member multiplies by a rank-one mask.
 
     Each member of the student is trained on its own member of the ensemble. Every layer has shared
-    weights and, for each member, a mask of its inputs, one of its outputs and a bias. Draws of
-    members are picked with replacement.
+    weights and, for each member, a mask of its inputs, one of its outputs and a bias [1]_. Draws
+    of members are picked with replacement.
 
     Parameters
     ----------
@@ -117,11 +117,11 @@ class BatchEnsembleRegressor(BaseMemberRegressor, BaseBatchEnsemble):
 
 @share_documentation
 class BatchEnsembleClassifier(BaseMemberClassifier, BaseBatchEnsemble):
-    """BatchEnsemble: one network, whose weights each member multiplies by a rank-one mask [1]_.
+    """BatchEnsemble: one network, whose weights each member multiplies by a rank-one mask.
 
     Each member of the student is trained on its own member of the ensemble. Every layer has shared
-    weights and, for each member, a mask of its inputs, one of its outputs and a bias. Draws of
-    members are picked with replacement.
+    weights and, for each member, a mask of its inputs, one of its outputs and a bias [1]_. Draws
+    of members are picked with replacement.
 
     Parameters
     ----------

@@ -20,11 +20,12 @@ MAX_PRECISION = 1e4
 
 @share_documentation
 class DirichletClassifier(BaseClassifierStudent, BaseMemberStudent):
-    """One network that says a Dirichlet distribution of the members' probabilities [1]_.
+    """One network that says a Dirichlet distribution of the members' probabilities.
 
     The members at a row are summed up by a proxy Dirichlet distribution, of their mean and of a
     precision in closed form, to which the student's has the smallest reverse Kullback-Leibler
-    divergence (Proxy-EnD2). Draws are of each row alone: there are no members that are functions.
+    divergence (Proxy-EnD2 [1]_). Draws are of each row alone: there are no members that are
+    functions.
 
     Parameters
     ----------

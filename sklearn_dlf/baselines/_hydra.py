@@ -65,9 +65,9 @@ class BaseHydra(BaseMemberStudent):
 
 @share_documentation
 class HydraRegressor(BaseMemberRegressor, BaseHydra):
-    """Hydra: one body with a linear head a member, each trained on its own member [1]_.
+    """Hydra: one body with a linear head a member, each trained on its own member.
 
-    Draws of members are heads picked with replacement.
+    The published method [1]_; draws of members are heads picked with replacement.
 
     Parameters
     ----------
@@ -110,9 +110,9 @@ class HydraRegressor(BaseMemberRegressor, BaseHydra):
 
 @share_documentation
 class HydraClassifier(BaseMemberClassifier, BaseHydra):
-    """Hydra: one body with a linear head a member, each trained on its own member [1]_.
+    """Hydra: one body with a linear head a member, each trained on its own member.
 
-    Draws of members are heads picked with replacement.
+    The published method [1]_; draws of members are heads picked with replacement.
 
     Parameters
     ----------
