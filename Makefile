@@ -19,7 +19,7 @@ demo: $(INSTALLED)  ## distil real ensembles, print teachers and students side b
 	$(BIN)/python examples/demo.py
 
 test: $(INSTALLED)  ## run the whole test suite
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 lint: $(INSTALLED)  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -226,7 +226,7 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
     >>> from sklearn_dlf import DLFClassifier
     >>> X, y = load_iris(return_X_y=True)
     >>> forest = RandomForestClassifier(30, random_state=0).fit(X, y)
-    >>> student = DLFClassifier(q=3, tol=0.05, random_state=0).fit(X, y, ensemble=forest)
+    >>> student = DLFClassifier(q=3, n_epochs=5, random_state=0).fit(X, y, ensemble=forest)
     >>> student.predict_proba(X).shape, student.sample_predictions(X, 7).shape
     ((150, 3), (150, 3, 7))
     >>> student.predict_uncertainty(X).epistemic.shape

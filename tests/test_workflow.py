@@ -161,8 +161,7 @@ def test_last_in_a_pipeline_with_a_teacher_of_transformed_rows(task):
     teacher = clone(task.teacher).fit(rows, task.y)
     pipeline = make_pipeline(MinMaxScaler(), task.student(FittedEnsemble(teacher)))
     pipeline.fit(task.X, task.y)
-    members = member_predictions(teacher, rows)
-    by_hand = task.student().fit(rows, task.y, predictions=members)
+    by_hand = task.student().fit(rows, task.y, ensemble=teacher)
     assert_array_equal(task.ask(pipeline), task.ask(by_hand, rows))
 
 
@@ -483,7 +482,7 @@ def test_frames_teach_what_arrays_teach(task, container):
     X, y = contain(container, task.X, task.y)
     teacher = clone(task.teacher).fit(X, y)
     student = task.student().fit(X, y, ensemble=teacher)
-    by_hand = task.student().fit(task.X, task.y, predictions=task.predictions)
+    by_hand = task.student().fit(task.X, task.y, ensemble=task.teacher)
     assert_array_equal(student.feature_names_in_, NAMES)
     assert_allclose(task.ask(student, X), task.ask(by_hand), **CLOSE)
 
