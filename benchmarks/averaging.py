@@ -9,11 +9,11 @@ averages over few fixed draws against 100,000 random ones, with that of as many 
 """
 
 import argparse
-import time
 
 import numpy as np
 import torch
 from datasets import load_classes
+from measuring import processor_seconds
 
 from sklearn_dlf import DLFClassifier
 from sklearn_dlf._logits import N_DRAWS, average_probabilities
@@ -25,12 +25,6 @@ N_RANDOM, N_AT_A_TIME, N_REPEATS = 100_000, 1000, 10
 
 # Rows that errors are measured at.
 N_ROWS = 200
-
-
-def seconds(function, *args, **kwargs):
-    began = time.process_time()
-    function(*args, **kwargs)
-    return time.process_time() - began
 
 
 def time_averages(student, X, n_rows, n_rounds):
@@ -56,9 +50,9 @@ def time_averages(student, X, n_rows, n_rounds):
 
     times = []
     for _ in range(n_rounds + 1):
-        forward = seconds(student.student_.evaluate, rows)
-        parts = [seconds(average, n_draws) for n_draws in NUMBERS_OF_DRAWS]
-        times.append([forward, seconds(student.predict_proba, X), *parts])
+        forward = processor_seconds(student.student_.evaluate, rows)
+        parts = [processor_seconds(average, n_draws) for n_draws in NUMBERS_OF_DRAWS]
+        times.append([forward, processor_seconds(student.predict_proba, X), *parts])
     forward, whole, *parts = np.median(times[1:], axis=0)  # the first is to warm up
     print(
         f"{n_rows} rows: forward pass {1e6 * forward / n_rows:.2f} us a row; predict_proba "

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from types import SimpleNamespace
 
 import numpy as np
+from measuring import processor_seconds
 
 from sklearn_dlf import _separable
 from sklearn_dlf._contrasts import Contrasts
@@ -71,12 +71,6 @@ def make_algebra(model):
     return algebra
 
 
-def seconds(function):
-    began = time.process_time()
-    function()
-    return time.process_time() - began
-
-
 def main():
     """Parse the command line, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -101,7 +95,7 @@ def main():
     times = {case: [] for case in cases}
     for _ in range(args.rounds):
         for case, step in cases.items():
-            times[case].append(seconds(step))
+            times[case].append(processor_seconds(step))
     medians = {case: statistics.median(taken) for case, taken in times.items()}
     print(f"{args.rows} rows, {args.members} members, q = {args.q}; ms of processor time\n")
     print(f"| | ms | of {FEW} outputs |\n| --- | --- | --- |")

@@ -123,12 +123,12 @@ class BaseDistiller(BaseEstimator):
         random_state = check_random_state(self.random_state)
         rows = X if X_ensemble is None else X_ensemble
         X, y = self._check_rows(X, y, rows)
+        if X_unlabeled is not None:
+            X_unlabeled = validate_data(self, X_unlabeled, dtype=np.float64, reset=False)
         weights = sample_weight
         if weights is not None:
             weights = _check_sample_weight(weights, X, dtype=np.float64, ensure_non_negative=True)
         teacher = self._find_teacher(ensemble, predictions, rows, y, weights, random_state)
-        if X_unlabeled is not None:
-            X_unlabeled = validate_data(self, X_unlabeled, dtype=np.float64, reset=False)
         points = design_points(
             X,
             weights,
@@ -296,14 +296,13 @@ class BaseDistiller(BaseEstimator):
 
 def _check_unseen(teacher):
     """Rows that each member did not see."""
-    unseen = teacher.unseen()
-    if unseen is None:
+    if teacher.unseen is None:
         raise ValueError(
             "out_of_bag=True needs an ensemble that knows which rows its members did not see, and "
             "the rows of its own fit as X: bagging, forests with bootstrap=True, deep ensembles. "
             "Of this teacher it is not known, or its members have seen all rows; leave it out."
         )
-    return unseen
+    return teacher.unseen
 
 
 def _extend_weights(weights, n_points):

@@ -90,7 +90,7 @@ def design_points(X, weights, teacher, *, augment, unlabeled, transformed, rando
     base = X if weights is None else X[weights > 0]
     if unlabeled is not None:
         base = np.concatenate([base, unlabeled])
-    n_most = MAX_JOINT_ROWS - len(base) if teacher.is_drawn else MAX_MADE
+    n_most = MAX_JOINT_ROWS - len(base) if teacher.is_drawn else np.inf
     made = make_rows(augment, base, n_most, random_state)
     points = np.concatenate([X, *([] if unlabeled is None else [unlabeled]), made])
     if len(points) > len(X):

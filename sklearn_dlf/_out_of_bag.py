@@ -18,7 +18,7 @@ def unseen_mean(outputs, unseen):
 
     ``outputs`` are (n, c, n_members), ``unseen`` (n, n_members).
     """
-    return _mean(outputs, np.where(_enough(unseen)[:, None], unseen, True))
+    return moments_of_some(outputs, np.where(_enough(unseen)[:, None], unseen, True))[0]
 
 
 def watch_out_of_bag(blocks, unseen):
@@ -47,9 +47,12 @@ def match_unseen(outputs, unseen):
     """
     rows = _enough(unseen) & ((~unseen).sum(axis=1) > 1)
     some, others = outputs[rows], unseen[rows]
-    centre, spread = _moments(some, others)
-    seen_centre, seen_spread = _moments(some, ~others)
-    unit = np.divide(spread, seen_spread, out=np.ones_like(spread), where=seen_spread > 0)
+    centre, variance = moments_of_some(some, others)
+    seen_centre, seen_variance = moments_of_some(some, ~others)
+    seen_spread = np.sqrt(seen_variance)
+    unit = np.divide(
+        np.sqrt(variance), seen_spread, out=np.ones_like(variance), where=seen_spread > 0
+    )
     moved = centre[..., None] + (some - seen_centre[..., None]) * unit[..., None]
     matched = outputs.copy()
     matched[rows] = np.where(others[:, None], some, moved)
@@ -61,13 +64,12 @@ def _enough(unseen):
     return unseen.sum(axis=1) >= MIN_UNSEEN
 
 
-def _mean(outputs, chosen):
-    """Mean over chosen members, (n, c)."""
-    return np.einsum("jci,ji->jc", outputs, chosen) / chosen.sum(axis=1)[:, None]
+def moments_of_some(outputs, chosen):
+    """Mean and variance (n, c) over the chosen (n, n_members) of outputs (n, c, n_members).
 
-
-def _moments(outputs, chosen):
-    """Mean and standard deviation over two or more chosen members, (n, c) each."""
-    mean = _mean(outputs, chosen)
+    Zeros where none or, for the variance, one alone is chosen.
+    """
+    counts = chosen.sum(axis=1)[:, None]
+    mean = np.einsum("jci,ji->jc", outputs, chosen) / np.maximum(counts, 1)
     squares = np.einsum("jci,ji->jc", (outputs - mean[..., None]) ** 2, chosen)
-    return mean, np.sqrt(squares / (chosen.sum(axis=1)[:, None] - 1))
+    return mean, squares / np.maximum(counts - 1, 1)

@@ -108,7 +108,7 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
         """Gather the members' residuals around y, where it is given."""
         if y is None:
             return None
-        return MemberResiduals(y.reshape(len(y), -1), weights, teacher.unseen())
+        return MemberResiduals(y.reshape(len(y), -1), weights, teacher.unseen)
 
     def _score_teacher(self, residuals):
         """R^2 of the teacher's mean; warn where a constant would do better."""

@@ -23,6 +23,8 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 from scipy.stats import gamma, invgamma
 
+from ._out_of_bag import moments_of_some
+
 # An inverse gamma has two parameters; fewer estimates than this say too little about them.
 MIN_ESTIMATES = 5
 
@@ -96,7 +98,8 @@ class MemberResiduals:
         self._add("all", squares, spread, weights)
         if self.unseen is not None:
             unseen = self.unseen[rows]
-            spread = _variance_of_some(block, unseen, spread)
+            several = unseen.sum(axis=1)[:, None] > 1
+            spread = np.where(several, moments_of_some(block, unseen)[1], spread)
             self._add("unseen", squares, spread, weights * unseen)
 
     def _add(self, which, squares, spread, weights):
@@ -117,14 +120,6 @@ class MemberResiduals:
             share = 1 - twice / np.maximum(residual.mean(axis=1), np.finfo(np.float64).tiny)
             variances[:, known] = residual * np.maximum(share, MIN_NOISE_SHARE)[:, None]
         return variances.T
-
-
-def _variance_of_some(block, chosen, otherwise):
-    """Variance (n, c) among chosen members (n, n_members), where there are two; or otherwise."""
-    counts = chosen.sum(axis=1)[:, None]
-    mean = (block * chosen[:, None]).sum(axis=-1) / np.maximum(counts, 1)
-    squares = ((block - mean[..., None]) ** 2 * chosen[:, None]).sum(axis=-1)
-    return np.where(counts > 1, squares / np.maximum(counts - 1, 1), otherwise)
 
 
 class TargetNoise:

@@ -7,6 +7,7 @@ Both teachers hand out the members' outputs in blocks of rows, as float64 arrays
 from __future__ import annotations
 
 import warnings
+from functools import cached_property
 
 import numpy as np
 from sklearn.base import clone
@@ -82,6 +83,7 @@ class AskedEnsemble:
             X = self.X if n_rows >= self.n_points else _safe_indexing(self.X, rows)
             yield _with_outputs(self.ask(self.ensemble, X))
 
+    @cached_property
     def unseen(self):
         """Rows that each member did not see in its fit, (n_samples, n_members), or None."""
         return unseen_rows(self.ensemble, self.n_samples)
@@ -99,7 +101,8 @@ class GivenPredictions:
     """
 
     can_be_asked = False
-    classes = None  # of the outputs nothing is known but their number
+    classes = None  # of the outputs nothing is known but their number,
+    unseen = None  # and nothing of the members' own fit
 
     def __init__(self, predictions, n_samples):
         if isinstance(predictions, list | tuple):
@@ -112,9 +115,6 @@ class GivenPredictions:
         """Yield the members' outputs."""
         for rows in gen_batches(self.n_samples, BLOCK_ROWS):
             yield _with_outputs(self.predictions[rows].astype(np.float64))
-
-    def unseen(self):
-        """Nothing is known of the members' own fit."""
 
     def _check(self):
         """Raise where the array is not what it should be, with the likely reason."""
