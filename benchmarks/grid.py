@@ -2,9 +2,10 @@
 
 Side by side, in alternating rounds: a ``GridSearchCV`` over five values of q whose student has an
 unfitted teacher and a memory that starts empty; and the same work by hand, which fits the teacher
-once a fold, asks it once, and fits and scores a student for each q. Their students are the same, as
-is checked, and short, since what memory costs shows most beside those. The same grid without memory
-is measured once. Prints medians over rounds, in seconds on the clock and of the processor:
+once a fold, asks it once, and fits and scores a student for each q. Their students learn at the
+rows of the fold alone and are the same, as is checked, and short, since what memory costs shows
+most beside those. The same grid without memory is measured once. Prints medians over rounds, in
+seconds on the clock and of the processor:
 
     OMP_NUM_THREADS=1 python benchmarks/grid.py [--rounds 3 --rows 300 --hidden 50 --max-iter 5]
 """
@@ -112,6 +113,7 @@ def main():
     for name in args.teachers:
         student = DLFRegressor(
             TEACHERS[name],
+            augment=None,
             hidden_layer_sizes=tuple(args.hidden),
             max_iter=args.max_iter,
             n_epochs=args.epochs,
