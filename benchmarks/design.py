@@ -37,8 +37,8 @@ DESIGNS = {
     ROWS: {"augment": None},
     "neighbors": {"augment": "neighbors"},
     "mixup": {"augment": "mixup"},
-    OUT_OF_BAG: {"augment": None, "out_of_bag": True},
-    "out of bag, neighbors": {"augment": "neighbors", "out_of_bag": True},
+    OUT_OF_BAG: {"augment": None, "out_of_bag": "members"},
+    "out of bag, neighbors": {"augment": "neighbors", "out_of_bag": "members"},
     FRESH: {"augment": None},
 }
 COLUMNS = ["mean_error", "std_ratio", "std_corr", "rmse_teacher", "rmse", "coverage_90", "fit_s"]

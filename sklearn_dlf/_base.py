@@ -22,7 +22,7 @@ from sklearn.utils.validation import (
 from ._contrasts import Contrasts
 from ._design import AUGMENTATIONS, design_points
 from ._memory import TeacherMemory
-from ._out_of_bag import watch_out_of_bag
+from ._out_of_bag import watch_matched, watch_widened
 from ._student import ACTIVATIONS, make_mlp
 from ._teacher import (
     MAX_SEED,
@@ -54,7 +54,7 @@ class BaseDistiller(BaseEstimator):
     _parameter_constraints: ClassVar[dict] = {
         "ensemble": "no_validation",
         "augment": [StrOptions({"auto", *AUGMENTATIONS}), callable, None],
-        "out_of_bag": ["boolean"],
+        "out_of_bag": [StrOptions({"spread", "members"}), None],
         "hidden_layer_sizes": ["array-like"],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "max_iter": [Interval(numbers.Integral, 1, None, closed="left")],
@@ -75,7 +75,7 @@ class BaseDistiller(BaseEstimator):
         ensemble=None,
         *,
         augment="auto",
-        out_of_bag=False,
+        out_of_bag="spread",
         hidden_layer_sizes=(100, 100),
         activation="relu",
         max_iter=100,
@@ -140,8 +140,10 @@ class BaseDistiller(BaseEstimator):
         )
         observer = self._observer(teacher, y, weights, **observer_options)
         blocks = teacher.blocks() if observer is None else observer.watch(teacher.blocks())
-        if self.out_of_bag:
-            blocks = watch_out_of_bag(blocks, _check_unseen(teacher))
+        if self.out_of_bag == "members":
+            blocks = watch_matched(blocks, _check_unseen(teacher))
+        elif self.out_of_bag == "spread":
+            blocks = watch_widened(blocks, teacher.unseen, weights)
         outputs = self._gather(blocks, len(points), _extend_weights(weights, len(points)))
         scaler = StandardScaler().fit(X, sample_weight=weights)
         standardised = _standardise(scaler, points).astype(np.float32)
@@ -232,11 +234,11 @@ class BaseDistiller(BaseEstimator):
             prototype = self._default_ensemble() if ensemble is None else ensemble
             prototype, seeds = seed_ensemble(prototype, random_state)
             repeatable = not seeds or isinstance(self.random_state, numbers.Integral)
-            ensemble, ask = memory.fit(prototype, rows, y, sample_weight, repeatable)
+            facts, ask = memory.fit(prototype, rows, y, sample_weight, repeatable)
         else:
             check_list_is_whole(ensemble, _num_samples(rows))
-            ask = memory.asker_of(ensemble)
-        return AskedEnsemble(ensemble, rows, self._kind, ask)
+            facts, ask = memory.know(ensemble, rows)
+        return AskedEnsemble(facts, ask, rows, self._kind)
 
     def _check_spread(self, contrasts):
         """Warn where members do not differ, or hardly so."""
@@ -298,9 +300,10 @@ def _check_unseen(teacher):
     """Rows that each member did not see."""
     if teacher.unseen is None:
         raise ValueError(
-            "out_of_bag=True needs an ensemble that knows which rows its members did not see, and "
-            "the rows of its own fit as X: bagging, forests with bootstrap=True, deep ensembles. "
-            "Of this teacher it is not known, or its members have seen all rows; leave it out."
+            "out_of_bag='members' needs an ensemble that knows which rows its members did not see, "
+            "and the rows of its own fit as X: bagging, forests with bootstrap=True, deep "
+            "ensembles. Of this teacher it is not known, or its members have seen all rows; leave "
+            "it out."
         )
     return teacher.unseen
 

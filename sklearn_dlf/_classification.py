@@ -149,7 +149,7 @@ shape (n_samples, n_classes), default=None
             classes=classes,
             y=y,
             weights=weights,
-            unseen=teacher.unseen if self.out_of_bag else None,
+            unseen=teacher.unseen if self.out_of_bag == "members" else None,
         )
 
     def _score_teacher(self, watcher):

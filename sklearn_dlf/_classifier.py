@@ -66,10 +66,13 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         "neighbors" where the ensemble can be asked about rows like those of X ("mixup" for a single
         column), and for None with `predictions` or `X_ensemble`.
 
-    out_of_bag : bool, default=False
-        Whether members' outputs at rows that they were fitted to are moved to the mean and spread
-        of the members that did not see the row, where these are five or more. For bagging, forests
-        and deep ensembles, with the rows of their fit as X.
+    out_of_bag : {"spread", "members"} or None, default="spread"
+        What to make of rows that members were fitted to, where they differ less than on fresh ones.
+        "spread": their deviations from their mean are widened there by one factor an output, to the
+        spread of members that did not see the row; nothing is done where these are not known.
+        "members": outputs are moved to mean and spread of the members that did not see the row,
+        where these are five or more. None: outputs are taken as they are. Known for bagging,
+        forests and deep ensembles, with the rows of their fit as X.
 
     hidden_layer_sizes : array-like of int, default=(100, 100)
         Units of the student's hidden layers. Ignored with `body`.
@@ -246,7 +249,7 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         q=10,
         loadings="full",
         augment="auto",
-        out_of_bag=False,
+        out_of_bag="spread",
         hidden_layer_sizes=(100, 100),
         activation="relu",
         body=None,

@@ -44,7 +44,7 @@ class BaseDLF(BaseDistiller):
         q=10,
         loadings="full",
         augment="auto",
-        out_of_bag=False,
+        out_of_bag="spread",
         hidden_layer_sizes=(100, 100),
         activation="relu",
         body=None,

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from pickle import PicklingError
 
 import joblib
-from sklearn.utils.validation import check_memory
+from sklearn.utils.validation import _num_samples, check_memory
 
-from ._teacher import fit_ensemble
+from ._teacher import ensemble_facts, fit_ensemble
 from .ensembles import describe_ensemble, member_predictions
 
 
 class TeacherMemory:
     """Fits and asks ensembles, or finds what came of it in a joblib memory.
+
+    What is found is told without the ensemble, which may be a thousand times as large: a fitted one
+    is loaded only to be asked something new.
 
     Parameters
     ----------
@@ -26,7 +30,7 @@ class TeacherMemory:
         self._memory = check_memory(memory)
 
     def fit(self, prototype, X, y, sample_weight, repeatable):
-        """Fit a clone of an ensemble; return it and a function that asks it.
+        """Fit a clone of an ensemble; return its facts and a function that asks it about rows.
 
         Only what is ``repeatable`` (every random state is determined) is kept; it is known by the
         ensemble's parameters, rows, values and weights.
@@ -34,23 +38,26 @@ class TeacherMemory:
         arguments = (prototype, X, y, sample_weight)
         identity = self._identify(arguments, prototype) if repeatable else None
         if identity is None:
-            return fit_ensemble(*arguments), member_predictions
-        return self._memory.cache(fit_ensemble)(*arguments), self._asker(identity)
+            ensemble = fit_ensemble(*arguments)
+            return self._know(None, lambda: ensemble, X)
+        return self._know(identity, partial(self._memory.cache(fit_ensemble), *arguments), X)
 
-    def asker_of(self, ensemble):
-        """Function that asks a fitted ensemble, known by all it holds.
+    def know(self, ensemble, X):
+        """Facts of a fitted ensemble, and a function that asks it about rows.
 
-        Draws of a posterior are never kept: they may be new ones in each call.
+        It is known by all it holds. Draws of a posterior are never kept: they may be new ones in
+        each call.
         """
-        if not self._keeps or describe_ensemble(ensemble).resample is not None:
-            return member_predictions
-        identity = self._identify(ensemble, ensemble)
-        return member_predictions if identity is None else self._asker(identity)
+        is_kept = self._keeps and describe_ensemble(ensemble).resample is None
+        identity = self._identify(ensemble, ensemble) if is_kept else None
+        return self._know(identity, lambda: ensemble, X)
 
-    def _asker(self, identity):
-        """Function that looks answers up by an ensemble's identity and the rows."""
-        cached = self._memory.cache(_ask, ignore=["ensemble"])
-        return lambda ensemble, X: cached(ensemble, identity, X)
+    def _know(self, identity, load, X):
+        """Facts and asking of the ensemble that ``load`` returns, kept if it has an identity."""
+        tell, ask = _tell, _ask
+        if identity is not None:
+            tell, ask = (self._memory.cache(f, ignore=["load"]) for f in (_tell, _ask))
+        return tell(load, identity, _num_samples(X)), partial(ask, load, identity)
 
     def _identify(self, content, ensemble):
         """Hash of what determines the answers; None where nothing is kept."""
@@ -68,6 +75,11 @@ class TeacherMemory:
             return None
 
 
-def _ask(ensemble, identity, X):
+def _tell(load, identity, n_samples):
+    """Facts of the ensemble that is known by ``identity``."""
+    return ensemble_facts(load(), n_samples)
+
+
+def _ask(load, identity, X):
     """Ask the members of the ensemble that is known by ``identity``."""
-    return member_predictions(ensemble, X)
+    return member_predictions(load(), X)

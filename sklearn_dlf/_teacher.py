@@ -7,7 +7,7 @@ Both teachers hand out the members' outputs in blocks of rows, as float64 arrays
 from __future__ import annotations
 
 import warnings
-from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import clone
@@ -18,7 +18,6 @@ from ._design import rows_like
 from .ensembles import (
     describe_ensemble,
     ensemble_kind,
-    member_predictions,
     unseen_rows,
 )
 
@@ -29,47 +28,74 @@ BLOCK_ROWS = 2**16
 MAX_SEED = np.iinfo(np.int32).max
 
 
+class EnsembleFacts(NamedTuple):
+    """What is to be known of a fitted ensemble beside its members' outputs.
+
+    Attributes
+    ----------
+    name : str
+        Of its type.
+    kind : {"regressor", "classifier"}
+    classes : array of shape (n_classes,) or None
+        Labels of the columns, where the ensemble knows them.
+    is_drawn : bool
+        Whether members are draws of a posterior: functions of all rows at once.
+    unseen : bool array of shape (n_samples, n_members) or None
+        Rows that each member did not see in its fit.
+    """
+
+    name: str
+    kind: str
+    classes: np.ndarray | None
+    is_drawn: bool
+    unseen: np.ndarray | None
+
+
+def ensemble_facts(ensemble, n_samples):
+    """Facts of a fitted ensemble that is asked about ``n_samples`` rows."""
+    members = describe_ensemble(ensemble)
+    return EnsembleFacts(
+        type(ensemble).__name__,
+        ensemble_kind(ensemble),
+        members.classes,
+        members.resample is not None,
+        unseen_rows(ensemble, n_samples),
+    )
+
+
 class AskedEnsemble:
     """A fitted ensemble and the rows to ask it about.
 
     Parameters
     ----------
-    ensemble : fitted ensemble of a known type, or list of fitted models
+    facts : EnsembleFacts
+        Of the ensemble.
+    ask : callable
+        Takes rows, returns the members' outputs.
     X : rows as the ensemble wants them
     kind : {"regressor", "classifier"}
         What the student is; the ensemble must be the same.
-    ask : callable, default=member_predictions
-        Takes the ensemble and rows, returns the members' outputs.
 
     Attributes
     ----------
+    classes, is_drawn, unseen
+        As in the facts.
     n_samples, n_points : int
         Rows of X, and all rows that are asked about.
     """
 
     can_be_asked = True
 
-    def __init__(self, ensemble, X, kind, ask=member_predictions):
-        found = ensemble_kind(ensemble)
-        if found != kind:
+    def __init__(self, facts, ask, X, kind):
+        if facts.kind != kind:
             raise ValueError(
                 f"A student that is a {kind} needs an ensemble of {kind}s; got "
-                f"{type(ensemble).__name__}, an ensemble of {found}s."
+                f"{facts.name}, an ensemble of {facts.kind}s."
             )
-        self.ensemble = ensemble
         self.ask = ask
         self.X = X
         self.n_samples = self.n_points = _num_samples(X)
-
-    @property
-    def classes(self):
-        """Labels of the columns, where the ensemble knows them."""
-        return describe_ensemble(self.ensemble).classes
-
-    @property
-    def is_drawn(self):
-        """Whether members are draws of a posterior: functions of all rows at once."""
-        return describe_ensemble(self.ensemble).resample is not None
+        self.classes, self.is_drawn, self.unseen = facts.classes, facts.is_drawn, facts.unseen
 
     def ask_about(self, points):
         """Ask about ``points`` (n_points, n_features), of which the rows of X are the first."""
@@ -81,12 +107,7 @@ class AskedEnsemble:
         n_rows = self.n_points if self.is_drawn else BLOCK_ROWS
         for rows in gen_batches(self.n_points, n_rows):
             X = self.X if n_rows >= self.n_points else _safe_indexing(self.X, rows)
-            yield _with_outputs(self.ask(self.ensemble, X))
-
-    @cached_property
-    def unseen(self):
-        """Rows that each member did not see in its fit, (n_samples, n_members), or None."""
-        return unseen_rows(self.ensemble, self.n_samples)
+            yield _with_outputs(self.ask(X))
 
 
 class GivenPredictions:

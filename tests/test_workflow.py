@@ -48,6 +48,7 @@ QUICK = {
     "max_iter": 2,
     "n_epochs": 4,
     "lr": 0.05,
+    "out_of_bag": None,  # which predictions do not know of
     "random_state": 0,
 }
 
@@ -337,7 +338,7 @@ def test_processes_share_a_memory(task, tmp_path):
     first = GridSearchCV(student, {"q": [1]}, cv=FOLDS, refit=False, error_score="raise")
     first.fit(task.X, task.y)
     kept = sorted(tmp_path.rglob("output.pkl"))
-    assert len(kept) == 4  # a fit and its answers in each fold
+    assert len(kept) == 6  # a fit, its facts and its answers in each fold
     second = GridSearchCV(student, {"q": [1, 2]}, cv=FOLDS, n_jobs=2, refit=False)
     second.fit(task.X, task.y)
     assert sorted(tmp_path.rglob("output.pkl")) == kept

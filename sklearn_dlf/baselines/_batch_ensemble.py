@@ -23,7 +23,7 @@ class BaseBatchEnsemble(BaseMemberStudent):
         *,
         average_masks=False,
         augment="auto",
-        out_of_bag=False,
+        out_of_bag="spread",
         hidden_layer_sizes=(100, 100),
         activation="relu",
         max_iter=40,

@@ -14,9 +14,8 @@ augment : {"auto", "neighbors", "mixup"}, callable or None, default="auto"
     How further design points are made, at which the ensemble is asked too, as in
     :class:`~sklearn_dlf.DLFRegressor`.
 
-out_of_bag : bool, default=False
-    Whether members' outputs at rows that they were fitted to are moved to where the others are, as
-    in :class:`~sklearn_dlf.DLFRegressor`.
+out_of_bag : {"spread", "members"} or None, default="spread"
+    What to make of rows that members were fitted to, as in :class:`~sklearn_dlf.DLFRegressor`.
 
 hidden_layer_sizes : array-like of int, default=(100, 100)
     Units of the hidden layers.

@@ -22,7 +22,7 @@ class BaseHydra(BaseMemberStudent):
         ensemble=None,
         *,
         augment="auto",
-        out_of_bag=False,
+        out_of_bag="spread",
         hidden_layer_sizes=(100, 100),
         activation="relu",
         body=None,

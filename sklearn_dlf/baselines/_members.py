@@ -30,7 +30,7 @@ class BaseMemberStudent(BaseDistiller):
         ensemble=None,
         *,
         augment="auto",
-        out_of_bag=False,
+        out_of_bag="spread",
         hidden_layer_sizes=(100, 100),
         activation="relu",
         max_iter=40,

@@ -15,6 +15,7 @@ from sklearn.utils.validation import _num_samples
 from .._contrasts import MIN_SPREAD
 from .._latent import member_log_likelihood
 from .._latent_models import NOISE_FLOOR
+from .._memory import TeacherMemory
 from .._spread import dense_loadings
 from .._teacher import AskedEnsemble, GivenPredictions
 from .._through import reach_student, sample_y
@@ -170,7 +171,8 @@ def _asked_teacher(ensemble, rows):
             "metadata routing brings: member_log_likelihood_scorer.set_score_request("
             "predictions=True)."
         )
-    return AskedEnsemble(ensemble, rows, "regressor")
+    facts, ask = TeacherMemory(None).know(ensemble, rows)
+    return AskedEnsemble(facts, ask, rows, "regressor")
 
 
 def make_member_log_likelihood_scorer(ensemble):
