@@ -26,6 +26,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ._latent_models import NOISE_FLOOR
 from ._objectives import ExpectedLikelihood, MinibatchLikelihood, PenalisedLikelihood
+from ._training import diverged
 
 # The learning rate is halved after this many iterations without gain; the fit ends below this share
 # of the first one.
@@ -156,7 +157,7 @@ class ExpectationMaximisation:
         if self.em == "minibatch":
             self.trainer.train(self._published, self._members)
             self._read_student()
-            self.model.noise_variance = self._published.noise_variance
+            self.model.noise_variance = self._learnt_noise(self._published)
         else:
             self._regress()
             self.model.maximise(self.trainer.student)
@@ -219,6 +220,7 @@ class ExpectationMaximisation:
             residuals = self.contrasts.residuals.reshape(self.contrasts.shape)[..., picked]
             residuals = self.contrasts.unweighted(residuals)
             self.trainer.train(objective, *targets, residuals, *self._moments())
+        self.trainer.evaluate()  # says so if it has diverged
         self.fix_noise()
 
     def limit_noise(self):
@@ -256,7 +258,7 @@ class ExpectationMaximisation:
         members = self.contrasts.members()
         for _ in range(N_START_ROUNDS):
             self.trainer.train(objective, members)
-        return max(objective.noise_variance, NOISE_FLOOR)
+        return max(self._learnt_noise(objective), NOISE_FLOOR)
 
     def _start_minibatch(self):
         """Set up the published M-step; a spectral start is first learnt by regression."""
@@ -264,6 +266,13 @@ class ExpectationMaximisation:
             self._regress()
         self._members = self.contrasts.members()
         self._published = MinibatchLikelihood(self._spread_scale(), self.model.noise_variance)
+
+    def _learnt_noise(self, objective):
+        """Noise variance of an objective that learns it by gradients."""
+        if not 0 < objective.noise_variance < np.inf:
+            what = f"the member noise has variance {objective.noise_variance}"
+            raise diverged(what, self.trainer.lr)
+        return objective.noise_variance
 
     def _spread_scale(self):
         """Unit of the loadings in units of the mean; one where an output has no spread."""

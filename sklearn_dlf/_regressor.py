@@ -114,7 +114,9 @@ class DLFRegressor(BaseRegressorStudent, BaseDLF):
         Where the student is trained and asked, as torch has it. Pickles load without it.
 
     callbacks : list, default=None
-        Further callbacks of skorch for the training of the student.
+        Further callbacks of skorch for the training of the student, which works on copies of them.
+        There is no validation loss to monitor; ``EarlyStopping("train_loss")`` ends one M-step,
+        not the fit.
 
     memory : str or joblib.Memory, default=None
         Folder or memory where fits of an unfitted ensemble and its answers are kept, and answers of

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from skorch import NeuralNet
+from skorch.callbacks import EarlyStopping
 from torch.utils.data import TensorDataset
 
+from ._student import Heads
 from .exceptions import TrainingDivergedError
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
@@ -21,7 +25,8 @@ class TensorBatches:
     """Batches of tensors that already lie on the training device, shuffled anew each epoch.
 
     Does the work of a ``DataLoader`` without collating rows one by one. Yields pairs
-    ``(X, targets)`` of a tensor and a tuple of tensors.
+    ``(X, targets)`` of a tensor and a tuple of tensors. A row that would be left alone joins the
+    batch before: normalisation over a batch needs two.
     """
 
     def __init__(self, tensors, batch_size, generator):
@@ -33,7 +38,10 @@ class TensorBatches:
         """Yield the batches of one epoch."""
         X = self.tensors[0]
         order = torch.randperm(len(X), generator=self.generator).to(X.device)
-        for rows in order.split(self.batch_size):
+        batches = list(order.split(self.batch_size))
+        if len(batches) > 1 and len(batches[-1]) == 1 < self.batch_size:
+            batches[-2:] = [torch.cat(batches[-2:])]
+        for rows in batches:
             X, *targets = (tensor.index_select(0, rows) for tensor in self.tensors)
             yield X, targets
 
@@ -54,6 +62,13 @@ class StudentNet(NeuralNet):
     def get_iterator(self, dataset, training=False):
         """Iterate over the dataset's tensors in batches."""
         return TensorBatches(dataset.tensors, self.batch_size, self.generator)
+
+    def has_stopped_early(self):
+        """Whether a callback has ended this training, by the interrupt that skorch has for it."""
+        return any(
+            isinstance(callback, EarlyStopping) and callback.misses_ == callback.patience
+            for _, callback in self.callbacks_
+        )
 
     def infer(self, x, **fit_params):
         """Call the module: batches are tensors on the device already."""
@@ -108,10 +123,10 @@ class Trainer:
         self.lr = lr
         self.weight_decay = weight_decay
         self.device = device
+        self.callbacks = callbacks
         self._net_options = {
             "lr": lr,
             "device": device,
-            "callbacks": callbacks,
             "verbose": verbose,
             "generator": torch.Generator().manual_seed(seed),
             **_optimizer_options(optimizer, weight_decay, device),
@@ -128,17 +143,20 @@ class Trainer:
                 group["weight_decay"] = self.weight_decay
         tensors = [torch.as_tensor(t, dtype=torch.float32, device=self.device) for t in targets]
         dataset = TensorDataset(self.X, *tensors, self.weights)
-        # Not partial_fit, which swallows a keyboard interrupt: the EM loop would go on.
+        # Not partial_fit, which swallows every keyboard interrupt: the EM loop would go on.
         self._net.notify("on_train_begin", X=dataset, y=None)
-        self._net.fit_loop(dataset, epochs=self.n_epochs)
+        try:
+            self._net.fit_loop(dataset, epochs=self.n_epochs)
+        except KeyboardInterrupt:
+            if not self._net.has_stopped_early():
+                raise
+        except torch.linalg.LinAlgError as error:
+            raise diverged("a matrix of the loss has no Cholesky factor", self.lr) from error
         self._net.notify("on_train_end", X=dataset, y=None)
         loss = self._net.history[-1, "train_loss"]
         if not math.isfinite(loss):
-            raise TrainingDivergedError(
-                f"The training loss of the student became {loss} after {len(self._net.history)} "
-                f"epochs at learning rate {self.lr:g}; expected a finite loss. Use a smaller lr, "
-                "or look for extreme values in the design points."
-            )
+            n_epochs = len(self._net.history)
+            raise diverged(f"the loss became {loss} after {n_epochs} epochs", self.lr)
         return loss
 
     def _make_net(self, objective):
@@ -148,13 +166,29 @@ class Trainer:
             criterion=objective,
             batch_size=self.batch_size,
             train_split=None,
+            callbacks=copy.deepcopy(self.callbacks),  # the net writes into them
             **self._net_options,
         )
         return net.initialize()
 
     def evaluate(self):
-        """Heads of the student at the design points, as float32 arrays."""
-        return self.student.evaluate(self.X.cpu().numpy())
+        """Outputs at the design points, as float32 arrays; an error if they are not finite."""
+        outputs = self.student.evaluate(self.X.cpu().numpy())
+        heads = [outputs]
+        if isinstance(outputs, Heads):
+            with np.errstate(over="ignore"):
+                heads = [outputs.mean, np.exp(outputs.log_noise), outputs.loadings]
+        if not all(np.isfinite(head).all() for head in heads):
+            raise diverged("its outputs at the design points are not finite", self.lr)
+        return outputs
+
+
+def diverged(what, lr):
+    """Error that says what training has come to, and the way out."""
+    return TrainingDivergedError(
+        f"Training of the student has diverged at learning rate {lr:g}: {what}. Use a smaller lr, "
+        "or look for extreme values in the design points."
+    )
 
 
 def _choose_batch_size(n_samples):

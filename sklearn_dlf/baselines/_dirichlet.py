@@ -17,6 +17,9 @@ from ._networks import HydraNetwork
 # Members that agree have an infinite precision; so many agreeing members are enough to say so.
 MAX_PRECISION = 1e4
 
+# Precisions are finite up to this logarithm, far beyond what is learnt.
+MAX_LOG_EXCESS = 350.0
+
 
 @share_documentation
 class DirichletClassifier(BaseClassifierStudent, BaseMemberStudent):
@@ -98,7 +101,7 @@ class DirichletClassifier(BaseClassifierStudent, BaseMemberStudent):
     def _concentration(self, X):
         """Parameters of the Dirichlet distribution (n, n_classes), from validated rows."""
         log_excess = self._student_for(X).evaluate(X)[..., 0]
-        return 1 + np.exp(log_excess, dtype=np.float64)
+        return 1 + np.exp(np.minimum(log_excess, MAX_LOG_EXCESS), dtype=np.float64)
 
     def _average(self, X, with_entropy=False):
         mean = np.empty((len(X), len(self.classes_)))

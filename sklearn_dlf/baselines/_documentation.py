@@ -49,7 +49,8 @@ device : str, default="cpu"
     Where the student is trained and asked, as torch has it. Pickles load without it.
 
 callbacks : list, default=None
-    Further callbacks of skorch.
+    Further callbacks of skorch; copies of them are used. There is no validation loss to
+    monitor; ``EarlyStopping("train_loss")`` ends one round, not the fit.
 
 memory : str or joblib.Memory, default=None
     Folder or memory where fits and answers of ensembles are kept, as in

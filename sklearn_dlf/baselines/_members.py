@@ -108,6 +108,7 @@ class BaseMemberStudent(BaseDistiller):
             history.append({"loss": loss, "lr": lr, "seconds": time.perf_counter() - began})
             if self.verbose:
                 print(f"Round {len(history)}: loss {loss:.6g}, learning rate {lr:.1e}")
+        trainer.evaluate()  # says so if it has diverged
         return history
 
     def _sizes(self, n_features, n_outputs):
