@@ -38,7 +38,7 @@ from .ensembles import is_fitted_ensemble
 DRAW_ROWS = 2**13
 
 # Up to so many rows are asked in float64: it costs little there, and what is said of a row does not
-# depend on the rows it is asked with.
+# depend on the rows it is asked with. Draws, which promise that for any number of rows, always are.
 EXACT_ROWS = 2**8
 
 # A spread below this, in units of the ensemble's mean over rows, is hardly one.
@@ -290,10 +290,11 @@ class BaseDistiller(BaseEstimator):
         check_is_fitted(self)
         return _standardise(self.scaler_, validate_data(self, X, dtype=np.float64, reset=False))
 
-    def _student_for(self, X):
-        """Student in float64 for few rows, as it was trained for many."""
+    def _student_for(self, X, exact=False):
+        """Student in float64 for few rows or where asked, as it was trained for many."""
+        exact = exact or len(X) <= EXACT_ROWS
         on_cpu = self.student_.device.type == "cpu"
-        return self.student_.exact() if on_cpu and len(X) <= EXACT_ROWS else self.student_
+        return self.student_.exact() if on_cpu and exact else self.student_
 
 
 def _check_unseen(teacher):

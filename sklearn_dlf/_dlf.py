@@ -167,9 +167,9 @@ class BaseDLF(BaseDistiller):
         """Mean of the members in latent units (n, n_outputs), from validated rows."""
         return self.output_center_ + self.output_scale_ * self._student_for(X).evaluate_mean(X)
 
-    def _latent_heads(self, X, precision=np.float64):
+    def _latent_heads(self, X, precision=np.float64, exact=False):
         """Mean, loadings, mixing and member variance in latent units, from validated rows."""
-        heads = self._student_for(X).evaluate(X)
+        heads = self._student_for(X, exact).evaluate(X)
         center, scale, spread = (
             unit.astype(precision)
             for unit in (self.output_center_, self.output_scale_, self.output_spread_)
@@ -224,7 +224,7 @@ class BaseDLF(BaseDistiller):
         latent = random_state.standard_normal((*self.student_.latent_shape, n_samples))
         draws = np.empty((len(X), self.n_outputs_, n_samples))
         for rows in gen_batches(len(X), DRAW_ROWS):
-            heads = self._latent_heads(X[rows])
+            heads = self._latent_heads(X[rows], exact=True)
             noise = random_state.standard_normal(draws[rows].shape)
             noise *= np.sqrt(heads.member_variance[..., None] + extra_variance)
             draws[rows] = heads.mean[..., None] + noise

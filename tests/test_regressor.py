@@ -97,9 +97,11 @@ def test_draws_have_the_mean_and_covariance_that_are_predicted(student, friedman
     assert_allclose(np.cov(draws) / np.outer(scale, scale), cov / np.outer(scale, scale), atol=0.04)
 
 
+# Beyond 256 rows predictions are float32, and beyond 8192 draws are made block by block.
+@pytest.mark.parametrize("n_rows", [200, 300, 8500])
 @pytest.mark.parametrize("method", ["sample_predictions", "sample_y"])
-def test_the_same_seed_draws_the_same_members_whatever_the_rows(method, student, friedman):
-    X, _ = friedman
+def test_the_same_seed_draws_the_same_members_whatever_the_rows(method, n_rows, student, friedman):
+    X = np.resize(friedman[0], (n_rows, 10))
     draw = getattr(student, method)
     assert_allclose(draw(X[:5], 9, 3), draw(X, 9, 3)[:5], rtol=1e-12)
     assert not np.allclose(draw(X[:5], 9, 3), draw(X[:5], 9, 4))

@@ -124,3 +124,20 @@ def test_noise_is_clipped_outside_training_alone(student_class):
     assert_array_equal(clipped.log_noise.detach(), expected.detach())
     for free_head, head in ((free.mean, clipped.mean), (free.loadings, clipped.loadings)):
         assert_array_equal(free_head.detach(), head.detach())
+
+
+@pytest.mark.parametrize("student_class", [Student, SeparableStudent])
+def test_transformed_loadings_are_multiplied_and_all_else_is_left(student_class):
+    torch.manual_seed(0)
+    student = student_class(make_mlp(4, (6,), "tanh"), 4, 3, 2).double()
+    rows = np.random.RandomState(0).standard_normal((9, 4))
+    transform = np.random.RandomState(1).standard_normal((2, 2))
+    before = student.evaluate(rows)
+    student.transform_loadings(transform)
+    after = student.evaluate(rows)
+    assert_allclose(after.loadings, before.loadings @ transform, rtol=1e-12, atol=1e-14)
+    assert_array_equal(after.mean, before.mean)
+    assert_array_equal(after.log_noise, before.log_noise)
+    assert (after.mixing is None) == (before.mixing is None)
+    if after.mixing is not None:
+        assert_array_equal(after.mixing, before.mixing)

@@ -95,12 +95,13 @@ class DirichletClassifier(BaseClassifierStudent, BaseMemberStudent):
         """
         X, random_state = self._rows_for_student(X), check_random_state(random_state)
         shape = (len(X), len(self.classes_), check_count(n_samples))
-        gammas = random_state.standard_gamma(self._concentration(X)[..., None], size=shape)
+        concentration = self._concentration(X, exact=True)
+        gammas = random_state.standard_gamma(concentration[..., None], size=shape)
         return gammas / gammas.sum(axis=1, keepdims=True)
 
-    def _concentration(self, X):
+    def _concentration(self, X, exact=False):
         """Parameters of the Dirichlet distribution (n, n_classes), from validated rows."""
-        log_excess = self._student_for(X).evaluate(X)[..., 0]
+        log_excess = self._student_for(X, exact).evaluate(X)[..., 0]
         return 1 + np.exp(np.minimum(log_excess, MAX_LOG_EXCESS), dtype=np.float64)
 
     def _average(self, X, with_entropy=False):

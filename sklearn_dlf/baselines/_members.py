@@ -85,7 +85,7 @@ class BaseMemberStudent(BaseDistiller):
         """Arrays that the loss takes beside the weights, with a row for each row of X."""
         return [outputs.members()]
 
-    def _members(self, X):
+    def _members(self, X, exact=False):
         """Outputs of the student's members (n, n_outputs, n_members), from validated rows."""
         raise NotImplementedError
 
@@ -95,7 +95,7 @@ class BaseMemberStudent(BaseDistiller):
         draws = np.empty((len(X), self.n_outputs_, n_samples))
         for rows in gen_batches(len(X), DRAW_ROWS):
             noise = random_state.standard_normal(draws[rows].shape) * np.sqrt(extra_variance)
-            draws[rows] = self._members(X[rows])[..., picked] + noise
+            draws[rows] = self._members(X[rows], exact=True)[..., picked] + noise
         return draws
 
     def _train(self, trainer, objective, *targets):
@@ -161,8 +161,8 @@ class BaseMemberRegressor(BaseRegressorStudent, BaseMemberStudent):
     def _objective(self):
         return SquaredError()
 
-    def _members(self, X):
-        outputs = self._student_for(X).evaluate(X)
+    def _members(self, X, exact=False):
+        outputs = self._student_for(X, exact).evaluate(X)
         return self.output_center_[:, None] + self.output_scale_[:, None] * outputs
 
     def _moments(self, X):
@@ -197,8 +197,8 @@ class BaseMemberClassifier(BaseClassifierStudent, BaseMemberStudent):
     def _targets(self, outputs):
         return [member_probabilities(outputs)]
 
-    def _members(self, X):
-        return self._student_for(X).evaluate(X).astype(np.float64)
+    def _members(self, X, exact=False):
+        return self._student_for(X, exact).evaluate(X).astype(np.float64)
 
     def _average(self, X, with_entropy=False):
         mean = np.empty((len(X), len(self.classes_)))
