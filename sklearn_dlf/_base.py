@@ -41,6 +41,9 @@ DRAW_ROWS = 2**13
 # depend on the rows it is asked with. Draws, which promise that for any number of rows, always are.
 EXACT_ROWS = 2**8
 
+# Rows are refused from so many standard deviations on: sums over units would leave float32.
+MAX_DISTANCE = 1e30
+
 # A spread below this, in units of the ensemble's mean over rows, is hardly one.
 LITTLE_SPREAD = 1e-3
 
@@ -318,7 +321,14 @@ def _extend_weights(weights, n_points):
 
 def _standardise(scaler, X):
     """Rows as the student sees them; ``scaler.transform`` without validating them again."""
-    return (X - scaler.mean_) / scaler.scale_
+    standardised = (X - scaler.mean_) / scaler.scale_
+    largest = max(standardised.max(), -standardised.min())
+    if largest > MAX_DISTANCE:
+        raise ValueError(
+            f"X must lie within {MAX_DISTANCE:g} standard deviations of the rows of fit, as the "
+            f"student computes in float32; got a value {largest:.3g} away."
+        )
+    return standardised
 
 
 def check_count(n_samples):

@@ -6,9 +6,8 @@ import numpy as np
 
 from ._latent import contrast_variance
 
-# Spread below this, in units of the ensemble's mean over rows, is taken for none: it is a few
-# roundings of float32, which many members predict in.
-MIN_SPREAD = 1e-6
+# Spread of so many roundings of the ensemble's mean over rows is taken for none.
+N_ROUNDINGS = 8
 
 
 class Contrasts:
@@ -41,7 +40,7 @@ class Contrasts:
 
     def __init__(self, blocks, n_samples, weights=None):
         weights = np.ones(n_samples) if weights is None else weights / weights.mean()
-        mean, residuals = _centre(blocks, n_samples)
+        mean, residuals, rounding = _centre(blocks, n_samples)
         self.center = np.average(mean, axis=0, weights=weights)
         self.scale = np.sqrt(np.average((mean - self.center) ** 2, axis=0, weights=weights))
         self.scale[self.scale == 0] = 1.0  # a constant mean, as StandardScaler has it
@@ -51,7 +50,8 @@ class Contrasts:
         variance = contrast_variance(residuals.reshape(-1, residuals.shape[-1]))
         variance = variance.reshape(n_samples, n_outputs)
         self.spread = np.sqrt(np.average(variance, axis=0, weights=weights))
-        agree = self.spread <= MIN_SPREAD * np.maximum(self.scale, np.abs(self.center))
+        size = np.maximum(self.scale, np.abs(self.center))
+        agree = self.spread <= N_ROUNDINGS * rounding * size
         self.spread[agree] = 0.0
         unit = np.where(agree, np.inf, self.spread)
         factors = np.sqrt(weights)[:, None] / unit
@@ -81,9 +81,12 @@ class Contrasts:
 
 
 def _centre(blocks, n_samples):
-    """Mean over members (n, c) in float64, and float32 residuals (n, c, n_members)."""
+    """Mean over members (n, c) in float64, float32 residuals (n, c, n_members), and rounding.
+
+    Members that predict in float32 are told by their values, all of which are numbers of float32.
+    """
     mean = residuals = np.empty(0)
-    start = 0
+    start, is_single = 0, True
     for block in blocks:
         if start == 0:
             mean = np.empty((n_samples, block.shape[1]))
@@ -92,4 +95,5 @@ def _centre(blocks, n_samples):
         mean[rows] = block.mean(axis=-1)
         residuals[rows] = block - mean[rows, :, None]
         start += len(block)
-    return mean, residuals
+        is_single = is_single and np.array_equal(block, block.astype(np.float32))
+    return mean, residuals, np.finfo(np.float32 if is_single else np.float64).eps

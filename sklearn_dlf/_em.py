@@ -37,6 +37,10 @@ MIN_LR_SHARE = 0.02
 # An iteration also gains if it takes this share off the squared error of the mean.
 MEAN_GAIN = 0.05
 
+# Log variances of member noise are clipped to what float32 has room for: few steps and a row far
+# from all others reach that. Beyond what float64 has room for, training has diverged.
+MAX_LOG_NOISE, DIVERGED_LOG_NOISE = 80.0, 700.0
+
 # A refinement trains for this many rounds along half a cosine of learning rates. The first is the
 # share of the fit's own that the mean's error has of its scale, and not below this one: where EM
 # left much (few steps a row, a small network for many classes), there is much to mend.
@@ -226,7 +230,9 @@ class ExpectationMaximisation:
     def limit_noise(self):
         """Let the member noise grow nowhere beyond the largest at design points that count."""
         log_noise = self.trainer.evaluate().log_noise[self.contrasts.weights > 0]
-        self.trainer.student.limit_noise(log_noise.max(axis=0))
+        if log_noise.max() > DIVERGED_LOG_NOISE:
+            raise diverged("the member noise has no finite variance", self.trainer.lr)
+        self.trainer.student.limit_noise(np.minimum(log_noise.max(axis=0), MAX_LOG_NOISE))
 
     def _regress(self):
         """Train the student's heads on the ensemble's mean, the targets and the variance."""

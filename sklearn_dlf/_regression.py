@@ -8,10 +8,11 @@ import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import r2_score
-from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils import check_array, check_random_state, gen_batches
 
 from ._base import DRAW_ROWS, BaseDistiller, check_count
 from ._target_noise import MemberResiduals, TargetNoise
+from ._teacher import check_range
 from .ensembles import DeepEnsembleRegressor
 
 
@@ -99,6 +100,14 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
             self.target_noise_ = TargetNoise(residuals.variances())
             self.ensemble_score_ = self._score_teacher(residuals)
         return self
+
+    def _check_rows(self, X, y, rows):
+        """Validated X, values in float64, and as many rows for the ensemble."""
+        X, y = super()._check_rows(X, y, rows)
+        if y is not None:
+            y = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
+            check_range(y, "y")
+        return X, y
 
     def _default_ensemble(self):
         """Teacher where none is given."""

@@ -24,6 +24,9 @@ from .ensembles import (
 # Rows that an ensemble is asked about at a time: bounds the float64 copy of the members' outputs.
 BLOCK_ROWS = 2**16
 
+# Outputs of members, and y, are refused beyond this: their differences are kept in float32.
+MAX_OUTPUT = 1e38
+
 # Seeds handed to ensembles are drawn below this, the largest that numpy and torch both take.
 MAX_SEED = np.iinfo(np.int32).max
 
@@ -165,6 +168,16 @@ class GivenPredictions:
             )
 
 
+def check_range(values, what):
+    """Raise where values are too large for float32."""
+    largest = max(values.max(), -values.min())
+    if largest > MAX_OUTPUT:
+        raise ValueError(
+            f"{what} must lie within {MAX_OUTPUT:g} of zero, the range of float32; got "
+            f"{largest:.3g}. Give members and y in a larger unit."
+        )
+
+
 def check_list_is_whole(ensemble, n_samples):
     """Warn of a list of models that a search may have cut with the rows."""
     if isinstance(ensemble, list | tuple) and len(ensemble) == n_samples:
@@ -220,4 +233,5 @@ def _stack_members(members, n_samples):
 
 def _with_outputs(outputs):
     """Outputs of the members with an axis for outputs, (n, n_outputs, n_members)."""
+    check_range(outputs, "The members' outputs")
     return outputs[:, None, :] if outputs.ndim == 2 else outputs

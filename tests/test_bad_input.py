@@ -19,6 +19,7 @@ QUICK = {"q": 2, "hidden_layer_sizes": (10,), "n_epochs": 1, "tol": 10.0, "rando
 X = np.random.RandomState(0).standard_normal((30, 3))
 Y = X[:, 0]
 P = Y[:, None] + np.random.RandomState(1).standard_normal((30, 6))
+RIDGES = [Ridge(alpha).fit(X, Y) for alpha in (1.0, 9.0)]
 
 
 def with_value(array, value):
@@ -39,6 +40,15 @@ def fitted_classifier():
         ({"y": with_value(Y, np.nan), "predictions": P}, "Input y contains NaN"),
         ({"predictions": with_value(P, np.nan)}, "predictions must be finite; 6 of 180"),
         ({"predictions": with_value(P, np.inf)}, "predictions must be finite; 6 of 180"),
+        ({"y": with_value(Y, np.inf), "predictions": P}, "Input y contains infinity"),
+        (
+            {"y": np.array(["low", "high"] * 15), "predictions": P},
+            "could not convert string to float: .*low",
+        ),
+        ({"y": with_value(Y, 1e300), "predictions": P}, r"y must lie within 1e\+38 .* got 1e\+300"),
+        ({"predictions": 1e39 * P}, r"outputs must lie within 1e\+38 of zero, .* larger unit"),
+        ({"predictions": -1e300 * np.abs(P)}, r"outputs must lie within 1e\+38 of zero"),
+        ({"ensemble": RIDGES, "X_ensemble": with_value(X, np.nan)}, "Input X contains NaN"),
         ({"predictions": P[:, :1]}, r"at least 2 members .* got shape \(30, 1\)"),
         ({"predictions": [P[:, 0]]}, "at least 2 members; got a list of 1"),
         ({"predictions": P.T}, r"got \(6, 30\)\. Members seem to come first"),
@@ -124,6 +134,23 @@ def test_members_that_agree_give_a_warning_and_no_spread():
     assert np.isfinite(student.log_likelihoods_).all()
 
 
+def test_members_that_differ_by_roundings_of_float32_alone_agree():
+    noise = np.random.RandomState(2).standard_normal((30, 4))
+    rounded = (1e7 + 1e3 * Y[:, None] + 0.1 * noise).astype(np.float32)
+    assert rounded.std(axis=1).max() > 0
+    student = DLFRegressor(**QUICK)
+    with pytest.warns(UserWarning, match="All members agree"):
+        student.fit(X, 1e7 + 1e3 * Y, predictions=rounded)
+    assert student.predict(X, return_std=True)[1].max() == 0.0
+
+
+def test_numbers_in_strings_are_values_of_y():
+    as_numbers, as_strings = (
+        DLFRegressor(**QUICK).fit(X, y, predictions=P) for y in (Y, Y.astype(str))
+    )
+    assert as_strings.ensemble_score_ == as_numbers.ensemble_score_
+
+
 def test_teacher_worse_than_a_constant_gives_a_warning():
     with pytest.warns(UserWarning, match="worse than a constant .* X_ensemble"):
         DLFRegressor(**QUICK).fit(X, Y, predictions=P + 100)
@@ -154,6 +181,8 @@ def student():
     [
         (lambda s: s.predict(X[:, :2]), "X has 2 features, but DLFRegressor is expecting 3"),
         (lambda s: s.predict(with_value(X, np.nan)), "Input X contains NaN"),
+        (lambda s: s.predict(with_value(X, 1e39)), "X must lie within .* standard deviations"),
+        (lambda s: s.predict(with_value(X, -1e300)), "X must lie within .* standard deviations"),
         (lambda s: s.predict(X, return_std=True, return_cov=True), "expected one of them at most"),
         (lambda s: s.predict_interval(X, 1.0), "strictly between 0 and 1; got 1.0"),
         (lambda s: s.predict_quantiles(X, [0.0, 0.5]), "strictly between 0 and 1"),

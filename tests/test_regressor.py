@@ -148,16 +148,19 @@ def test_shapes_with_one_output(student, friedman):
     assert student.latent_parameters(X).loadings.shape == (7, 1, 4)
 
 
-def test_scaling_of_y_scales_the_student(known):
+@pytest.mark.parametrize(
+    ("scale", "shift"), [(1e3, 5e6), (1.0, 1e7), (1e-2, -1e9), (1e-30, 0.0), (1e36, 0.0)]
+)
+def test_scaling_and_shift_of_y_are_those_of_the_student(scale, shift, known):
     student = quick_fit(known)
     scaled = DLFRegressor(**QUICK).fit(
-        known.X, 1e3 * known.y + 5e6, predictions=1e3 * known.predictions + 5e6
+        known.X, scale * known.y + shift, predictions=scale * known.predictions + shift
     )
     mean, std = student.predict(known.X, return_std=True)
     scaled_mean, scaled_std = scaled.predict(known.X, return_std=True)
     # Training is float32, and chaotic in its last digits.
-    assert_allclose((scaled_mean - 5e6) / 1e3, mean, atol=0.02 * mean.std())
-    assert_allclose(scaled_std / 1e3, std, rtol=0.05)
+    assert_allclose((scaled_mean - shift) / scale, mean, atol=0.02 * mean.std())
+    assert_allclose(scaled_std / scale, std, rtol=0.05)
 
 
 def test_same_seed_same_student_and_global_generators_untouched(known):

@@ -12,7 +12,6 @@ from sklearn.utils import _safe_indexing, gen_batches
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import _num_samples
 
-from .._contrasts import MIN_SPREAD
 from .._latent import member_log_likelihood
 from .._latent_models import NOISE_FLOOR
 from .._memory import TeacherMemory
@@ -21,6 +20,10 @@ from .._teacher import AskedEnsemble, GivenPredictions
 from .._through import reach_student, sample_y
 from ..ensembles import is_fitted_ensemble
 from ._scores import crps_ensemble, gaussian_mixture_nll
+
+# Members' spread is taken to be no smaller than this, in units of their mean over rows, where their
+# density is asked for.
+MIN_SPREAD = 1e-6
 
 # Draws of y at a row for its CRPS; with S of them it is too large by the share 1 / S of their mean
 # distance.
