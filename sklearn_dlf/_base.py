@@ -19,6 +19,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from ._constraints import Count, Counts, Device, check_body
 from ._contrasts import Contrasts
 from ._design import AUGMENTATIONS, design_points
 from ._memory import TeacherMemory
@@ -28,11 +29,13 @@ from ._teacher import (
     MAX_SEED,
     AskedEnsemble,
     GivenPredictions,
+    check_kind,
     check_list_is_whole,
     seed_ensemble,
 )
 from ._training import OPTIMIZERS, Trainer
 from .ensembles import is_fitted_ensemble
+from .ensembles._models import kind_of
 
 # Rows of which draws are made at a time.
 DRAW_ROWS = 2**13
@@ -58,15 +61,15 @@ class BaseDistiller(BaseEstimator):
         "ensemble": "no_validation",
         "augment": [StrOptions({"auto", *AUGMENTATIONS}), callable, None],
         "out_of_bag": [StrOptions({"spread", "members"}), None],
-        "hidden_layer_sizes": ["array-like"],
+        "hidden_layer_sizes": [Counts()],
         "activation": [StrOptions(set(ACTIVATIONS))],
-        "max_iter": [Interval(numbers.Integral, 1, None, closed="left")],
-        "n_epochs": [StrOptions({"auto"}), Interval(numbers.Integral, 1, None, closed="left")],
-        "batch_size": [StrOptions({"auto"}), Interval(numbers.Integral, 1, None, closed="left")],
+        "max_iter": [Count()],
+        "n_epochs": [StrOptions({"auto"}), Count()],
+        "batch_size": [StrOptions({"auto"}), Count()],
         "lr": [Interval(numbers.Real, 0, None, closed="neither")],
         "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
         "weight_decay": [Interval(numbers.Real, 0, None, closed="left")],
-        "device": [str],
+        "device": [Device()],
         "callbacks": [list, None],
         "memory": [str, HasMethods("cache"), None],
         "random_state": ["random_state"],
@@ -122,7 +125,8 @@ class BaseDistiller(BaseEstimator):
         sample_weight,
         **observer_options,
     ):
-        """Fit to an ensemble or its predictions; return what the face observed of the members."""
+        """Fit to an ensemble or its predictions; the student is set last."""
+        self.__dict__.pop("student_", None)  # a fit that fails leaves none
         random_state = check_random_state(self.random_state)
         rows = X if X_ensemble is None else X_ensemble
         X, y = self._check_rows(X, y, rows)
@@ -152,9 +156,10 @@ class BaseDistiller(BaseEstimator):
         standardised = _standardise(scaler, points).astype(np.float32)
         student = self._learn(standardised, outputs, observer, random_state)
         self.scaler_ = scaler
-        self.student_ = student.eval().requires_grad_(False)
         self._keep_units(outputs)
-        return observer
+        self._keep_observed(observer)
+        self.student_ = student.eval().requires_grad_(False)
+        return self
 
     def _gather(self, blocks, n_samples, weights):
         """What the student is to learn of the members' outputs."""
@@ -166,6 +171,10 @@ class BaseDistiller(BaseEstimator):
         """Trained student, from standardised float32 rows and what was gathered and observed."""
         raise NotImplementedError
 
+    def _keep_observed(self, observer):
+        """Set the fitted attributes that come from what the face observed of the members."""
+        raise NotImplementedError
+
     def _draw_latent(self, X, n_samples, random_state, extra_variance=0.0):
         """Draws of members' outputs (n, n_outputs, n_samples), from validated rows.
 
@@ -174,7 +183,10 @@ class BaseDistiller(BaseEstimator):
         raise NotImplementedError
 
     def _make_body(self, n_features):
-        """Untrained layers of features."""
+        """Untrained layers of features, the user's own where there are any."""
+        make_body = getattr(self, "body", None)
+        if make_body is not None:
+            return check_body(make_body(n_features), n_features)
         return make_mlp(n_features, self.hidden_layer_sizes, self.activation)
 
     def _make_trainer(self, student, X, weights, random_state):
@@ -235,6 +247,7 @@ class BaseDistiller(BaseEstimator):
                     "be trained."
                 )
             prototype = self._default_ensemble() if ensemble is None else ensemble
+            check_kind(self._kind, kind_of(prototype), type(prototype).__name__)
             prototype, seeds = seed_ensemble(prototype, random_state)
             repeatable = not seeds or isinstance(self.random_state, numbers.Integral)
             facts, ask = memory.fit(prototype, rows, y, sample_weight, repeatable)
@@ -274,6 +287,9 @@ class BaseDistiller(BaseEstimator):
         self.output_scale_ = contrasts.scale
         self.output_spread_ = contrasts.spread
         _, self.n_outputs_, self.n_members_ = contrasts.shape
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "student_")
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -333,4 +349,6 @@ def _standardise(scaler, X):
 
 def check_count(n_samples):
     """Number of draws."""
+    if isinstance(n_samples, bool):
+        raise TypeError(f"n_samples must be an instance of int, not bool; got {n_samples}.")
     return check_scalar(n_samples, "n_samples", numbers.Integral, min_val=1)

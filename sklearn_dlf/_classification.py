@@ -106,7 +106,7 @@ shape (n_samples, n_classes), default=None
                 "outputs='logits' speaks of predictions, and none were given. For an ensemble, say "
                 "it with FittedEnsemble(models, outputs='logits')."
             )
-        watcher = self._distil(
+        return self._distil(
             X,
             y,
             ensemble=ensemble,
@@ -117,9 +117,6 @@ shape (n_samples, n_classes), default=None
             outputs=outputs,
             classes=classes,
         )
-        self.classes_ = watcher.classes
-        self.ensemble_score_ = None if watcher.y is None else self._score_teacher(watcher)
-        return self
 
     def _check_rows(self, X, y, rows):
         """Validated X, labels, and as many rows for the ensemble."""
@@ -152,6 +149,11 @@ shape (n_samples, n_classes), default=None
             unseen=teacher.unseen if self.out_of_bag == "members" else None,
         )
 
+    def _keep_observed(self, watcher):
+        """Set the labels and the teacher's score; None without y."""
+        self.classes_ = watcher.classes
+        self.ensemble_score_ = None if watcher.y is None else self._score_teacher(watcher)
+
     def _score_teacher(self, watcher):
         """Accuracy of the teacher; warn where the most frequent label would do better."""
         labels = watcher.classes[watcher.probabilities[: len(watcher.y)].argmax(axis=1)]
@@ -167,7 +169,7 @@ shape (n_samples, n_classes), default=None
                 "other units? Give the rows as it wants them by X_ensemble. Are the columns of "
                 "predictions in the order of classes_?",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=6,
             )
         return float(score)
 

@@ -136,7 +136,7 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
     weight_decay : float, default=0.1
         Of the optimiser.
 
-    device : str, default="cpu"
+    device : str or torch.device, default="cpu"
         Where the student is trained and asked, as torch has it. Pickles load without it.
 
     callbacks : list, default=None

@@ -12,6 +12,7 @@ from sklearn.utils import Bunch, gen_batches
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._base import DRAW_ROWS, BaseDistiller
+from ._constraints import BodyMaker, Count
 from ._em import ExpectationMaximisation
 from ._factors import factor_scores
 from ._latent_models import NOISE_FLOOR, FullModel, SeparableModel
@@ -26,9 +27,9 @@ class BaseDLF(BaseDistiller):
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseDistiller._parameter_constraints,
-        "q": [StrOptions({"auto"}), Interval(numbers.Integral, 1, None, closed="left")],
+        "q": [StrOptions({"auto"}), Count()],
         "loadings": [StrOptions({"full", "separable"})],
-        "body": [callable, None],
+        "body": [BodyMaker(), None],
         "member_noise": [StrOptions({"input", "constant", "none"})],
         "init": [StrOptions({"spectral", "mmd", "random"})],
         "em": [StrOptions({"restricted", "minibatch"})],
@@ -102,7 +103,7 @@ class BaseDLF(BaseDistiller):
             (SeparableStudent, SeparableModel) if separable else (Student, FullModel)
         )
         with seeded(random_state.randint(MAX_SEED), self.device):
-            body = self._make_body(X.shape[1]) if self.body is None else self.body(X.shape[1])
+            body = self._make_body(X.shape[1])
             student = student_class(body, X.shape[1], contrasts.shape[1], q)
             em = ExpectationMaximisation(
                 self._make_trainer(student, X, contrasts.weights, random_state),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import warnings
 
 import numpy as np
@@ -86,7 +87,7 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
         TrainingDivergedError
             If training left the finite numbers.
         """
-        residuals = self._distil(
+        return self._distil(
             X,
             y,
             ensemble=ensemble,
@@ -95,11 +96,6 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
             X_unlabeled=X_unlabeled,
             sample_weight=sample_weight,
         )
-        self.target_noise_ = self.ensemble_score_ = None
-        if residuals is not None:
-            self.target_noise_ = TargetNoise(residuals.variances())
-            self.ensemble_score_ = self._score_teacher(residuals)
-        return self
 
     def _check_rows(self, X, y, rows):
         """Validated X, values in float64, and as many rows for the ensemble."""
@@ -119,6 +115,13 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
             return None
         return MemberResiduals(y.reshape(len(y), -1), weights, teacher.unseen)
 
+    def _keep_observed(self, residuals):
+        """Set the noise of y and the teacher's score; None without y."""
+        self.target_noise_ = self.ensemble_score_ = None
+        if residuals is not None:
+            self.target_noise_ = TargetNoise(residuals.variances())
+            self.ensemble_score_ = self._score_teacher(residuals)
+
     def _score_teacher(self, residuals):
         """R^2 of the teacher's mean; warn where a constant would do better."""
         score = r2_score(residuals.y, residuals.mean, sample_weight=residuals.weights)
@@ -129,7 +132,7 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
                 "rows as it wants them by X_ensemble; a TransformedTargetRegressor needs a teacher "
                 "of the transformed values, such as an unfitted one.",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=6,
             )
         return float(score)
 
@@ -249,13 +252,15 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
         NotFittedError
             If `fit` was not given y.
         ValueError
-            If the level is not between 0 and 1.
+            If the level is no number between 0 and 1.
         """
-        if not 0 < confidence_level < 1:
+        level = float(confidence_level) if isinstance(confidence_level, numbers.Real) else np.nan
+        if not 0 < level < 1:
             raise ValueError(
-                f"confidence_level must lie strictly between 0 and 1; got {confidence_level!r}."
+                "confidence_level must be a number strictly between 0 and 1; got "
+                f"{confidence_level!r}."
             )
-        tail = 0.5 * (1 - confidence_level)
+        tail = 0.5 * (1 - level)
         return self.predict_quantiles(X, [tail, 1 - tail])
 
     def _check_target_noise(self, method):

@@ -90,11 +90,7 @@ class AskedEnsemble:
     can_be_asked = True
 
     def __init__(self, facts, ask, X, kind):
-        if facts.kind != kind:
-            raise ValueError(
-                f"A student that is a {kind} needs an ensemble of {kind}s; got "
-                f"{facts.name}, an ensemble of {facts.kind}s."
-            )
+        check_kind(kind, facts.kind, facts.name)
         self.ask = ask
         self.X = X
         self.n_samples = self.n_points = _num_samples(X)
@@ -166,6 +162,15 @@ class GivenPredictions:
                 f"predictions must be finite; {n_bad} of {self.predictions.size} values are NaN or "
                 "infinite."
             )
+
+
+def check_kind(kind, ensemble_kind, name):
+    """Raise where the student is a ``kind`` and the ensemble is known to be another."""
+    if ensemble_kind not in (kind, None):
+        raise ValueError(
+            f"A student that is a {kind} needs an ensemble of {kind}s; got {name}, an ensemble of "
+            f"{ensemble_kind}s."
+        )
 
 
 def check_range(values, what):

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import torch
+from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.ensemble import (
     GradientBoostingRegressor,
@@ -10,8 +12,10 @@ from sklearn.ensemble import (
 )
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression, Ridge
+from torch import nn
 
-from sklearn_dlf import DLFRegressor
+from sklearn_dlf import DLFClassifier, DLFRegressor
+from sklearn_dlf.baselines import HydraRegressor
 from sklearn_dlf.exceptions import TrainingDivergedError
 
 QUICK = {"q": 2, "hidden_layer_sizes": (10,), "n_epochs": 1, "tol": 10.0, "random_state": 0}
@@ -111,6 +115,17 @@ def test_predictions_must_be_numbers():
         ("lr", 0.0),
         ("loadings_weight", 0.0),
         ("weight_decay", -1.0),
+        ("q", True),
+        ("max_iter", True),
+        ("batch_size", False),
+        ("hidden_layer_sizes", (10, 0)),
+        ("hidden_layer_sizes", (10.0,)),
+        ("hidden_layer_sizes", 10),
+        ("hidden_layer_sizes", "10"),
+        ("device", "abacus"),
+        ("device", "meta"),
+        ("device", 0),
+        ("body", nn.Linear(3, 5)),
     ],
 )
 def test_parameters_out_of_range_are_named(parameter, value):
@@ -163,12 +178,89 @@ def test_diverged_training_is_an_error_and_leaves_nothing_fitted():
     assert not hasattr(student, "student_")
 
 
-def test_a_body_of_the_wrong_shape_is_named():
-    from torch.nn import Flatten
+def returns(convert):
+    """Make a body whose output is converted."""
 
-    student = DLFRegressor(**QUICK, body=lambda n_features: Flatten(0))
-    with pytest.raises(ValueError, match=r"it returned shape \(6,\)"):
-        student.fit(X, Y, predictions=P)
+    class Body(nn.Linear):
+        def forward(self, rows):
+            return convert(super().forward(rows))
+
+    return lambda n_features: Body(n_features, 5)
+
+
+@pytest.mark.parametrize("prototype", [DLFRegressor(q=2), HydraRegressor()])
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (lambda n_features: nn.Flatten(0), r"it returned shape \(6,\)"),
+        (lambda n_features: None, "must return an nn.Module .* got NoneType"),
+        (lambda n_features: lambda rows: rows, "must return an nn.Module .* got function"),
+        (returns(lambda features: (features, features)), "one tensor of torch.float32; got tuple"),
+        (returns(lambda features: features.double()), "got torch.float64"),
+    ],
+)
+def test_what_is_wrong_with_a_body_is_named(body, message, prototype):
+    with pytest.raises(ValueError, match=message):
+        clone(prototype).set_params(body=body).fit(X, Y, predictions=P)
+
+
+def test_a_body_in_float64_is_trained_in_float32():
+    student = DLFRegressor(**QUICK, body=lambda n_features: nn.Linear(n_features, 5).double())
+    student.fit(X, Y, predictions=P)
+    assert student.student_.body.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize("device", ["cpu", torch.device("cpu")])
+def test_a_device_may_be_named_or_given(device):
+    student = clone(DLFRegressor(**QUICK, device=device)).fit(X, Y, predictions=P)
+    assert student.student_.device == torch.device("cpu")
+
+
+class Untouched(RandomForestClassifier):
+    def fit(self, X, y, **fit_params):
+        raise AssertionError("A fit that nobody needs.")
+
+
+class UntouchedRegressor(RandomForestRegressor):
+    fit = Untouched.fit
+
+
+@pytest.mark.parametrize(
+    ("student", "ensemble", "message"),
+    [
+        (DLFRegressor, Untouched(), "needs an ensemble of regressors; got Untouched"),
+        (DLFClassifier, UntouchedRegressor(), "needs an ensemble of classifiers; got Untouched"),
+    ],
+)
+def test_an_ensemble_of_the_wrong_kind_is_refused_before_it_is_fitted(student, ensemble, message):
+    with pytest.raises(ValueError, match=message):
+        student(ensemble, **QUICK).fit(X, Y > 0)
+
+
+@pytest.mark.parametrize(
+    ("X_again", "params"),
+    [
+        (X[:, :2], {"lr": 1e30, "optimizer": "sgd", "n_epochs": 20}),
+        (X, {"lr": 1e30, "optimizer": "sgd", "n_epochs": 20}),
+        (with_value(X, np.nan), {}),
+    ],
+)
+def test_a_refit_that_fails_leaves_nothing_of_the_fit_before(X_again, params):
+    student = DLFRegressor(**QUICK).fit(X, Y, predictions=P)
+    with pytest.raises((ValueError, TrainingDivergedError)):
+        student.set_params(**params).fit(X_again, Y, predictions=P)
+    for ask in (student.predict, student.sample_predictions, student.latent_parameters):
+        with pytest.raises(NotFittedError, match="not fitted yet"):
+            ask(X)
+    student.set_params(**QUICK, lr=0.01, optimizer="adam").fit(X, Y, predictions=P).predict(X)
+
+
+def test_a_refit_refused_for_its_parameters_leaves_the_fit_before():
+    student = DLFRegressor(**QUICK).fit(X, Y, predictions=P)
+    before = student.predict(X)
+    with pytest.raises(ValueError, match="The 'q' parameter"):
+        student.set_params(q=0).fit(X, Y, predictions=P)
+    assert_array_equal(student.predict(X), before)
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +278,9 @@ def student():
         (lambda s: s.predict(X, return_std=True, return_cov=True), "expected one of them at most"),
         (lambda s: s.predict_interval(X, 1.0), "strictly between 0 and 1; got 1.0"),
         (lambda s: s.predict_quantiles(X, [0.0, 0.5]), "strictly between 0 and 1"),
+        (lambda s: s.predict_interval(X, "0.9"), "a number strictly between 0 and 1; got '0.9'"),
+        (lambda s: s.predict_interval(X, None), "a number strictly between 0 and 1; got None"),
+        (lambda s: s.predict_interval(X, [0.5]), "a number strictly between 0 and 1; got"),
         (lambda s: s.sample_predictions(X, 0), "n_samples == 0, must be >= 1"),
         (lambda s: clone(s).predict(X), "not fitted yet"),
     ],
@@ -200,3 +295,9 @@ def test_noise_of_y_is_asked_for_where_it_was_not_fitted(method):
     student = DLFRegressor(**QUICK).fit(X, predictions=P)
     with pytest.raises(NotFittedError, match=r"needs the noise of y .* fit was called without y"):
         getattr(student, method)(X)
+
+
+@pytest.mark.parametrize("method", ["sample_predictions", "sample_y"])
+def test_true_is_no_number_of_draws(method, student):
+    with pytest.raises(TypeError, match="n_samples must be an instance of int, not bool"):
+        getattr(student, method)(X, True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from .._constraints import BodyMaker
 from ._documentation import share_documentation
 from ._members import BaseMemberClassifier, BaseMemberRegressor, BaseMemberStudent
 from ._networks import HydraNetwork
@@ -14,7 +15,7 @@ class BaseHydra(BaseMemberStudent):
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseMemberStudent._parameter_constraints,
-        "body": [callable, None],
+        "body": [BodyMaker(), None],
     }
 
     def __init__(
@@ -59,8 +60,7 @@ class BaseHydra(BaseMemberStudent):
         self.body = body
 
     def _make_network(self, n_features, n_outputs, n_members):
-        body = self._make_body(n_features) if self.body is None else self.body(n_features)
-        return HydraNetwork(body, n_features, n_outputs, n_members)
+        return HydraNetwork(self._make_body(n_features), n_features, n_outputs, n_members)
 
 
 @share_documentation
