@@ -174,7 +174,9 @@ class Trainer:
     def evaluate(self):
         """Outputs at the design points, as float32 arrays; an error if they are not finite."""
         outputs = self.student.evaluate(self.X.cpu().numpy())
-        heads = outputs[:3] if isinstance(outputs, Heads) else [outputs]
+        heads = [outputs]
+        if isinstance(outputs, Heads):  # the logarithm of no noise is minus infinity
+            heads = [outputs.mean, outputs.loadings, np.maximum(outputs.log_noise, 0)]
         if not all(np.isfinite(head).all() for head in heads):
             raise diverged("its outputs at the design points are not finite", self.lr)
         return outputs
