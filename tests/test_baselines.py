@@ -267,6 +267,14 @@ def test_first_rows_are_drawn_as_without_those_after_them(n_rows, classifier, ir
     assert_allclose(draw(X[:5], 9, 3), draw(X, 9, 3)[:5], rtol=1e-11)
 
 
+def test_probabilities_far_away_are_finite(classifier, iris):
+    X = iris[0] * 1e4
+    uncertainty = classifier.predict_uncertainty(X)
+    assert np.isfinite(uncertainty.total).all()
+    assert np.isfinite(uncertainty.aleatoric).all()
+    assert_allclose(classifier.sample_predictions(X, 3, 0).sum(axis=1), 1.0, rtol=1e-9)
+
+
 @pytest.mark.parametrize("student", OF_MEMBERS)
 def test_each_member_of_a_classifier_follows_its_own(student, iris, trees):
     X, y = iris

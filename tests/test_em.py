@@ -12,6 +12,7 @@ from sklearn_dlf._latent_models import FullModel, SeparableModel
 from sklearn_dlf._objectives import MinibatchLikelihood, PenalisedLikelihood, squared_mmd
 from sklearn_dlf._student import Heads
 from sklearn_dlf.datasets import make_dlf_ensemble
+from sklearn_dlf.exceptions import TrainingDivergedError
 from sklearn_dlf.metrics import member_fidelity
 
 UNSETTLED = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -87,6 +88,20 @@ def test_likelihood_never_falls_with_an_exact_m_step(model, init, n_outputs):
     # Residuals are float32, whose rounding the likelihood cannot undercut.
     assert np.diff(em.log_likelihoods).min() > -1e-7
     assert em.log_likelihoods[-1] <= em.log_likelihood_bound
+
+
+@UNSETTLED
+def test_noise_is_clipped_to_float32_and_is_divergence_beyond_float64(known, monkeypatch):
+    def noisy(log_noise):
+        return lambda trainer: evaluate(trainer)._replace(log_noise=np.full((150, 1), log_noise))
+
+    evaluate = ExactTrainer.evaluate
+    for log_noise, limit in ((-3.0, -3.0), (100.0, 80.0)):
+        monkeypatch.setattr(ExactTrainer, "evaluate", noisy(log_noise))
+        assert exact_em(known, max_iter=1).trainer.student.max_log_noise == limit
+    monkeypatch.setattr(ExactTrainer, "evaluate", noisy(800.0))
+    with pytest.raises(TrainingDivergedError, match="noise has no finite variance"):
+        exact_em(known, max_iter=1)
 
 
 def test_weights_count_as_repeated_rows(known):
