@@ -77,6 +77,7 @@ def exact_em(data, q=3, model=FullModel, **params):
     ).run()
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # tol=0.0
 @pytest.mark.parametrize("init", ["spectral", "random"])
 @pytest.mark.parametrize("n_outputs", [1, 2])
 @pytest.mark.parametrize("model", [FullModel, SeparableModel])
