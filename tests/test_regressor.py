@@ -255,6 +255,21 @@ def test_verbose_shows_every_iteration_and_silence_is_the_default(known, capsys)
     assert lines[0].startswith("EM iteration 1: log-likelihood")
 
 
+@pytest.mark.parametrize("shift", [0.0, 1000.0])
+def test_loadings_weigh_what_the_likelihood_of_members_says(friedman, shift):
+    X, y = friedman
+    rng = np.random.RandomState(0)
+    y = y + shift * X[:, 0]
+    predictions = y[:, None] + rng.standard_normal((len(X), 8))
+    short = {"q": 2, "hidden_layer_sizes": (8,), "n_epochs": 1, "tol": 10.0, "random_state": 0}
+    student = DLFRegressor(**short).fit(X, y, predictions=predictions)
+    share = (student.output_spread_[0] / student.output_scale_[0]) ** 2
+    weight = min(max(3 * share, 0.003), 0.03)
+    assert weight == (0.003 if shift else 0.03)
+    explicit = DLFRegressor(**short, loadings_weight=weight).fit(X, y, predictions=predictions)
+    assert_array_equal(student.predict(X), explicit.predict(X))
+
+
 def test_out_of_bag_rows_give_the_noise_of_y(friedman):
     X, y = friedman
     forest = RandomForestRegressor(50, min_samples_leaf=20, random_state=0).fit(X, y)
