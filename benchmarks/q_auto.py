@@ -5,7 +5,8 @@ and how far the weakest factor's eigenvalue is above the least that any look at 
 from noise (``noise variance x sqrt(n_entries / n_members)`` [1]_; median over the seeds).
 
 Then, with a folder of data sets, on 50 networks of two hidden layers of 100: NLL of y on test rows
-under students with fixed numbers of factors, and under the one that was found:
+under students with fixed numbers of factors, and under the one that was found; means over splits,
+and the standard error of the difference to the best fixed number:
 
     python benchmarks/q_auto.py [--data-dir DIR --sets energy boston --splits 5]
 
@@ -27,7 +28,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn_dlf import DLFRegressor
 from sklearn_dlf._factors import factor_scores
 from sklearn_dlf.datasets import make_dlf_ensemble
-from sklearn_dlf.ensembles import DeepEnsembleRegressor, member_predictions
+from sklearn_dlf.ensembles import DeepEnsembleRegressor, FittedEnsemble
 from sklearn_dlf.metrics import neg_nll_scorer
 
 FIXED = (2, 5, 10, 20)
@@ -50,11 +51,13 @@ def recover(n_features, q, n_seeds=10):
 def measure(data, seed, hidden_layer_sizes):
     """Test NLL of y for each of `FIXED` and for "auto", the number found, the teachers' scores."""
     teachers = DeepEnsembleRegressor(n_estimators=50, random_state=seed).fit(data.X, data.y)
-    predictions = member_predictions(teachers, data.X)
+    ensemble = FittedEnsemble(teachers)
     nll = []
     for q in (*FIXED, "auto"):
-        student = DLFRegressor(q=q, hidden_layer_sizes=hidden_layer_sizes, random_state=seed)
-        student.fit(data.X, data.y, predictions=predictions)
+        student = DLFRegressor(
+            ensemble, q=q, hidden_layer_sizes=hidden_layer_sizes, random_state=seed
+        )
+        student.fit(data.X, data.y)
         nll.append(-neg_nll_scorer(student, data.X_test, data.y_test))
     return np.array(nll), student.q_
 
@@ -78,15 +81,18 @@ def main():
     if args.data_dir is None:
         return
     warnings.simplefilter("ignore", ConvergenceWarning)
-    columns = [*(f"q={q}" for q in FIXED), "auto", "auto-best"]
+    columns = [*(f"q={q}" for q in FIXED), "auto", "auto-best", "error"]
     print(" ".join(f"{name:>10}" for name in ["set", *columns]), "  q found")
     for name in args.sets:
         rows = [
             measure(load_split(name, split, args.data_dir), split, tuple(args.hidden))
             for split in range(args.splits)
         ]
-        nll = np.mean([row[0] for row in rows], axis=0)
-        values = [*nll, nll[-1] - nll[:-1].min()]
+        each = np.array([row[0] for row in rows])
+        nll = each.mean(axis=0)
+        best = nll[:-1].argmin()
+        error = (each[:, -1] - each[:, best]).std(ddof=1) / np.sqrt(len(each))
+        values = [*nll, nll[-1] - nll[best], error]
         print(f"{name:>10}", " ".join(f"{value:10.3f}" for value in values), end=" ")
         print("  ", [row[1] for row in rows], flush=True)
 

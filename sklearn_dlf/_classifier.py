@@ -116,9 +116,10 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         Whether the student is trained, after EM, by the cross-entropy of its averaged and its
         members' probabilities with the ensemble's too. Not with ``em="minibatch"``.
 
-    loadings_weight : float, default=0.03
-        Weight of the loadings' and the noise's loss, in units of the members' spread, against the
-        mean's, in units of the mean's standard deviation over rows.
+    loadings_weight : float or "auto", default="auto"
+        Weight of the loadings' error, in units of the members' mean variance, against the mean's,
+        in units of its variance over rows. "auto" is three times what the members' likelihood
+        gives it, their mean variance over the mean's over rows, within 0.003 and 0.03.
 
     mmd_weight : float, default=10.0
         Weight of the penalty of ``init="mmd"``.
@@ -263,7 +264,7 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         n_epochs="auto",
         probability_floor=1e-6,
         refine=True,
-        loadings_weight=0.03,
+        loadings_weight="auto",
         mmd_weight=10.0,
         batch_size="auto",
         lr=0.01,

@@ -21,6 +21,12 @@ from ._student import SeparableStudent, Student
 from ._teacher import MAX_SEED
 from ._training import seeded
 
+# The members' likelihood weighs the loadings' error against the mean's by the squared ratio of the
+# members' spread to the mean's own; "auto" takes a multiple of it, within these bounds. Below them
+# the loadings learn too slowly, above them the mean is fitted worse.
+LIKELIHOOD_MULTIPLE = 3.0
+LOADINGS_WEIGHTS = 0.003, 0.03
+
 
 class BaseDLF(BaseDistiller):
     """Fit and prediction of a latent factor model; faces add what is particular to their task."""
@@ -34,7 +40,10 @@ class BaseDLF(BaseDistiller):
         "init": [StrOptions({"spectral", "mmd", "random"})],
         "em": [StrOptions({"restricted", "minibatch"})],
         "tol": [Interval(numbers.Real, 0, None, closed="left")],
-        "loadings_weight": [Interval(numbers.Real, 0, None, closed="neither")],
+        "loadings_weight": [
+            StrOptions({"auto"}),
+            Interval(numbers.Real, 0, None, closed="neither"),
+        ],
         "mmd_weight": [Interval(numbers.Real, 0, None, closed="left")],
     }
 
@@ -55,7 +64,7 @@ class BaseDLF(BaseDistiller):
         max_iter=100,
         tol=1e-3,
         n_epochs="auto",
-        loadings_weight=0.03,
+        loadings_weight="auto",
         mmd_weight=10.0,
         batch_size="auto",
         lr=0.01,
@@ -115,7 +124,7 @@ class BaseDLF(BaseDistiller):
                 member_noise=self.member_noise,
                 max_iter=self.max_iter,
                 tol=self.tol,
-                loadings_weight=self.loadings_weight,
+                loadings_weight=self._choose_loadings_weight(contrasts),
                 mmd_weight=self.mmd_weight,
                 verbose=self.verbose,
             ).run()
@@ -143,6 +152,13 @@ class BaseDLF(BaseDistiller):
                     f"{name}, such as the default {default!r}."
                 )
         return True
+
+    def _choose_loadings_weight(self, contrasts):
+        """Weight of the loadings' error against the mean's, each in its own unit."""
+        if self.loadings_weight != "auto":
+            return self.loadings_weight
+        share = np.mean((contrasts.spread / contrasts.scale) ** 2)
+        return float(np.clip(LIKELIHOOD_MULTIPLE * share, *LOADINGS_WEIGHTS))
 
     def _choose_q(self, contrasts, separable):
         """Number of factors: the best at held-out members, or as many as can be told apart."""

@@ -70,7 +70,9 @@ class ExpectationMaximisation:
         and the targets that it wants first. Members' residuals (m, c, S) follow, whose latent
         variables it is told by ``set_members``, and those of the M-step. The student is trained by
         it for some rounds in the end, without weight decay.
-    init, em, member_noise, max_iter, tol, loadings_weight, mmd_weight, verbose
+    loadings_weight : float
+        Of the loadings' error against the mean's.
+    init, em, member_noise, max_iter, tol, mmd_weight, verbose
         As in the estimators.
 
     Attributes

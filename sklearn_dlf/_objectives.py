@@ -51,21 +51,51 @@ class ExpectedLikelihood(nn.Module):
 
     def forward(self, heads, targets):
         """Weighted mean over rows and outputs."""
-        mean, loadings, variance, weights = targets
-        error = heads.loadings - loadings
-        if self.metric_root is not None:
-            error = error @ torch.as_tensor(self.metric_root).to(error)
-        spread_loss = error.square().sum(dim=-1)
-        if self.fit_noise:
-            spread_loss = spread_loss + self._noise_loss(heads, variance)
-        loss = (heads.mean - mean).square() + self.loadings_weight * spread_loss
-        return (loss.mean(dim=1) * weights).mean()
+        return _ExpectedLikelihood.apply(*heads, *targets, self)
 
-    def _noise_loss(self, heads, variance):
-        """Gaussian likelihood of the variance that the student's own factors leave unexplained."""
-        explained = factor_variance(heads.loadings.detach(), heads.mixing)
-        unexplained = (variance - explained).clamp_min(MIN_MEMBER_NOISE)
-        return 0.5 * (heads.log_noise + unexplained * torch.exp(-heads.log_noise))
+
+class _ExpectedLikelihood(torch.autograd.Function):
+    """The loss and its derivatives at once: students are so small that the number of steps counts.
+
+    The noise head is fitted to the variance that the student's own factors leave unexplained, which
+    is a constant to the loadings.
+    """
+
+    @staticmethod
+    def forward(
+        ctx, mean, log_noise, loadings, mixing, wanted, wanted_loadings, variance, weights, options
+    ):
+        """Loss of heads and targets; keeps its derivatives by the heads."""
+        error = mean - wanted
+        loadings_error = loadings_slope = loadings - wanted_loadings
+        if options.metric_root is not None:
+            root = torch.as_tensor(options.metric_root).to(loadings_error)
+            loadings_error = loadings_error @ root
+            loadings_slope = loadings_error @ root.T
+        row_loss = error.square()
+        row_loss.add_(loadings_error.square().sum(dim=-1), alpha=options.loadings_weight)
+        row_weights = (weights / mean.numel())[:, None]
+        noise_slope = None
+        if options.fit_noise:
+            unexplained = (variance - factor_variance(loadings, mixing)).clamp_min_(
+                MIN_MEMBER_NOISE
+            )
+            ratio = unexplained.div_(log_noise.exp())
+            row_loss.add_(log_noise + ratio, alpha=0.5 * options.loadings_weight)
+            noise_slope = (1 - ratio).mul_(row_weights * (0.5 * options.loadings_weight))
+        # Outputs that share their loadings all have the error of these.
+        n_sharing = mean.shape[1] // loadings.shape[1]
+        scale = row_weights * (2 * n_sharing * options.loadings_weight)
+        ctx.save_for_backward(
+            error.mul_(2 * row_weights), noise_slope, loadings_slope * scale[..., None]
+        )
+        return (row_loss * row_weights).sum()
+
+    @staticmethod
+    def backward(ctx, slope):
+        """Derivatives by mean, log noise and loadings."""
+        by_head = (None if part is None else part * slope for part in ctx.saved_tensors)
+        return *by_head, *(None,) * 6
 
 
 class AveragedProbabilities(nn.Module):

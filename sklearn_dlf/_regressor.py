@@ -90,9 +90,10 @@ class DLFRegressor(BaseRegressorStudent, BaseDLF):
     n_epochs : int or "auto", default="auto"
         Epochs of one M-step; "auto" makes about 250 optimiser steps, and at least one epoch.
 
-    loadings_weight : float, default=0.03
-        Weight of the loadings' and the noise's loss, in units of the members' spread, against the
-        mean's, in units of the mean's standard deviation over rows.
+    loadings_weight : float or "auto", default="auto"
+        Weight of the loadings' error, in units of the members' mean variance, against the mean's,
+        in units of its variance over rows. "auto" is three times what the members' likelihood
+        gives it, their mean variance over the mean's over rows, within 0.003 and 0.03.
 
     mmd_weight : float, default=10.0
         Weight of the penalty of ``init="mmd"``.

@@ -118,7 +118,8 @@ class Student(Network):
     def _split(self, rows):
         """Views of each head's part of a tensor whose last axis are the rows of all heads."""
         rows = rows.unflatten(-1, (self.n_outputs, 2 + self.q))
-        return Heads(rows[..., 0], rows[..., 1], rows[..., 2:])
+        mean, log_noise, loadings = rows.split((1, 1, self.q), dim=-1)
+        return Heads(mean.squeeze(-1), log_noise.squeeze(-1), loadings)
 
     def _parameters_by_head(self):
         """Views of the weights (n_body_features, ...) and of the biases (...) of each head."""

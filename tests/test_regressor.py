@@ -72,10 +72,13 @@ def test_unfitted_ensemble_is_cloned_and_fitted_and_none_trains_a_deep_one(fried
 
 def test_spread_of_a_forest_is_kept(student, forest, friedman):
     X, _ = friedman
-    std = member_predictions(forest, X).std(axis=1, ddof=1)
-    _, student_std = student.predict(X, return_std=True)
-    assert 0.85 < student_std.mean() / std.mean() < 1.15
-    assert np.corrcoef(student_std, std)[0, 1] > 0.7
+    fresh = make_friedman1(400, random_state=9)[0]
+    own, unseen = (
+        (member_predictions(forest, rows).std(axis=1, ddof=1), student.predict(rows, True)[1])
+        for rows in (X, fresh)
+    )
+    assert np.corrcoef(own)[0, 1] > 0.7
+    assert 0.85 < unseen[1].mean() / unseen[0].mean() < 1.15
 
 
 def test_squared_std_is_the_diagonal_of_the_covariance(student, friedman):
@@ -258,6 +261,21 @@ def test_verbose_shows_every_iteration_and_silence_is_the_default(known, capsys)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == student.n_iter_
     assert lines[0].startswith("EM iteration 1: log-likelihood")
+
+
+@pytest.mark.parametrize("shift", [0.0, 1000.0])
+def test_loadings_weigh_what_the_likelihood_of_members_says(friedman, shift):
+    X, y = friedman
+    rng = np.random.RandomState(0)
+    y = y + shift * X[:, 0]
+    predictions = y[:, None] + rng.standard_normal((len(X), 8))
+    short = {"q": 2, "hidden_layer_sizes": (8,), "n_epochs": 1, "tol": 10.0, "random_state": 0}
+    student = DLFRegressor(**short).fit(X, y, predictions=predictions)
+    share = (student.output_spread_[0] / student.output_scale_[0]) ** 2
+    weight = min(max(3 * share, 0.003), 0.03)
+    assert weight == (0.003 if shift else 0.03)
+    explicit = DLFRegressor(**short, loadings_weight=weight).fit(X, y, predictions=predictions)
+    assert_array_equal(student.predict(X), explicit.predict(X))
 
 
 def test_out_of_bag_rows_give_the_noise_of_y(friedman):
