@@ -240,7 +240,7 @@ def test_made_rows_restore_the_spread_of_trees_that_interpolate():
     student = DLFRegressor(q=4, tol=0.01, random_state=0).fit(X[:200], y[:200], ensemble=trees)
     assert 0.5 < student.predict(X[200:], return_std=True)[1].mean() / own < 1.2
     covered = interval_coverage(y[200:], student.predict_interval(X[200:], 0.9))
-    assert 0.8 < covered < 0.98
+    assert 0.75 < covered < 0.98
 
 
 def test_members_that_hardly_differ_are_told(X):
