@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import Interval
 from ._base import DRAW_ROWS, EXACT_ROWS
 from ._classification import BaseClassifierStudent
 from ._dlf import BaseDLF
+from ._epistemic import match_information
 from ._logits import average_probabilities
 from ._objectives import AveragedProbabilities
 
@@ -114,7 +115,8 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
 
     refine : bool, default=True
         Whether the student is trained, after EM, by the cross-entropy of its averaged and its
-        members' probabilities with the ensemble's too. Not with ``em="minibatch"``.
+        members' probabilities with the ensemble's too. Not with ``em="minibatch"``. The
+        spread is scaled in the end, so that its mean mutual information is the ensemble's.
 
     loadings_weight : float or "auto", default="auto"
         Weight of the loadings' error, in units of the members' mean variance, against the mean's,
@@ -305,6 +307,13 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         )
         self.probability_floor = probability_floor
         self.refine = refine
+
+    def _learn(self, X, contrasts, observer, random_state):
+        """Student fitted by EM, with the ensemble's information about classes."""
+        student = super()._learn(X, contrasts, observer, random_state)
+        if self.refine and self.em == "restricted":
+            match_information(student, X, contrasts, random_state)
+        return student
 
     def _refinement(self, contrasts, observer):
         """Train on by probabilities, so that they do not only follow from logits."""

@@ -70,14 +70,18 @@ class Contrasts:
 
         Rows without weight stay zero: no loss looks at them.
         """
-        root = np.sqrt(np.where(self.weights > 0, self.weights, 1))
-        return rows / root.reshape(-1, *(1,) * (rows.ndim - 1))
+        return rows / self._root().reshape(-1, *(1,) * (rows.ndim - 1))
 
-    def members(self):
+    def members(self, rows=slice(None)):
         """Outputs of the members in units of ``scale``, (n, n_outputs, n_members), float32."""
-        residuals = self.unweighted(self.residuals.reshape(self.shape))
-        residuals = residuals * (self.spread / self.scale)[:, None]
-        return self.mean[..., None] + residuals.astype(np.float32)
+        unit = self.spread / self.scale / self._root(rows)[:, None]
+        residuals = self.residuals.reshape(self.shape)[rows] * unit[..., None]
+        return self.mean[rows, :, None] + residuals.astype(np.float32)
+
+    def _root(self, rows=slice(None)):
+        """Root of the weights; one at rows without weight, which no loss looks at."""
+        weights = self.weights[rows]
+        return np.sqrt(np.where(weights > 0, weights, 1))
 
 
 def _centre(blocks, n_samples):

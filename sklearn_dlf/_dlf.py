@@ -186,22 +186,8 @@ class BaseDLF(BaseDistiller):
 
     def _latent_heads(self, X, precision=np.float64, exact=False):
         """Mean, loadings, mixing and member variance in latent units, from validated rows."""
-        heads = self._student_for(X, exact).evaluate(X)
-        center, scale, spread = (
-            unit.astype(precision)
-            for unit in (self.output_center_, self.output_scale_, self.output_spread_)
-        )
-        loadings, mixing = heads.loadings.astype(precision), heads.mixing
-        if mixing is None:
-            loadings *= spread[:, None]
-        else:
-            mixing = spread[:, None] * mixing
-        return Bunch(
-            mean=(center + scale * heads.mean).astype(precision, copy=False),
-            loadings=loadings,
-            mixing=mixing,
-            member_variance=spread**2 * np.exp(heads.log_noise, dtype=precision),
-        )
+        units = self.output_center_, self.output_scale_, self.output_spread_
+        return self._student_for(X, exact).evaluate(X).in_units(*units, precision)
 
     def latent_parameters(self, X):
         """Parameters of the members' distribution at each row.

@@ -11,7 +11,9 @@ import math
 from itertools import pairwise
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from sklearn.utils import Bunch
 from torch import nn
 
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh}
@@ -32,6 +34,24 @@ class Heads(NamedTuple):
     log_noise: torch.Tensor
     loadings: torch.Tensor
     mixing: torch.Tensor | None = None
+
+    def in_units(self, center, scale, spread, precision=np.float64):
+        """Arrays in units of the ensemble's outputs: mean, loadings, mixing, member variance.
+
+        Units (c,) are those of `Contrasts`.
+        """
+        center, scale, spread = (unit.astype(precision) for unit in (center, scale, spread))
+        loadings, mixing = np.array(self.loadings, dtype=precision), self.mixing
+        if mixing is None:
+            loadings *= spread[:, None]
+        else:
+            mixing = spread[:, None] * mixing
+        return Bunch(
+            mean=(center + scale * self.mean).astype(precision, copy=False),
+            loadings=loadings,
+            mixing=mixing,
+            member_variance=spread**2 * np.exp(self.log_noise, dtype=precision),
+        )
 
 
 def make_mlp(n_features, hidden_layer_sizes, activation):
@@ -150,6 +170,14 @@ class Student(Network):
         weight, bias = self._parameters_by_head()
         weight.log_noise[:] = 0.0
         bias.log_noise[:] = math.log(noise_variance) if noise_variance > 0 else -math.inf
+
+    @torch.no_grad()
+    def scale_spread(self, factor):
+        """Multiply the standard deviation of members by ``factor``, at all inputs."""
+        self.transform_loadings(factor * np.eye(self.q))
+        shift = 2 * math.log(factor)
+        self._parameters_by_head()[1].log_noise.add_(shift)
+        self.max_log_noise.add_(shift)
 
     def limit_noise(self, max_log_noise):
         """Let the log variance of member noise nowhere exceed ``max_log_noise`` (n_outputs,)."""
