@@ -1,10 +1,11 @@
-"""Students of deep ensembles of classifiers: the latent factor model against Hydra.
+"""Students of deep ensembles of classifiers: the latent factor model against the baselines.
 
-Ten networks of two hidden layers of 100 are the teachers; both students have one hidden layer of
-50, learn at the teachers' own training rows, and take as many optimiser steps. Epistemic
-uncertainty is the mutual information of class and member; rows out of distribution are the test
-rows with the values of every column permuted. Prints a Markdown table a set, means over splits and
-their standard errors:
+Ten networks of two hidden layers of 100 are the teachers; every student has one hidden layer of 50,
+learns at the same rows (the teachers' own and those made of them, as by default), and takes as many
+optimiser steps as the latent factor model did. Epistemic uncertainty is the mutual information of
+class and member; rows out of distribution are the test rows with the values of every column
+permuted. Prints a Markdown table a set, means over splits and their standard errors, and a baseline
+less the latent factor model:
 
     python benchmarks/classification.py --data-dir DIR [--sets digits letter] [--splits 5]
 
@@ -24,20 +25,46 @@ from pathlib import Path
 
 import numpy as np
 from datasets import load_classes
-from measuring import time_fit
+from measuring import count_parameters, time_fit
 from scipy.stats import spearmanr
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
-from uci import format_mean, format_rows, load_records
+from uci import format_differences, format_mean, format_rows, load_records
 
 from sklearn_dlf import DLFClassifier
 from sklearn_dlf._em import N_REFINE_ROUNDS
-from sklearn_dlf.baselines import HydraClassifier
-from sklearn_dlf.ensembles import DeepEnsembleClassifier, member_predictions
+from sklearn_dlf.baselines import (
+    BatchEnsembleClassifier,
+    DirichletClassifier,
+    HydraClassifier,
+    SmallEnsembleClassifier,
+)
+from sklearn_dlf.ensembles import DeepEnsembleClassifier, FittedEnsemble, member_predictions
 from sklearn_dlf.metrics import expected_calibration_error, mutual_information
 
 SETS = ["digits", "letter", "pendigits", "waveform", "magic"]
-COLUMNS = ["accuracy", "nll", "ece", "mi_ratio", "mi_rank_corr", "ood_auroc", "n_iter", "fit_s"]
-STUDENT = {"hidden_layer_sizes": (50,), "augment": None}
+TEACHERS = "teachers"
+BASELINES = {
+    "Hydra": HydraClassifier,
+    "BatchEnsemble": BatchEnsembleClassifier,
+    "small ensemble": SmallEnsembleClassifier,
+    "Dirichlet": DirichletClassifier,
+}
+STUDENT = {"hidden_layer_sizes": (50,)}
+# Of small differences of probabilities.
+DIGITS = 4
+# What a table shows, and of which differences are paired.
+COLUMNS = {
+    "accuracy": "accuracy",
+    "nll": "NLL",
+    "brier": "Brier",
+    "ece": "ECE",
+    "mi_ratio": "MI ratio",
+    "mi_rank_corr": "MI rank corr.",
+    "ood_auroc": "OOD AUROC",
+    "parameters": "parameters",
+    "fit_s": "fit, s",
+}
+PAIRED = {key: COLUMNS[key] for key in ("nll", "brier", "ece", "mi_rank_corr", "ood_auroc")}
 
 
 def score(probabilities, y, classes, inside, outside):
@@ -47,14 +74,15 @@ def score(probabilities, y, classes, inside, outside):
     return {
         "accuracy": accuracy_score(y, said),
         "nll": log_loss(y, probabilities, labels=classes),
+        "brier": float(np.mean(np.sum((probabilities - (y[:, None] == classes)) ** 2, axis=1))),
         "ece": expected_calibration_error(y, probabilities, classes=classes),
         "ood_auroc": roc_auc_score(is_outside, np.concatenate([inside, outside])),
     }
 
 
 def name_models(loadings):
-    """Names of what one split measures: teachers, a student a model of the covariance, Hydra."""
-    return ["teachers", *(f"DLF {model}" for model in loadings), "Hydra"]
+    """Names of what one split measures: teachers, students, one a model of the covariance."""
+    return [TEACHERS, *(f"DLF {model}" for model in loadings), *BASELINES]
 
 
 def measure(data, seed, n_members, loadings):
@@ -66,37 +94,43 @@ def measure(data, seed, n_members, loadings):
     epistemic = mutual_information(members)
     outer = mutual_information(member_predictions(teachers, outside))
     scores = score(members.mean(axis=-1), data.y_test, teachers.classes_, epistemic, outer)
-    results = {"teachers": {**scores, "fit_s": seconds}}
+    results = {TEACHERS: {**scores, "fit_s": seconds}}
 
-    students = []
-    for model in loadings:
-        dlf = DLFClassifier(q=n_members - 1, loadings=model, random_state=seed, **STUDENT)
-        seconds = time_fit(dlf, data.X, data.y, ensemble=teachers)
-        students.append((f"DLF {model}", dlf, seconds))
-    n_rounds = students[0][1].n_iter_ + N_REFINE_ROUNDS
-    hydra = HydraClassifier(max_iter=n_rounds, random_state=seed, **STUDENT)
-    seconds = time_fit(hydra, data.X, data.y, ensemble=teachers)
-    students.append(("Hydra", hydra, seconds))
-    for name, student, fit_s in students:
+    ensemble = FittedEnsemble(teachers)
+    options = {"random_state": seed, **STUDENT}
+    students = {
+        f"DLF {model}": DLFClassifier(ensemble, q=n_members - 1, loadings=model, **options)
+        for model in loadings
+    }
+    for name, student in students.items():
+        results[name] = {"fit_s": time_fit(student, data.X, data.y)}
+    n_rounds = students[f"DLF {loadings[0]}"].n_iter_ + N_REFINE_ROUNDS
+    for name, baseline in BASELINES.items():
+        students[name] = baseline(ensemble, max_iter=n_rounds, **options)
+        results[name] = {"fit_s": time_fit(students[name], data.X, data.y)}
+    for name, student in students.items():
         own = student.predict_uncertainty(data.X_test).epistemic
         own_outer = student.predict_uncertainty(outside).epistemic
         probabilities = student.predict_proba(data.X_test)
-        results[name] = {
+        results[name] |= {
             **score(probabilities, data.y_test, student.classes_, own, own_outer),
             "mi_ratio": own.mean() / epistemic.mean(),
             "mi_rank_corr": spearmanr(own, epistemic).statistic,
             "n_iter": student.n_iter_,
-            "fit_s": fit_s,
+            "parameters": count_parameters(student),
         }
     return results
 
 
 def format_table(records, models):
     """Markdown table of one set: mean and standard error over splits."""
-    lines = [["", *COLUMNS], ["---"] * (1 + len(COLUMNS))]
+    header = ["", *COLUMNS.values()]
+    lines = [header, ["---"] * len(header)]
     for model in models:
         own = [record for record in records if record["model"] == model]
-        lines.append([model, *(format_mean([r[key] for r in own if key in r]) for key in COLUMNS)])
+        lines.append(
+            [model, *(format_mean([r[key] for r in own if key in r], DIGITS) for key in COLUMNS)]
+        )
     return format_rows(lines)
 
 
@@ -136,9 +170,8 @@ def main():
                 )
             print(f"{name} split {split}: {time.perf_counter() - began:.0f} s", flush=True)
         records = [record for split in range(args.splits) for record in of_split(name, split)]
-        print(
-            f"\n### {name}, {args.splits} splits\n\n{format_table(records, models)}\n", flush=True
-        )
+        print(f"\n### {name}, {args.splits} splits\n\n{format_table(records, models)}\n")
+        print(format_differences(records, models[1], BASELINES, PAIRED, DIGITS), flush=True)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ COLUMNS = {
     "parameters": "parameters",
     "fit_s": "fit, s",
 }
-PAIRED = ["rmse", "nll", "crps", "std_corr", "cov_error", "energy"]
+PAIRED = {key: COLUMNS[key] for key in ("rmse", "nll", "crps", "std_corr", "cov_error", "energy")}
 
 
 def measure_split(name, split, data, n_members):
@@ -87,29 +87,32 @@ def format_table(records):
     return format_rows(lines)
 
 
-def format_differences(records):
-    """Markdown table of one set: a baseline's score less that of the latent factor model."""
-    header = ["less DLF's", *(COLUMNS[key] for key in PAIRED)]
+def format_differences(records, reference, models, columns, digits=3):
+    """Markdown table of one set: a model's scores less those of the reference, paired by split.
+
+    ``columns`` gives the name of each score that is shown.
+    """
+    header = [f"less {reference}", *columns.values()]
     lines = [header, ["---"] * len(header)]
     scores = {(record["model"], record["split"]): record for record in records}
     splits = sorted({record["split"] for record in records})
-    for model in BASELINES:
+    for model in models:
         cells = [
-            format_mean([scores[model, s][key] - scores[DLF, s][key] for s in splits])
-            for key in PAIRED
+            format_mean([scores[model, s][key] - scores[reference, s][key] for s in splits], digits)
+            for key in columns
         ]
         lines.append([model, *cells])
     return format_rows(lines)
 
 
-def format_mean(values):
+def format_mean(values, digits=3):
     """Mean and standard error; nothing where nothing was measured."""
     if not values:
         return ""
     mean = np.mean(values)
-    text = f"{mean:,.0f}" if abs(mean) >= 1000 else f"{mean:.3f}"
+    text = f"{mean:,.0f}" if abs(mean) >= 1000 else f"{mean:.{digits}f}"
     if len(values) > 1 and np.ptp(values) > 0:
-        text += f" ± {np.std(values, ddof=1) / np.sqrt(len(values)):.3f}"
+        text += f" ± {np.std(values, ddof=1) / np.sqrt(len(values)):.{digits}f}"
     return text
 
 
@@ -159,7 +162,7 @@ def main():
     for name in args.sets:
         records = [record for split in range(args.splits) for record in of_split(name, split)]
         print(f"\n### {name}, {args.splits} splits\n\n{format_table(records)}")
-        print(f"\n{format_differences(records)}")
+        print(f"\n{format_differences(records, DLF, BASELINES, PAIRED)}")
 
 
 if __name__ == "__main__":
