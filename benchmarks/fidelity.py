@@ -4,7 +4,7 @@ Fifty networks of two hidden layers of 100 are the teachers; the student has one
 and 10 factors, and learns at the teachers' own training rows. Prints one line a set, means over the
 splits, on test rows:
 
-    python benchmarks/fidelity.py --data-dir DIR [--sets energy boston] [--splits 3]
+    python benchmarks/fidelity.py --data-dir DIR [--sets energy boston] [--splits 10]
 
 ``diabetes`` comes with scikit-learn; the other sets are files in DIR (see benchmarks/datasets.py).
 """
@@ -66,7 +66,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--data-dir", help="folder of the sets beside diabetes")
     parser.add_argument("--sets", nargs="+", default=["diabetes", "energy", "boston"])
-    parser.add_argument("--splits", type=int, default=3)
+    parser.add_argument("--splits", type=int, default=10)
     parser.add_argument("--members", type=int, default=50)
     args = parser.parse_args()
     student_params = {"q": 10, "hidden_layer_sizes": (50,), "augment": None}
