@@ -50,6 +50,11 @@ MIN_REFINE_LR_SHARE = 0.1
 # Members that a round of refinement trains for, picked anew each time.
 N_REFINE_MEMBERS = 8
 
+# The noise head starts from this share of the members' variance at least. Factors that span all
+# contrasts leave none with free loadings, but the student's first loadings explain little: with no
+# noise to begin with, the likelihood of what they leave would drown the mean and the loadings.
+MIN_START_NOISE = 0.1
+
 # Rounds of training of the published penalised start.
 N_START_ROUNDS = 10
 
@@ -150,7 +155,7 @@ class ExpectationMaximisation:
     def start(self):
         """Find the first posterior, or the first targets, and what free loadings reach."""
         self.log_likelihood_bound = self.model.start(self.trainer.student)
-        self.trainer.student.set_noise(self.model.noise_variance)
+        self.trainer.student.set_noise(max(self.model.noise_variance, MIN_START_NOISE))
         if self.init != "spectral":  # a mixing of outputs stays the spectral one
             self.model.noise_variance = self._penalised_start() if self.init == "mmd" else 1.0
             self._read_student()

@@ -20,8 +20,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_dlf import DLFRegressor
+from sklearn_dlf.datasets import make_dlf_ensemble
 from sklearn_dlf.ensembles import FittedEnsemble, member_predictions, unseen_rows
-from sklearn_dlf.metrics import interval_coverage
+from sklearn_dlf.metrics import interval_coverage, member_fidelity
 
 # For claims that do not depend on how well the student is fitted.
 QUICK = {"q": 2, "hidden_layer_sizes": (10,), "n_epochs": 2, "tol": 1.0, "random_state": 0}
@@ -261,6 +262,17 @@ def test_verbose_shows_every_iteration_and_silence_is_the_default(known, capsys)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == student.n_iter_
     assert lines[0].startswith("EM iteration 1: log-likelihood")
+
+
+def test_factors_that_span_all_members_leave_the_mean_and_the_noise_in_peace():
+    data = make_dlf_ensemble(300, n_members=6, q=5, member_noise=0.05, random_state=0)
+    predictions = 0.1 * data.predictions + 10 * np.sin(data.X.sum(axis=1))[:, None]
+    student = DLFRegressor(q=5, hidden_layer_sizes=(20,), random_state=0)
+    student.fit(data.X, predictions=predictions)
+    fidelity = member_fidelity(predictions, *student.predict(data.X, return_std=True))
+    assert fidelity.mean_error < 0.07
+    assert 0.9 < fidelity.std_ratio < 1.15
+    assert fidelity.std_correlation > 0.75
 
 
 @pytest.mark.parametrize("shift", [0.0, 1000.0])
