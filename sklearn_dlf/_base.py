@@ -158,6 +158,7 @@ class BaseDistiller(BaseEstimator):
         self.scaler_ = scaler
         self._keep_units(outputs)
         self._keep_observed(observer)
+        self._has_rows_of_its_own = X_ensemble is not None
         self.student_ = student.eval().requires_grad_(False)
         return self
 

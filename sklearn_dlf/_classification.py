@@ -51,7 +51,10 @@ class BaseClassifierStudent(ClassifierMixin, BaseDistiller):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Design points: rows at which the student learns what the members say.
+            Design points: rows at which the student learns what the members say. A fitted ensemble
+            that knows which rows its members did not see wants those of its own fit, in their
+            order. Only their number is checked: with as many other rows, the spread comes out too
+            small.
 
         y : array-like of shape (n_samples,), default=None
             Labels, for ensembles that have to be fitted, for the teacher's score, and for the

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 import warnings
 from functools import partial
-from pickle import PicklingError
+from types import FunctionType
 
 import joblib
 from sklearn.utils.validation import _num_samples, check_memory
@@ -64,15 +66,32 @@ class TeacherMemory:
         if not self._keeps:
             return None
         try:
+            _check_names(content)
             return joblib.hash(content)
-        except (PicklingError, AttributeError, TypeError) as error:
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
             warnings.warn(
                 f"Nothing of {type(ensemble).__name__} is kept in memory, since it cannot be "
-                f"pickled: {error}. Define its functions at the top of a module.",
+                f"pickled or recognised: {error}. Define its functions and classes at the top of "
+                "an importable module.",
                 UserWarning,
                 stacklevel=6,
             )
             return None
+
+
+class _ImportablePickler(pickle.Pickler):
+    """Refuses what is pickled by a name in `__main__`, where another may have it the next day."""
+
+    def reducer_override(self, obj):
+        if isinstance(obj, type | FunctionType) and obj.__module__ == "__main__":
+            raise pickle.PicklingError(f"{obj.__qualname__} of __main__ is known by name only")
+        return NotImplemented
+
+
+def _check_names(content):
+    """Raise where `content` holds functions or classes of `__main__`; arrays are not copied."""
+    with open(os.devnull, "wb") as nowhere:
+        _ImportablePickler(nowhere, protocol=5, buffer_callback=lambda _: None).dump(content)
 
 
 def _tell(load, identity, n_samples):

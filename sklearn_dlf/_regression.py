@@ -46,7 +46,10 @@ class BaseRegressorStudent(RegressorMixin, BaseDistiller):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Design points: rows at which the student learns what the members say.
+            Design points: rows at which the student learns what the members say. A fitted ensemble
+            that knows which rows its members did not see wants those of its own fit, in their
+            order. Only their number is checked: with as many other rows, the spread and the noise
+            of y come out too small.
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Observed values, for their noise around the members, and for ensembles that have to be

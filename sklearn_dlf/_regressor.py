@@ -124,7 +124,9 @@ class DLFRegressor(BaseRegressorStudent, BaseDLF):
         a fitted one, so that a grid over the student's parameters has them once a fold and not once
         a candidate. Fits are kept only where `random_state` is an integer, or the ensemble has one
         of its own, and answers at rows made by `augment` only where it is; draws of a posterior are
-        not kept.
+        not kept. Functions and classes are known by module and name, not by what they do: nothing
+        is kept of an ensemble that holds some of `__main__`, such as a notebook's; clear the memory
+        where a module's have changed.
 
     random_state : int, RandomState instance or None, default=None
         Determines the start, the order of rows, those made by `augment`, and the fit of an unfitted

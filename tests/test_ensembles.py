@@ -337,6 +337,23 @@ def test_questions_refuse_what_is_no_ensemble():
             question(LinearRegression())
 
 
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [
+        (RandomForestRegressor, "The class RandomForestRegressor was given, expected an instance"),
+        (
+            dict(enumerate(fitted_ridges())),
+            r"as a dict, expected a list: list\(models.values\(\)\)",
+        ),
+        ((m for m in fitted_ridges()), r"as a generator, expected a list: list\(models\)"),
+    ],
+)
+def test_what_is_nearly_an_ensemble_is_told_the_way(models, message):
+    for question in (ensemble_kind, is_fitted_ensemble, describe_ensemble, FittedEnsemble):
+        with pytest.raises(TypeError, match=message):
+            question(models)
+
+
 def test_a_list_with_an_unfitted_model_is_no_question():
     with pytest.raises(NotFittedError, match=r"Model 1 \(Ridge\)"):
         is_fitted_ensemble([Ridge().fit(X, y), Ridge()])

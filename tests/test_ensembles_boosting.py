@@ -98,6 +98,32 @@ def test_a_single_boosted_model_is_refused_with_the_way_out(make):
         member_predictions(make("Regressor").fit(X, y), X)
 
 
+@pytest.mark.parametrize("kind", ["Regressor", "Classifier"])
+def test_forests_whose_trees_are_summed_are_refused_as_such(kind):
+    lightgbm = pytest.importorskip("lightgbm")
+    forests = [
+        xgboost_model(f"RF{kind}"),
+        getattr(lightgbm, f"LGBM{kind}")(boosting_type="rf", subsample=0.5, subsample_freq=1),
+    ]
+    for forest in forests:
+        with pytest.raises(
+            TypeError, match=rf"it is a random forest.*Give a list.*RandomForest{kind}"
+        ):
+            describe_ensemble(forest)
+
+
+def test_boosters_that_want_a_dmatrix_are_wrapped_in_callables():
+    DMatrix = pytest.importorskip("xgboost").DMatrix
+    models = [xgboost_model("Regressor", seed).fit(X, y) for seed in range(2)]
+    boosters = [model.get_booster() for model in models]
+    for outputs in (None, "values", "probabilities"):
+        with pytest.raises(TypeError, match=r"callables, such as lambda X: booster"):
+            FittedEnsemble(boosters, outputs=outputs)
+    ask = [lambda X, booster=booster: booster.predict(DMatrix(X)) for booster in boosters]
+    predictions = FittedEnsemble(ask, outputs="values").member_predictions(X)
+    assert_allclose(predictions, member_predictions(models, X), rtol=1e-6)
+
+
 @every_library
 def test_they_vote_and_are_bagged(make):
     bagging = BaggingRegressor(make("Regressor"), 3, max_features=0.5, random_state=0).fit(X, y)

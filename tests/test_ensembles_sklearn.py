@@ -260,6 +260,33 @@ def test_hard_voters_vote(weights, third):
     assert_array_equal(teacher.classes_[shares.argmax(axis=1)][untied], teacher.predict(X)[untied])
 
 
+@pytest.mark.parametrize(
+    "names", [["low", "high", "middle"], [1, 2, 3], [-1, 1, 1], [0, 1, 2]], ids=str
+)
+@pytest.mark.parametrize("voting", ["soft", "hard"])
+def test_voters_that_were_fitted_before_know_labels(names, voting):
+    named = np.array(names)[np.unique(labels, return_inverse=True)[1]]
+    models = [model.fit(X, named) for model in (GaussianNB(), DecisionTreeClassifier(max_depth=2))]
+    frozen = [(str(i), FrozenEstimator(model)) for i, model in enumerate(models)]
+    teacher = VotingClassifier([*frozen, ("new", LogisticRegression())], voting=voting)
+    predictions = member_predictions(teacher.fit(X, named), X)
+    assert_array_equal(teacher.classes_, models[0].classes_)
+    for i, model in enumerate([*models, LogisticRegression().fit(X, named)]):
+        if voting == "hard":
+            expected = model.predict(X)[:, np.newaxis] == model.classes_
+        else:
+            expected = model.predict_proba(X)
+        assert_allclose(predictions[..., i], expected, atol=1e-6)
+
+
+def test_a_voter_that_was_fitted_before_may_lack_a_class():
+    few = LogisticRegression().fit(X[labels != "low"], labels[labels != "low"])
+    voters = [("few", FrozenEstimator(few)), ("all", GaussianNB())]
+    teacher = VotingClassifier(voters, voting="soft").fit(X, labels)
+    predictions = member_predictions(teacher, X)
+    assert_allclose(predictions[:, [0, 2], 0], few.predict_proba(X), atol=1e-6)
+
+
 def test_voters_fitted_with_names_keep_them():
     named = make_pipeline(make_column_transformer((StandardScaler(), ["w", "z"])), Ridge())
     teacher = VotingRegressor([("named", named), ("ols", LinearRegression())]).fit(frame, y)

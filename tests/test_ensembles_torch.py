@@ -8,15 +8,26 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit, softmax
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
 
-from sklearn_dlf.ensembles import FittedEnsemble, describe_ensemble, member_predictions, unseen_rows
+from sklearn_dlf import DLFRegressor
+from sklearn_dlf.ensembles import (
+    FittedEnsemble,
+    describe_ensemble,
+    is_fitted_ensemble,
+    member_predictions,
+    unseen_rows,
+)
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(40, 3))
@@ -201,6 +212,19 @@ def test_skorch_binary_classifiers_return_two_columns():
     assert_allclose(predictions[:, 1, 0], expit(ask(nets[0].module_)[:, 0]), rtol=1e-5)
 
 
+@pytest.mark.parametrize("steps", [[StandardScaler()], []])
+def test_skorch_nets_in_pipelines_get_float32_too(steps):
+    fitted = [step.fit(X) for step in steps]
+    rows = fitted[0].transform(X) if fitted else X
+    labels = np.array([0, 1, 2])[rng.integers(3, size=40)]
+    for nets in (
+        train(NeuralNetRegressor, 1, y[:, np.newaxis].astype(np.float32)),
+        train(NeuralNetClassifier, 3, labels, criterion=nn.CrossEntropyLoss),
+    ):
+        pipelines = [make_pipeline(*fitted, net) for net in nets]
+        assert_allclose(member_predictions(pipelines, X), member_predictions(nets, rows))
+
+
 def test_skorch_nets_of_no_kind_say_their_outputs():
     nets = train(NeuralNet, 1, y[:, np.newaxis].astype(np.float32), criterion=nn.MSELoss)
     with pytest.raises(TypeError, match="does not say whether it returns values or probab"):
@@ -301,6 +325,33 @@ def test_draws_of_a_gaussian_process_leave_the_noise_out(kernel):
 def test_a_gaussian_process_of_several_targets_keeps_draws_last():
     process = GaussianProcessRegressor(RBF(2.0), alpha=0.1, optimizer=None).fit(X, np.c_[y, -y])
     assert FittedEnsemble(process, n_members=4).member_predictions(X).shape == (40, 2, 4)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda process: process,
+        lambda process: make_pipeline(StandardScaler(), process),
+        lambda process: make_pipeline(make_pipeline(process)),
+        FrozenEstimator,
+        TransformedTargetRegressor,
+    ],
+)
+def test_a_gaussian_process_that_predicts_its_prior_is_not_fitted(wrap):
+    unfitted = wrap(GaussianProcessRegressor(optimizer=None))
+    assert not is_fitted_ensemble(unfitted)
+    assert is_fitted_ensemble(wrap(fitted_process(RBF())).fit(X, y))
+    with pytest.raises(NotFittedError, match="is not fitted"):
+        describe_ensemble(unfitted)
+    with pytest.raises(NotFittedError, match=r"Model 0 .* is not fitted"):
+        describe_ensemble([unfitted, unfitted])
+
+
+def test_an_unfitted_gaussian_process_is_fitted_in_each_fold():
+    process = make_pipeline(StandardScaler(), GaussianProcessRegressor(alpha=0.1, optimizer=None))
+    student = DLFRegressor(process, hidden_layer_sizes=(4,), n_epochs=1, tol=10.0, random_state=0)
+    grid = GridSearchCV(student, {"q": [1, 2]}, cv=2, error_score="raise").fit(X, y)
+    assert grid.best_estimator_.n_members_ == 50
 
 
 def test_draws_pass_through_a_pipeline():

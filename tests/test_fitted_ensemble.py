@@ -37,6 +37,14 @@ def test_a_fitted_ensemble_survives_clone_and_pickle():
     assert_allclose(predictions, ensemble.member_predictions(X))
 
 
+def test_a_fitted_ensemble_keeps_a_list_of_its_own():
+    models = fitted_ridges()
+    ensemble = FittedEnsemble(models)
+    before = ensemble.member_predictions(X)
+    models.pop()
+    assert_array_equal(ensemble.member_predictions(X), before)
+
+
 def test_a_fitted_ensemble_hashes_by_its_models():
     assert joblib.hash(FittedEnsemble(fitted_ridges())) == joblib.hash(
         FittedEnsemble(fitted_ridges())

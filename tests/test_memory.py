@@ -1,7 +1,9 @@
+import sys
+
 import joblib
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF
@@ -157,6 +159,31 @@ def test_a_teacher_that_cannot_be_pickled_is_asked_each_time(friedman, tmp_path)
     with pytest.warns(UserWarning, match="Nothing of FittedEnsemble is kept"):
         student.fit(X, 2 * X[:, :5].mean(axis=1))
     assert student.n_members_ == 5
+
+
+def test_functions_that_a_notebook_may_redefine_are_not_kept(friedman, tmp_path, monkeypatch):
+    X, _ = friedman
+    for factor in (1, 2):
+
+        def scaled(X, factor=factor):
+            return factor * X[:, :5]
+
+        scaled.__module__, scaled.__qualname__ = "__main__", "scaled"
+        monkeypatch.setattr(sys.modules["__main__"], "scaled", scaled, raising=False)
+        ensemble = FittedEnsemble(scaled, outputs="values", n_members=5)
+        student = students(str(tmp_path), ensemble, augment=None)[0]
+        with pytest.warns(UserWarning, match="scaled of __main__ is known by name only"):
+            student.fit(X, factor * X[:, :5].mean(axis=1))
+        assert_allclose(student.output_center_, factor * X[:, :5].mean())
+
+
+def test_classes_that_a_notebook_may_redefine_are_not_kept(friedman, tmp_path, monkeypatch):
+    X, y = friedman
+    forest_class = type("Mine", (CountedForest,), {"__module__": "__main__"})
+    monkeypatch.setattr(sys.modules["__main__"], "Mine", forest_class, raising=False)
+    with pytest.warns(UserWarning, match="Mine of __main__ is known by name only"):
+        students(str(tmp_path), forest_class(6, random_state=0))[0].fit(X, y)
+    assert not list(tmp_path.rglob("output.pkl"))
 
 
 def test_what_is_no_memory_is_refused(friedman):

@@ -118,6 +118,8 @@ def test_the_constructors_teacher_is_asked_at_the_rows_of_the_student(friedman, 
     expected = member_log_likelihood_scorer(raw, X, predictions=member_predictions(forest, X))
     assert member_log_likelihood_scorer(raw, X, X_ensemble=X) == expected
     assert make_member_log_likelihood_scorer(forest)(raw, X) == expected
+    with pytest.raises(ValueError, match=r"fitted with X_ensemble.*make_member_log"):
+        member_log_likelihood_scorer(raw, X)
     bare = student.fit(X, y)
     expected = member_log_likelihood_scorer(bare, X, predictions=member_predictions(forest, X))
     assert member_log_likelihood_scorer(bare, X, y) == expected

@@ -149,7 +149,7 @@ class FittedEnsemble:
     def __init__(self, models, *, outputs=None, classes=None, n_members=None, random_state=0):
         if outputs is not None and outputs not in OUTPUTS:
             raise ValueError(f"outputs must be one of {OUTPUTS} or None, got {outputs!r}.")
-        self._models = list(models) if isinstance(models, tuple) else models
+        self._models = list(models) if isinstance(models, list | tuple) else models
         self._outputs = outputs
         self._classes = None if classes is None else np.asarray(classes)
         self._n_members = n_members

@@ -11,7 +11,9 @@ import numpy as np
 from scipy.special import expit, softmax
 from sklearn.base import is_classifier, is_regressor
 from sklearn.exceptions import NotFittedError
-from sklearn.utils.validation import check_is_fitted
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import _is_fitted
 from skorch import NeuralNet
 from torch.nn import Module
 
@@ -50,14 +52,21 @@ def kind_of_outputs(outputs) -> str:
 
 
 def is_fitted(model) -> bool:
-    """Ask whether a model is fitted; what does not follow scikit-learn's way counts as fitted."""
+    """Ask whether a model is fitted; what does not follow scikit-learn's way counts as fitted.
+
+    Models that need no fit, such as Gaussian processes that predict their prior, are not fitted
+    before it all the same: `check_is_fitted` would let them pass, alone or in a pipeline.
+    """
     if not hasattr(model, "__sklearn_tags__"):
         return True
+    if isinstance(model, Pipeline):
+        return is_fitted(model.steps[-1][1])
+    if isinstance(model, FrozenEstimator):
+        return is_fitted(model.estimator)
     try:
-        check_is_fitted(model)
+        return _is_fitted(model)
     except NotFittedError:
         return False
-    return True
 
 
 def _is_catboost(model) -> bool:
@@ -153,6 +162,12 @@ def describe_model(model, outputs=None, *, label="The model", votes="never") -> 
 
 def _describe_by_outputs(model, outputs, label) -> Model:
     """Describe a model that does not say what it predicts."""
+    if any(type_name(base) == "xgboost.core.Booster" for base in type(model).__mro__):
+        raise TypeError(
+            f"{label} takes rows as a DMatrix, expected a model that takes arrays: give "
+            "FittedEnsemble callables, such as lambda X: booster.predict(xgboost.DMatrix(X)), or "
+            "models of xgboost's scikit-learn interface, which load_model reads too."
+        )
     if outputs is None:
         raise TypeError(
             f"{label} does not say whether it returns values or probabilities, expected a fitted "
@@ -174,9 +189,12 @@ def _describe_by_outputs(model, outputs, label) -> Model:
 
 
 def _ask_estimator(model, method, X):
-    """Call a method of a model on the columns it knows."""
+    """Call a method of a model on the columns it knows; nets are asked as such in pipelines too."""
     if isinstance(model, NeuralNet):
         return ask_net(model, method, X)
+    if isinstance(model, Pipeline) and isinstance(model.steps[-1][1], NeuralNet):
+        X = columns_for(model, X)
+        return ask_net(model[-1], method, model[:-1].transform(X) if len(model) > 1 else X)
     return getattr(model, method)(columns_for(model, X))
 
 

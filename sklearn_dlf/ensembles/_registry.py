@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial, singledispatch
 from typing import Any
@@ -86,6 +86,13 @@ class Members:
 @singledispatch
 def _extract(ensemble) -> Members:
     """Describe an ensemble of unknown type: say what is known and what can be done."""
+    if isinstance(ensemble, type):
+        raise TypeError(f"The class {ensemble.__qualname__} was given, expected an instance of it.")
+    if isinstance(ensemble, Mapping | Iterator):
+        raise TypeError(
+            f"Models were given as a {type(ensemble).__name__}, expected a list: list(models"
+            f"{'.values()' if isinstance(ensemble, Mapping) else ''})."
+        )
     known = sorted(
         known_type.__qualname__
         for known_type, extractor in _extract.registry.items()
@@ -96,20 +103,22 @@ def _extract(ensemble) -> Members:
         f"{', '.join(known)}, their subclasses, and objects with `sample_y`. Otherwise give "
         "a list of at least two fitted models, say what callables and torch modules return with "
         "`FittedEnsemble(models, outputs=...)`, or teach the package your type with "
-        "`register_ensemble`."
+        "`register_ensemble`, in the module of the type so that worker processes learn it too."
     )
 
 
 class _Refusal:
-    """The extractor of a type that looks like an ensemble and is none."""
+    """The extractor of a type that looks like an ensemble and is none.
+
+    The reason may be a function of the instance.
+    """
 
     def __init__(self, reason):
         self.reason = reason
 
     def __call__(self, ensemble):
-        raise TypeError(
-            f"{type(ensemble).__name__} is not an ensemble of alternatives: {self.reason}"
-        )
+        reason = self.reason(ensemble) if callable(self.reason) else self.reason
+        raise TypeError(f"{type(ensemble).__name__} is not an ensemble of alternatives: {reason}")
 
 
 # Types of libraries that are not imported here, by qualified name.
@@ -122,6 +131,10 @@ def register_ensemble(ensemble_type, extractor) -> None:
     The built-in types are registered by this function too. An instance is described by the
     extractor of the nearest class in its method resolution order, so subclasses are covered, and
     registering a type again replaces what was known of it.
+
+    What is registered is known to one process. Register a type in the module that defines it, so
+    that worker processes, which import that module, know it too; what a script or a notebook
+    registers, they do not.
 
     Parameters
     ----------
@@ -164,7 +177,7 @@ def register_ensemble(ensemble_type, extractor) -> None:
 
 
 def refuse_ensemble(ensemble_type, reason) -> None:
-    """Register a type that is no ensemble, with the reason and the way out."""
+    """Register a type that is no ensemble, with the reason and the way out (or what says them)."""
     register_ensemble(ensemble_type, _Refusal(reason))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import (
@@ -16,7 +18,7 @@ from sklearn.ensemble import (
 )
 from sklearn.utils.validation import check_array
 
-from ._models import describe_model, spread_columns
+from ._models import align_classes, describe_model, spread_columns
 from ._registry import Members, register_ensemble
 
 #: Most members that stand for weighted voters: then weights are exact to a hundredth of the
@@ -86,17 +88,32 @@ def _voting(ensemble) -> Members:
     votes = "always" if getattr(ensemble, "voting", None) == "hard" else "never"
     models = [describe_model(m, votes=votes, label="A voter") for m in ensemble.estimators_]
     shares = _shares(_voters_weights(ensemble))
-
-    def ask(model, X):
-        output = model.predict(X)
-        return output if classes is None else spread_columns(output, model.classes, classes)
+    columns = [None] * len(models) if classes is None else _voters_columns(models, classes)
 
     def predict(X):
-        voters = zip(shares, models, strict=True)
-        return _repeat_by_share((share, ask(model, X)) for share, model in voters if share > 0)
+        voters = zip(shares, models, columns, strict=True)
+        return _repeat_by_share(
+            (share, spread_columns(model.predict(X), own_columns, classes))
+            for share, model, own_columns in voters
+            if share > 0
+        )
 
     kind = "regressor" if classes is None else "classifier"
     return Members(kind, round(float(shares.sum())), predict, classes)
+
+
+def _voters_columns(models, classes):
+    """Columns of each voter among all classes.
+
+    Voters that were fitted by the ensemble know codes of all classes, and have the columns of the
+    ensemble; those that were fitted before, and frozen, know labels.
+    """
+    codes = np.arange(len(classes))
+    labelled = [
+        replace(model, classes=classes) if np.array_equal(model.classes, codes) else model
+        for model in models
+    ]
+    return align_classes(labelled, classes)[1]
 
 
 def _voters_weights(ensemble):

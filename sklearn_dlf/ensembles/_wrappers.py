@@ -82,6 +82,19 @@ _BOOSTED = (
     "several with different seeds or bootstrap samples and give them as a list, or bag them: "
     "BaggingRegressor(GradientBoostingRegressor())."
 )
+_SUMMED_FOREST = (
+    "it is a random forest whose library hands out no trees that predict y one by one. Give a "
+    "list of several with different seeds, or a forest of scikit-learn, such as "
+    "RandomForestRegressor or RandomForestClassifier."
+)
+
+
+def _why_lightgbm(model):
+    """LightGBM chooses between boosting and a random forest by a parameter."""
+    is_forest = model.get_params().get("boosting_type") in ("rf", "random_forest")
+    return _SUMMED_FOREST if is_forest else _BOOSTED
+
+
 _REFUSALS = {
     _BOOSTED: (
         GradientBoostingRegressor,
@@ -89,8 +102,9 @@ _REFUSALS = {
         HistGradientBoostingRegressor,
         HistGradientBoostingClassifier,
         "xgboost.sklearn.XGBModel",
-        "lightgbm.sklearn.LGBMModel",
     ),
+    _SUMMED_FOREST: ("xgboost.sklearn.XGBRFRegressor", "xgboost.sklearn.XGBRFClassifier"),
+    _why_lightgbm: ("lightgbm.sklearn.LGBMModel",),
     (
         "its members were fitted to the rows that those before them got wrong, and are combined "
         "by a weighted median or vote. Give a list of several AdaBoost models, or bag them: "

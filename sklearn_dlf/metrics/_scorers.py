@@ -142,6 +142,7 @@ def _members_under_student(
     rows = transform(X)
     if predictions is None:
         if X_ensemble is None:
+            _check_rows_are_shared(student, ensemble)
             X_ensemble = rows if ensemble is None else X
         teacher: AskedEnsemble | GivenPredictions = _asked_teacher(
             student.ensemble if ensemble is None else ensemble, X_ensemble
@@ -162,6 +163,21 @@ def _members_under_student(
         deviations.reshape(-1, deviations.shape[-1]),
         variance.ravel(),
     )
+
+
+def _check_rows_are_shared(student, ensemble):
+    """Raise where the student's own teacher would be asked at rows that are not as it wants them.
+
+    Students that were pickled before they kept this are taken to share their rows.
+    """
+    if ensemble is None and getattr(student, "_has_rows_of_its_own", False):
+        raise ValueError(
+            "The student was fitted with X_ensemble, so that its ensemble does not take the rows "
+            "that the student sees; expected X_ensemble here too, which metadata routing brings: "
+            "member_log_likelihood_scorer.set_score_request(X_ensemble=True). In a pipeline whose "
+            "first step gets the ensemble's rows, make_member_log_likelihood_scorer(ensemble) "
+            "asks it at these."
+        )
 
 
 def _asked_teacher(ensemble, rows):
@@ -228,5 +244,6 @@ member_log_likelihood_scorer.__doc__ = """Log-likelihood of the teacher's member
 
 In nats per member and entry, in the units in which the student was taught. The teacher is the
 student's parameter `ensemble` where that is fitted, asked at the rows that the student sees or,
-with metadata routing, at `X_ensemble`; or the metadata `predictions` (n_samples, ..., n_members).
+with metadata routing, at `X_ensemble`, as it must be if the student was fitted with it; or the
+metadata `predictions` (n_samples, ..., n_members).
 """
