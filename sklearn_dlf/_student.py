@@ -248,7 +248,8 @@ def join(blocks, n_rows):
     Each is put into place at once: blocks that are kept lie in the way of memory that could be
     used again, and all of it would come anew from the system.
     """
-    start, tensors = 0, []
+    start = 0
+    tensors: list[torch.Tensor] = []
     for block in blocks:
         tensors = tensors or [part.new_empty((n_rows, *part.shape[1:])) for part in block]
         rows = slice(start, start + len(block[0]))
