@@ -4,7 +4,7 @@ Every line measures both sides in one run: processor seconds in alternating roun
 up, the median of the rounds' ratios and their range. Memory is how far a fresh process's peak rises
 above what it held before (Linux only). Students and teachers are trained briefly where only their
 predictions are timed. What users might take instead is measured where it is installed (extra
-``bench``). Prints one Markdown table; a ratio of M-steps is that of benchmarks/m_step.py:
+``bench``, and laplace-torch). Prints one Markdown table. For M-steps see benchmarks/m_step.py:
 
     OMP_NUM_THREADS=1 python benchmarks/speed.py [--rounds 5] [--rows 100000] [--large]
         [--sections members rows hydra predict draws memory size others] [--quick]
