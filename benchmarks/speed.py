@@ -161,9 +161,10 @@ def make_teachers(sizes):
 
 @functools.cache
 def make_fitted(sizes, student_class=DLFRegressor):
-    """A student of the networks."""
+    """A student of the networks, trained for one iteration."""
     teacher = make_teachers(sizes)[f"{N_MEMBERS} networks"]
-    return make_student(sizes, student_class).fit(*make_data(sizes.fit_rows[0]), ensemble=teacher)
+    student = make_student(sizes._replace(n_iter=1), student_class)
+    return student.fit(*make_data(sizes.fit_rows[0]), ensemble=teacher)
 
 
 def measure_predict(sizes, args):
