@@ -338,7 +338,8 @@ def _extend_weights(weights, n_points):
 
 def _standardise(scaler, X):
     """Rows as the student sees them; ``scaler.transform`` without validating them again."""
-    standardised = (X - scaler.mean_) / scaler.scale_
+    standardised = X - scaler.mean_
+    standardised /= scaler.scale_
     largest = max(standardised.max(), -standardised.min())
     if largest > MAX_DISTANCE:
         raise ValueError(

@@ -31,8 +31,8 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve, eigh
 from sklearn.utils import gen_batches
 
-# Numbers of a block whose float64 copy is made at a time, 16 MB.
-BLOCK_SIZE = 2**21
+# Numbers of a block whose float64 copy is made at a time, 2 MB: it stays near the processor.
+BLOCK_SIZE = 2**18
 
 LOG_2PI = float(np.log(2 * np.pi))
 

@@ -19,8 +19,9 @@ from torch import nn
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh}
 
 # Rows of a forward pass outside training: large enough for efficient matrix products, small enough
-# that the activations of a layer of 100 units (3 MB) stay near the processor.
-PREDICT_ROWS = 2**13
+# that the activations of a layer of 100 units (0.4 MB) stay near the processor and in memory that
+# is used again for every block.
+PREDICT_ROWS = 2**10
 
 
 class Heads(NamedTuple):
@@ -71,13 +72,18 @@ class Network(nn.Module):
         return next(self.parameters()).device
 
     def in_blocks(self, X, forward):
-        """Block by block ``forward(rows)``: evaluation mode, no gradients, the network's device."""
+        """Arrays of ``forward(rows)``, a tuple of tensors, for all rows of X.
+
+        Asked block by block: evaluation mode, no gradients, the network's device.
+        """
         parameter = next(self.parameters())
-        self.eval()
+        if self.training:
+            self.eval()
+        blocks = torch.from_numpy(X).split(PREDICT_ROWS)
         with torch.inference_mode():
-            return [
-                forward(block.to(parameter)) for block in torch.from_numpy(X).split(PREDICT_ROWS)
-            ]
+            outputs = (forward(block.to(parameter)) for block in blocks)
+            tensors = next(outputs) if len(blocks) == 1 else join(outputs, len(X))
+            return [tensor.cpu().numpy() for tensor in tensors]
 
     def exact(self):
         """Copy of a trained network in float64, made once; it is not pickled."""
@@ -141,6 +147,10 @@ class Student(Network):
         mean, log_noise, loadings = rows.split((1, 1, self.q), dim=-1)
         return Heads(mean.squeeze(-1), log_noise.squeeze(-1), loadings)
 
+    def _mean_rows(self):
+        """Which of the rows of all heads are those of the mean."""
+        return slice(None, None, 2 + self.q)
+
     def _parameters_by_head(self):
         """Views of the weights (n_body_features, ...) and of the biases (...) of each head."""
         return self._split(self.heads.weight.T), self._split(self.heads.bias)
@@ -154,8 +164,8 @@ class Student(Network):
 
     def forward_mean(self, X):
         """Mean head alone, (m, c), at the cost of c columns instead of those of all heads."""
-        weight, bias = self._parameters_by_head()
-        return nn.functional.linear(self.body(X), weight.mean.T, bias.mean)
+        rows = self._mean_rows()
+        return nn.functional.linear(self.body(X), self.heads.weight[rows], self.heads.bias[rows])
 
     @torch.no_grad()
     def transform_loadings(self, transform):
@@ -185,14 +195,13 @@ class Student(Network):
 
     def evaluate(self, X):
         """Heads of any number of rows (m, n_features), as arrays."""
-        outputs = self.in_blocks(X, lambda rows: self(rows)[:3])
-        heads = [gather(head) for head in zip(*outputs, strict=True)]
+        heads = self.in_blocks(X, lambda rows: self(rows)[:3])
         heads.append(None if self.mixing is None else self.mixing.cpu().numpy())
         return Heads(*heads)
 
     def evaluate_mean(self, X):
         """Mean of any number of rows (m, n_features), as an array (m, c)."""
-        return gather(self.in_blocks(X, self.forward_mean))
+        return self.in_blocks(X, lambda rows: (self.forward_mean(rows),))[0]
 
 
 class SeparableStudent(Student):
@@ -224,15 +233,30 @@ class SeparableStudent(Student):
         mean, log_noise, loadings = rows.split([self.n_outputs, self.n_outputs, self.q], dim=-1)
         return Heads(mean, log_noise, loadings.unsqueeze(-2), self.mixing)
 
+    def _mean_rows(self):
+        return slice(self.n_outputs)
+
     @torch.no_grad()
     def set_mixing(self, mixing):
         """Mix outputs by a matrix (c, c)."""
         self.mixing.copy_(torch.as_tensor(mixing))
 
 
-def gather(blocks):
-    """One array of the tensors of all blocks."""
-    return (blocks[0] if len(blocks) == 1 else torch.cat(blocks)).cpu().numpy()
+def join(blocks, n_rows):
+    """Tensors of all rows from tuples of tensors of blocks of rows, as these are made.
+
+    Each is put into place at once: blocks that are kept lie in the way of memory that could be
+    used again, and all of it would come anew from the system.
+    """
+    start = 0
+    tensors: list[torch.Tensor] = []
+    for block in blocks:
+        tensors = tensors or [part.new_empty((n_rows, *part.shape[1:])) for part in block]
+        rows = slice(start, start + len(block[0]))
+        start = rows.stop
+        for tensor, part in zip(tensors, block, strict=True):
+            tensor[rows] = part
+    return tensors
 
 
 def count_body_features(body, n_features):

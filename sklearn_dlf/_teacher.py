@@ -24,6 +24,9 @@ from .ensembles import (
 # Rows that an ensemble is asked about at a time: bounds the float64 copy of the members' outputs.
 BLOCK_ROWS = 2**16
 
+# Rows of given predictions at a time: nobody is asked, so that smaller copies cost no more.
+GIVEN_ROWS = 2**12
+
 # Outputs of members, and y, are refused beyond this: their differences are kept in float32.
 MAX_OUTPUT = 1e38
 
@@ -133,7 +136,7 @@ class GivenPredictions:
 
     def blocks(self):
         """Yield the members' outputs."""
-        for rows in gen_batches(self.n_samples, BLOCK_ROWS):
+        for rows in gen_batches(self.n_samples, GIVEN_ROWS):
             yield _with_outputs(self.predictions[rows].astype(np.float64))
 
     def _check(self):

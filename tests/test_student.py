@@ -8,7 +8,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
-from sklearn_dlf._student import SeparableStudent, Student, make_mlp
+from sklearn_dlf._student import PREDICT_ROWS, SeparableStudent, Student, make_mlp
 from sklearn_dlf.datasets import make_dlf_ensemble
 
 QUICK = {"q": 2, "hidden_layer_sizes": (8,), "n_epochs": 2, "tol": 1.0, "random_state": 0}
@@ -141,3 +141,16 @@ def test_transformed_loadings_are_multiplied_and_all_else_is_left(student_class)
     assert (after.mixing is None) == (before.mixing is None)
     if after.mixing is not None:
         assert_array_equal(after.mixing, before.mixing)
+
+
+@pytest.mark.parametrize("student_class", [Student, SeparableStudent])
+def test_many_rows_are_answered_as_each_of_their_blocks_is(student_class):
+    student = student_class(make_mlp(3, (4,), "tanh"), 3, n_outputs=2, q=5).train()
+    X = np.random.RandomState(0).standard_normal((2 * PREDICT_ROWS + 3, 3)).astype(np.float32)
+    heads, mean = student.evaluate(X), student.evaluate_mean(X)
+    assert_allclose(mean, heads.mean, rtol=1e-5, atol=1e-6)  # float32
+    for rows in (slice(PREDICT_ROWS), slice(PREDICT_ROWS, 2 * PREDICT_ROWS), slice(-3, None)):
+        block = student.evaluate(X[rows])
+        for name in ("mean", "log_noise", "loadings"):
+            assert_array_equal(getattr(heads, name)[rows], getattr(block, name))
+    assert not student.training

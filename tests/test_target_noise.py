@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import ndtr
 from scipy.stats import invgamma, norm, t
 
 from sklearn_dlf._target_noise import MemberResiduals, TargetNoise
@@ -37,6 +38,17 @@ def test_quantiles_without_spread_are_those_of_a_scaled_t():
     quantiles = noise.quantiles(np.array([[0.0]]), np.array([[0.0]]), levels)
     expected = t.ppf(levels, 2 * shape, scale=np.sqrt(scale / shape))
     assert_allclose(quantiles[0, 0], expected, rtol=2e-3, atol=1e-12)  # the nodes' own precision
+
+
+@pytest.mark.parametrize("shape", [0.05, 1.0, 30.0])
+def test_the_mixture_reaches_its_level_at_its_quantile(shape):
+    noise = TargetNoise(inverse_gamma(shape, 1.0, size=50))
+    variance, levels = np.array([[0.0], [1e-6], [1.0], [1e6]]), [1e-4, 0.05, 0.5, 0.75, 0.95]
+    quantiles = noise.quantiles(np.zeros((4, 1)), variance, levels)
+    spread = np.sqrt(variance[:, :, None, None] + noise.nodes()[:, None, :])
+    reached = ndtr(quantiles[..., None] / spread).mean(axis=-1)
+    assert_allclose(reached, np.broadcast_to(levels, reached.shape), rtol=1e-9)
+    assert_array_equal(quantiles[..., 1], -quantiles[..., 4])
 
 
 def test_draws_have_the_distribution_of_the_estimates():

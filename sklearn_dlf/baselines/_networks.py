@@ -10,7 +10,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from .._student import ACTIVATIONS, Network, count_body_features, gather
+from .._student import ACTIVATIONS, Network, count_body_features
 from ..ensembles._deep_training import init_layers
 
 # Standard deviation of the masks around one at the start. Random signs, the published choice, would
@@ -28,7 +28,7 @@ class MemberNetwork(Network):
 
     def evaluate(self, X):
         """Outputs of all members at any number of rows, an array (m, n_outputs, n_members)."""
-        return gather(self.in_blocks(X, self.forward))
+        return self.in_blocks(X, lambda rows: (self(rows),))[0]
 
 
 class HydraNetwork(MemberNetwork):

@@ -1,0 +1,445 @@
+"""Speed, memory and size of students, each as a ratio to what it is wanted to stay near.
+
+Every line measures both sides in one run: processor seconds in alternating rounds after one to warm
+up, the median of the rounds' ratios and their range. Memory is how far a fresh process's peak rises
+above what it held before (Linux only). Students and teachers are trained briefly where only their
+predictions are timed. What users might take instead is measured where it is installed (extra
+``bench``, and laplace-torch). Prints one Markdown table. For M-steps see benchmarks/m_step.py:
+
+    OMP_NUM_THREADS=1 python benchmarks/speed.py [--rounds 5] [--rows 100000] [--large]
+        [--sections members rows hydra predict draws memory size others] [--quick]
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import gc
+import importlib
+import multiprocessing
+import pickle
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from measuring import processor_seconds
+from sklearn.datasets import make_friedman1
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPRegressor
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+
+from sklearn_dlf import DLFRegressor
+from sklearn_dlf._student import PREDICT_ROWS, make_mlp
+from sklearn_dlf.baselines import BatchEnsembleRegressor, HydraRegressor
+from sklearn_dlf.ensembles import DeepEnsembleRegressor, member_predictions
+
+N_FEATURES, Q, N_MEMBERS, N_TREES = 10, 10, 50, 100
+HIDDEN = (100, 100)
+NUMBERS_OF_DRAWS = (10, 100, 1000)
+LEVEL = 0.9
+MB, GIB = 1e6, 2**30
+
+
+class Sizes(NamedTuple):
+    """How much is measured."""
+
+    rows: int = 100_000  # predicted at
+    fit_rows: tuple = (2_000, 10_000)
+    memory_rows: int = 200_000
+    n_iter: int = 10  # of EM; so few iterations never end before, whatever they gain
+    teacher_iter: int = 5
+    n_calls: int = 200  # of a row
+
+
+QUICK = Sizes(2_000, (200, 400), 20_000, 2, 1, 5)
+
+
+def make_data(n_rows):
+    """Rows of Friedman's first function and its noisy values."""
+    return make_friedman1(n_rows, N_FEATURES, noise=1.0, random_state=0)
+
+
+def make_members(n_rows, n_members):
+    """Rows, values, and members (n_rows, n_members) in float32 that are smooth functions."""
+    X, y = make_data(n_rows)
+    rng = np.random.default_rng(0)
+    features = np.tanh(X.astype(np.float32) @ rng.standard_normal((N_FEATURES, 20), np.float32))
+    members = features @ rng.standard_normal((20, n_members), np.float32)
+    members += y.astype(np.float32)[:, None]
+    return X, y, members
+
+
+def make_student(sizes, student_class=DLFRegressor, **options):
+    """Untrained student of so many iterations."""
+    if student_class is DLFRegressor:
+        options = {"q": Q, "tol": 0.0, **options}
+    return student_class(max_iter=sizes.n_iter, random_state=0, **options)
+
+
+def time_in_turn(cases, n_rounds):
+    """Processor seconds (n_rounds,) of every case; the first round is to warm up."""
+    rounds = [
+        {name: processor_seconds(function) for name, function in cases.items()}
+        for _ in range(n_rounds + 1)
+    ]
+    return {name: np.array([times[name] for times in rounds[1:]]) for name in cases}
+
+
+def describe(ratios):
+    """Median and range."""
+    return f"{np.median(ratios):.3g} ({ratios.min():.3g}-{ratios.max():.3g})"
+
+
+def measure_members(sizes, args):
+    """Fit to many members against few."""
+    X, _, members = make_members(sizes.fit_rows[-1], 500)
+    cases = {
+        n: functools.partial(make_student(sizes, q=9).fit, X, predictions=members[:, :n].copy())
+        for n in (10, 500)
+    }
+    times = time_in_turn(cases, args.rounds)
+    yield f"fit: 500 members / 10, {len(X)} rows", "<= 1.2", describe(times[500] / times[10])
+
+
+def measure_rows(sizes, args):
+    """Fit to twice and four times the rows, in the same epochs and batches."""
+    X, _, members = make_members(4 * sizes.fit_rows[-1], N_MEMBERS)
+    student = make_student(sizes, n_epochs=2, batch_size=128)
+    cases = {
+        times: functools.partial(student.fit, X[:n], predictions=members[:n])
+        for times, n in ((times, times * len(X) // 4) for times in (1, 2, 4))
+    }
+    times = time_in_turn(cases, args.rounds)
+    for growth in (2, 4):
+        what = f"fit: {growth} x {len(X) // 4} rows / once, same epochs"
+        yield what, f"~ {growth}", describe(times[growth] / times[1])
+
+
+def measure_hydra(sizes, args):
+    """Fit against Hydra's, same steps and body."""
+    for n_rows in sizes.fit_rows:
+        X, _, members = make_members(n_rows, N_MEMBERS)
+        for hidden in ((50,), HIDDEN):
+            cases = {
+                student_class: functools.partial(
+                    make_student(sizes, student_class, hidden_layer_sizes=hidden).fit,
+                    X,
+                    predictions=members,
+                )
+                for student_class in (DLFRegressor, HydraRegressor)
+            }
+            times = time_in_turn(cases, args.rounds)
+            what = f"fit: student / Hydra, {N_MEMBERS} members, {n_rows} rows, hidden {hidden}"
+            yield what, "<= 1", describe(times[DLFRegressor] / times[HydraRegressor])
+
+
+def forward_pass(student, X, n_rows=None):
+    """All heads of a student's network at standardised rows, at once or in blocks."""
+    network = student.student_
+    with torch.inference_mode():
+        for block in X.split(n_rows or len(X)):
+            network.heads(network.body(block))
+
+
+def standardised(student, X):
+    """Rows as the student's network takes them."""
+    return torch.from_numpy(student.scaler_.transform(X).astype(np.float32))
+
+
+@functools.cache
+def make_teachers(sizes):
+    """A forest and a deep ensemble."""
+    data = make_data(sizes.fit_rows[0])
+    forest = RandomForestRegressor(N_TREES, random_state=0).fit(*data)
+    networks = DeepEnsembleRegressor(N_MEMBERS, max_iter=sizes.teacher_iter, random_state=0)
+    return {f"{N_TREES}-tree forest": forest, f"{N_MEMBERS} networks": networks.fit(*data)}
+
+
+@functools.cache
+def make_fitted(sizes, student_class=DLFRegressor):
+    """A student of the networks, trained for one iteration."""
+    teacher = make_teachers(sizes)[f"{N_MEMBERS} networks"]
+    student = make_student(sizes._replace(n_iter=1), student_class)
+    return student.fit(*make_data(sizes.fit_rows[0]), ensemble=teacher)
+
+
+def measure_predict(sizes, args):
+    """Prediction against a forward pass, against the teachers, and of a single row."""
+    student, teachers = make_fitted(sizes), make_teachers(sizes)
+    X, y = make_data(sizes.rows)
+    rows = standardised(student, X)
+    cases = {
+        "predict": lambda: student.predict(X),
+        "predict, std": lambda: student.predict(X, return_std=True),
+        "one forward pass": lambda: forward_pass(student, rows),
+        f"a forward pass in blocks of {PREDICT_ROWS}": lambda: forward_pass(
+            student, rows, PREDICT_ROWS
+        ),
+    }
+    times = time_in_turn(cases, args.rounds)
+    predictions, passes = list(cases)[:2], list(cases)[2:]
+    for name in predictions:
+        for other in passes:
+            yield f"{name} / {other}, {len(X)} rows", "<= 1.2", describe(times[name] / times[other])
+    for name, teacher in teachers.items():
+        cases = {
+            "predict": lambda: student.predict(X),
+            "predict, std": lambda: student.predict(X, return_std=True),
+            "teacher": functools.partial(teacher.predict, X),
+            "members": lambda teacher=teacher: member_predictions(teacher, X).std(axis=1),
+        }
+        times = time_in_turn(cases, min(args.rounds, 3))
+        yield (
+            f"{name}'s predict / ours, {len(X)} rows",
+            ">= 20",
+            describe(times["teacher"] / times["predict"]),
+        )
+        yield (
+            f"{name}'s std of members / predict, std, {len(X)} rows",
+            ">= 20",
+            describe(times["members"] / times["predict, std"]),
+        )
+    network = MLPRegressor(hidden_layer_sizes=HIDDEN, max_iter=5).fit(X[:1000], y[:1000])
+    row = X[:1]
+    cases = {
+        model: lambda model=model: [model.predict(row) for _ in range(sizes.n_calls)]
+        for model in (student, network)
+    }
+    times = time_in_turn(cases, 3 * args.rounds)
+    what = f"predict / MLPRegressor {HIDDEN}, one row"
+    yield what, "<= 1.2", describe(times[student] / times[network])
+
+
+def count_forward(student, call):
+    """Rows that pass through the float64 body of a student during a call."""
+    counts = []
+    count = student.student_.exact().body.register_forward_hook(
+        lambda module, inputs, output: counts.append(len(output))
+    )
+    call()
+    count.remove()
+    return sum(counts)
+
+
+def measure_draws(sizes, args):
+    """Draws of members: rows asked, time in forward passes, and memory."""
+    student = make_fitted(sizes)
+    X, _ = make_data(sizes.rows)
+    rows = standardised(student, X)
+    random_state = np.random.RandomState(0)
+    for n_draws in NUMBERS_OF_DRAWS:
+        # A row takes as long among ten times fewer, which are timed where draws are many.
+        few = len(X) if n_draws < NUMBERS_OF_DRAWS[-1] else len(X) // 10
+        shape = few, n_draws
+        draw = functools.partial(student.sample_predictions, X[:few], n_draws, random_state=0)
+        asked = count_forward(student, draw) / few
+        yield f"rows asked of the network / rows, {n_draws} draws", "1", f"{asked:.3g}"
+        cases = {
+            "draws": draw,
+            "pass": lambda few=few: forward_pass(student, rows[:few], PREDICT_ROWS),
+            "normals": lambda shape=shape: random_state.standard_normal(shape),
+        }
+        times = time_in_turn(cases, args.rounds)
+        what = f"sample_predictions / one forward pass, {n_draws} draws, {few} rows"
+        yield what, "", describe(times["draws"] / times["pass"])
+        what = f"the same / as many normal numbers of numpy, {n_draws} draws"
+        yield what, "", describe(times["draws"] / times["normals"])
+        rise = in_fresh_process(rise_of_draws, student, sizes.rows, n_draws)
+        result = 8 * sizes.rows * n_draws
+        yield (
+            f"sample_predictions: memory beside the {result / MB:.0f} MB of the result, "
+            f"{n_draws} draws, {sizes.rows} rows",
+            "bounded",
+            f"{(rise - result) / MB:.0f} MB",
+        )
+
+
+def in_fresh_process(function, *args):
+    """What a function returns in a process of its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, args)
+
+
+def resident(which):
+    """Bytes of the process: "RSS" now, "HWM" at their most."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"Vm{which}:"):
+            return 1024 * int(line.split()[1])
+    raise OSError("/proc/self/status does not tell the memory of the process")
+
+
+def memory_rise(call):
+    """Bytes by which the process's peak during a call is above what it held before."""
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # forgets earlier peaks
+    before = resident("RSS")
+    call()
+    return resident("HWM") - before
+
+
+def rise_of_draws(student, n_rows, n_draws):
+    """Memory that draws take, in a fresh process."""
+    X, _ = make_data(n_rows)
+    student.sample_predictions(X[:1000], 2)  # what is made once
+    return memory_rise(lambda: student.sample_predictions(X, n_draws, random_state=0))
+
+
+def rise_of_fit(sizes, n_rows):
+    """Memory that a fit takes beside its data, their bytes, and the whole process's peak."""
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    X, y, members = make_members(n_rows, N_MEMBERS)
+    student = make_student(sizes._replace(n_iter=2), n_epochs=1)
+    student.fit(X[:500], y[:500], predictions=members[:500])  # what is made once
+    rise = memory_rise(lambda: student.fit(X, y, predictions=members))
+    return rise, X.nbytes, members.nbytes, resident("HWM")
+
+
+def measure_memory(sizes, args):
+    """Memory of a fit to given predictions."""
+    for n_rows in [sizes.memory_rows] + [1_000_000] * args.large:
+        rise, rows, members, peak = in_fresh_process(rise_of_fit, sizes, n_rows)
+        what = f"fit, {n_rows} rows x {N_MEMBERS} members"
+        ratio = (rise - rows) / members
+        yield f"{what}: (memory - X) / float32 members given", "<= 2.5", f"{ratio:.3g}"
+        wanted = "<= 8 GiB" if n_rows == 1_000_000 else ""
+        yield f"{what}: whole process", wanted, f"{peak / GIB:.2f} GiB"
+
+
+def kib(model):
+    """Size of a pickle, where there is one."""
+    try:
+        return f"{len(pickle.dumps(model)) / 1024:.0f} KiB"
+    except (AttributeError, TypeError, pickle.PicklingError):
+        return "cannot be pickled"
+
+
+def measure_size(sizes, args):
+    """Pickles of a student and of its teachers."""
+    student = make_fitted(sizes)
+    student.predict(make_data(100)[0])  # what is made at first use is not to be pickled
+    yield f"pickle: student {HIDDEN}, q = {Q}", "< 96 KiB", kib(student)
+    for name, teacher in make_teachers(sizes).items():
+        yield f"pickle: {name}, {sizes.fit_rows[0]} rows", "", kib(teacher)
+
+
+def conformal_forest(X, y):
+    """Split conformal prediction around a forest (mapie)."""
+    mapie = importlib.import_module("mapie.regression")
+    half = len(X) // 2
+    forest = RandomForestRegressor(N_TREES, random_state=0)
+    model = mapie.SplitConformalRegressor(forest, confidence_level=LEVEL, prefit=False)
+    model.fit(X[:half], y[:half]).conformalize(X[half:], y[half:])
+    return model, lambda rows: model.predict_interval(rows)
+
+
+def boosted_normal(X, y):
+    """Boosted parameters of a normal distribution (ngboost)."""
+    model = importlib.import_module("ngboost").NGBRegressor(verbose=False, random_state=0)
+    model.fit(X, y)
+
+    def ask(rows):
+        distribution = model.pred_dist(rows)
+        return distribution.mean(), distribution.interval(LEVEL)
+
+    return model, ask
+
+
+def quantile_forest(X, y):
+    """Forest that keeps the values in its leaves (quantile-forest)."""
+    package = importlib.import_module("quantile_forest")
+    model = package.RandomForestQuantileRegressor(N_TREES, random_state=0).fit(X, y)
+    tail = (1 - LEVEL) / 2
+    return model, lambda rows: model.predict(rows, [tail, 0.5, 1 - tail])
+
+
+def laplace_network(X, y):
+    """Laplace approximation of a network's last layer (laplace-torch)."""
+    laplace = importlib.import_module("laplace")
+    torch.manual_seed(0)
+    scaler = StandardScaler().fit(X)
+    network = nn.Sequential(make_mlp(N_FEATURES, HIDDEN, "relu"), nn.Linear(HIDDEN[-1], 1))
+    rows = torch.from_numpy(scaler.transform(X).astype(np.float32))
+    values = torch.from_numpy(y[:, None].astype(np.float32))
+    batches = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(rows, values), 128)
+    optimizer = torch.optim.Adam(network.parameters())
+    for batch, target in batches:
+        optimizer.zero_grad()
+        nn.functional.mse_loss(network(batch), target).backward()
+        optimizer.step()
+    model = laplace.Laplace(network, "regression", "last_layer", "full")
+    model.fit(batches)
+
+    def ask(rows):
+        mean, variance = model(torch.from_numpy(scaler.transform(rows).astype(np.float32)))
+        std = (variance[..., 0] + model.sigma_noise**2).sqrt()
+        return mean, mean - 1.645 * std, mean + 1.645 * std
+
+    return model, ask
+
+
+def measure_others(sizes, args):
+    """Mean and interval by the student, by baselines, and by what users might take instead."""
+    X, _ = make_data(sizes.rows)
+    models, ask = {}, {}
+    for student_class in (DLFRegressor, HydraRegressor, BatchEnsembleRegressor):
+        name = student_class.__name__
+        models[name] = student = make_fitted(sizes, student_class)
+        ask[name] = lambda rows, student=student: (
+            student.predict(rows),
+            student.predict_interval(rows, LEVEL),
+        )
+    for package, make in {
+        "mapie": conformal_forest,
+        "ngboost": boosted_normal,
+        "quantile-forest": quantile_forest,
+        "laplace-torch": laplace_network,
+    }.items():
+        name = make.__doc__.rstrip(".")
+        try:
+            models[name], ask[name] = make(*make_data(sizes.fit_rows[0]))
+        except ImportError:
+            yield name, "", f"{package} is not installed"
+    cases = {name: functools.partial(ask[name], X) for name in ask}
+    times = time_in_turn(cases, min(args.rounds, 3))
+    ours = times[DLFRegressor.__name__]
+    for name, model in models.items():
+        what = f"mean and {LEVEL:.0%} interval, {len(X)} rows: {name} / ours"
+        seconds = np.median(times[name])
+        yield what, "", f"{describe(times[name] / ours)}; {seconds:.2f} s; {kib(model)}"
+
+
+SECTIONS = {
+    "members": measure_members,
+    "rows": measure_rows,
+    "hydra": measure_hydra,
+    "predict": measure_predict,
+    "draws": measure_draws,
+    "memory": measure_memory,
+    "size": measure_size,
+    "others": measure_others,
+}
+
+
+def main():
+    """Parse the command line, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rows", type=int, default=Sizes().rows, help="rows predicted at")
+    parser.add_argument("--sections", nargs="+", default=list(SECTIONS), choices=list(SECTIONS))
+    parser.add_argument("--large", action="store_true", help="a fit to 1,000,000 rows too")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, to try the script")
+    args = parser.parse_args()
+    sizes = QUICK if args.quick else Sizes(rows=args.rows)
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    print("| line | wanted | measured |\n| --- | --- | --- |", flush=True)
+    for section in args.sections:
+        for line in SECTIONS[section](sizes, args):
+            print("| " + " | ".join(line) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
