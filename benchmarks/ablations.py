@@ -7,7 +7,11 @@
     width      hidden layers of the student
     noise      what is left of the members' spread beside the factors
     diversity  what the members differ by
-    clusters   members of two groups, one displaced: how far, in units of their rms spread
+    clusters   members of two groups, one displaced: how far, in units of their rms spread (what the
+               members did not see is not told, as residuals there hold the displacement)
+
+"Of a normal" is the energy distance that normals of the members' own means and stds have to them,
+in figures grey circles. "Members' spread" is their rms std over that of y.
 
 Else fifty networks of two hidden layers of 100 are the teachers, and the student has one hidden
 layer of 50, ten factors, and learns at the teachers' own rows. Prints a Markdown table a study and
@@ -34,7 +38,7 @@ from typing import Any, NamedTuple
 import matplotlib
 import numpy as np
 from datasets import Split, load_split
-from measuring import measure_student, measure_teachers, time_fit
+from measuring import N_DRAWS, mean_energy_distance, measure_student, measure_teachers, time_fit
 from sklearn.datasets import make_friedman1
 from sklearn.exceptions import ConvergenceWarning
 from uci import SETS, STUDENT, format_rows, load_records
@@ -43,7 +47,6 @@ from sklearn_dlf import DLFRegressor
 from sklearn_dlf._design import AUGMENTATIONS
 from sklearn_dlf.ensembles import (
     DeepEnsembleRegressor,
-    FittedEnsemble,
     Members,
     member_predictions,
     register_ensemble,
@@ -61,6 +64,7 @@ COLUMNS = {
     "std_ratio": "std ratio",
     "std_corr": "std corr.",
     "energy": "energy dist.",
+    "energy_normal": "of a normal",
     "spread": "members' spread",
     "fit_s": "fit, s",
 }
@@ -102,6 +106,10 @@ class Teachers:
         """The same members, the second half of them moved by ``shift(X)`` (n,)."""
         is_moved = np.arange(self.unseen.shape[1]) >= self.unseen.shape[1] // 2
         return Teachers(lambda X: self.ask(X) + shift(X)[:, None] * is_moved, self.unseen)
+
+    def untold(self):
+        """The same members, of which it is not known what they did not see."""
+        return Teachers(self.ask, np.zeros_like(self.unseen))
 
 
 register_ensemble(
@@ -178,10 +186,9 @@ def vary_design(task):
     half, X_other, y_other = task.halves()
     teachers, data = half.networks(), half.data
     yield Variant("training rows", teachers, data=data)
-    # Without what the members did not see: these rows are none of theirs.
-    asked = FittedEnsemble(teachers.ask, outputs="values", n_members=teachers.unseen.shape[1])
+    # The rows are none of the members' own, and may be as many.
     other = data._replace(X=X_other, y=y_other)
-    yield Variant("unseen rows alone", asked, data=other, population=teachers)
+    yield Variant("unseen rows alone", teachers.untold(), data=other, population=teachers)
     for share in (0.25, 0.5, 1):
         rows = {"X_unlabeled": X_other[: round(share * len(X_other))]}
         yield Variant(f"+ {share:g} unseen", teachers, data=data, fit=rows)
@@ -253,7 +260,7 @@ def vary_clusters(task):
         return shift
 
     for distance in (0, 2, 4, 8):
-        yield Variant(str(distance), teachers.displaced(make_shift(distance)))
+        yield Variant(str(distance), teachers.displaced(make_shift(distance)).untold())
 
 
 class Study(NamedTuple):
@@ -293,12 +300,15 @@ def measure(variant, task, seed):
     # Of the rows that teachers were fitted to, in whatever rows the student learnt at.
     trained = task.halves()[0].data if variant.data is not None else task.data
     teachers = measure_teachers(population, trained, members, seed)
-    spread = np.sqrt(members.var(axis=1, ddof=1).mean()) / data.y_test.std()
+    mean, std = members.mean(axis=1), members.std(axis=1, ddof=1)
+    normal = np.random.RandomState(seed).standard_normal((len(mean), N_DRAWS))
+    normal = mean[:, None] + std[:, None] * normal
     return {
         **scores,
         "nll_gap": scores["nll"] - teachers["nll"],
         "nll_teachers": teachers["nll"],
-        "spread": float(spread),
+        "energy_normal": mean_energy_distance(members, normal),
+        "spread": float(np.sqrt(np.mean(std**2)) / data.y_test.std()),
         "fit_s": seconds,
     }
 
@@ -343,7 +353,7 @@ def draw(study, records_by_set, path):
     n_variants = max(len(group_values(records, "nll_gap")) for records in records_by_set.values())
     height = 2.6 if study.is_number else 1.5 + 0.28 * n_variants
     figure, panels = plt.subplots(
-        1, len(PANELS), figsize=(12, height), layout="constrained", sharey=not study.is_number
+        1, len(PANELS), figsize=(13, height), layout="constrained", sharey=not study.is_number
     )
     for panel, (key, title) in zip(panels, PANELS.items(), strict=True):
         if key in IDEAL:
@@ -366,6 +376,12 @@ def draw(study, records_by_set, path):
                 where = np.arange(len(names)) + 0.2 * (number - (len(records_by_set) - 1) / 2)
                 panel.errorbar(mean, where, xerr=error, **style)
                 panel.set_yticks(np.arange(len(names)), names)
+            if key == "energy":
+                values = group_values(records, "energy_normal")
+                mean = np.array([np.mean(v) if v else np.nan for v in values.values()])
+                label = "of a normal" if number == 0 else None
+                points = (where, mean) if study.is_number else (mean, where)
+                panel.plot(*points, "o", color="0.5", fillstyle="none", markersize=5, label=label)
         (panel.set_title if study.is_number else panel.set_xlabel)(title, fontsize=10)
         panel.spines[["top", "right"]].set_visible(False)
     if study.is_number:
@@ -373,8 +389,7 @@ def draw(study, records_by_set, path):
     else:
         panels[0].invert_yaxis()
         panels[0].set_ylabel(study.label)
-    if len(records_by_set) > 1:
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
+    figure.legend(*panels[-1].get_legend_handles_labels(), loc="outside right center")
     figure.savefig(path, dpi=150)
     plt.close(figure)
 
