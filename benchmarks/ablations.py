@@ -3,7 +3,8 @@
     q          number of factors
     start      start x EM; one split and one teacher, so that seeds are those of the student alone
     design     rows that the student learns at, by teachers of half of the training rows
-    members    number of members; all are measured against the largest ensemble
+    members    number of members, and half as many factors where that is less than ten; all are
+               measured against the largest ensemble
     width      hidden layers of the student
     noise      what is left of the members' spread beside the factors
     diversity  what the members differ by
@@ -202,7 +203,8 @@ def vary_design(task):
 def vary_members(task):
     largest = task.networks(task.scale.sizes[-1])
     for size in task.scale.sizes:
-        yield Variant(str(size), largest.first(size), population=largest)
+        few = {"q": min(10, size // 2)}
+        yield Variant(str(size), largest.first(size), few, population=largest)
 
 
 def vary_width(task):
@@ -280,7 +282,7 @@ STUDIES = {
     "width": Study(vary_width, "hidden layers of the student"),
     "noise": Study(vary_noise, "member noise"),
     "diversity": Study(vary_diversity, "what members differ by"),
-    "clusters": Study(vary_clusters, "distance of two groups of members, rms stds"),
+    "clusters": Study(vary_clusters, "distance of groups,\nmembers' rms stds"),
 }
 
 
@@ -334,7 +336,7 @@ def group_values(records, key):
 def format_table(label, records):
     """Markdown table of a study on one set: mean and standard deviation over seeds."""
     values = {key: group_values(records, key) for key in COLUMNS}
-    lines = [[label, *COLUMNS.values()], ["---"] * (1 + len(COLUMNS))]
+    lines = [[label.replace("\n", " "), *COLUMNS.values()], ["---"] * (1 + len(COLUMNS))]
     for variant in values["nll_gap"]:
         lines.append([variant, *(format_spread(values[key][variant]) for key in COLUMNS)])
     return format_rows(lines)
@@ -387,7 +389,7 @@ def draw(study, records_by_set, path):
     if study.is_number:
         figure.supxlabel(study.label, fontsize=10)
     else:
-        panels[0].invert_yaxis()
+        panels[0].set_ylim(n_variants - 0.5, -0.5)
         panels[0].set_ylabel(study.label)
     figure.legend(*panels[-1].get_legend_handles_labels(), loc="outside right center")
     figure.savefig(path, dpi=150)
