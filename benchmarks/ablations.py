@@ -89,7 +89,7 @@ class Scale(NamedTuple):
 
 
 FULL = Scale(50, (5, 10, 20, 50, 100, 200), {}, {})
-QUICK = Scale(10, (5, 10), {"max_iter": 10}, {"max_iter": 2, "n_epochs": 2})
+QUICK = Scale(10, (5, 10), {"max_iter": 10}, {"q": 5, "max_iter": 2, "n_epochs": 2})
 
 
 class Teachers:
