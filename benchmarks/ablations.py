@@ -1,0 +1,451 @@
+"""What the fit of a latent factor model to networks depends on, one thing at a time.
+
+    q          number of factors
+    start      start x EM; one split and one teacher, so that seeds are those of the student alone
+    design     rows that the student learns at, by teachers of half of the training rows
+    members    number of members, and half as many factors where that is less than ten; all are
+               measured against the largest ensemble
+    width      hidden layers of the student
+    noise      what is left of the members' spread beside the factors
+    diversity  what the members differ by
+    clusters   members of two groups, one displaced: how far, in units of their rms spread (what the
+               members did not see is not told, as residuals there hold the displacement)
+
+"Of a normal" is the energy distance that normals of the members' own means and stds have to them,
+in figures grey circles. "Members' spread" is their rms std over that of y.
+
+Else fifty networks of two hidden layers of 100 are the teachers, and the student has one hidden
+layer of 50, ten factors, and learns at the teachers' own rows. Prints a Markdown table a study and
+set, means over seeds (of splits, teachers and students) and their standard deviations, and saves a
+figure a study:
+
+    python benchmarks/ablations.py [--data-dir DIR --sets boston energy] [--studies q] [--seeds 3]
+
+Without a folder the set is ``friedman1``, which is made. Results are appended to
+benchmarks/results/ablations.jsonl, and what is there is not run again. ``--quick`` shows that all
+runs, with few members and short training; its results are no results, and have files of their own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+from datasets import Split, load_split
+from measuring import N_DRAWS, mean_energy_distance, measure_student, measure_teachers, time_fit
+from sklearn.datasets import make_friedman1
+from sklearn.exceptions import ConvergenceWarning
+from uci import SETS, STUDENT, format_rows, load_records
+
+from sklearn_dlf import DLFRegressor
+from sklearn_dlf._design import AUGMENTATIONS
+from sklearn_dlf.ensembles import (
+    DeepEnsembleRegressor,
+    Members,
+    member_predictions,
+    register_ensemble,
+)
+from sklearn_dlf.exceptions import TrainingDivergedError
+
+matplotlib.use("agg")
+
+from matplotlib import pyplot as plt
+
+# What is shown: in tables, in figures, and where a student like its teachers would be.
+COLUMNS = {
+    "nll_gap": "NLL less teachers', nats",
+    "mean_error": "error of mean",
+    "std_ratio": "std ratio",
+    "std_corr": "std corr.",
+    "energy": "energy dist.",
+    "energy_normal": "of a normal",
+    "spread": "members' spread",
+    "fit_s": "fit, s",
+}
+PANELS = {
+    "nll_gap": "NLL of y less\nthe teachers', nats",
+    "mean_error": "error of the mean,\nstds over rows",
+    "std_ratio": "std, student's\nover members'",
+    "std_corr": "correlation of\nstds over rows",
+    "energy": "energy distance,\nmembers' stds",
+}
+IDEAL = {"nll_gap": 0.0, "std_ratio": 1.0}
+
+
+class Scale(NamedTuple):
+    """How large everything is: members, ensembles compared, parameters of teachers and students."""
+
+    n_members: int
+    sizes: tuple
+    teacher: dict
+    student: dict
+
+
+FULL = Scale(50, (5, 10, 20, 50, 100, 200), {}, {})
+QUICK = Scale(10, (5, 10), {"max_iter": 10}, {"q": 5, "max_iter": 2, "n_epochs": 2})
+
+
+class Teachers:
+    """Members as a function of rows, and the rows of their fit that each did not see."""
+
+    def __init__(self, ask, unseen):
+        self.ask = ask
+        self.unseen = unseen
+
+    def first(self, n_members):
+        """Some of the members."""
+        return Teachers(lambda X: self.ask(X)[:, :n_members], self.unseen[:, :n_members])
+
+    def displaced(self, shift):
+        """The same members, the second half of them moved by ``shift(X)`` (n,)."""
+        is_moved = np.arange(self.unseen.shape[1]) >= self.unseen.shape[1] // 2
+        return Teachers(lambda X: self.ask(X) + shift(X)[:, None] * is_moved, self.unseen)
+
+    def untold(self):
+        """The same members, of which it is not known what they did not see."""
+        return Teachers(self.ask, np.zeros_like(self.unseen))
+
+
+register_ensemble(
+    Teachers,
+    lambda teachers: Members(
+        "regressor",
+        teachers.unseen.shape[1],
+        lambda X: teachers.ask(X).T,
+        unseen=lambda: teachers.unseen,
+    ),
+)
+
+
+def join(networks):
+    """Members of several deep ensembles."""
+    return Teachers(
+        lambda X: np.column_stack([each.member_predictions(X) for each in networks]),
+        np.column_stack([each.unseen_rows_ for each in networks]),
+    )
+
+
+class Task:
+    """A split of a set, and the networks trained on it, each kind once."""
+
+    def __init__(self, data, seed, scale):
+        self.data = data
+        self.seed = seed
+        self.scale = scale
+        self._trained: dict = {}
+
+    def networks(self, n_members=None, **parameters):
+        """Members of one deep ensemble."""
+        n_members = n_members or self.scale.n_members
+        key = (n_members, *parameters.items())
+        if key not in self._trained:
+            parameters = {**self.scale.teacher, "random_state": self.seed, **parameters}
+            networks = DeepEnsembleRegressor(n_members, **parameters)
+            self._trained[key] = join([networks.fit(self.data.X, self.data.y)])
+        return self._trained[key]
+
+    def halves(self):
+        """Task of one half of the training rows, and the rows and y of the other."""
+        X, y, *test = self.data
+        half, other = np.array_split(np.random.RandomState(self.seed).permutation(len(X)), 2)
+        return Task(Split(X[half], y[half], *test), self.seed, self.scale), X[other], y[other]
+
+
+class Variant(NamedTuple):
+    """A student to be measured: what it is to learn, where, and against whom it is measured."""
+
+    name: str
+    teachers: Any
+    student: dict = {}  # noqa: RUF012
+    data: Split | None = None
+    fit: dict = {}  # noqa: RUF012
+    population: Teachers | None = None
+
+
+def vary_q(task):
+    for q in (2, 5, 10, 20, 40):
+        yield Variant(str(q), task.networks(), {"q": q})
+
+
+def vary_start(task):
+    starts: dict = {"spectral": {"init": "spectral"}, "random": {"init": "random"}}
+    for weight in (0.1, 1, 10, 100):
+        starts[f"MMD {weight:g}"] = {"init": "mmd", "mmd_weight": weight}
+    for em in ("restricted", "minibatch"):
+        for name, start in starts.items():
+            yield Variant(f"{name}, {em}", task.networks(), {"em": em, **start})
+
+
+def vary_design(task):
+    half, X_other, y_other = task.halves()
+    teachers, data = half.networks(), half.data
+    yield Variant("training rows", teachers, data=data)
+    # The rows are none of the members' own, and may be as many.
+    other = data._replace(X=X_other, y=y_other)
+    yield Variant("unseen rows alone", teachers.untold(), data=other, population=teachers)
+    for share in (0.25, 0.5, 1):
+        rows = {"X_unlabeled": X_other[: round(share * len(X_other))]}
+        yield Variant(f"+ {share:g} unseen", teachers, data=data, fit=rows)
+    for kind in ("mixup", "neighbors"):
+        for factor in (1, 4, 10):
+            random_state = np.random.RandomState(task.seed)
+            made = AUGMENTATIONS[kind](data.X, factor * len(data.X), random_state)
+            yield Variant(f"+ {factor} {kind}", teachers, data=data, fit={"X_unlabeled": made})
+
+
+def vary_members(task):
+    largest = task.networks(task.scale.sizes[-1])
+    for size in task.scale.sizes:
+        few = {"q": min(10, size // 2)}
+        yield Variant(str(size), largest.first(size), few, population=largest)
+
+
+def vary_width(task):
+    for sizes in ((25,), (50,), (100,), (100, 100), (200, 200)):
+        name = "-".join(map(str, sizes))
+        yield Variant(name, task.networks(), {"hidden_layer_sizes": sizes})
+
+
+def vary_noise(task):
+    for member_noise in ("input", "constant", "none"):
+        yield Variant(member_noise, task.networks(), {"member_noise": member_noise})
+
+
+def vary_diversity(task):
+    yield Variant("same start, bootstrap", train_from_same_start(task))
+    yield Variant("own starts", task.networks())
+    yield Variant("own starts, bootstrap", task.networks(bootstrap=True))
+    widths = (10, 25, 50, 100, 200)
+    each = [
+        task.networks(task.scale.n_members // len(widths), hidden_layer_sizes=(width, width))
+        for width in widths
+    ]
+    joined = Teachers(
+        lambda X: np.column_stack([group.ask(X) for group in each]),
+        np.column_stack([group.unseen for group in each]),
+    )
+    yield Variant("own starts and widths", joined)
+
+
+def train_from_same_start(task):
+    """Members that have their initial parameters in common, and differ by the rows they draw."""
+    X, y, *_ = task.data
+    draws = np.random.RandomState(task.seed).randint(len(X), size=(task.scale.n_members, len(X)))
+    member = {**task.scale.teacher, "random_state": task.seed}
+    return join(
+        [
+            DeepEnsembleRegressor(1, **member).fit(X, y, np.bincount(rows, minlength=len(X)))
+            for rows in draws
+        ]
+    )
+
+
+def vary_clusters(task):
+    teachers, X = task.networks(), task.data.X
+    center, scale = X.mean(axis=0), np.maximum(X.std(axis=0), 1e-12)
+    direction = np.random.RandomState(task.seed).standard_normal(X.shape[1])
+    direction /= np.linalg.norm(direction)
+    unit = np.sqrt(teachers.ask(X).var(axis=1, ddof=1).mean())
+
+    def make_shift(distance):
+        def shift(rows):
+            # A wave of unit mean square.
+            return distance * unit * np.sqrt(2) * np.sin((rows - center) / scale @ direction)
+
+        return shift
+
+    for distance in (0, 2, 4, 8):
+        yield Variant(str(distance), teachers.displaced(make_shift(distance)).untold())
+
+
+class Study(NamedTuple):
+    """What is varied, and how it is called."""
+
+    vary: Callable
+    label: str
+    on_one_split: bool = False
+    is_number: bool = False
+
+
+STUDIES = {
+    "q": Study(vary_q, "number of factors", is_number=True),
+    "start": Study(vary_start, "start, EM", on_one_split=True),
+    "design": Study(vary_design, "design points"),
+    "members": Study(vary_members, "number of members", is_number=True),
+    "width": Study(vary_width, "hidden layers of the student"),
+    "noise": Study(vary_noise, "member noise"),
+    "diversity": Study(vary_diversity, "what members differ by"),
+    "clusters": Study(vary_clusters, "distance of groups,\nmembers' rms stds"),
+}
+
+
+def measure(variant, task, seed):
+    """Scores of a variant; none where its training left the finite numbers."""
+    data = variant.data or task.data
+    parameters = {**STUDENT, **task.scale.student, **variant.student, "random_state": seed}
+    student = DLFRegressor(**parameters)
+    try:
+        fit = {"ensemble": variant.teachers, **variant.fit}
+        seconds = time_fit(student, data.X, data.y, **fit)
+    except TrainingDivergedError:
+        return {}
+    population = variant.population or variant.teachers
+    members = member_predictions(population, data.X_test)
+    scores = measure_student(student, data.X_test, data.y_test, members, seed)
+    # Of the rows that teachers were fitted to, in whatever rows the student learnt at.
+    trained = task.halves()[0].data if variant.data is not None else task.data
+    teachers = measure_teachers(population, trained, members, seed)
+    mean, std = members.mean(axis=1), members.std(axis=1, ddof=1)
+    normal = np.random.RandomState(seed).standard_normal((len(mean), N_DRAWS))
+    normal = mean[:, None] + std[:, None] * normal
+    return {
+        **scores,
+        "nll_gap": scores["nll"] - teachers["nll"],
+        "nll_teachers": teachers["nll"],
+        "energy_normal": mean_energy_distance(members, normal),
+        "spread": float(np.sqrt(np.mean(std**2)) / data.y_test.std()),
+        "fit_s": seconds,
+    }
+
+
+def load(name, split, data_dir):
+    """One split of a set, or one draw of friedman1."""
+    if name != "friedman1":
+        return load_split(name, split, data_dir)
+    X, y = make_friedman1(1500, noise=1.0, random_state=split)
+    return Split(X[:500], y[:500], X[500:], y[500:])
+
+
+def group_values(records, key):
+    """Values of a score by variant, in the order of the study; empty where none was finite."""
+    values: dict = {}
+    for record in records:
+        own = values.setdefault(record["variant"], [])
+        if np.isfinite(record.get(key, np.nan)):
+            own.append(record[key])
+    return values
+
+
+def format_table(label, records):
+    """Markdown table of a study on one set: mean and standard deviation over seeds."""
+    values = {key: group_values(records, key) for key in COLUMNS}
+    lines = [[label.replace("\n", " "), *COLUMNS.values()], ["---"] * (1 + len(COLUMNS))]
+    for variant in values["nll_gap"]:
+        lines.append([variant, *(format_spread(values[key][variant]) for key in COLUMNS)])
+    return format_rows(lines)
+
+
+def format_spread(values):
+    """Mean and standard deviation."""
+    if not values:
+        return "diverged"
+    text = f"{np.mean(values):.3f}"
+    return text if len(values) == 1 else f"{text} ± {np.std(values, ddof=1):.3f}"
+
+
+def draw(study, records_by_set, path):
+    """Figure of a study: a panel a score, a colour a set, bars of one standard deviation."""
+    n_variants = max(len(group_values(records, "nll_gap")) for records in records_by_set.values())
+    height = 2.6 if study.is_number else 1.5 + 0.28 * n_variants
+    figure, panels = plt.subplots(
+        1, len(PANELS), figsize=(13, height), layout="constrained", sharey=not study.is_number
+    )
+    for panel, (key, title) in zip(panels, PANELS.items(), strict=True):
+        if key in IDEAL:
+            line = panel.axhline if study.is_number else panel.axvline
+            line(IDEAL[key], color="0.8", linewidth=1, zorder=0)
+        for number, (name, records) in enumerate(records_by_set.items()):
+            values = group_values(records, key)
+            names = list(values)
+            mean = np.array([np.mean(v) if v else np.nan for v in values.values()])
+            error = [np.std(v, ddof=1) if len(v) > 1 else 0.0 for v in values.values()]
+            style = {"fmt": "o", "markersize": 4, "capsize": 2, "linewidth": 1, "label": name}
+            if study.is_number:
+                where = np.array(names, dtype=float)
+                panel.errorbar(where, mean, yerr=error, linestyle="-", **style)
+                panel.set_xscale("log")
+                panel.set_xticks(where, names)
+                panel.minorticks_off()
+            else:
+                # Sets beside one another within the line of a variant.
+                where = np.arange(len(names)) + 0.2 * (number - (len(records_by_set) - 1) / 2)
+                panel.errorbar(mean, where, xerr=error, **style)
+                panel.set_yticks(np.arange(len(names)), names)
+            if key == "energy":
+                values = group_values(records, "energy_normal")
+                mean = np.array([np.mean(v) if v else np.nan for v in values.values()])
+                label = "of a normal" if number == 0 else None
+                points = (where, mean) if study.is_number else (mean, where)
+                panel.plot(*points, "o", color="0.5", fillstyle="none", markersize=5, label=label)
+        (panel.set_title if study.is_number else panel.set_xlabel)(title, fontsize=10)
+        panel.spines[["top", "right"]].set_visible(False)
+    if study.is_number:
+        figure.supxlabel(study.label, fontsize=10)
+    else:
+        panels[0].set_ylim(n_variants - 0.5, -0.5)
+        panels[0].set_ylabel(study.label)
+    figure.legend(*panels[-1].get_legend_handles_labels(), loc="outside right center")
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def main():
+    """Parse the command line, measure what is missing, print and draw."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--data-dir", help="folder of the sets; without it friedman1 alone")
+    parser.add_argument("--studies", nargs="+", default=list(STUDIES), choices=list(STUDIES))
+    parser.add_argument("--sets", nargs="+", choices=[*SETS, "diabetes", "friedman1"])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="see that all runs, in a minute")
+    parser.add_argument("--results", type=Path, help="file of records")
+    args = parser.parse_args()
+    stem = "ablations_quick" if args.quick else "ablations"
+    path = args.results or Path(__file__).parent / "results" / f"{stem}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sets = args.sets or (["boston", "energy"] if args.data_dir else ["friedman1"])
+    warnings.simplefilter("ignore", UserWarning)  # fewer members than factors, members that agree
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    tasks: dict = {}
+
+    def task_of(name, split):
+        if (name, split) not in tasks:
+            scale = QUICK if args.quick else FULL
+            tasks[name, split] = Task(load(name, split, args.data_dir), split, scale)
+        return tasks[name, split]
+
+    for key in args.studies:
+        study, records_by_set = STUDIES[key], {}
+        for name in sets:
+            found = []
+            for seed in range(args.seeds):
+                run = {"study": key, "set": name, "seed": seed}
+                own = [r for r in load_records(path) if run.items() <= r.items()]
+                if not own:
+                    began = time.perf_counter()
+                    task = task_of(name, 0 if study.on_one_split else seed)
+                    own = [
+                        {**run, "variant": variant.name, **measure(variant, task, seed)}
+                        for variant in study.vary(task)
+                    ]
+                    # A study is written whole, so that an interrupted one is run again.
+                    with path.open("a") as file:
+                        file.writelines(json.dumps(record) + "\n" for record in own)
+                    seconds = time.perf_counter() - began
+                    print(f"{key}, {name}, seed {seed}: {seconds:.0f} s", flush=True)
+                found += own
+            records_by_set[name] = found
+            print(
+                f"\n### {key}: {name}, {args.seeds} seeds\n\n{format_table(study.label, found)}\n"
+            )
+        draw(study, records_by_set, path.with_name(f"{path.stem}_{key}.png"))
+
+
+if __name__ == "__main__":
+    main()
