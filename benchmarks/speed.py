@@ -401,7 +401,7 @@ def measure_others(sizes, args):
         name = make.__doc__.rstrip(".")
         try:
             models[name], ask[name] = make(*make_data(sizes.fit_rows[0]))
-        except ImportError:
+        except (ImportError, RuntimeError):  # or one that cannot be imported beside this torch
             yield name, "", f"{package} is not installed"
     cases = {name: functools.partial(ask[name], X) for name in ask}
     times = time_in_turn(cases, min(args.rounds, 3))
