@@ -124,11 +124,16 @@ register_ensemble(
 )
 
 
-def join(networks):
-    """Members of several deep ensembles."""
+def of_networks(networks):
+    """Members of a deep ensemble."""
+    return Teachers(networks.member_predictions, networks.unseen_rows_)
+
+
+def join(groups):
+    """Members of several groups of teachers."""
     return Teachers(
-        lambda X: np.column_stack([each.member_predictions(X) for each in networks]),
-        np.column_stack([each.unseen_rows_ for each in networks]),
+        lambda X: np.column_stack([group.ask(X) for group in groups]),
+        np.column_stack([group.unseen for group in groups]),
     )
 
 
@@ -148,7 +153,7 @@ class Task:
         if key not in self._trained:
             parameters = {**self.scale.teacher, "random_state": self.seed, **parameters}
             networks = DeepEnsembleRegressor(n_members, **parameters)
-            self._trained[key] = join([networks.fit(self.data.X, self.data.y)])
+            self._trained[key] = of_networks(networks.fit(self.data.X, self.data.y))
         return self._trained[key]
 
     def halves(self):
@@ -227,11 +232,7 @@ def vary_diversity(task):
         task.networks(task.scale.n_members // len(widths), hidden_layer_sizes=(width, width))
         for width in widths
     ]
-    joined = Teachers(
-        lambda X: np.column_stack([group.ask(X) for group in each]),
-        np.column_stack([group.unseen for group in each]),
-    )
-    yield Variant("own starts and widths", joined)
+    yield Variant("own starts and widths", join(each))
 
 
 def train_from_same_start(task):
@@ -241,7 +242,9 @@ def train_from_same_start(task):
     member = {**task.scale.teacher, "random_state": task.seed}
     return join(
         [
-            DeepEnsembleRegressor(1, **member).fit(X, y, np.bincount(rows, minlength=len(X)))
+            of_networks(
+                DeepEnsembleRegressor(1, **member).fit(X, y, np.bincount(rows, minlength=len(X)))
+            )
             for rows in draws
         ]
     )
