@@ -187,7 +187,7 @@ class BaseDistiller(BaseEstimator):
         """Untrained layers of features, the user's own where there are any."""
         make_body = getattr(self, "body", None)
         if make_body is not None:
-            return check_body(make_body(n_features), n_features)
+            return check_body(make_body(n_features))
         return make_mlp(n_features, self.hidden_layer_sizes, self.activation)
 
     def _make_trainer(self, student, X, weights, random_state):

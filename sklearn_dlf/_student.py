@@ -117,7 +117,7 @@ class Student(Network):
     Raises
     ------
     ValueError
-        If the body's output is not a matrix with a row for each row of its input.
+        If the body's output is not a float32 matrix with a row for each row of its input.
     """
 
     mixing: torch.Tensor | None
@@ -264,6 +264,9 @@ def count_body_features(body, n_features):
     body.eval()
     with torch.no_grad():
         features = body(torch.zeros(2, n_features))
+    if not isinstance(features, torch.Tensor) or features.dtype != torch.float32:
+        what = getattr(features, "dtype", type(features).__name__)
+        raise ValueError(f"The student's body must return one tensor of torch.float32; got {what}.")
     if features.ndim != 2 or len(features) != 2:
         raise ValueError(
             "The student's body must map (n_rows, n_features) to (n_rows, n_body_features); for 2 "

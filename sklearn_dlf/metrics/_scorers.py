@@ -166,11 +166,8 @@ def _members_under_student(
 
 
 def _check_rows_are_shared(student, ensemble):
-    """Raise where the student's own teacher would be asked at rows that are not as it wants them.
-
-    Students that were pickled before they kept this are taken to share their rows.
-    """
-    if ensemble is None and getattr(student, "_has_rows_of_its_own", False):
+    """Raise where the student's own teacher would be asked at rows that it does not take."""
+    if ensemble is None and student._has_rows_of_its_own:
         raise ValueError(
             "The student was fitted with X_ensemble, so that its ensemble does not take the rows "
             "that the student sees; expected X_ensemble here too, which metadata routing brings: "
