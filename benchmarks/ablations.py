@@ -29,7 +29,6 @@ runs, with few members and short training; its results are no results, and have 
 from __future__ import annotations
 
 import argparse
-import json
 import time
 import warnings
 from collections.abc import Callable
@@ -42,7 +41,8 @@ from datasets import Split, load_split
 from measuring import N_DRAWS, mean_energy_distance, measure_student, measure_teachers, time_fit
 from sklearn.datasets import make_friedman1
 from sklearn.exceptions import ConvergenceWarning
-from uci import SETS, STUDENT, format_rows, load_records
+from tables import append_records, format_rows, load_records
+from uci import SETS, STUDENT
 
 from sklearn_dlf import DLFRegressor
 from sklearn_dlf._design import AUGMENTATIONS
@@ -336,10 +336,10 @@ def group_values(records, key):
     return values
 
 
-def format_table(label, records):
+def format_study(label, records):
     """Markdown table of a study on one set: mean and standard deviation over seeds."""
     values = {key: group_values(records, key) for key in COLUMNS}
-    lines = [[label.replace("\n", " "), *COLUMNS.values()], ["---"] * (1 + len(COLUMNS))]
+    lines = [[label.replace("\n", " "), *COLUMNS.values()]]
     for variant in values["nll_gap"]:
         lines.append([variant, *(format_spread(values[key][variant]) for key in COLUMNS)])
     return format_rows(lines)
@@ -437,15 +437,13 @@ def main():
                         {**run, "variant": variant.name, **measure(variant, task, seed)}
                         for variant in study.vary(task)
                     ]
-                    # A study is written whole, so that an interrupted one is run again.
-                    with path.open("a") as file:
-                        file.writelines(json.dumps(record) + "\n" for record in own)
+                    append_records(path, own)
                     seconds = time.perf_counter() - began
                     print(f"{key}, {name}, seed {seed}: {seconds:.0f} s", flush=True)
                 found += own
             records_by_set[name] = found
             print(
-                f"\n### {key}: {name}, {args.seeds} seeds\n\n{format_table(study.label, found)}\n"
+                f"\n### {key}: {name}, {args.seeds} seeds\n\n{format_study(study.label, found)}\n"
             )
         draw(study, records_by_set, path.with_name(f"{path.stem}_{key}.png"))
 

@@ -4,10 +4,11 @@ Ten networks of two hidden layers of 100 are the teachers; every student has one
 learns at the same rows (the teachers' own and those made of them, as by default), and takes as many
 optimiser steps as the latent factor model did. Epistemic uncertainty is the mutual information of
 class and member; rows out of distribution are the test rows with the values of every column
-permuted. Prints a Markdown table a set, means over splits and their standard errors, and a baseline
-less the latent factor model:
+permuted. Prints a Markdown table a set, means over splits and their standard errors, a baseline
+less the latent factor model, and a table a score over all sets:
 
     python benchmarks/classification.py --data-dir DIR [--sets digits letter] [--splits 5]
+        [--figure PATH]
 
 With ``--loadings full separable`` both models of the covariance are fitted, and compared.
 
@@ -19,7 +20,6 @@ again.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 
@@ -28,7 +28,16 @@ from datasets import load_classes
 from measuring import count_parameters, time_fit
 from scipy.stats import spearmanr
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
-from uci import format_differences, format_mean, format_rows, load_records
+from tables import (
+    append_records,
+    differences,
+    format_differences,
+    format_mean,
+    format_sets,
+    format_table,
+    load_records,
+    values_of,
+)
 
 from sklearn_dlf import DLFClassifier
 from sklearn_dlf._em import N_REFINE_ROUNDS
@@ -65,6 +74,14 @@ COLUMNS = {
     "fit_s": "fit, s",
 }
 PAIRED = {key: COLUMNS[key] for key in ("nll", "brier", "ece", "mi_rank_corr", "ood_auroc")}
+# What a figure shows, and where a student like its teachers would be.
+PANELS = {
+    "nll": "NLL less the\nteachers', nats",
+    "mi_ratio": "mutual information,\nstudent's over teachers'",
+    "mi_rank_corr": "its rank correlation\nover rows",
+    "ood_auroc": "OOD AUROC less\nthe teachers'",
+}
+IDEAL = {"nll": 0.0, "mi_ratio": 1.0, "ood_auroc": 0.0}
 
 
 def score(probabilities, y, classes, inside, outside):
@@ -122,16 +139,26 @@ def measure(data, seed, n_members, loadings):
     return results
 
 
-def format_table(records, models):
-    """Markdown table of one set: mean and standard error over splits."""
-    header = ["", *COLUMNS.values()]
-    lines = [header, ["---"] * len(header)]
-    for model in models:
-        own = [record for record in records if record["model"] == model]
-        lines.append(
-            [model, *(format_mean([r[key] for r in own if key in r], DIGITS) for key in COLUMNS)]
-        )
-    return format_rows(lines)
+def print_summary(by_set, models):
+    """Tables over sets, a score each."""
+    students = models[1:]
+
+    def mean_of(key):
+        return lambda records, model: format_mean(values_of(records, model, key), DIGITS)
+
+    def less_teachers(records, model):
+        return format_mean(differences(records, model, TEACHERS, "ood_auroc"), DIGITS)
+
+    for title, shown, cell in (
+        ("NLL, nats", models, mean_of("nll")),
+        ("Brier score", models, mean_of("brier")),
+        ("ECE", models, mean_of("ece")),
+        ("Accuracy", models, mean_of("accuracy")),
+        ("Mutual information over the teachers'", students, mean_of("mi_ratio")),
+        ("Rank correlation of mutual information", students, mean_of("mi_rank_corr")),
+        ("AUROC less the teachers', paired by split", students, less_teachers),
+    ):
+        print(f"\n### {title}\n\n{format_sets(by_set, shown, cell)}")
 
 
 def main():
@@ -144,9 +171,10 @@ def main():
     parser.add_argument("--loadings", nargs="+", default=["full"], choices=["full", "separable"])
     default = Path(__file__).parent / "results" / "classification.jsonl"
     parser.add_argument("--results", type=Path, default=default, help="file of records")
+    parser.add_argument("--figure", type=Path, help="where to save a figure of all sets")
     args = parser.parse_args()
     args.results.parent.mkdir(parents=True, exist_ok=True)
-    models = name_models(args.loadings)
+    models, by_set = name_models(args.loadings), {}
 
     def of_split(name, split):
         key = (name, split, args.members, args.loadings)
@@ -162,16 +190,19 @@ def main():
             record = {"set": name, "split": split, "n_members": args.members}
             record["loadings"] = args.loadings
             results = measure(data, split, args.members, args.loadings)
-            # A split is written whole, so that an interrupted one is run again.
-            with args.results.open("a") as file:
-                file.writelines(
-                    json.dumps({**record, "model": model, **scores}) + "\n"
-                    for model, scores in results.items()
-                )
+            records = [{**record, "model": model, **results[model]} for model in results]
+            append_records(args.results, records)
             print(f"{name} split {split}: {time.perf_counter() - began:.0f} s", flush=True)
         records = [record for split in range(args.splits) for record in of_split(name, split)]
-        print(f"\n### {name}, {args.splits} splits\n\n{format_table(records, models)}\n")
+        by_set[name] = records
+        table = format_table(records, models, COLUMNS, DIGITS)
+        print(f"\n### {name}, {args.splits} splits\n\n{table}\n")
         print(format_differences(records, models[1], BASELINES, PAIRED, DIGITS), flush=True)
+    print_summary(by_set, models)
+    if args.figure:
+        from figures import draw_comparison  # as matplotlib is for this alone
+
+        draw_comparison(args.figure, by_set, models[1:], PANELS, {"nll", "ood_auroc"}, IDEAL)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 
 Fifty networks of two hidden layers of 100 are the teachers; every student has one hidden layer of
 50, learns at the teachers' own training rows, and takes as many optimiser steps as the latent
-factor model did. Prints a Markdown table a set (means over splits and their standard errors) and
-the paired differences to the latent factor model:
+factor model did. Prints a Markdown table a set (means over splits and their standard errors), the
+paired differences to the latent factor model, and the tables over sets of docs/comparison.md:
 
-    python benchmarks/uci.py --data-dir DIR [--sets energy boston] [--splits 10]
+    python benchmarks/uci.py --data-dir DIR [--sets energy boston] [--splits 10] [--figure PATH]
 
 Every result is appended to benchmarks/results/uci.jsonl, and what is there is not run again.
 """
@@ -13,19 +13,29 @@ Every result is appended to benchmarks/results/uci.jsonl, and what is there is n
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 
 import numpy as np
 from datasets import load_split
 from measuring import measure_student, measure_teachers, share_of_bound, time_fit
+from tables import (
+    append_records,
+    differences,
+    format_differences,
+    format_mean,
+    format_rows,
+    format_sets,
+    format_table,
+    load_records,
+    values_of,
+)
 
 from sklearn_dlf import DLFRegressor
 from sklearn_dlf.baselines import BatchEnsembleRegressor, HydraRegressor, SmallEnsembleRegressor
 from sklearn_dlf.ensembles import DeepEnsembleRegressor, FittedEnsemble, member_predictions
 
-SETS = ["boston", "concrete", "energy", "wine", "power", "kin8nm"]
+SETS = ["boston", "concrete", "energy", "wine", "kin8nm", "power"]
 TEACHERS, DLF = "teachers", "DLF"
 BASELINES = {
     "Hydra": HydraRegressor,
@@ -49,6 +59,14 @@ COLUMNS = {
     "fit_s": "fit, s",
 }
 PAIRED = {key: COLUMNS[key] for key in ("rmse", "nll", "crps", "std_corr", "cov_error", "energy")}
+# What a figure shows, and where a student like its teachers would be.
+PANELS = {
+    "nll": "NLL of y less\nthe teachers', nats",
+    "mean_error": "error of the mean,\nstds over rows",
+    "std_ratio": "std, student's\nover members'",
+    "std_corr": "correlation of\nstds over rows",
+}
+IDEAL = {"nll": 0.0, "std_ratio": 1.0}
 
 
 def measure_split(name, split, data, n_members):
@@ -76,56 +94,38 @@ def measure_split(name, split, data, n_members):
         yield {**record, "model": model, "n_iter": dlf.n_iter_, "fit_s": seconds, **scores}
 
 
-def format_table(records):
-    """Markdown table of one set: mean and standard error over splits."""
-    header = ["", *COLUMNS.values()]
-    lines = [header, ["---"] * len(header)]
-    for model in [TEACHERS, DLF, *BASELINES]:
-        own = [record for record in records if record["model"] == model]
-        cells = [format_mean([r[key] for r in own if key in r]) for key in COLUMNS]
-        lines.append([model, *cells])
-    return format_rows(lines)
+def print_summary(by_set):
+    """Tables over sets, as docs/comparison.md shows them."""
+    students = [DLF, *BASELINES]
 
+    def mean_of(key):
+        return lambda records, model: f"{np.mean(values_of(records, model, key)):.3f}"
 
-def format_differences(records, reference, models, columns, digits=3):
-    """Markdown table of one set: a model's scores less those of the reference, paired by split.
+    def less(reference):
+        return lambda records, model: format_mean(differences(records, model, reference, "nll"))
 
-    ``columns`` gives the name of each score that is shown.
-    """
-    header = [f"less {reference}", *columns.values()]
-    lines = [header, ["---"] * len(header)]
-    scores = {(record["model"], record["split"]): record for record in records}
-    splits = sorted({record["split"] for record in records})
-    for model in models:
-        cells = [
-            format_mean([scores[model, s][key] - scores[reference, s][key] for s in splits], digits)
-            for key in columns
-        ]
-        lines.append([model, *cells])
-    return format_rows(lines)
+    def spread(records, model):
+        return ", ".join(mean_of(key)(records, model) for key in ("std_ratio", "std_corr"))
 
+    def sizes(records, model):
+        seconds = np.mean(values_of(records, model, "fit_s"))
+        return f"{format_mean(values_of(records, model, 'parameters'))}, {seconds:.1f}"
 
-def format_mean(values, digits=3):
-    """Mean and standard error; nothing where nothing was measured."""
-    if not values:
-        return ""
-    mean = np.mean(values)
-    text = f"{mean:,.0f}" if abs(mean) >= 1000 else f"{mean:.{digits}f}"
-    if len(values) > 1 and np.ptp(values) > 0:
-        text += f" ± {np.std(values, ddof=1) / np.sqrt(len(values)):.{digits}f}"
-    return text
-
-
-def format_rows(lines):
-    """Lines of a Markdown table."""
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def load_records(path):
-    """Records of earlier runs."""
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    for title, models, cell in (
+        ("NLL of y, nats", [TEACHERS, *students], mean_of("nll")),
+        (f"NLL of y less {DLF}'s, paired by split", BASELINES, less(DLF)),
+        ("NLL of y less the teachers', paired by split", students, less(TEACHERS)),
+        ("CRPS of y", [TEACHERS, *students], mean_of("crps")),
+        ("Spread of members, std ratio and correlation", students, spread),
+        ("Parameters, and processor seconds of the fit", students, sizes),
+    ):
+        print(f"\n### {title}\n\n{format_sets(by_set, models, cell)}")
+    gaps = [
+        [np.mean(differences(own, model, TEACHERS, "nll")) for own in by_set.values()]
+        for model in students
+    ]
+    means = [f"{np.mean(own):.3f}" for own in gaps]
+    print(f"\n### NLL of y less the teachers', mean over sets\n\n{format_rows([students, means])}")
 
 
 def main():
@@ -137,6 +137,7 @@ def main():
     parser.add_argument("--members", type=int, default=50)
     default = Path(__file__).parent / "results" / "uci.jsonl"
     parser.add_argument("--results", type=Path, default=default, help="file of records")
+    parser.add_argument("--figure", type=Path, help="where to save a figure of all sets")
     args = parser.parse_args()
     args.results.parent.mkdir(parents=True, exist_ok=True)
     wanted = [(name, split) for name in args.sets for split in range(args.splits)]
@@ -154,15 +155,22 @@ def main():
         records = list(
             measure_split(name, split, load_split(name, split, args.data_dir), args.members)
         )
-        # A split is written whole, so that an interrupted one is run again.
-        with args.results.open("a") as file:
-            file.writelines(json.dumps(record) + "\n" for record in records)
+        append_records(args.results, records)
         seconds = time.perf_counter() - began
         print(f"{name} split {split}: {seconds:.0f} s ({done} of {len(wanted)})", flush=True)
-    for name in args.sets:
-        records = [record for split in range(args.splits) for record in of_split(name, split)]
-        print(f"\n### {name}, {args.splits} splits\n\n{format_table(records)}")
+    by_set = {
+        name: [record for split in range(args.splits) for record in of_split(name, split)]
+        for name in args.sets
+    }
+    for name, records in by_set.items():
+        table = format_table(records, [TEACHERS, DLF, *BASELINES], COLUMNS)
+        print(f"\n### {name}, {args.splits} splits\n\n{table}")
         print(f"\n{format_differences(records, DLF, BASELINES, PAIRED)}")
+    print_summary(by_set)
+    if args.figure:
+        from figures import draw_comparison  # as matplotlib is for this alone
+
+        draw_comparison(args.figure, by_set, [DLF, *BASELINES], PANELS, {"nll"}, IDEAL)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,105 @@
+"""Figures of the benchmarks: a panel a score, a colour a series, a place a row."""
+
+from __future__ import annotations
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("agg")
+
+from matplotlib import pyplot as plt
+from tables import differences, standard_error, values_of
+
+MARKERS = "os^Dv<>"
+
+
+class Panels:
+    """A row of panels that share their places: lines from the top, or numbers on a log scale.
+
+    ``titles`` gives the name of each panel by its score, ``places`` the names of the places, and
+    ``ideal`` where a student like its teachers would be.
+    """
+
+    def __init__(self, titles, places, n_series, *, label="", is_number=False, width=13, ideal=()):
+        self.places = places
+        self.n_series = n_series
+        self.is_number = is_number
+        height = 2.6 if is_number else 1.5 + (0.12 + 0.16 * n_series) * len(places)
+        self.figure, panels = plt.subplots(
+            1, len(titles), figsize=(width, height), layout="constrained", sharey=not is_number
+        )
+        self.panels = dict(zip(titles, panels, strict=True))
+        for key, panel in self.panels.items():
+            if key in ideal:
+                line = panel.axhline if is_number else panel.axvline
+                line(ideal[key], color="0.8", linewidth=1, zorder=0)
+            (panel.set_title if is_number else panel.set_xlabel)(titles[key], fontsize=10)
+            panel.spines[["top", "right"]].set_visible(False)
+            if is_number:
+                panel.set_xscale("log")
+                panel.set_xticks(np.array(places, dtype=float), places)
+                panel.minorticks_off()
+            else:
+                panel.set_yticks(np.arange(len(places)), places)
+        if is_number:
+            self.figure.supxlabel(label, fontsize=10)
+        else:
+            panels[0].set_ylim(len(places) - 0.5, -0.5)
+            panels[0].set_ylabel(label)
+
+    def where(self, number):
+        """Coordinates of a series' places; series are beside one another within a line."""
+        if self.is_number:
+            return np.array(self.places, dtype=float)
+        step = min(0.2, 0.8 / self.n_series)
+        return np.arange(len(self.places)) + step * (number - (self.n_series - 1) / 2)
+
+    def plot(self, key, number, mean, error, **style):
+        """Dots and their bars, of series ``number`` in the panel of a score."""
+        style = {"marker": MARKERS[number % len(MARKERS)], "color": f"C{number}", **style}
+        style = {"markersize": 4, "capsize": 2, "linewidth": 1, **style}
+        where = self.where(number)
+        if self.is_number:
+            self.panels[key].errorbar(where, mean, yerr=error, linestyle="-", **style)
+        else:
+            self.panels[key].errorbar(mean, where, xerr=error, linestyle="", **style)
+
+    def circle(self, key, number, mean, label):
+        """Grey circles beside the dots of a series."""
+        where = self.where(number)
+        points = (where, mean) if self.is_number else (mean, where)
+        style = {"color": "0.5", "fillstyle": "none", "markersize": 5, "label": label}
+        self.panels[key].plot(*points, "o", **style)
+
+    def save(self, path, *, loc="outside right center", **legend):
+        """Add the legend, and write the figure."""
+        handles = list(self.panels.values())[-1].get_legend_handles_labels()
+        self.figure.legend(*handles, loc=loc, **legend)
+        self.figure.savefig(path, dpi=150)
+        plt.close(self.figure)
+
+
+def draw_comparison(path, records_by_set, models, titles, less_teachers, ideal):
+    """Figure of students on several sets: a line a set, a panel a score, a colour a model.
+
+    Dots are means over splits, bars their standard errors; the scores of ``less_teachers`` are
+    those less the teachers', paired by split.
+    """
+    places = [name.capitalize() for name in records_by_set]
+    panels = Panels(titles, places, len(models), width=10, ideal=ideal)
+    for number, model in enumerate(models):
+        sizes = [max(values_of(own, model, "parameters")) for own in records_by_set.values()]
+        label = f"{model}, {min(sizes):,} to {max(sizes):,} parameters"
+        for key in titles:
+            scores = [
+                differences(own, model, "teachers", key)
+                if key in less_teachers
+                else values_of(own, model, key)
+                for own in records_by_set.values()
+            ]
+            mean, error = map(np.mean, scores), map(standard_error, scores)
+            panels.plot(key, number, list(mean), list(error), label=label)
+    for panel in panels.panels.values():
+        for line in range(1, len(places)):
+            panel.axhline(line - 0.5, color="0.9", linewidth=0.5, zorder=0)
+    panels.save(path, loc="outside upper center", ncols=2, frameon=False)
