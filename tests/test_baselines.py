@@ -60,7 +60,7 @@ def quick_fit(student, known, **params):
         )
         for forest, students in (
             (RandomForestRegressor, REGRESSORS),
-            (RandomForestClassifier, [HydraClassifier, DirichletClassifier]),
+            (RandomForestClassifier, CLASSIFIERS),
         )
         for student in students
     ],
