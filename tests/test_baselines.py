@@ -231,18 +231,21 @@ def classifier(request, iris, trees):
 def test_probabilities_are_those_of_the_ensemble(classifier, trees, iris):
     X, y = iris
     assert_array_equal(classifier.classes_, trees.classes_)
-    expected = trees.predict_proba(X)
-    if isinstance(classifier, DirichletClassifier):  # one is added to the proxy's parameters
-        _, inverse_precision = proxy_targets(np.maximum(member_predictions(trees, X), 1e-4))
-        precision = 1 / inverse_precision[:, None]
-        expected = (precision * expected + 1) / (precision + 3)
-    assert np.abs(classifier.predict_proba(X) - expected).mean() < 0.05
+    assert np.abs(classifier.predict_proba(X) - trees.predict_proba(X)).mean() < 0.05
     assert classifier.score(X, y) > 0.9
+
+
+def mean_of_draws(classifier, X):
+    """Probabilities, but those of the Dirichlet student with the ones that its draws have."""
+    if isinstance(classifier, DirichletClassifier):
+        concentration = classifier._concentration(classifier._rows_for_student(X))
+        return concentration / concentration.sum(axis=1, keepdims=True)
+    return classifier.predict_proba(X)
 
 
 def test_total_uncertainty_is_aleatoric_and_epistemic(classifier, iris):
     X, _ = iris
-    proba = classifier.predict_proba(X)
+    proba = mean_of_draws(classifier, X)
     uncertainty = classifier.predict_uncertainty(X)
     assert_allclose(uncertainty.total, -(proba * np.log(proba)).sum(axis=1), rtol=1e-6, atol=1e-9)
     assert_allclose(uncertainty.total, uncertainty.aleatoric + uncertainty.epistemic, atol=1e-9)
@@ -250,11 +253,11 @@ def test_total_uncertainty_is_aleatoric_and_epistemic(classifier, iris):
     assert uncertainty.epistemic.max() > 0.01
 
 
-def test_draws_average_to_the_probabilities(classifier, iris):
+def test_draws_average_to_their_mean(classifier, iris):
     X = iris[0][::15]
     draws = classifier.sample_predictions(X, 20_000, random_state=0)
     assert_allclose(draws.sum(axis=1), 1.0, rtol=1e-9)
-    assert_allclose(draws.mean(axis=2), classifier.predict_proba(X), atol=0.02)
+    assert_allclose(draws.mean(axis=2), mean_of_draws(classifier, X), atol=0.02)
     entropy = -(draws * np.log(np.maximum(draws, 1e-300))).sum(axis=1).mean(axis=1)
     assert_allclose(entropy, classifier.predict_uncertainty(X).aleatoric, atol=0.02)
 
@@ -305,23 +308,33 @@ def test_proxy_of_dirichlet_draws_has_their_mean_and_precision():
     assert_allclose(1 / inverse_precision, 100, rtol=0.05)
 
 
-def test_reverse_divergence_is_least_where_the_student_is_the_proxy():
+def test_the_loss_of_a_dirichlet_student_is_a_reverse_divergence():
     mean, precision = torch.tensor([[0.2, 0.3, 0.5]], dtype=torch.float64), 12.0
     targets = mean, torch.tensor([1 / precision]), torch.ones(1)
-    outputs = torch.log(precision * mean)[..., None].requires_grad_()
-    loss = ReverseDivergence()(outputs, targets)
-    (gradient,) = torch.autograd.grad(loss, outputs)
+    target = torch.distributions.Dirichlet(1 + (precision + 3) * mean)
+    outputs = torch.tensor([[[0.3], [1.0], [-0.5]], [[2.0], [0.0], [3.0]]], dtype=torch.float64)
+    students = [torch.distributions.Dirichlet(1 + own[:, 0].exp()) for own in outputs]
+    divergences = [torch.distributions.kl_divergence(student, target) for student in students]
+    losses = [ReverseDivergence()(own[None], targets) for own in outputs]
+    expected = (divergences[1] - divergences[0]) / (precision + 3)
+    assert_allclose(losses[1] - losses[0], expected[0], rtol=1e-6)
+
+    least = torch.log((precision + 3) * mean)[..., None].requires_grad_()
+    (gradient,) = torch.autograd.grad(ReverseDivergence()(least, targets), least)
     torch.testing.assert_close(gradient, torch.zeros_like(gradient), atol=1e-7, rtol=0)
-    assert ReverseDivergence()(outputs + 0.1, targets) > loss
 
 
-def test_expected_entropy_of_a_dirichlet_student(iris, trees):
+def test_probabilities_and_entropy_of_a_dirichlet_student(iris, trees):
     X, y = iris
     fitted = DirichletClassifier(**QUICK).fit(X, y, ensemble=trees)
-    proba, aleatoric = fitted.predict_proba(X[:1]), fitted.predict_uncertainty(X[:1]).aleatoric
+    proba, uncertainty = fitted.predict_proba(X[:1]), fitted.predict_uncertainty(X[:1])
     with torch.no_grad():
         rows = torch.as_tensor(fitted.scaler_.transform(X[:1]))
-        alpha = 1 + fitted.student_.exact()(rows)[0, :, 0].exp().numpy()
-    assert_allclose(proba[0], alpha / alpha.sum(), rtol=1e-6)
-    expected = digamma(alpha.sum() + 1) - (proba[0] * digamma(alpha + 1)).sum()
-    assert_allclose(aleatoric[0], expected, rtol=1e-6)
+        excess = fitted.student_.exact()(rows)[0, :, 0].exp().numpy()
+    # The probabilities are without the ones, uncertainty with them.
+    assert_allclose(proba[0], excess / excess.sum(), rtol=1e-6)
+    alpha = 1 + excess
+    mean = alpha / alpha.sum()
+    assert_allclose(uncertainty.total[0], -(mean * np.log(mean)).sum(), rtol=1e-6)
+    expected = digamma(alpha.sum() + 1) - (mean * digamma(alpha + 1)).sum()
+    assert_allclose(uncertainty.aleatoric[0], expected, rtol=1e-6)

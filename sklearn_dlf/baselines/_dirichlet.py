@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.special import digamma
+from scipy.special import digamma, softmax
 from sklearn.utils import check_random_state, gen_batches
 from torch import nn
 
@@ -25,10 +25,17 @@ MAX_LOG_EXCESS = 350.0
 class DirichletClassifier(BaseClassifierStudent, BaseMemberStudent):
     """One network that says a Dirichlet distribution of the members' probabilities.
 
-    The members at a row are summed up by a proxy Dirichlet distribution, of their mean and of a
-    precision in closed form, to which the student's has the smallest reverse Kullback-Leibler
-    divergence (Proxy-EnD2 [1]_). Draws are of each row alone: there are no members that are
-    functions.
+    The members at a row are summed up by a proxy: their mean, and the precision
+    ``(K - 1) / 2 / sum_k mean_k (log mean_k - mean_m log p_mk)`` of a Dirichlet distribution of K
+    classes, at most 10,000. The student's parameters are the exponentials of its K outputs, and
+    one added. As in the code of Proxy-EnD2 [1]_, its loss is the cross-entropy that the mean has
+    to its draws, and the divergence of its distribution from the uniform over the precision plus
+    K: up to constants, the reverse Kullback-Leibler divergence to the Dirichlet distribution of
+    parameters ``1 + (precision + K) * mean``.
+
+    As there, `predict_proba` is the softmax of the outputs, whereas draws and
+    `predict_uncertainty` are of the distribution, whose mean the added ones pull towards equal
+    probabilities. Draws are of each row alone: there are no members that are functions.
 
     Parameters
     ----------
@@ -50,6 +57,7 @@ class DirichletClassifier(BaseClassifierStudent, BaseMemberStudent):
     ----------
     .. [1] Ryabinin, Malinin, Gales. "Scaling Ensemble Distribution Distillation to Many Classes
        with Proxy Targets". NeurIPS 2021.
+       https://github.com/yandex-research/proxy-dirichlet-distillation
 
     Examples
     --------
@@ -74,8 +82,24 @@ class DirichletClassifier(BaseClassifierStudent, BaseMemberStudent):
     def _targets(self, outputs):
         return proxy_targets(member_probabilities(outputs).astype(np.float64))
 
+    def predict_proba(self, X):
+        """Probabilities that stand for the members' mean.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Softmax of the outputs, in the order of `classes_`: the mean of the Dirichlet
+            distribution but for the ones added to its parameters.
+        """
+        return softmax(self._log_excess(self._rows_for_student(X)), axis=1)
+
     def sample_predictions(self, X, n_samples=1, random_state=None):
-        """Draw probabilities, independently at every row.
+        """Draw probabilities of the Dirichlet distribution, independently at every row.
 
         Parameters
         ----------
@@ -99,10 +123,13 @@ class DirichletClassifier(BaseClassifierStudent, BaseMemberStudent):
         gammas = random_state.standard_gamma(concentration[..., None], size=shape)
         return gammas / gammas.sum(axis=1, keepdims=True)
 
+    def _log_excess(self, X, exact=False):
+        """Logarithms of what the parameters are above one (n, n_classes), from validated rows."""
+        return self._student_for(X, exact).evaluate(X)[..., 0].astype(np.float64)
+
     def _concentration(self, X, exact=False):
         """Parameters of the Dirichlet distribution (n, n_classes), from validated rows."""
-        log_excess = self._student_for(X, exact).evaluate(X)[..., 0]
-        return 1 + np.exp(np.minimum(log_excess, MAX_LOG_EXCESS), dtype=np.float64)
+        return 1 + np.exp(np.minimum(self._log_excess(X, exact), MAX_LOG_EXCESS))
 
     def _average(self, X, with_entropy=False):
         mean = np.empty((len(X), len(self.classes_)))
@@ -126,14 +153,16 @@ def proxy_targets(probabilities):
 
 
 class ReverseDivergence(nn.Module):
-    """Divergence of the student's Dirichlet from the proxy's, over the proxy's precision.
+    """Divergence of the student's Dirichlet from one of the proxy's mean, over its precision.
 
-    Both have one added to their parameters, so that neither has a density that is infinite.
+    Both have one added to their parameters, so that neither has a density that is infinite. The
+    precision is the proxy's and the number of classes, as that of the proxy with ones added.
     """
 
     def forward(self, outputs, targets):
         """Weighted mean over rows of outputs (m, K, 1), the logs of what is above one."""
         mean, inverse_precision, weights = targets
+        n_classes = outputs.shape[1]
         concentration = 1 + outputs[..., 0].exp()
         precision = concentration.sum(dim=1, keepdim=True)
         expected = torch.digamma(precision) - torch.digamma(concentration)
@@ -141,7 +170,8 @@ class ReverseDivergence(nn.Module):
         from_uniform = (
             torch.lgamma(precision[:, 0])
             - torch.lgamma(concentration).sum(dim=1)
-            - torch.lgamma(torch.tensor(float(outputs.shape[1])))
+            - torch.lgamma(torch.tensor(float(n_classes)))
             - ((concentration - 1) * expected).sum(dim=1)
         )
-        return ((cross_entropy + inverse_precision * from_uniform) * weights).mean()
+        divergence = from_uniform / (1 / inverse_precision + n_classes)
+        return ((cross_entropy + divergence) * weights).mean()
