@@ -16,8 +16,8 @@ in figures grey circles. "Members' spread" is their rms std over that of y.
 
 Else fifty networks of two hidden layers of 100 are the teachers, and the student has one hidden
 layer of 50, ten factors, and learns at the teachers' own rows. Prints a Markdown table a study and
-set, means over seeds (of splits, teachers and students) and their standard deviations, and saves a
-figure a study:
+set, means over seeds (of splits, teachers and students) and their standard deviations, also of the
+mean over more than two sets, and saves a figure a study:
 
     python benchmarks/ablations.py [--data-dir DIR --sets boston energy] [--studies q] [--seeds 3]
 
@@ -32,31 +32,24 @@ import argparse
 import time
 import warnings
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import matplotlib
 import numpy as np
 from datasets import Split, load_split
+from figures import Panels
 from measuring import N_DRAWS, mean_energy_distance, measure_student, measure_teachers, time_fit
 from sklearn.datasets import make_friedman1
 from sklearn.exceptions import ConvergenceWarning
 from tables import append_records, format_rows, load_records
+from teachers import join, of_networks
 from uci import SETS, STUDENT
 
 from sklearn_dlf import DLFRegressor
 from sklearn_dlf._design import AUGMENTATIONS
-from sklearn_dlf.ensembles import (
-    DeepEnsembleRegressor,
-    Members,
-    member_predictions,
-    register_ensemble,
-)
+from sklearn_dlf.ensembles import DeepEnsembleRegressor, member_predictions
 from sklearn_dlf.exceptions import TrainingDivergedError
-
-matplotlib.use("agg")
-
-from matplotlib import pyplot as plt
 
 # What is shown: in tables, in figures, and where a student like its teachers would be.
 COLUMNS = {
@@ -77,6 +70,8 @@ PANELS = {
     "energy": "energy distance,\nmembers' stds",
 }
 IDEAL = {"nll_gap": 0.0, "std_ratio": 1.0}
+# Name of the mean over sets, which is shown of more than two.
+MEAN = "mean of sets"
 
 
 class Scale(NamedTuple):
@@ -90,51 +85,6 @@ class Scale(NamedTuple):
 
 FULL = Scale(50, (5, 10, 20, 50, 100, 200), {}, {})
 QUICK = Scale(10, (5, 10), {"max_iter": 10}, {"q": 5, "max_iter": 2, "n_epochs": 2})
-
-
-class Teachers:
-    """Members as a function of rows, and the rows of their fit that each did not see."""
-
-    def __init__(self, ask, unseen):
-        self.ask = ask
-        self.unseen = unseen
-
-    def first(self, n_members):
-        """Some of the members."""
-        return Teachers(lambda X: self.ask(X)[:, :n_members], self.unseen[:, :n_members])
-
-    def displaced(self, shift):
-        """The same members, the second half of them moved by ``shift(X)`` (n,)."""
-        is_moved = np.arange(self.unseen.shape[1]) >= self.unseen.shape[1] // 2
-        return Teachers(lambda X: self.ask(X) + shift(X)[:, None] * is_moved, self.unseen)
-
-    def untold(self):
-        """The same members, of which it is not known what they did not see."""
-        return Teachers(self.ask, np.zeros_like(self.unseen))
-
-
-register_ensemble(
-    Teachers,
-    lambda teachers: Members(
-        "regressor",
-        teachers.unseen.shape[1],
-        lambda X: teachers.ask(X).T,
-        unseen=lambda: teachers.unseen,
-    ),
-)
-
-
-def of_networks(networks):
-    """Members of a deep ensemble."""
-    return Teachers(networks.member_predictions, networks.unseen_rows_)
-
-
-def join(groups):
-    """Members of several groups of teachers."""
-    return Teachers(
-        lambda X: np.column_stack([group.ask(X) for group in groups]),
-        np.column_stack([group.unseen for group in groups]),
-    )
 
 
 class Task:
@@ -171,7 +121,7 @@ class Variant(NamedTuple):
     student: dict = {}  # noqa: RUF012
     data: Split | None = None
     fit: dict = {}  # noqa: RUF012
-    population: Teachers | None = None
+    population: Any = None
 
 
 def vary_q(task):
@@ -353,50 +303,48 @@ def format_spread(values):
     return text if len(values) == 1 else f"{text} ± {np.std(values, ddof=1):.3f}"
 
 
+def average_sets(records_by_set):
+    """Records of the mean over sets, a variant and seed each; nan where it diverged on one."""
+    found: dict = {}
+    for records in records_by_set.values():
+        for record in records:
+            found.setdefault((record["variant"], record["seed"]), []).append(record)
+    return [
+        {"variant": variant, **{key: np.mean([r.get(key, np.nan) for r in own]) for key in COLUMNS}}
+        for (variant, _), own in found.items()
+    ]
+
+
 def draw(study, records_by_set, path):
-    """Figure of a study: a panel a score, a colour a set, bars of one standard deviation."""
-    n_variants = max(len(group_values(records, "nll_gap")) for records in records_by_set.values())
-    height = 2.6 if study.is_number else 1.5 + 0.28 * n_variants
-    figure, panels = plt.subplots(
-        1, len(PANELS), figsize=(13, height), layout="constrained", sharey=not study.is_number
-    )
-    for panel, (key, title) in zip(panels, PANELS.items(), strict=True):
-        if key in IDEAL:
-            line = panel.axhline if study.is_number else panel.axvline
-            line(IDEAL[key], color="0.8", linewidth=1, zorder=0)
-        for number, (name, records) in enumerate(records_by_set.items()):
-            values = group_values(records, key)
-            names = list(values)
-            mean = np.array([np.mean(v) if v else np.nan for v in values.values()])
-            error = [np.std(v, ddof=1) if len(v) > 1 else 0.0 for v in values.values()]
-            style = {"fmt": "o", "markersize": 4, "capsize": 2, "linewidth": 1, "label": name}
-            if study.is_number:
-                where = np.array(names, dtype=float)
-                panel.errorbar(where, mean, yerr=error, linestyle="-", **style)
-                panel.set_xscale("log")
-                panel.set_xticks(where, names)
-                panel.minorticks_off()
-            else:
-                # Sets beside one another within the line of a variant.
-                where = np.arange(len(names)) + 0.2 * (number - (len(records_by_set) - 1) / 2)
-                panel.errorbar(mean, where, xerr=error, **style)
-                panel.set_yticks(np.arange(len(names)), names)
-            if key == "energy":
-                values = group_values(records, "energy_normal")
-                mean = np.array([np.mean(v) if v else np.nan for v in values.values()])
-                label = "of a normal" if number == 0 else None
-                points = (where, mean) if study.is_number else (mean, where)
-                panel.plot(*points, "o", color="0.5", fillstyle="none", markersize=5, label=label)
-        (panel.set_title if study.is_number else panel.set_xlabel)(title, fontsize=10)
-        panel.spines[["top", "right"]].set_visible(False)
-    if study.is_number:
-        figure.supxlabel(study.label, fontsize=10)
-    else:
-        panels[0].set_ylim(n_variants - 0.5, -0.5)
-        panels[0].set_ylabel(study.label)
-    figure.legend(*panels[-1].get_legend_handles_labels(), loc="outside right center")
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+    """Figure of a study: a panel a score, a colour a set, bars of one standard deviation.
+
+    With a mean over sets, that is black, and the sets have no bars.
+    """
+    places = list(group_values(next(iter(records_by_set.values())), "nll_gap"))
+    has_mean = MEAN in records_by_set
+    n_beside = 1 if has_mean else len(records_by_set)
+    layout = {"label": study.label, "is_number": study.is_number, "ideal": IDEAL}
+    panels = Panels(PANELS, places, n_beside, **layout)
+    for number, (name, records) in enumerate(records_by_set.items()):
+        style = {"label": name}
+        if name == MEAN:
+            style |= {"color": "black", "linewidth": 1.5, "zorder": 3}
+        elif has_mean:
+            style |= {"alpha": 0.5}
+        for key in PANELS:
+            mean, std = summarise(records, key)
+            panels.plot(key, number, mean, None if has_mean and name != MEAN else std, **style)
+        if name == MEAN or not has_mean:
+            label = None if number and not has_mean else COLUMNS["energy_normal"]
+            panels.circle("energy", number, summarise(records, "energy_normal")[0], label)
+    panels.save(path)
+
+
+def summarise(records, key):
+    """Means and standard deviations of a score, a variant each; nan where all diverged."""
+    values = group_values(records, key).values()
+    mean = [np.mean(own) if own else np.nan for own in values]
+    return mean, [np.std(own, ddof=1) if len(own) > 1 else 0.0 for own in values]
 
 
 def main():
@@ -415,13 +363,11 @@ def main():
     sets = args.sets or (["boston", "energy"] if args.data_dir else ["friedman1"])
     warnings.simplefilter("ignore", UserWarning)  # fewer members than factors, members that agree
     warnings.simplefilter("ignore", ConvergenceWarning)
-    tasks: dict = {}
 
+    @cache
     def task_of(name, split):
-        if (name, split) not in tasks:
-            scale = QUICK if args.quick else FULL
-            tasks[name, split] = Task(load(name, split, args.data_dir), split, scale)
-        return tasks[name, split]
+        data = load(name, split, args.data_dir)
+        return Task(data, split, QUICK if args.quick else FULL)
 
     for key in args.studies:
         study, records_by_set = STUDIES[key], {}
@@ -442,9 +388,11 @@ def main():
                     print(f"{key}, {name}, seed {seed}: {seconds:.0f} s", flush=True)
                 found += own
             records_by_set[name] = found
-            print(
-                f"\n### {key}: {name}, {args.seeds} seeds\n\n{format_study(study.label, found)}\n"
-            )
+        if len(sets) > 2:
+            records_by_set[MEAN] = average_sets(records_by_set)
+        for name, records in records_by_set.items():
+            table = format_study(study.label, records)
+            print(f"\n### {key}: {name}, {args.seeds} seeds\n\n{table}", flush=True)
         draw(study, records_by_set, path.with_name(f"{path.stem}_{key}.png"))
 
 

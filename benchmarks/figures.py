@@ -16,15 +16,16 @@ MARKERS = "os^Dv<>"
 class Panels:
     """A row of panels that share their places: lines from the top, or numbers on a log scale.
 
-    ``titles`` gives the name of each panel by its score, ``places`` the names of the places, and
-    ``ideal`` where a student like its teachers would be.
+    ``titles`` gives the name of each panel by its score, ``places`` the names of the places,
+    ``n_beside`` how many series are beside one another within a line, and ``ideal`` where a student
+    like its teachers would be.
     """
 
-    def __init__(self, titles, places, n_series, *, label="", is_number=False, width=13, ideal=()):
+    def __init__(self, titles, places, n_beside, *, label="", is_number=False, width=13, ideal=()):
         self.places = places
-        self.n_series = n_series
+        self.n_beside = n_beside
         self.is_number = is_number
-        height = 2.6 if is_number else 1.5 + (0.12 + 0.16 * n_series) * len(places)
+        height = 2.6 if is_number else 1.5 + (0.12 + 0.16 * n_beside) * len(places)
         self.figure, panels = plt.subplots(
             1, len(titles), figsize=(width, height), layout="constrained", sharey=not is_number
         )
@@ -48,11 +49,12 @@ class Panels:
             panels[0].set_ylabel(label)
 
     def where(self, number):
-        """Coordinates of a series' places; series are beside one another within a line."""
+        """Coordinates of a series' places."""
         if self.is_number:
             return np.array(self.places, dtype=float)
-        step = min(0.2, 0.8 / self.n_series)
-        return np.arange(len(self.places)) + step * (number - (self.n_series - 1) / 2)
+        step = min(0.2, 0.8 / self.n_beside)
+        shift = step * (number % self.n_beside - (self.n_beside - 1) / 2)
+        return np.arange(len(self.places)) + shift
 
     def plot(self, key, number, mean, error, **style):
         """Dots and their bars, of series ``number`` in the panel of a score."""
