@@ -91,7 +91,8 @@ def draw_comparison(path, records_by_set, models, titles, less_teachers, ideal):
     panels = Panels(titles, places, len(models), width=10, ideal=ideal)
     for number, model in enumerate(models):
         sizes = [max(values_of(own, model, "parameters")) for own in records_by_set.values()]
-        label = f"{model}, {min(sizes):,} to {max(sizes):,} parameters"
+        ends = " to ".join(f"{size:,}" for size in sorted({min(sizes), max(sizes)}))
+        label = f"{model}, {ends} parameters"
         for key in titles:
             scores = [
                 differences(own, model, "teachers", key)
