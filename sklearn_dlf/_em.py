@@ -118,7 +118,7 @@ class ExpectationMaximisation:
         self.history: list[dict] = []
         self._best_likelihood, self._best_error, self._n_iter_no_gain = -np.inf, np.inf, 0
         fit_noise = member_noise == "input" and em == "restricted"
-        self._regression = ExpectedLikelihood(loadings_weight, fit_noise)
+        self._regression = ExpectedLikelihood(trainer.student, loadings_weight, fit_noise)
 
     def run(self):
         """Start, iterate until nothing is gained at any learning rate, and finish."""
@@ -230,7 +230,7 @@ class ExpectationMaximisation:
             objective.set_members(np.moveaxis(self.model.latent_mean[picked], 0, -1))
             residuals = self.contrasts.residuals.reshape(self.contrasts.shape)[..., picked]
             residuals = self.contrasts.unweighted(residuals)
-            self.trainer.train(objective, *targets, residuals, *self._moments())
+            self.trainer.train(objective, *targets, residuals, self._moments())
         self.trainer.evaluate()  # says so if it has diverged
         self.fix_noise()
 
@@ -243,7 +243,7 @@ class ExpectationMaximisation:
 
     def _regress(self):
         """Train the student's heads on the ensemble's mean, the targets and the variance."""
-        self.trainer.train(self._regression, *self._moments())
+        self.trainer.train(self._regression, self._moments())
         self._read_student()
 
     def _moments(self):
@@ -253,7 +253,8 @@ class ExpectationMaximisation:
         """
         self._regression.metric_root = self.model.metric_root
         contrasts = self.contrasts
-        return contrasts.mean, contrasts.unweighted(self.model.targets), contrasts.variance
+        loadings = contrasts.unweighted(self.model.targets)
+        return self._regression.targets(contrasts.mean, loadings, contrasts.variance)
 
     def _read_student(self):
         """Evaluate the student at the design points: its loadings, error of the mean."""
@@ -266,7 +267,12 @@ class ExpectationMaximisation:
         """Published start: free latent variables under a penalty; its noise variance."""
         n_samples, n_outputs, n_members = self.contrasts.shape
         objective = PenalisedLikelihood(
-            self._spread_scale(), n_members, self.model.q, self.mmd_weight, n_samples * n_outputs
+            self.trainer.student,
+            self._spread_scale(),
+            n_members,
+            self.model.q,
+            self.mmd_weight,
+            n_samples * n_outputs,
         )
         members = self.contrasts.members()
         for _ in range(N_START_ROUNDS):
@@ -278,7 +284,9 @@ class ExpectationMaximisation:
         if self.init == "spectral":
             self._regress()
         self._members = self.contrasts.members()
-        self._published = MinibatchLikelihood(self._spread_scale(), self.model.noise_variance)
+        self._published = MinibatchLikelihood(
+            self.trainer.student, self._spread_scale(), self.model.noise_variance
+        )
 
     def _learnt_noise(self, objective):
         """Noise variance of an objective that learns it by gradients."""

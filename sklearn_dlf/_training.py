@@ -70,9 +70,16 @@ class StudentNet(NeuralNet):
             for _, callback in self.callbacks_
         )
 
-    def infer(self, x, **fit_params):
-        """Call the module: batches are tensors on the device already."""
-        return self.module_(x, **fit_params)
+    def train_step_single(self, batch, **fit_params):
+        """Loss of a batch and its derivatives.
+
+        The module is in training mode, and batches are tensors on the device already.
+        """
+        X, targets = batch
+        outputs = self.module_.for_loss(X)
+        loss = self.get_loss(outputs, targets, X=X, training=True)
+        loss.backward()
+        return {"loss": loss, "y_pred": outputs}
 
 
 class Trainer:
@@ -144,6 +151,7 @@ class Trainer:
         tensors = [torch.as_tensor(t, dtype=torch.float32, device=self.device) for t in targets]
         dataset = TensorDataset(self.X, *tensors, self.weights)
         # Not partial_fit, which swallows every keyboard interrupt: the EM loop would go on.
+        self.student.train()
         self._net.notify("on_train_begin", X=dataset, y=None)
         try:
             self._net.fit_loop(dataset, epochs=self.n_epochs)

@@ -96,11 +96,10 @@ def make_trainer(**params):
     }
     weights = np.ones(60, dtype=np.float32)
     trainer = Trainer(student, X.astype(np.float32), weights, **{**defaults, **params})
+    objective = ExpectedLikelihood(student, 1.0, True)
     return trainer, (
-        ExpectedLikelihood(1.0, True),
-        Y[:, None],
-        np.ones((60, 1, 2)),
-        np.ones((60, 1)),
+        objective,
+        objective.targets(Y[:, None], np.ones((60, 1, 2)), np.ones((60, 1))),
     )
 
 
