@@ -55,6 +55,9 @@ N_REFINE_MEMBERS = 8
 # noise to begin with, the likelihood of what they leave would drown the mean and the loadings.
 MIN_START_NOISE = 0.1
 
+# Iterations of EM whose M-step is the trainer's `polish`, in the end and where that suits.
+N_POLISH_ROUNDS = 5
+
 # Rounds of training of the published penalised start.
 N_START_ROUNDS = 10
 
@@ -123,12 +126,8 @@ class ExpectationMaximisation:
     def run(self):
         """Start, iterate until nothing is gained at any learning rate, and finish."""
         self.start()
-        for n_iter in range(1, self.max_iter + 1):
-            self.n_iter = n_iter
-            began = time.perf_counter()
-            self.m_step()
-            self.e_step()
-            self.record(seconds=time.perf_counter() - began)
+        for _ in range(self.max_iter):
+            self.iterate()
             self.anneal()
             if self.trainer.lr < MIN_LR_SHARE * self.first_lr:
                 self.converged = True
@@ -140,12 +139,21 @@ class ExpectationMaximisation:
                 ConvergenceWarning,
                 stacklevel=6,
             )
+        refine = self.refinement is not None and self.em == "restricted"
+        if self.em == "restricted" and not refine and self.trainer.can_polish:
+            for _ in range(N_POLISH_ROUNDS):
+                self.iterate(self.trainer.polish)
         self.fix_noise()
-        if self.refinement is not None and self.em == "restricted":
+        if refine:
             self.refine()
         if self._regression.fit_noise:
             self.limit_noise()
         return self
+
+    @property
+    def n_iter(self):
+        """Iterations so far."""
+        return len(self.history)
 
     @property
     def log_likelihoods(self):
@@ -163,14 +171,21 @@ class ExpectationMaximisation:
         if self.em == "minibatch":
             self._start_minibatch()
 
-    def m_step(self):
+    def iterate(self, train=None):
+        """One iteration; ``train`` is the trainer's method of the M-step, `train` by default."""
+        began = time.perf_counter()
+        self.m_step(train or self.trainer.train)
+        self.e_step()
+        self.record(seconds=time.perf_counter() - began)
+
+    def m_step(self, train):
         """Train the student, and set the noise variance to what its factors leave."""
         if self.em == "minibatch":
-            self.trainer.train(self._published, self._members)
+            train(self._published, self._members)
             self._read_student()
             self.model.noise_variance = self._learnt_noise(self._published)
         else:
-            self._regress()
+            self._regress(train)
             self.model.maximise(self.trainer.student)
         self.log_likelihood = self.model.log_likelihood()
 
@@ -241,9 +256,9 @@ class ExpectationMaximisation:
             raise diverged("the member noise has no finite variance", self.trainer.lr)
         self.trainer.student.limit_noise(np.minimum(log_noise.max(axis=0), MAX_LOG_NOISE))
 
-    def _regress(self):
+    def _regress(self, train):
         """Train the student's heads on the ensemble's mean, the targets and the variance."""
-        self.trainer.train(self._regression, self._moments())
+        train(self._regression, self._moments())
         self._read_student()
 
     def _moments(self):
@@ -282,7 +297,7 @@ class ExpectationMaximisation:
     def _start_minibatch(self):
         """Set up the published M-step; a spectral start is first learnt by regression."""
         if self.init == "spectral":
-            self._regress()
+            self._regress(self.trainer.train)
         self._members = self.contrasts.members()
         self._published = MinibatchLikelihood(
             self.trainer.student, self._spread_scale(), self.model.noise_variance

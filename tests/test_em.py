@@ -50,6 +50,7 @@ class ExactTrainer:
     """Solves the regression of the M-step by weighted least squares."""
 
     lr = 1.0
+    can_polish = False
 
     def __init__(self, student, weights):
         self.student = student
