@@ -58,7 +58,6 @@ def compare(n_rows, hidden_layer_sizes, n_rounds):
     shapes = [(n_rows, N_FEATURES), (n_rows, 1), (n_rows, 1, Q)]
     X, mean, loadings = (rng.standard_normal(shape).astype(np.float32) for shape in shapes)
     variance, weights = np.ones((n_rows, 1), np.float32), np.ones(n_rows, np.float32)
-    objective = ExpectedLikelihood(LOADINGS_WEIGHT, fit_noise=True)
     trainer = Trainer(
         make_student(hidden_layer_sizes),
         X,
@@ -73,10 +72,11 @@ def compare(n_rows, hidden_layer_sizes, n_rounds):
         verbose=False,
         seed=0,
     )
+    objective = ExpectedLikelihood(trainer.student, LOADINGS_WEIGHT, fit_noise=True)
     student = make_student(hidden_layer_sizes)
     optimizer = torch.optim.Adam(student.parameters(), lr=0.01, fused=True)
     tensors = [torch.as_tensor(array) for array in (X, mean, loadings, variance, weights)]
-    by_skorch = (trainer.train, objective, mean, loadings, variance)
+    by_skorch = (trainer.train, objective, objective.targets(mean, loadings, variance))
     bare = (bare_epochs, student, optimizer, tensors)
     bare += (trainer.batch_size, trainer.n_epochs)
     seconds(*by_skorch), seconds(*bare)  # both sides warm

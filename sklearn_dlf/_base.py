@@ -205,6 +205,7 @@ class BaseDistiller(BaseEstimator):
             callbacks=self.callbacks,
             verbose=self.verbose > 1,
             seed=random_state.randint(MAX_SEED),
+            plain_layers=getattr(self, "body", None) is None,
         )
 
     def _check_rows(self, X, y, rows):

@@ -55,6 +55,9 @@ N_REFINE_MEMBERS = 8
 # noise to begin with, the likelihood of what they leave would drown the mean and the loadings.
 MIN_START_NOISE = 0.1
 
+# Iterations of EM whose M-step is the trainer's `polish`, in the end and where that suits.
+N_POLISH_ROUNDS = 5
+
 # Rounds of training of the published penalised start.
 N_START_ROUNDS = 10
 
@@ -118,17 +121,13 @@ class ExpectationMaximisation:
         self.history: list[dict] = []
         self._best_likelihood, self._best_error, self._n_iter_no_gain = -np.inf, np.inf, 0
         fit_noise = member_noise == "input" and em == "restricted"
-        self._regression = ExpectedLikelihood(loadings_weight, fit_noise)
+        self._regression = ExpectedLikelihood(trainer.student, loadings_weight, fit_noise)
 
     def run(self):
         """Start, iterate until nothing is gained at any learning rate, and finish."""
         self.start()
-        for n_iter in range(1, self.max_iter + 1):
-            self.n_iter = n_iter
-            began = time.perf_counter()
-            self.m_step()
-            self.e_step()
-            self.record(seconds=time.perf_counter() - began)
+        for _ in range(self.max_iter):
+            self.iterate()
             self.anneal()
             if self.trainer.lr < MIN_LR_SHARE * self.first_lr:
                 self.converged = True
@@ -140,12 +139,21 @@ class ExpectationMaximisation:
                 ConvergenceWarning,
                 stacklevel=6,
             )
+        refine = self.refinement is not None and self.em == "restricted"
+        if self.em == "restricted" and not refine and self.trainer.can_polish:
+            for _ in range(N_POLISH_ROUNDS):
+                self.iterate(self.trainer.polish)
         self.fix_noise()
-        if self.refinement is not None and self.em == "restricted":
+        if refine:
             self.refine()
         if self._regression.fit_noise:
             self.limit_noise()
         return self
+
+    @property
+    def n_iter(self):
+        """Iterations so far."""
+        return len(self.history)
 
     @property
     def log_likelihoods(self):
@@ -163,14 +171,21 @@ class ExpectationMaximisation:
         if self.em == "minibatch":
             self._start_minibatch()
 
-    def m_step(self):
+    def iterate(self, train=None):
+        """One iteration; ``train`` is the trainer's method of the M-step, `train` by default."""
+        began = time.perf_counter()
+        self.m_step(train or self.trainer.train)
+        self.e_step()
+        self.record(seconds=time.perf_counter() - began)
+
+    def m_step(self, train):
         """Train the student, and set the noise variance to what its factors leave."""
         if self.em == "minibatch":
-            self.trainer.train(self._published, self._members)
+            train(self._published, self._members)
             self._read_student()
             self.model.noise_variance = self._learnt_noise(self._published)
         else:
-            self._regress()
+            self._regress(train)
             self.model.maximise(self.trainer.student)
         self.log_likelihood = self.model.log_likelihood()
 
@@ -230,7 +245,7 @@ class ExpectationMaximisation:
             objective.set_members(np.moveaxis(self.model.latent_mean[picked], 0, -1))
             residuals = self.contrasts.residuals.reshape(self.contrasts.shape)[..., picked]
             residuals = self.contrasts.unweighted(residuals)
-            self.trainer.train(objective, *targets, residuals, *self._moments())
+            self.trainer.train(objective, *targets, residuals, self._moments())
         self.trainer.evaluate()  # says so if it has diverged
         self.fix_noise()
 
@@ -241,9 +256,9 @@ class ExpectationMaximisation:
             raise diverged("the member noise has no finite variance", self.trainer.lr)
         self.trainer.student.limit_noise(np.minimum(log_noise.max(axis=0), MAX_LOG_NOISE))
 
-    def _regress(self):
+    def _regress(self, train):
         """Train the student's heads on the ensemble's mean, the targets and the variance."""
-        self.trainer.train(self._regression, *self._moments())
+        train(self._regression, self._moments())
         self._read_student()
 
     def _moments(self):
@@ -253,7 +268,8 @@ class ExpectationMaximisation:
         """
         self._regression.metric_root = self.model.metric_root
         contrasts = self.contrasts
-        return contrasts.mean, contrasts.unweighted(self.model.targets), contrasts.variance
+        loadings = contrasts.unweighted(self.model.targets)
+        return self._regression.targets(contrasts.mean, loadings, contrasts.variance)
 
     def _read_student(self):
         """Evaluate the student at the design points: its loadings, error of the mean."""
@@ -266,7 +282,12 @@ class ExpectationMaximisation:
         """Published start: free latent variables under a penalty; its noise variance."""
         n_samples, n_outputs, n_members = self.contrasts.shape
         objective = PenalisedLikelihood(
-            self._spread_scale(), n_members, self.model.q, self.mmd_weight, n_samples * n_outputs
+            self.trainer.student,
+            self._spread_scale(),
+            n_members,
+            self.model.q,
+            self.mmd_weight,
+            n_samples * n_outputs,
         )
         members = self.contrasts.members()
         for _ in range(N_START_ROUNDS):
@@ -276,9 +297,11 @@ class ExpectationMaximisation:
     def _start_minibatch(self):
         """Set up the published M-step; a spectral start is first learnt by regression."""
         if self.init == "spectral":
-            self._regress()
+            self._regress(self.trainer.train)
         self._members = self.contrasts.members()
-        self._published = MinibatchLikelihood(self._spread_scale(), self.model.noise_variance)
+        self._published = MinibatchLikelihood(
+            self.trainer.student, self._spread_scale(), self.model.noise_variance
+        )
 
     def _learnt_noise(self, objective):
         """Noise variance of an objective that learns it by gradients."""

@@ -1,7 +1,7 @@
 """What the student is trained to minimise: criteria of its heads, in training units.
 
-Each takes the student's `Heads` of a batch and the tuple of targets that belongs to it, whose last
-is the rows' weights (m,), of mean one.
+Each takes the columns of all heads of a batch, which its student splits, and the tuple of targets
+that belongs to it, whose last is the rows' weights (m,), of mean one.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ N_PAIRS = 4
 class ExpectedLikelihood(nn.Module):
     """Restricted M-step: least squares on the posterior's moments, and a Gaussian noise likelihood.
 
-    Targets: ensemble mean (m, c), expected loadings (m, c, q), or (m, 1, q) of all outputs, member
-    variance (m, c), weights.
+    Targets: what the heads should say, as `targets` joins them (m, n_columns), and weights.
 
     Parameters
     ----------
+    student : Student
+        Whose heads they are; its parameters are not the objective's.
     loadings_weight : float
         Of the loadings' squared error, in units of the members' mean variance, against the mean's,
         in units of the variance of the ensemble's mean over rows.
@@ -43,59 +44,68 @@ class ExpectedLikelihood(nn.Module):
         The loadings' error is multiplied by it before it is squared. Set by the EM loop.
     """
 
-    def __init__(self, loadings_weight, fit_noise):
+    def __init__(self, student, loadings_weight, fit_noise):
         super().__init__()
         self.metric_root = None
+        self.split = student.split
+        self.join = student.layout.join
         self.loadings_weight = loadings_weight
         self.fit_noise = fit_noise
+        mean = torch.ones(1, student.n_outputs)
+        loadings = torch.full(student.layout.loadings_shape, loadings_weight)[None]
+        # Outputs that share their loadings all have the error of these.
+        loadings *= student.n_outputs / loadings.shape[1]
+        self.register_buffer("column_weights", self.join(mean, 0 * mean, loadings))
 
-    def forward(self, heads, targets):
+    def targets(self, mean, loadings, variance):
+        """Ensemble mean (m, c), expected loadings (m, c or 1, q), member variance (m, c), joined.
+
+        The variance stands in the columns of the noise's logarithm.
+        """
+        heads = (torch.as_tensor(head, dtype=torch.float32) for head in (mean, variance, loadings))
+        return self.join(*heads)
+
+    def forward(self, columns, targets):
         """Weighted mean over rows and outputs."""
-        return _ExpectedLikelihood.apply(*heads, *targets, self)
+        return _ExpectedLikelihood.apply(columns, *targets, self)
 
 
 class _ExpectedLikelihood(torch.autograd.Function):
-    """The loss and its derivatives at once: students are so small that the number of steps counts.
+    """The loss and its derivative at once: students are so small that the number of steps counts.
 
     The noise head is fitted to the variance that the student's own factors leave unexplained, which
     is a constant to the loadings.
     """
 
     @staticmethod
-    def forward(
-        ctx, mean, log_noise, loadings, mixing, wanted, wanted_loadings, variance, weights, options
-    ):
-        """Loss of heads and targets; keeps its derivatives by the heads."""
-        error = mean - wanted
-        loadings_error = loadings_slope = loadings - wanted_loadings
+    def forward(ctx, columns, wanted, weights, options):
+        """Loss of a batch; keeps its derivative by the columns."""
+        error = columns - wanted
         if options.metric_root is not None:
-            root = torch.as_tensor(options.metric_root).to(loadings_error)
-            loadings_error = loadings_error @ root
-            loadings_slope = loadings_error @ root.T
-        row_loss = error.square()
-        row_loss.add_(loadings_error.square().sum(dim=-1), alpha=options.loadings_weight)
-        row_weights = (weights / mean.numel())[:, None]
-        noise_slope = None
+            root = torch.as_tensor(options.metric_root).to(error)
+            loadings_error = options.split(error).loadings
+            loadings_error.copy_(loadings_error @ root)
+        slope = error * options.column_weights
+        row_loss = error.mul_(slope).sum(dim=1)
+        if options.metric_root is not None:
+            loadings_slope = options.split(slope).loadings
+            loadings_slope.copy_(loadings_slope @ root.T)
+        heads = options.split(columns)
         if options.fit_noise:
-            unexplained = (variance - factor_variance(loadings, mixing)).clamp_min_(
-                MIN_MEMBER_NOISE
-            )
-            ratio = unexplained.div_(log_noise.exp())
-            row_loss.add_(log_noise + ratio, alpha=0.5 * options.loadings_weight)
-            noise_slope = (1 - ratio).mul_(row_weights * (0.5 * options.loadings_weight))
-        # Outputs that share their loadings all have the error of these.
-        n_sharing = mean.shape[1] // loadings.shape[1]
-        scale = row_weights * (2 * n_sharing * options.loadings_weight)
-        ctx.save_for_backward(
-            error.mul_(2 * row_weights), noise_slope, loadings_slope * scale[..., None]
-        )
-        return (row_loss * row_weights).sum()
+            variance = options.split(wanted).log_noise
+            unexplained = variance - factor_variance(heads.loadings, heads.mixing)
+            ratio = unexplained.clamp_min_(MIN_MEMBER_NOISE).div_(heads.log_noise.exp())
+            options.split(slope).log_noise.copy_((1 - ratio).mul_(0.25 * options.loadings_weight))
+            noise_loss = ratio.add_(heads.log_noise).sum(dim=1)
+            row_loss.add_(noise_loss, alpha=0.5 * options.loadings_weight)
+        row_weights = weights / heads.mean.numel()
+        ctx.save_for_backward(slope.mul_(2 * row_weights[:, None]))
+        return row_loss @ row_weights
 
     @staticmethod
     def backward(ctx, slope):
-        """Derivatives by mean, log noise and loadings."""
-        by_head = (None if part is None else part * slope for part in ctx.saved_tensors)
-        return *by_head, *(None,) * 6
+        """Derivative by the columns."""
+        return ctx.saved_tensors[0] * slope, None, None, None
 
 
 class AveragedProbabilities(nn.Module):
@@ -128,19 +138,21 @@ class AveragedProbabilities(nn.Module):
         latent = torch.as_tensor(latent_mean, dtype=torch.float32)
         self.register_buffer("latent", latent.to(self.get_buffer("center").device))
 
-    def forward(self, heads, targets):
+    def forward(self, columns, targets):
         """Weighted mean over rows."""
         probabilities, residuals, *targets = targets
+        split = self.regression.split
+        heads, ensemble_mean = split(columns), split(targets[0]).mean
         averaged = self._log_probabilities(heads.mean, self._deviations(heads))
         averaged = averaged.logsumexp(dim=-1) - math.log(averaged.shape[-1])
-        members = self._log_probabilities(targets[0], residuals).exp()
+        members = self._log_probabilities(ensemble_mean, residuals).exp()
         own = self._log_probabilities(
             heads.mean, draw_deviations(heads.loadings, heads.mixing, self.latent)
         )
         cross_entropy = -(probabilities * averaged).sum(dim=1)
         cross_entropy = cross_entropy - (members * own).sum(dim=1).mean(dim=-1)
         loss = (cross_entropy * targets[-1]).mean()
-        return loss + self.anchor * self.regression(heads, targets)
+        return loss + self.anchor * self.regression(columns, targets)
 
     def _log_probabilities(self, mean, deviations):
         """Of classes (m, K, S), from a mean (m, c) and members' deviations (m, c, S)."""
@@ -176,14 +188,17 @@ class _MemberLikelihood(nn.Module):
 
     Parameters
     ----------
+    student : Student
+        Whose heads they are.
     spread_scale : array of shape (n_outputs,)
         Members' spread, the unit of the loadings, in units of the ensemble's mean.
     noise_variance : float
         First value, in units of the members' mean variance.
     """
 
-    def __init__(self, spread_scale, noise_variance=1.0):
+    def __init__(self, student, spread_scale, noise_variance=1.0):
         super().__init__()
+        self.split = student.split
         scale = torch.as_tensor(np.asarray(spread_scale), dtype=torch.float32)
         self.register_buffer("spread_scale", scale[:, None])
         self.log_noise_variance = nn.Parameter(torch.tensor(float(np.log(noise_variance))))
@@ -210,9 +225,10 @@ class MinibatchLikelihood(_MemberLikelihood):
        Latent Factor Model". NeurIPS 2025, arXiv:2510.19290.
     """
 
-    def forward(self, heads, targets):
+    def forward(self, columns, targets):
         """Negative expected complete log-likelihood per entry."""
         members, weights = targets
+        heads = self.split(columns)
         residuals = self._residuals(heads, members)
         with torch.no_grad():
             root = weights.sqrt()[:, None, None]
@@ -238,7 +254,7 @@ class PenalisedLikelihood(_MemberLikelihood):
 
     Parameters
     ----------
-    spread_scale : array of shape (n_outputs,)
+    student, spread_scale
         As above.
     n_members, q : int
         Shape of the free latent variables.
@@ -248,15 +264,16 @@ class PenalisedLikelihood(_MemberLikelihood):
         Design points times outputs: the prior's share of the complete likelihood per entry.
     """
 
-    def __init__(self, spread_scale, n_members, q, mmd_weight, n_entries):
-        super().__init__(spread_scale)
+    def __init__(self, student, spread_scale, n_members, q, mmd_weight, n_entries):
+        super().__init__(student, spread_scale)
         self.latent = nn.Parameter(torch.randn(n_members, q))
         self.mmd_weight = mmd_weight
         self.n_entries = n_entries
 
-    def forward(self, heads, targets):
+    def forward(self, columns, targets):
         """Negative complete log-likelihood per entry, and the penalty."""
         members, weights = targets
+        heads = self.split(columns)
         residuals = self._residuals(heads, members)
         squared_error = (residuals - heads.loadings @ self.latent.T).square().mean(dim=-1)
         prior = 0.5 * self.latent.square().sum(dim=1).mean() / self.n_entries

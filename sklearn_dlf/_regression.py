@@ -118,11 +118,19 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
             return None
         return MemberResiduals(y.reshape(len(y), -1), weights, teacher.unseen)
 
+    def _learn(self, X, outputs, observer, random_state):
+        """Trained student; the error of its mean is part of the noise of y around its members."""
+        student = super()._learn(X, outputs, observer, random_state)
+        if observer is not None:
+            error = outputs.scale * (student.evaluate_mean(X) - outputs.mean)
+            observer.squared_misfit = np.average(error**2, axis=0, weights=outputs.weights)
+        return student
+
     def _keep_observed(self, residuals):
         """Set the noise of y and the teacher's score; None without y."""
         self.target_noise_ = self.ensemble_score_ = None
         if residuals is not None:
-            self.target_noise_ = TargetNoise(residuals.variances())
+            self.target_noise_ = TargetNoise(residuals.variances(), residuals.squared_misfit)
             self.ensemble_score_ = self._score_teacher(residuals)
 
     def _score_teacher(self, residuals):
@@ -230,7 +238,8 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
     def predict_interval(self, X, confidence_level=0.9):
         """Central interval of y at each row.
 
-        The variance of y is the members' spread plus the noise of y around them. Where the
+        The variance of y is the members' spread plus the noise of y around them, of which what the
+        student misses of the ensemble's mean at the design points is a part. Where the
         ensemble knows rows that its members did not see (out of bag, held out), the variance of
         these members is taken off their residuals there, so that spread is not counted twice;
         elsewhere the noise is that of the rows of `fit`, and too small if the members were trained

@@ -80,7 +80,7 @@ class DLFRegressor(BaseRegressorStudent, BaseDLF):
         compare.
 
     max_iter : int, default=100
-        Most iterations of EM.
+        Most iterations of EM, beside the last five by L-BFGS (see `optimizer`).
 
     tol : float, default=1e-3
         Least gain of an iteration in restricted log-likelihood, in nats per entry. After two
@@ -106,7 +106,9 @@ class DLFRegressor(BaseRegressorStudent, BaseDLF):
         First learning rate.
 
     optimizer : {"adam", "adamw", "sgd"} or callable, default="adam"
-        Optimiser, or a class or callable as skorch takes it.
+        Optimiser, or a class or callable as skorch takes it. With "adam", no weight decay and no
+        body of the user's, training ends by L-BFGS over all design points at once, where there are
+        two or more for each parameter of the network, and at most 32,768.
 
     weight_decay : float, default=0.0
         Of the optimiser.
@@ -152,7 +154,7 @@ class DLFRegressor(BaseRegressorStudent, BaseDLF):
         Of the ensemble.
 
     n_iter_ : int
-        Iterations of EM.
+        Iterations of EM, the last ones by L-BFGS among them.
 
     converged_ : bool
         Whether EM stopped before `max_iter`.

@@ -55,6 +55,68 @@ class Heads(NamedTuple):
         )
 
 
+class Layout(NamedTuple):
+    """Which columns of one matrix (m, n_columns) belong to which head: all of an output together.
+
+    Attributes
+    ----------
+    n_outputs, q : int
+        Outputs, latent factors.
+    """
+
+    n_outputs: int
+    q: int
+
+    @property
+    def n_columns(self):
+        """Columns of all heads."""
+        return self.n_outputs * (2 + self.q)
+
+    @property
+    def loadings_shape(self):
+        """Shape of the loadings at one row."""
+        return self.n_outputs, self.q
+
+    @property
+    def mean_columns(self):
+        """Which columns are those of the mean."""
+        return slice(None, None, 2 + self.q)
+
+    def split(self, columns, mixing=None):
+        """Heads that are views of ``columns``, whose last axis is that of all heads' columns."""
+        columns = columns.view(*columns.shape[:-1], self.n_outputs, 2 + self.q)
+        return Heads(columns[..., 0], columns[..., 1], columns[..., 2:], mixing)
+
+    def join(self, mean, log_noise, loadings):
+        """Columns of all heads (m, n_columns), from tensors of each head."""
+        parts = mean[..., None], log_noise[..., None], loadings
+        return torch.cat(parts, dim=-1).flatten(start_dim=-2)
+
+
+class SharedLayout(Layout):
+    """The means, the noises, and then the loadings that all outputs share."""
+
+    @property
+    def n_columns(self):
+        return 2 * self.n_outputs + self.q
+
+    @property
+    def loadings_shape(self):
+        return 1, self.q
+
+    @property
+    def mean_columns(self):
+        return slice(self.n_outputs)
+
+    def split(self, columns, mixing=None):
+        c = self.n_outputs
+        loadings = columns[..., 2 * c :].unsqueeze(-2)
+        return Heads(columns[..., :c], columns[..., c : 2 * c], loadings, mixing)
+
+    def join(self, mean, log_noise, loadings):
+        return torch.cat([mean, log_noise, loadings.squeeze(-2)], dim=-1)
+
+
 def make_mlp(n_features, hidden_layer_sizes, activation):
     """Body of fully connected layers; maps (m, n_features) to (m, hidden_layer_sizes[-1])."""
     layers: list[nn.Module] = []
@@ -85,6 +147,10 @@ class Network(nn.Module):
             tensors = next(outputs) if len(blocks) == 1 else join(outputs, len(X))
             return [tensor.cpu().numpy() for tensor in tensors]
 
+    def for_loss(self, X):
+        """What training's objective is told of a batch."""
+        return self(X)
+
     def exact(self):
         """Copy of a trained network in float64, made once; it is not pickled."""
         if "_exact" not in self.__dict__:
@@ -111,6 +177,8 @@ class Student(Network):
 
     Attributes
     ----------
+    layout : Layout
+        Of the heads in the rows of their layer.
     max_log_noise : buffer of shape (n_outputs,)
         Largest log variance of member noise outside training; infinite until it is set.
 
@@ -122,6 +190,7 @@ class Student(Network):
 
     mixing: torch.Tensor | None
     max_log_noise: torch.Tensor
+    layout_class = Layout
 
     def __init__(self, body, n_features, n_outputs, q):
         super().__init__()
@@ -130,41 +199,36 @@ class Student(Network):
         self.body = body
         self.n_outputs = n_outputs
         self.q = q
-        self.heads = nn.Linear(count_body_features(body, n_features), self._count_rows())
+        self.layout = self.layout_class(n_outputs, q)
+        self.heads = nn.Linear(count_body_features(body, n_features), self.layout.n_columns)
 
     @property
     def latent_shape(self):
         """Shape of the latent variables of one member."""
         return (self.q,)
 
-    def _count_rows(self):
-        """Rows of all heads."""
-        return self.n_outputs * (2 + self.q)
-
-    def _split(self, rows):
-        """Views of each head's part of a tensor whose last axis are the rows of all heads."""
-        rows = rows.unflatten(-1, (self.n_outputs, 2 + self.q))
-        mean, log_noise, loadings = rows.split((1, 1, self.q), dim=-1)
-        return Heads(mean.squeeze(-1), log_noise.squeeze(-1), loadings)
-
-    def _mean_rows(self):
-        """Which of the rows of all heads are those of the mean."""
-        return slice(None, None, 2 + self.q)
+    def split(self, columns):
+        """Heads that are views of a batch's columns of all of them."""
+        return self.layout.split(columns, self.mixing)
 
     def _parameters_by_head(self):
         """Views of the weights (n_body_features, ...) and of the biases (...) of each head."""
-        return self._split(self.heads.weight.T), self._split(self.heads.bias)
+        return self.layout.split(self.heads.weight.T), self.layout.split(self.heads.bias)
 
     def forward(self, X):
         """Heads of a batch of standardised rows (m, n_features)."""
-        heads = self._split(self.heads(self.body(X)))
+        heads = self.split(self.for_loss(X))
         if self.training:
             return heads
         return heads._replace(log_noise=torch.minimum(heads.log_noise, self.max_log_noise))
 
+    def for_loss(self, X):
+        """All heads of a batch in one matrix (m, n_columns), which has one derivative."""
+        return self.heads(self.body(X))
+
     def forward_mean(self, X):
         """Mean head alone, (m, c), at the cost of c columns instead of those of all heads."""
-        rows = self._mean_rows()
+        rows = self.layout.mean_columns
         return nn.functional.linear(self.body(X), self.heads.weight[rows], self.heads.bias[rows])
 
     @torch.no_grad()
@@ -217,6 +281,7 @@ class SeparableStudent(Student):
     """
 
     mixing: torch.Tensor
+    layout_class = SharedLayout
 
     def __init__(self, body, n_features, n_outputs, q):
         super().__init__(body, n_features, n_outputs, q)
@@ -225,16 +290,6 @@ class SeparableStudent(Student):
     @property
     def latent_shape(self):
         return self.n_outputs, self.q
-
-    def _count_rows(self):
-        return 2 * self.n_outputs + self.q
-
-    def _split(self, rows):
-        mean, log_noise, loadings = rows.split([self.n_outputs, self.n_outputs, self.q], dim=-1)
-        return Heads(mean, log_noise, loadings.unsqueeze(-2), self.mixing)
-
-    def _mean_rows(self):
-        return slice(self.n_outputs)
 
     @torch.no_grad()
     def set_mixing(self, mixing):

@@ -11,6 +11,9 @@ the deviations already: the variance among the members that did not see the row 
 error of the ensemble's mean. On rows that the members were trained on, residuals do not hold the
 deviations, and are used as they are.
 
+Around a student's members y has more noise: what the student's mean misses of the ensemble's, at
+the design points, is added to the variance.
+
 References
 ----------
 .. [Park2025] Park, Lee, Ohn, Shin, Kim. "Knowledge Distillation of Uncertainty using Deep Latent
@@ -68,6 +71,9 @@ class MemberResiduals:
     ----------
     mean : array of shape (n_samples, n_outputs)
         Ensemble mean at the rows that have passed.
+    squared_misfit : array of shape (n_outputs,)
+        Mean squared error of a student's mean against the ensemble's, in squared units of y; zero
+        until a student has it set.
     """
 
     def __init__(self, y, weights, unseen):
@@ -75,6 +81,7 @@ class MemberResiduals:
         self.weights = np.ones(len(y)) if weights is None else weights
         self.unseen = unseen
         self.mean = np.empty(y.shape)
+        self.squared_misfit = np.zeros(y.shape[1])
         # Weighted sums over all rows and over unseen ones: squared residuals and the members'
         # variance (n_outputs, n_members), weights (n_members,).
         self._sums: dict = {}
@@ -133,18 +140,24 @@ class TargetNoise:
     ----------
     variances : array of shape (n_members, n_outputs)
         Each member's estimate, in squared units of y.
+    squared_misfit : float or array of shape (n_outputs,), default=0
+        Mean squared error of the student's mean against the ensemble's, in squared units of y: the
+        same for all members, and added to their variance.
 
     Attributes
     ----------
     member_variances : array of shape (n_members, n_outputs)
         The estimates.
+    squared_misfit : array of shape (n_outputs,)
+        Of each output.
     shape, scale : arrays of shape (n_outputs,)
         Of the inverse gamma; ``shape`` is infinite where the variance is taken as constant, and
         ``scale`` is then that constant.
     """
 
-    def __init__(self, variances):
+    def __init__(self, variances, squared_misfit=0.0):
         self.member_variances = np.asarray(variances)
+        self.squared_misfit = np.broadcast_to(squared_misfit, self.member_variances.shape[1]).copy()
         fits = [_fit_inverse_gamma(column) for column in self.member_variances.T]
         self.shape, self.scale = (np.array(parameter) for parameter in zip(*fits, strict=True))
 
@@ -162,7 +175,7 @@ class TargetNoise:
         shape, scale = self.shape[:, None], self.scale[:, None]
         constant = np.isinf(shape)
         quantiles = invgamma.ppf(levels, np.where(constant, 1.0, shape))
-        return np.where(constant, scale, scale * quantiles)
+        return np.where(constant, scale, scale * quantiles) + self.squared_misfit[:, None]
 
     def quantiles(self, mean, variance, levels):
         """Quantiles of y, in its units, of shape (n, n_outputs, n_levels).

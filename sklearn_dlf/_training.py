@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import torch
@@ -19,6 +19,14 @@ OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch
 
 # Optimiser steps of one M-step, unless the number of epochs is given.
 STEPS_PER_M_STEP = 250
+
+
+# Full-batch iterations of one call of `polish`, and what they remember of each other.
+POLISH_ITERATIONS, POLISH_HISTORY = 100, 20
+
+# Networks are polished where there are so many rows a parameter: with fewer they would learn the
+# rows by heart. Of more rows than these, all at once take too much memory and time.
+MIN_ROWS_PER_PARAMETER, MAX_POLISH_ROWS = 2, 2**15
 
 
 class TensorBatches:
@@ -70,9 +78,16 @@ class StudentNet(NeuralNet):
             for _, callback in self.callbacks_
         )
 
-    def infer(self, x, **fit_params):
-        """Call the module: batches are tensors on the device already."""
-        return self.module_(x, **fit_params)
+    def train_step_single(self, batch, **fit_params):
+        """Loss of a batch and its derivatives.
+
+        The module is in training mode, and batches are tensors on the device already.
+        """
+        X, targets = batch
+        outputs = self.module_.for_loss(X)
+        loss = self.get_loss(outputs, targets, X=X, training=True)
+        loss.backward()
+        return {"loss": loss, "y_pred": outputs}
 
 
 class Trainer:
@@ -94,6 +109,8 @@ class Trainer:
         As in skorch; ``optimizer`` may also be a key of `OPTIMIZERS`.
     seed : int
         Of the order of rows.
+    plain_layers : bool
+        Whether the student is the same function in training, without dropout and the like.
     """
 
     def __init__(
@@ -111,6 +128,7 @@ class Trainer:
         callbacks,
         verbose,
         seed,
+        plain_layers=False,
     ):
         self.student = student.to(device)
         self.X = torch.as_tensor(X, device=device)
@@ -124,50 +142,90 @@ class Trainer:
         self.weight_decay = weight_decay
         self.device = device
         self.callbacks = callbacks
-        self._net_options = {
-            "lr": lr,
-            "device": device,
-            "verbose": verbose,
-            "generator": torch.Generator().manual_seed(seed),
-            **_optimizer_options(optimizer, weight_decay, device),
-        }
+        self.verbose = verbose
+        self.generator = torch.Generator().manual_seed(seed)
+        self._optimizer_options = _optimizer_options(optimizer, weight_decay, device)
+        self._may_polish = plain_layers and optimizer == "adam" and not weight_decay
         self._net = None
 
+    @property
+    def can_polish(self):
+        """Whether `polish` suits the network, its rows, and the choice of the optimiser."""
+        n_parameters = sum(parameter.numel() for parameter in self.student.parameters())
+        enough = MIN_ROWS_PER_PARAMETER * n_parameters <= len(self.X) <= MAX_POLISH_ROWS
+        return self._may_polish and enough
+
     def train(self, objective, *targets):
-        """Minimise ``objective(heads, (*targets, weights))`` for `n_epochs`; the last loss."""
+        """Minimise ``objective(outputs, (*targets, weights))`` for `n_epochs`; the last loss."""
         if self._net is None or self._net.criterion is not objective:
-            self._net = self._make_net(objective)
+            self._net = self._make_net(objective, self.batch_size, **self._optimizer_options)
         for group in self._net.optimizer_.param_groups:
             group["lr"] = self.lr
             if "weight_decay" in group:
                 group["weight_decay"] = self.weight_decay
+        return self._run(self._net, self.n_epochs, targets)
+
+    def polish(self, objective, *targets):
+        """Minimise on by L-BFGS over all rows at once, where small batches are too noisy to.
+
+        Nothing is changed where that does not lower the loss.
+        """
+        before = copy.deepcopy(self.student.state_dict())
+        options = {
+            "optimizer": torch.optim.LBFGS,
+            "optimizer__lr": 1.0,
+            "optimizer__max_iter": POLISH_ITERATIONS,
+            "optimizer__history_size": POLISH_HISTORY,
+            "optimizer__line_search_fn": "strong_wolfe",
+        }
+        net = self._make_net(objective, len(self.X), **options)
+        first = loss = np.inf
+        with suppress(RuntimeError, TrainingDivergedError):  # of values not finite
+            first = self._run(net, 1, targets)
+            with torch.no_grad():
+                outputs = self.student.for_loss(self.X)
+                loss = objective(outputs, self._tensors(targets)).item()
+        if not loss < first:
+            self.student.load_state_dict(before)
+
+    def _tensors(self, targets):
+        """What an objective is told beside the student's outputs."""
         tensors = [torch.as_tensor(t, dtype=torch.float32, device=self.device) for t in targets]
-        dataset = TensorDataset(self.X, *tensors, self.weights)
+        return *tensors, self.weights
+
+    def _run(self, net, n_epochs, targets):
+        """Train a net on for some epochs; the last loss."""
+        dataset = TensorDataset(self.X, *self._tensors(targets))
         # Not partial_fit, which swallows every keyboard interrupt: the EM loop would go on.
-        self._net.notify("on_train_begin", X=dataset, y=None)
+        self.student.train()
+        net.notify("on_train_begin", X=dataset, y=None)
         try:
-            self._net.fit_loop(dataset, epochs=self.n_epochs)
+            net.fit_loop(dataset, epochs=n_epochs)
         except KeyboardInterrupt:
-            if not self._net.has_stopped_early():
+            if not net.has_stopped_early():
                 raise
         except torch.linalg.LinAlgError as error:
             raise diverged("a matrix of the loss has no Cholesky factor", self.lr) from error
-        self._net.notify("on_train_end", X=dataset, y=None)
-        loss = self._net.history[-1, "train_loss"]
+        net.notify("on_train_end", X=dataset, y=None)
+        loss = net.history[-1, "train_loss"]
         if not math.isfinite(loss):
-            n_epochs = len(self._net.history)
+            n_epochs = len(net.history)
             raise diverged(f"the loss became {loss} after {n_epochs} epochs", self.lr)
         return loss
 
-    def _make_net(self, objective):
+    def _make_net(self, objective, batch_size, **optimizer_options):
         """Initialise a net around the student; the objective's own parameters are trained too."""
         net = StudentNet(
             self.student,
             criterion=objective,
-            batch_size=self.batch_size,
+            batch_size=batch_size,
             train_split=None,
             callbacks=copy.deepcopy(self.callbacks),  # the net writes into them
-            **self._net_options,
+            lr=self.lr,
+            device=self.device,
+            verbose=self.verbose,
+            generator=self.generator,
+            **optimizer_options,
         )
         return net.initialize()
 

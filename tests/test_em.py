@@ -10,7 +10,7 @@ from sklearn_dlf._contrasts import Contrasts
 from sklearn_dlf._em import ExpectationMaximisation
 from sklearn_dlf._latent_models import FullModel, SeparableModel
 from sklearn_dlf._objectives import MinibatchLikelihood, PenalisedLikelihood, squared_mmd
-from sklearn_dlf._student import Heads
+from sklearn_dlf._student import Heads, Layout, SharedLayout, Student, make_mlp
 from sklearn_dlf.datasets import make_dlf_ensemble
 from sklearn_dlf.exceptions import TrainingDivergedError
 from sklearn_dlf.metrics import member_fidelity
@@ -27,6 +27,11 @@ class LinearStudent:
         self.weights = rng.standard_normal((self.features.shape[1], n_loadings, q))
         self.mean_weights = np.zeros((self.features.shape[1], n_outputs))
         self.mixing = self.noise = None
+        self.n_outputs = n_outputs
+        self.layout = (SharedLayout if n_loadings < n_outputs else Layout)(n_outputs, q)
+
+    def split(self, columns):
+        return self.layout.split(columns, self.mixing)
 
     def transform_loadings(self, transform):
         self.weights = self.weights @ transform
@@ -45,12 +50,16 @@ class ExactTrainer:
     """Solves the regression of the M-step by weighted least squares."""
 
     lr = 1.0
+    can_polish = False
 
     def __init__(self, student, weights):
         self.student = student
         self.root = np.sqrt(weights)[:, None]
 
-    def train(self, objective, mean, loadings, variance):
+    def train(self, objective, wanted):
+        mean, _, loadings, _ = (
+            head.numpy() if head is not None else None for head in self.student.layout.split(wanted)
+        )
         self.student.mean_weights = self._solve(mean)
         flat = self._solve(loadings.reshape(len(loadings), -1))
         self.student.weights = flat.reshape(-1, *loadings.shape[1:])
@@ -181,10 +190,11 @@ def test_minibatch_objective_is_the_expected_likelihood_of_its_batch():
     rng = np.random.RandomState(0)
     loadings, members = rng.standard_normal((8, 1, 2)), rng.standard_normal((8, 1, 5))
     mean, noise = rng.standard_normal((8, 1)), 0.4
-    objective = MinibatchLikelihood([1.0], noise)
+    student = Student(make_mlp(1, (2,), "relu"), 1, 1, 2)
+    objective = MinibatchLikelihood(student, [1.0], noise)
     tensors = [torch.tensor(a, dtype=torch.float32) for a in (mean, loadings, members)]
-    heads = Heads(tensors[0], torch.zeros(8, 1), tensors[1])
-    loss = objective(heads, (tensors[2], torch.ones(8)))
+    columns = student.layout.join(tensors[0], torch.zeros(8, 1), tensors[1])
+    loss = objective(columns, (tensors[2], torch.ones(8)))
     residuals = (members - mean[..., None])[:, 0]
     latent = _latent.posterior(loadings[:, 0], residuals, noise)
     misfit = np.mean((residuals - loadings[:, 0] @ latent.mean.T) ** 2)
@@ -203,9 +213,10 @@ def test_squared_mmd_is_zero_on_average_for_equal_laws_and_not_for_others():
 
 def test_penalised_start_minds_the_penalty():
     torch.manual_seed(0)
-    heads = Heads(torch.zeros(4, 1), torch.zeros(4, 1), torch.zeros(4, 1, 2))
+    student = Student(make_mlp(1, (2,), "relu"), 1, 1, 2)
+    columns = torch.zeros(4, student.layout.n_columns)
     targets = (torch.zeros(4, 1, 20), torch.ones(4))
-    light, heavy = (PenalisedLikelihood([1.0], 20, 2, weight, 4) for weight in (0.0, 10.0))
+    light, heavy = (PenalisedLikelihood(student, [1.0], 20, 2, weight, 4) for weight in (0.0, 10.0))
     for objective in (light, heavy):
         objective.latent.data.fill_(3.0)
-    assert heavy(heads, targets) > light(heads, targets) + 1
+    assert heavy(columns, targets) > light(columns, targets) + 1

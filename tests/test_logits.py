@@ -8,7 +8,7 @@ from scipy.stats import norm
 
 from sklearn_dlf._logits import N_DRAWS, average_probabilities, normal_draws
 from sklearn_dlf._objectives import AveragedProbabilities, ExpectedLikelihood
-from sklearn_dlf._student import Heads
+from sklearn_dlf._student import Student, make_mlp
 
 
 @pytest.mark.parametrize("n_dimensions", [1, 2, 14, 40])
@@ -44,22 +44,28 @@ def test_averages_do_not_depend_on_the_order_of_classes():
     assert_allclose(second, first[:, order], atol=0.05)
 
 
+def make_student():
+    """A student of three outputs and two factors."""
+    return Student(make_mlp(1, (2,), "relu"), 1, 3, 2)
+
+
 def test_objective_without_spread_is_the_cross_entropies_and_the_anchor():
     rng = np.random.RandomState(0)
     mean, loadings, residuals = rng.randn(8, 3), np.zeros((8, 3, 2)), np.zeros((8, 3, 5))
     center, scale = rng.randn(3), rng.rand(3) + 0.5
-    heads = Heads(*(torch.tensor(a, dtype=torch.float32) for a in (mean, mean, loadings)))
+    regression = ExpectedLikelihood(make_student(), 0.1, fit_noise=False)
+    own = (torch.tensor(a, dtype=torch.float32) for a in (mean, mean, loadings))
+    columns = regression.join(*own)
     probabilities = softmax(rng.randn(8, 3), axis=1)
-    targets = (probabilities, residuals, mean + 1, loadings, np.zeros((8, 3)), np.ones(8))
-    targets = tuple(torch.tensor(target, dtype=torch.float32) for target in targets)
-    objective = AveragedProbabilities(
-        ExpectedLikelihood(0.1, fit_noise=False), 0.5, center, scale, np.zeros(3)
-    )
+    wanted = regression.targets(mean + 1, loadings, np.zeros((8, 3)))
+    targets = (probabilities, residuals, wanted, np.ones(8))
+    targets = tuple(torch.as_tensor(target, dtype=torch.float32) for target in targets)
+    objective = AveragedProbabilities(regression, 0.5, center, scale, np.zeros(3))
     objective.set_members(rng.randn(2, 5))
     own = np.log(softmax(center + scale * mean, axis=1))
     members = softmax(center + scale * (mean + 1), axis=1)
     expected = -np.mean(np.sum((probabilities + members) * own, axis=1)) + 0.5 * 1.0
-    assert_allclose(objective(heads, targets).item(), expected, rtol=1e-5)
+    assert_allclose(objective(columns, targets).item(), expected, rtol=1e-5)
 
 
 def test_objective_is_least_where_members_are_met_at_their_latent_variables():
@@ -68,19 +74,19 @@ def test_objective_is_least_where_members_are_met_at_their_latent_variables():
     mean = rng.randn(50, 3)
     residuals = loadings @ latent.T
     probabilities = softmax(mean, axis=1)
-    objective = AveragedProbabilities(
-        ExpectedLikelihood(0.1, fit_noise=False), 0.0, np.zeros(3), np.ones(3), np.ones(3)
-    )
-    rest = (probabilities, residuals, mean, loadings, np.zeros((50, 3)), np.ones(50))
-    targets = tuple(torch.tensor(target, dtype=torch.float32) for target in rest)
-    heads = Heads(
-        targets[2], torch.full((50, 3), -9.0), torch.tensor(loadings, dtype=torch.float32)
+    regression = ExpectedLikelihood(make_student(), 0.1, fit_noise=False)
+    objective = AveragedProbabilities(regression, 0.0, np.zeros(3), np.ones(3), np.ones(3))
+    wanted = regression.targets(mean, loadings, np.zeros((50, 3)))
+    rest = (probabilities, residuals, wanted, np.ones(50))
+    targets = tuple(torch.as_tensor(target, dtype=torch.float32) for target in rest)
+    columns = regression.join(
+        targets[2].new_tensor(mean), torch.full((50, 3), -9.0), targets[2].new_tensor(loadings)
     )
     losses = []
     for z in (latent, -latent):
         torch.manual_seed(0)
         objective.set_members(z.T)
-        losses.append(objective(heads, targets).item())
+        losses.append(objective(columns, targets).item())
     assert losses[0] < losses[1] - 0.1
 
 

@@ -1,18 +1,17 @@
 import numpy as np
 import pytest
 import torch
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_dlf._objectives import MIN_MEMBER_NOISE, ExpectedLikelihood
-from sklearn_dlf._student import Heads
+from sklearn_dlf._student import SeparableStudent, Student, make_mlp
 
 N_ROWS, N_OUTPUTS, Q = 7, 3, 4
 
 
-def by_autograd(heads, targets, objective):
+def by_autograd(heads, wanted, weights, objective):
     """The loss of the M-step as one would write it, derivatives left to torch."""
-    wanted, wanted_loadings, variance, weights = targets
-    error = heads.loadings - wanted_loadings
+    error = heads.loadings - wanted.loadings
     if objective.metric_root is not None:
         error = error @ torch.as_tensor(objective.metric_root)
     loss = error.square().sum(dim=-1)
@@ -20,9 +19,9 @@ def by_autograd(heads, targets, objective):
         explained = heads.loadings.detach().square().sum(dim=-1)
         if heads.mixing is not None:
             explained = explained * heads.mixing.square().sum(dim=-1)
-        unexplained = (variance - explained).clamp_min(MIN_MEMBER_NOISE)
+        unexplained = (wanted.log_noise - explained).clamp_min(MIN_MEMBER_NOISE)
         loss = loss + 0.5 * (heads.log_noise + unexplained * torch.exp(-heads.log_noise))
-    loss = (heads.mean - wanted).square() + objective.loadings_weight * loss
+    loss = (heads.mean - wanted.mean).square() + objective.loadings_weight * loss
     return (loss.mean(dim=1) * weights).mean()
 
 
@@ -34,19 +33,37 @@ def test_derivatives_of_the_m_step_are_those_of_its_loss(fit_noise, separable):
     def draw(*shape):
         return torch.randn(shape, generator=generator, dtype=torch.float64)
 
-    loadings_shape = (N_ROWS, 1 if separable else N_OUTPUTS, Q)
-    own = [draw(N_ROWS, N_OUTPUTS), draw(N_ROWS, N_OUTPUTS), draw(*loadings_shape)]
-    own = [head.requires_grad_() for head in own]
-    heads = Heads(*own, draw(N_OUTPUTS, N_OUTPUTS) if separable else None)
+    student_class = SeparableStudent if separable else Student
+    student = student_class(make_mlp(2, (3,), "relu"), 2, N_OUTPUTS, Q)
+    if separable:
+        student.set_mixing(draw(N_OUTPUTS, N_OUTPUTS))
+    student.double()
+    loadings_shape = N_ROWS, *student.layout.loadings_shape
+    columns = draw(N_ROWS, student.layout.n_columns).requires_grad_()
     variance = 3 * draw(N_ROWS, N_OUTPUTS).square()  # below what is explained at some entries
-    targets = [draw(N_ROWS, N_OUTPUTS), draw(*loadings_shape), variance, draw(N_ROWS).square()]
-    objective = ExpectedLikelihood(0.3, fit_noise)
+    objective = ExpectedLikelihood(student, 0.3, fit_noise).double()
+    wanted = objective.targets(draw(N_ROWS, N_OUTPUTS), draw(*loadings_shape), variance).double()
+    weights = draw(N_ROWS).square()
     if separable:
         objective.metric_root = np.random.RandomState(0).standard_normal((Q, Q))
 
-    loss, expected = objective(heads, targets), by_autograd(heads, targets, objective)
-    assert_allclose(loss.detach(), expected.detach(), rtol=1e-12)
-    wanted = own if fit_noise else own[::2]
-    slopes, expected = (torch.autograd.grad(2 * value, wanted) for value in (loss, expected))
-    for slope, expected_slope in zip(slopes, expected, strict=True):
-        assert_allclose(slope, expected_slope, rtol=1e-10, atol=1e-14)
+    loss = objective(columns, (wanted, weights))
+    expected = by_autograd(student.split(columns), student.split(wanted), weights, objective)
+    assert_allclose(loss.detach(), expected.detach(), rtol=1e-6)  # the weight is a float32 there
+    (slope,), (expected_slope,) = (
+        torch.autograd.grad(2 * value, columns) for value in (loss, expected)
+    )
+    assert_allclose(slope, expected_slope, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("student_class", [Student, SeparableStudent])
+def test_heads_that_are_joined_are_split_again(student_class):
+    layout = student_class(make_mlp(2, (3,), "relu"), 2, N_OUTPUTS, Q).layout
+    generator = torch.Generator().manual_seed(0)
+    mean, log_noise = torch.randn(2, N_ROWS, N_OUTPUTS, generator=generator)
+    loadings = torch.randn(N_ROWS, *layout.loadings_shape, generator=generator)
+    columns = layout.join(mean, log_noise, loadings)
+    assert columns.shape == (N_ROWS, layout.n_columns)
+    for head, expected in zip(layout.split(columns), (mean, log_noise, loadings), strict=False):
+        assert_array_equal(head, expected)
+    assert_array_equal(columns[:, layout.mean_columns], mean)

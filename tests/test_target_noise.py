@@ -4,6 +4,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import ndtr
 from scipy.stats import invgamma, norm, t
 
+from sklearn_dlf import DLFRegressor
 from sklearn_dlf._target_noise import MemberResiduals, TargetNoise
 
 
@@ -98,3 +99,27 @@ def test_noise_stays_positive_where_spread_explains_all():
     list(residuals.watch([outputs]))
     raw = (outputs - outputs.mean(axis=-1, keepdims=True)).var(axis=0).T
     assert_allclose(residuals.variances(), 0.05 * raw, rtol=0.01)
+
+
+def test_what_the_student_misses_of_the_mean_is_added_to_every_variance():
+    variances = inverse_gamma(6.0, 3.0)
+    noise, more = TargetNoise(variances), TargetNoise(variances, [0.7])
+    assert_allclose(more.nodes(), noise.nodes() + 0.7)
+    assert_allclose(
+        more.draw(5, np.random.RandomState(0)), noise.draw(5, np.random.RandomState(0)) + 0.7
+    )
+
+
+def test_intervals_of_a_student_that_misses_the_mean_cover_what_they_say():
+    rng = np.random.RandomState(0)
+    X = rng.uniform(-3, 3, size=(4000, 1))
+    truth = np.sin(3 * X)  # more than two units can follow
+    members = truth + 0.05 * rng.standard_normal(20)
+    y = truth[:, 0] + 0.1 * rng.standard_normal(len(X))
+    student = DLFRegressor(q=1, hidden_layer_sizes=(2,), random_state=0)
+    student.fit(X[:2000], y[:2000], predictions=members[:2000])
+    misfit = np.mean((student.predict(X) - members.mean(axis=1)) ** 2)
+    assert misfit > 0.1  # the noise of y is 0.01
+    assert_allclose(student.target_noise_.squared_misfit, misfit, rtol=0.05)
+    low, high = student.predict_interval(X[2000:], 0.9).T
+    assert np.mean((low < y[2000:]) & (y[2000:] < high)) > 0.88

@@ -10,9 +10,10 @@ from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
+from sklearn_dlf._em import N_POLISH_ROUNDS
 from sklearn_dlf._objectives import ExpectedLikelihood
 from sklearn_dlf._student import Student, make_mlp
-from sklearn_dlf._training import TensorBatches, Trainer
+from sklearn_dlf._training import MAX_POLISH_ROWS, TensorBatches, Trainer
 from sklearn_dlf.baselines import (
     BatchEnsembleRegressor,
     DirichletClassifier,
@@ -79,10 +80,11 @@ def test_a_body_that_normalises_over_batches_is_trained_on_any_number_of_rows():
     assert np.isfinite(mean).all()
 
 
-def make_trainer(**params):
+def make_trainer(rows=None, **params):
     """Trainer of a small student, and the arguments of `train`."""
     torch.manual_seed(0)
     student = Student(make_mlp(3, (10,), "relu"), 3, 1, 2)
+    rows = X if rows is None else rows
     defaults = {
         "n_epochs": 1,
         "batch_size": "auto",
@@ -94,13 +96,12 @@ def make_trainer(**params):
         "verbose": False,
         "seed": 0,
     }
-    weights = np.ones(60, dtype=np.float32)
-    trainer = Trainer(student, X.astype(np.float32), weights, **{**defaults, **params})
+    weights = np.ones(len(rows), dtype=np.float32)
+    trainer = Trainer(student, rows.astype(np.float32), weights, **{**defaults, **params})
+    objective = ExpectedLikelihood(student, 1.0, True)
     return trainer, (
-        ExpectedLikelihood(1.0, True),
-        Y[:, None],
-        np.ones((60, 1, 2)),
-        np.ones((60, 1)),
+        objective,
+        objective.targets(Y[:, None], np.ones((60, 1, 2)), np.ones((60, 1))),
     )
 
 
@@ -232,3 +233,61 @@ def test_an_interrupt_from_the_keyboard_ends_the_fit():
     student = DLFRegressor(**QUICK, callbacks=[stopping, Impatient()])
     with pytest.raises(KeyboardInterrupt):
         student.fit(X, predictions=P)
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "params", "expected"),
+    [
+        (60, {}, False),  # fewer rows than twice the parameters
+        (200, {}, True),
+        (200, {"weight_decay": 0.1}, False),
+        (200, {"optimizer": "sgd"}, False),
+        (200, {"plain_layers": False}, False),
+        (MAX_POLISH_ROWS + 1, {}, False),
+    ],
+)
+def test_networks_are_polished_where_rows_are_many_and_nothing_else_was_asked_for(
+    n_rows, params, expected
+):
+    student = Student(make_mlp(3, (10,), "relu"), 3, 1, 2)
+    assert sum(parameter.numel() for parameter in student.parameters()) == 84
+    defaults = {"optimizer": "adam", "plain_layers": True, "weight_decay": 0.0}
+    trainer, _ = make_trainer(rows=np.zeros((n_rows, 3)), **{**defaults, **params})
+    assert trainer.can_polish == expected
+
+
+def loss_of(trainer, objective, wanted):
+    """Over all rows."""
+    columns = trainer.student.train().for_loss(trainer.X)
+    return objective(columns, (wanted, trainer.weights)).item()
+
+
+def test_polish_goes_on_where_small_batches_stop():
+    trainer, arguments = make_trainer(optimizer="adam", n_epochs=200, plain_layers=True)
+    trainer.train(*arguments)
+    trainer.train(*arguments)
+    before = loss_of(trainer, *arguments)
+    trainer.polish(*arguments)
+    assert loss_of(trainer, *arguments) < 0.9 * before
+
+
+def test_polish_that_gains_nothing_is_taken_back():
+    trainer, (objective, wanted) = make_trainer(optimizer="adam", plain_layers=True)
+    before = nn.utils.parameters_to_vector(trainer.student.parameters()).detach().clone()
+    wanted[:, 0] = np.inf
+    trainer.polish(objective, wanted)
+    after = nn.utils.parameters_to_vector(trainer.student.parameters()).detach()
+    assert_array_equal(after, before)
+
+
+def test_last_iterations_of_em_bring_the_mean_nearer():
+    rng = np.random.RandomState(0)
+    rows = rng.uniform(size=(600, 3))
+    members = np.sin(4 * rows @ rng.standard_normal((3, 20)))
+    options = {"q": 2, "hidden_layer_sizes": (10,), "n_epochs": 2, "tol": 0.1, "random_state": 0}
+    polished = DLFRegressor(**options).fit(rows, predictions=members)
+    records = polished.history_
+    assert len(records) == polished.n_iter_ == len(polished.log_likelihoods_)
+    assert records[-1]["mean_error"] < 0.9 * records[-1 - N_POLISH_ROUNDS]["mean_error"]
+    decayed = DLFRegressor(**options, weight_decay=1e-9).fit(rows, predictions=members)
+    assert decayed.n_iter_ == polished.n_iter_ - N_POLISH_ROUNDS

@@ -10,7 +10,7 @@ from torch import nn
 
 from .._base import DRAW_ROWS, BaseDistiller
 from .._classification import BaseClassifierStudent
-from .._em import MIN_LR_SHARE
+from .._em import MIN_LR_SHARE, N_POLISH_ROUNDS
 from .._logits import entropies, probabilities_from_latent
 from .._objectives import class_logits
 from .._regression import BaseRegressorStudent
@@ -108,6 +108,9 @@ class BaseMemberStudent(BaseDistiller):
             history.append({"loss": loss, "lr": lr, "seconds": time.perf_counter() - began})
             if self.verbose:
                 print(f"Round {len(history)}: loss {loss:.6g}, learning rate {lr:.1e}")
+        if self._kind == "regressor" and trainer.can_polish:
+            for _ in range(N_POLISH_ROUNDS):
+                trainer.polish(objective, *targets)
         trainer.evaluate()  # says so if it has diverged
         return history
 

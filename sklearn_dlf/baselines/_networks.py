@@ -30,6 +30,10 @@ class MemberNetwork(Network):
         """Outputs of all members at any number of rows, an array (m, n_outputs, n_members)."""
         return self.in_blocks(X, lambda rows: (self(rows),))[0]
 
+    def evaluate_mean(self, X):
+        """Mean of all members at any number of rows, an array (m, n_outputs)."""
+        return self.in_blocks(X, lambda rows: (self(rows).mean(dim=-1),))[0]
+
 
 class HydraNetwork(MemberNetwork):
     """A body that members share, and a linear head for each of them."""
