@@ -7,7 +7,7 @@ import time
 import numpy as np
 from scipy.stats import energy_distance
 
-from sklearn_dlf._target_noise import MemberResiduals
+from sklearn_dlf._target_noise import MemberResiduals, TargetNoise
 from sklearn_dlf.ensembles import member_predictions, unseen_rows
 from sklearn_dlf.metrics import (
     crps_ensemble,
@@ -63,6 +63,15 @@ def student_nll(student, X, y):
     return gaussian_mixture_nll(y, means, variances)
 
 
+def nll_without_misfit(student, X, y):
+    """NLL of y as it was published: its noise is around the teachers, not around the student."""
+    own = student.target_noise_
+    student.target_noise_ = TargetNoise(own.member_variances)
+    nll = student_nll(student, X, y)
+    student.target_noise_ = own
+    return nll
+
+
 def measure_student(student, X, y, members, seed):
     """Scores of a student, and its fidelity to its teachers' ``members`` (n, n_members)."""
     mean, std = student.predict(X, return_std=True)
@@ -71,6 +80,7 @@ def measure_student(student, X, y, members, seed):
     return {
         "rmse": float(np.sqrt(np.mean((y - mean) ** 2))),
         "nll": student_nll(student, X, y),
+        "nll_without_misfit": nll_without_misfit(student, X, y),
         **score_draws(y, student.sample_y(X, N_DRAWS, random_state=seed)),
         "mean_error": fidelity.mean_error,
         "std_ratio": fidelity.std_ratio,
