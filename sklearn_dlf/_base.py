@@ -57,6 +57,9 @@ class BaseDistiller(BaseEstimator):
     # Of `validate_data`.
     _y_options: ClassVar[dict] = {"multi_output": True, "y_numeric": True}
 
+    # What augment="auto" stands for.
+    _automatic_augment = "neighbors"
+
     _parameter_constraints: ClassVar[dict] = {
         "ensemble": "no_validation",
         "augment": [StrOptions({"auto", *AUGMENTATIONS}), callable, None],
@@ -141,6 +144,7 @@ class BaseDistiller(BaseEstimator):
             weights,
             teacher,
             augment=self.augment,
+            automatic=self._automatic_augment,
             unlabeled=X_unlabeled,
             transformed=X_ensemble is not None,
             random_state=random_state,

@@ -22,6 +22,9 @@ class BaseClassifierStudent(ClassifierMixin, BaseDistiller):
     _kind = "classifier"
     _y_options: ClassVar[dict] = {}
 
+    # Classes are what tells rows far from all others: there members differ most.
+    _automatic_augment = "reach"
+
     # Smallest probability that is told from zero, where it is no parameter.
     probability_floor = 1e-6
 
@@ -150,6 +153,7 @@ shape (n_samples, n_classes), default=None
             y=y,
             weights=weights,
             unseen=teacher.unseen if self.out_of_bag == "members" else None,
+            n_given=teacher.n_samples,
         )
 
     def _keep_observed(self, watcher):

@@ -59,13 +59,15 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         standard normal ``Z`` (n_classes, q). Both are one for two classes. "separable" is not
         known with ``em="minibatch"``, ``init="mmd"`` or ``q="auto"``.
 
-    augment : {"auto", "neighbors", "mixup"}, callable or None, default="auto"
+    augment : {"auto", "neighbors", "reach", "mixup"}, callable or None, default="auto"
         How further design points are made, at which the ensemble is asked too: four for each row,
         at most 20,000. "neighbors" swaps about half of a row's columns with one of its ten nearest
-        neighbours (as MUNGE does, without its noise); "mixup" takes a point on the line to one; a
-        callable takes X, a number of rows and a RandomState, and returns rows. "auto" stands for
-        "neighbors" where the ensemble can be asked about rows like those of X ("mixup" for a single
-        column), and for None with `predictions` or `X_ensemble`.
+        neighbours (as MUNGE does, without its noise); "reach" does so for half of the rows, and
+        lets neighbours of the others lie farther, at ranks up to all of the rows; "mixup" takes a
+        point on the line to one of the ten; a callable takes X, a number of rows and a RandomState,
+        and returns rows. "auto" stands for "reach" where the ensemble can be asked about rows
+        like those of X ("mixup" for a single column), and for None with `predictions` or
+        `X_ensemble`.
 
     out_of_bag : {"spread", "members"} or None, default="spread"
         What to make of rows that members were fitted to, where they differ less than on fresh ones.
@@ -314,7 +316,7 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         """Student fitted by EM, with the ensemble's information about classes."""
         student = super()._learn(X, contrasts, observer, random_state)
         if self.refine and self.em == "restricted":
-            match_information(student, X, contrasts, random_state)
+            match_information(student, X[: observer.n_given], contrasts, random_state)
         return student
 
     def _refinement(self, contrasts, observer):

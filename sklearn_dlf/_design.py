@@ -25,6 +25,9 @@ POOL_ROWS = 2**14
 # A made row takes half of its columns, on average, from one of so many nearest neighbours.
 N_NEIGHBORS, SWAP_PROBABILITY = 10, 0.5
 
+# Share of the rows made within reach whose neighbours may be far.
+FAR_SHARE = 0.5
+
 # Most rows at which a posterior is drawn at once, which takes the cube of their number.
 MAX_JOINT_ROWS = 2_000
 
@@ -36,8 +39,30 @@ def swap_with_neighbors(X, n_rows, random_state):
     """
     X = _pool(X, random_state)
     first, second = _neighbors(X, n_rows, random_state)
-    swapped = random_state.uniform(size=(n_rows, X.shape[1])) < SWAP_PROBABILITY
-    return np.where(swapped, X[second], X[first])
+    return _swap(X, first, second, random_state)
+
+
+def swap_within_reach(X, n_rows, random_state):
+    """Rows (n_rows, n_features) as by `swap_with_neighbors`, of which half may reach farther.
+
+    These have one of the nearest neighbours in a random half, quarter, ... of the rows, so that the
+    rank of the neighbour among all is about log-uniform: from near to as far as the rows go.
+    """
+    X = _pool(X, random_state)
+    first, second = _neighbors(X, n_rows, random_state)
+    n_halvings = max(0, int(np.log2(len(X) / N_NEIGHBORS)))
+    far = random_state.uniform(size=n_rows) < FAR_SHARE
+    halvings = np.where(far, random_state.randint(n_halvings + 1, size=n_rows), 0)
+    standardised = _standardise(X)
+    for halving in range(1, n_halvings + 1):
+        made = np.flatnonzero(halvings == halving)
+        among = random_state.permutation(len(X))[: len(X) >> halving]
+        search = NearestNeighbors(n_neighbors=min(N_NEIGHBORS, len(among)))
+        search.fit(standardised[among])
+        if len(made):
+            near = search.kneighbors(standardised[first[made]], return_distance=False)
+            second[made] = among[_pick(near, random_state)]
+    return _swap(X, first, second, random_state)
 
 
 def mix_with_neighbors(X, n_rows, random_state):
@@ -48,10 +73,14 @@ def mix_with_neighbors(X, n_rows, random_state):
     return share * X[first] + (1 - share) * X[second]
 
 
-AUGMENTATIONS = {"neighbors": swap_with_neighbors, "mixup": mix_with_neighbors}
+AUGMENTATIONS = {
+    "neighbors": swap_with_neighbors,
+    "reach": swap_within_reach,
+    "mixup": mix_with_neighbors,
+}
 
 
-def design_points(X, weights, teacher, *, augment, unlabeled, transformed, random_state):
+def design_points(X, weights, teacher, *, augment, automatic, unlabeled, transformed, random_state):
     """All design points, those of X first; the teacher is told to ask about the others too.
 
     Parameters
@@ -62,8 +91,10 @@ def design_points(X, weights, teacher, *, augment, unlabeled, transformed, rando
         Theirs. Rows without weight are not built on.
     teacher : AskedEnsemble or GivenPredictions
         To be asked.
-    augment : {"auto", "neighbors", "mixup"}, callable or None
+    augment : {"auto", "neighbors", "reach", "mixup"}, callable or None
         How rows are made.
+    automatic : {"neighbors", "reach"}
+        What "auto" stands for.
     unlabeled : array of shape (n_unlabeled, n_features) or None
         Further rows of the user.
     transformed : bool
@@ -91,7 +122,7 @@ def design_points(X, weights, teacher, *, augment, unlabeled, transformed, rando
     if unlabeled is not None:
         base = np.concatenate([base, unlabeled])
     n_most = MAX_JOINT_ROWS - len(base) if teacher.is_drawn else np.inf
-    made = make_rows(augment, base, n_most, random_state)
+    made = make_rows(augment, base, n_most, random_state, automatic)
     points = np.concatenate([X, *([] if unlabeled is None else [unlabeled]), made])
     if len(points) > len(X):
         teacher.ask_about(points)
@@ -112,12 +143,12 @@ def _refuse(what, teacher):
     )
 
 
-def make_rows(augment, X, n_most, random_state):
+def make_rows(augment, X, n_most, random_state, automatic="neighbors"):
     """Further design points.
 
     Parameters
     ----------
-    augment : {"auto", "neighbors", "mixup"}, callable or None
+    augment : {"auto", "neighbors", "reach", "mixup"}, callable or None
         How they are made. A callable takes X, a number of rows and a random state.
     X : array of shape (n_samples, n_features)
         Rows at hand.
@@ -125,6 +156,8 @@ def make_rows(augment, X, n_most, random_state):
         Most rows to make.
     random_state : RandomState instance
         Of the choice.
+    automatic : {"neighbors", "reach"}
+        What "auto" stands for.
 
     Returns
     -------
@@ -140,7 +173,7 @@ def make_rows(augment, X, n_most, random_state):
     if augment is None or n_rows == 0 or len(X) < 2:
         return X[:0]
     if augment == "auto":  # one column has nothing to be combined with
-        augment = "neighbors" if X.shape[1] > 1 else "mixup"
+        augment = automatic if X.shape[1] > 1 else "mixup"
     if not callable(augment):
         return AUGMENTATIONS[augment](X, n_rows, random_state)
     rows = check_array(
@@ -185,11 +218,27 @@ def _pool(X, random_state):
     return X[random_state.choice(len(X), POOL_ROWS, replace=False)]
 
 
+def _standardise(X):
+    """X in units of the columns' standard deviation."""
+    scale = X.std(axis=0)
+    return X / np.where(scale > 0, scale, 1)
+
+
 def _neighbors(X, n_rows, random_state):
     """Indices (n_rows,) of rows, each as often as the others, and of a neighbour of each."""
-    scale = X.std(axis=0)
-    standardised = X / np.where(scale > 0, scale, 1)
-    search = NearestNeighbors(n_neighbors=min(N_NEIGHBORS, len(X) - 1)).fit(standardised)
+    search = NearestNeighbors(n_neighbors=min(N_NEIGHBORS, len(X) - 1)).fit(_standardise(X))
     neighbors = search.kneighbors(return_distance=False)
     first = random_state.permutation(len(X))[np.arange(n_rows) % len(X)]
-    return first, neighbors[first, random_state.randint(neighbors.shape[1], size=n_rows)]
+    return first, _pick(neighbors[first], random_state)
+
+
+def _pick(neighbors, random_state):
+    """One of each row's neighbours (n_rows, n_neighbors)."""
+    n_rows, n_neighbors = neighbors.shape
+    return neighbors[np.arange(n_rows), random_state.randint(n_neighbors, size=n_rows)]
+
+
+def _swap(X, first, second, random_state):
+    """Rows ``first`` of X with some columns of rows ``second``."""
+    swapped = random_state.uniform(size=(len(first), X.shape[1])) < SWAP_PROBABILITY
+    return np.where(swapped, X[second], X[first])

@@ -26,13 +26,14 @@ def match_information(student, X, contrasts, random_state):
     student : Student
         Trained; its heads are scaled.
     X : float32 array of shape (n, n_features)
-        Standardised design points.
+        Standardised rows, the first of the design points: those of `fit`, since made rows may lie
+        where members know nothing.
     contrasts : Contrasts
-        Of the members at these.
+        Of the members at the design points.
     random_state : RandomState instance
         Of the choice of rows, where there are many.
     """
-    rows = np.flatnonzero(contrasts.weights > 0)
+    rows = np.flatnonzero(contrasts.weights[: len(X)] > 0)
     if len(rows) > N_ROWS:
         rows = random_state.choice(rows, N_ROWS, replace=False)
     members = contrasts.center[:, None] + contrasts.scale[:, None] * contrasts.members(rows)

@@ -203,6 +203,8 @@ class LogitsWatcher:
         Of the rows.
     unseen : bool array of shape (n_first, n_members) or None
         Rows that each member did not see: the average is over these members.
+    n_given : int or None
+        Rows of `fit`, the first of all; all of them if None.
 
     Attributes
     ----------
@@ -212,8 +214,19 @@ class LogitsWatcher:
         Average over the members.
     """
 
-    def __init__(self, n_samples, outputs, floor, classes=None, y=None, weights=None, unseen=None):
+    def __init__(
+        self,
+        n_samples,
+        outputs,
+        floor,
+        classes=None,
+        y=None,
+        weights=None,
+        unseen=None,
+        n_given=None,
+    ):
         self.n_samples = n_samples
+        self.n_given = n_samples if n_given is None else n_given
         self.outputs = outputs
         self.floor = floor
         self.classes = classes

@@ -10,12 +10,14 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
 from sklearn_dlf._design import (
+    AUGMENTATIONS,
     MAX_JOINT_ROWS,
     MAX_MADE,
     make_rows,
     mix_with_neighbors,
     rows_like,
     swap_with_neighbors,
+    swap_within_reach,
 )
 from sklearn_dlf.ensembles import FittedEnsemble, member_predictions
 from sklearn_dlf.metrics import interval_coverage
@@ -63,6 +65,47 @@ def test_swapped_rows_have_values_of_the_rows_and_of_their_neighbours(X):
     assert new.mean() > 0.5
     own = (made[:, None] == X).mean(axis=2).max(axis=1)
     assert 0.5 < own.mean() < 0.9
+
+
+def test_rows_within_reach_are_near_and_far():
+    # A line of points: the distance of two is that of their ranks.
+    X = np.repeat(np.arange(2000.0)[:, None], 8, axis=1)
+    made = swap_within_reach(X, 4000, rng())
+    assert np.isin(made, X).all()
+    distance = np.ptp(made, axis=1)
+    near = distance <= 10
+    assert 0.5 < near.mean() < 0.75
+    # Log-uniform: about as many within each factor of four.
+    counts, _ = np.histogram(distance[~near], [10, 40, 160, 640])
+    assert counts.min() > 0.6 * counts.max()
+    assert distance.max() > 1000
+    near = np.ptp(swap_with_neighbors(X, 4000, rng()), axis=1)
+    assert near.max() <= 10
+
+
+def test_few_rows_are_all_within_reach(X):
+    assert_array_equal(np.unique(swap_within_reach(X[:12], 48, rng())), np.unique(X[:12]))
+
+
+@pytest.mark.parametrize(
+    ("student", "expected"), [(DLFClassifier, "reach"), (DLFRegressor, "neighbors")]
+)
+def test_classifiers_reach_farther_than_regressors(X, student, expected, monkeypatch):
+    seen = []
+
+    def make(name):
+        def rows(X, n_rows, random_state):
+            seen.append(name)
+            return X[:n_rows]
+
+        return rows
+
+    for name in AUGMENTATIONS:
+        monkeypatch.setitem(AUGMENTATIONS, name, make(name))
+    labels = np.repeat([0, 1], 20)
+    kind = RandomForestClassifier if student is DLFClassifier else RandomForestRegressor
+    student(**QUICK).fit(X, labels, ensemble=kind(5, random_state=0).fit(X, labels))
+    assert seen == [expected]
 
 
 def test_mixed_rows_lie_between_neighbours(X):

@@ -32,6 +32,15 @@ def test_members_tell_as_much_of_classes_as_the_ensembles(n_classes, loadings):
     assert_allclose(student.predict_uncertainty(X).epistemic.mean(), wanted, rtol=0.01)
 
 
+def test_made_rows_do_not_count():
+    X, y = make_task(3)
+    trees = DecisionTreeClassifier(min_samples_leaf=5)
+    trees = BaggingClassifier(trees, 20, max_samples=0.3, random_state=0).fit(X, y)
+    student = DLFClassifier(**{**SHORT, "augment": "reach"}).fit(X, y, ensemble=trees)
+    wanted = mutual_information(member_predictions(trees, X)).mean()
+    assert_allclose(student.predict_uncertainty(X).epistemic.mean(), wanted, rtol=0.01)
+
+
 def test_rows_without_weight_do_not_count():
     X, _ = load_iris(return_X_y=True)
     predictions = np.random.RandomState(0).dirichlet([2, 2, 2], size=(150, 10)).swapaxes(1, 2)

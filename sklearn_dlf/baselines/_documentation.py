@@ -10,9 +10,9 @@ ensemble : ensemble, list of fitted models or FittedEnsemble, default=None
     Teacher. A fitted one is asked; an unfitted one is cloned and fitted to X and y first. With
     None, `fit` is given a teacher, or trains a deep ensemble.
 
-augment : {"auto", "neighbors", "mixup"}, callable or None, default="auto"
+augment : {"auto", "neighbors", "reach", "mixup"}, callable or None, default="auto"
     How further design points are made, at which the ensemble is asked too, as in
-    :class:`~sklearn_dlf.DLFRegressor`.
+    :class:`~sklearn_dlf.DLFRegressor` and :class:`~sklearn_dlf.DLFClassifier`.
 
 out_of_bag : {"spread", "members"} or None, default="spread"
     What to make of rows that members were fitted to, as in :class:`~sklearn_dlf.DLFRegressor`.
