@@ -42,10 +42,10 @@ MEAN_GAIN = 0.05
 MAX_LOG_NOISE, DIVERGED_LOG_NOISE = 80.0, 700.0
 
 # A refinement trains for this many rounds along half a cosine of learning rates. The first is the
-# fit's own times this multiple of the mean's error in its scale, and not below this share: where EM
-# left much (few steps a row, a small network for many classes), there is much to mend.
+# fit's own times the odds of the mean's error in its scale (error over the rest), within this share
+# and one: where EM left much (a small network for many classes), there is much to mend.
 N_REFINE_ROUNDS = 20
-REFINE_LR_MULTIPLE, MIN_REFINE_LR_SHARE = 2.0, 0.1
+MIN_REFINE_LR_SHARE = 0.1
 
 # Members that a round of refinement trains for, picked anew each time.
 N_REFINE_MEMBERS = 8
@@ -237,8 +237,8 @@ class ExpectationMaximisation:
     def refine(self):
         """Train on by a further objective, from a learning rate that suits what EM has left."""
         objective, targets = self.refinement(self._regression, self.mean_error)
-        share_of_lr = np.clip(REFINE_LR_MULTIPLE * self.mean_error, MIN_REFINE_LR_SHARE, 1.0)
-        first_lr = self.first_lr * share_of_lr
+        odds = self.mean_error / max(1 - self.mean_error, MIN_REFINE_LR_SHARE)
+        first_lr = self.first_lr * np.clip(odds, MIN_REFINE_LR_SHARE, 1.0)
         self.trainer.weight_decay = 0.0
         for share in np.arange(N_REFINE_ROUNDS) / N_REFINE_ROUNDS:
             self.trainer.lr = float(first_lr * (1 + np.cos(np.pi * share)) / 2)
