@@ -81,6 +81,7 @@ class _ExpectedLikelihood(torch.autograd.Function):
     def forward(ctx, columns, wanted, weights, options):
         """Loss of a batch; keeps its derivative by the columns."""
         error = columns - wanted
+        options.split(error).log_noise.zero_()  # is no error, and infinite where there is no noise
         if options.metric_root is not None:
             root = torch.as_tensor(options.metric_root).to(error)
             loadings_error = options.split(error).loadings

@@ -190,7 +190,7 @@ def test_order_of_members_and_of_two_classes_does_not_matter():
     shuffled = fit(X, predictions=members[..., ::-1]).predict_proba(X)
     # The same start learns a mean of another sign: students differ as those of two seeds do.
     assert np.abs(swapped - proba).mean() < 0.03
-    assert np.abs(shuffled - proba).mean() < 0.003
+    assert np.abs(shuffled - proba).mean() < 0.01
 
 
 def test_teacher_worse_than_the_most_frequent_label_gives_a_warning(iris, forest):
