@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 
 import numpy as np
@@ -64,12 +65,10 @@ def student_nll(student, X, y):
 
 
 def nll_without_misfit(student, X, y):
-    """NLL of y as it was published: its noise is around the teachers, not around the student."""
-    own = student.target_noise_
-    student.target_noise_ = TargetNoise(own.member_variances)
-    nll = student_nll(student, X, y)
-    student.target_noise_ = own
-    return nll
+    """NLL of y under the teachers' own noise, without what the student misses of their mean."""
+    student = copy.copy(student)
+    student.target_noise_ = TargetNoise(student.target_noise_.member_variances)
+    return student_nll(student, X, y)
 
 
 def measure_student(student, X, y, members, seed):

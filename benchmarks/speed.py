@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import functools
 import gc
-import importlib
 import multiprocessing
 import pickle
 import warnings
@@ -24,23 +23,20 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from alternatives import ALTERNATIVES, HIDDEN, LEVEL, N_TREES
 from measuring import processor_seconds
 from sklearn.datasets import make_friedman1
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPRegressor
-from sklearn.preprocessing import StandardScaler
-from torch import nn
 
 from sklearn_dlf import DLFRegressor
-from sklearn_dlf._student import PREDICT_ROWS, make_mlp
+from sklearn_dlf._student import PREDICT_ROWS
 from sklearn_dlf.baselines import BatchEnsembleRegressor, HydraRegressor
 from sklearn_dlf.ensembles import DeepEnsembleRegressor, member_predictions
 
-N_FEATURES, Q, N_MEMBERS, N_TREES = 10, 10, 50, 100
-HIDDEN = (100, 100)
+N_FEATURES, Q, N_MEMBERS = 10, 10, 50
 NUMBERS_OF_DRAWS = (10, 100, 1000)
-LEVEL = 0.9
 MB, GIB = 1e6, 2**30
 
 
@@ -326,61 +322,6 @@ def measure_size(sizes, args):
         yield f"pickle: {name}, {sizes.fit_rows[0]} rows", "", kib(teacher)
 
 
-def conformal_forest(X, y):
-    """Split conformal prediction around a forest (mapie)."""
-    mapie = importlib.import_module("mapie.regression")
-    half = len(X) // 2
-    forest = RandomForestRegressor(N_TREES, random_state=0)
-    model = mapie.SplitConformalRegressor(forest, confidence_level=LEVEL, prefit=False)
-    model.fit(X[:half], y[:half]).conformalize(X[half:], y[half:])
-    return model, lambda rows: model.predict_interval(rows)
-
-
-def boosted_normal(X, y):
-    """Boosted parameters of a normal distribution (ngboost)."""
-    model = importlib.import_module("ngboost").NGBRegressor(verbose=False, random_state=0)
-    model.fit(X, y)
-
-    def ask(rows):
-        distribution = model.pred_dist(rows)
-        return distribution.mean(), distribution.interval(LEVEL)
-
-    return model, ask
-
-
-def quantile_forest(X, y):
-    """Forest that keeps the values in its leaves (quantile-forest)."""
-    package = importlib.import_module("quantile_forest")
-    model = package.RandomForestQuantileRegressor(N_TREES, random_state=0).fit(X, y)
-    tail = (1 - LEVEL) / 2
-    return model, lambda rows: model.predict(rows, [tail, 0.5, 1 - tail])
-
-
-def laplace_network(X, y):
-    """Laplace approximation of a network's last layer (laplace-torch)."""
-    laplace = importlib.import_module("laplace")
-    torch.manual_seed(0)
-    scaler = StandardScaler().fit(X)
-    network = nn.Sequential(make_mlp(N_FEATURES, HIDDEN, "relu"), nn.Linear(HIDDEN[-1], 1))
-    rows = torch.from_numpy(scaler.transform(X).astype(np.float32))
-    values = torch.from_numpy(y[:, None].astype(np.float32))
-    batches = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(rows, values), 128)
-    optimizer = torch.optim.Adam(network.parameters())
-    for batch, target in batches:
-        optimizer.zero_grad()
-        nn.functional.mse_loss(network(batch), target).backward()
-        optimizer.step()
-    model = laplace.Laplace(network, "regression", "last_layer", "full")
-    model.fit(batches)
-
-    def ask(rows):
-        mean, variance = model(torch.from_numpy(scaler.transform(rows).astype(np.float32)))
-        std = (variance[..., 0] + model.sigma_noise**2).sqrt()
-        return mean, mean - 1.645 * std, mean + 1.645 * std
-
-    return model, ask
-
-
 def measure_others(sizes, args):
     """Mean and interval by the student, by baselines, and by what users might take instead."""
     X, _ = make_data(sizes.rows)
@@ -392,12 +333,7 @@ def measure_others(sizes, args):
             student.predict(rows),
             student.predict_interval(rows, LEVEL),
         )
-    for package, make in {
-        "mapie": conformal_forest,
-        "ngboost": boosted_normal,
-        "quantile-forest": quantile_forest,
-        "laplace-torch": laplace_network,
-    }.items():
+    for package, make in ALTERNATIVES.items():
         name = make.__doc__.rstrip(".")
         try:
             models[name], ask[name] = make(*make_data(sizes.fit_rows[0]))

@@ -97,7 +97,7 @@ def measure_split(name, split, data, n_members):
 
 def print_summary(by_set):
     """Tables over sets, as docs/comparison.md shows them."""
-    students = [DLF, *BASELINES]
+    students, sets = [DLF, *BASELINES], by_set.values()
 
     def mean_of(key):
         return lambda records, model: f"{np.mean(values_of(records, model, key)):.3f}"
@@ -112,6 +112,10 @@ def print_summary(by_set):
         seconds = np.mean(values_of(records, model, "fit_s"))
         return f"{format_mean(values_of(records, model, 'parameters'))}, {seconds:.1f}"
 
+    def gap(model, key):
+        scores = [(values_of(own, model, key), values_of(own, TEACHERS, "nll")) for own in sets]
+        return np.mean([np.mean(own) - np.mean(teachers) for own, teachers in scores])
+
     for title, models, cell in (
         ("NLL of y, nats", [TEACHERS, *students], mean_of("nll")),
         (f"NLL of y less {DLF}'s, paired by split", BASELINES, less(DLF)),
@@ -123,16 +127,7 @@ def print_summary(by_set):
         print(f"\n### {title}\n\n{format_sets(by_set, models, cell)}")
     rows = [["", *students]]
     for title, key in (("as fitted", "nll"), ("noise of y as the teachers'", "nll_without_misfit")):
-        gaps = [
-            np.mean(
-                [
-                    np.mean(values_of(own, model, key)) - np.mean(values_of(own, TEACHERS, "nll"))
-                    for own in by_set.values()
-                ]
-            )
-            for model in students
-        ]
-        rows.append([title, *(f"{gap:.3f}" for gap in gaps)])
+        rows.append([title, *(f"{gap(model, key):.3f}" for model in students)])
     print(f"\n### NLL of y less the teachers', mean over sets\n\n{format_rows(rows)}")
 
 

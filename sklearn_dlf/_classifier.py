@@ -136,7 +136,8 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         First learning rate.
 
     optimizer : {"adam", "adamw", "sgd"} or callable, default="adamw"
-        Optimiser, or a class or callable as skorch takes it.
+        Optimiser, or a class or callable as skorch takes it. With ``refine=False``, "adam" ends as
+        in :class:`DLFRegressor`.
 
     weight_decay : float, default=0.1
         Of the optimiser.

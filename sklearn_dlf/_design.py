@@ -57,9 +57,8 @@ def swap_within_reach(X, n_rows, random_state):
     for halving in range(1, n_halvings + 1):
         made = np.flatnonzero(halvings == halving)
         among = random_state.permutation(len(X))[: len(X) >> halving]
-        search = NearestNeighbors(n_neighbors=min(N_NEIGHBORS, len(among)))
-        search.fit(standardised[among])
         if len(made):
+            search = NearestNeighbors(n_neighbors=N_NEIGHBORS).fit(standardised[among])
             near = search.kneighbors(standardised[first[made]], return_distance=False)
             second[made] = among[_pick(near, random_state)]
     return _swap(X, first, second, random_state)

@@ -127,7 +127,7 @@ class ExpectationMaximisation:
         """Start, iterate until nothing is gained at any learning rate, and finish."""
         self.start()
         for _ in range(self.max_iter):
-            self.iterate()
+            self.iterate(self.trainer.train)
             self.anneal()
             if self.trainer.lr < MIN_LR_SHARE * self.first_lr:
                 self.converged = True
@@ -171,10 +171,10 @@ class ExpectationMaximisation:
         if self.em == "minibatch":
             self._start_minibatch()
 
-    def iterate(self, train=None):
-        """One iteration; ``train`` is the trainer's method of the M-step, `train` by default."""
+    def iterate(self, train):
+        """One iteration; ``train`` is the trainer's method of the M-step, `train` or `polish`."""
         began = time.perf_counter()
-        self.m_step(train or self.trainer.train)
+        self.m_step(train)
         self.e_step()
         self.record(seconds=time.perf_counter() - began)
 

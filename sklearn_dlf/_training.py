@@ -20,7 +20,6 @@ OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch
 # Optimiser steps of one M-step, unless the number of epochs is given.
 STEPS_PER_M_STEP = 250
 
-
 # Full-batch iterations of one call of `polish`, and what they remember of each other.
 POLISH_ITERATIONS, POLISH_HISTORY = 100, 20
 

@@ -108,9 +108,6 @@ class BaseMemberStudent(BaseDistiller):
             history.append({"loss": loss, "lr": lr, "seconds": time.perf_counter() - began})
             if self.verbose:
                 print(f"Round {len(history)}: loss {loss:.6g}, learning rate {lr:.1e}")
-        if self._kind == "regressor" and trainer.can_polish:
-            for _ in range(N_POLISH_ROUNDS):
-                trainer.polish(objective, *targets)
         trainer.evaluate()  # says so if it has diverged
         return history
 
@@ -163,6 +160,14 @@ class BaseMemberRegressor(BaseRegressorStudent, BaseMemberStudent):
 
     def _objective(self):
         return SquaredError()
+
+    def _train(self, trainer, objective, *targets):
+        """Train round after round, and polish where that suits."""
+        history = super()._train(trainer, objective, *targets)
+        if trainer.can_polish:
+            for _ in range(N_POLISH_ROUNDS):
+                trainer.polish(objective, *targets)
+        return history
 
     def _members(self, X, exact=False):
         outputs = self._student_for(X, exact).evaluate(X)
