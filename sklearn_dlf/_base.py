@@ -86,7 +86,7 @@ class BaseDistiller(BaseEstimator):
         augment="auto",
         out_of_bag="spread",
         hidden_layer_sizes=(100, 100),
-        activation="relu",
+        activation="swish",
         max_iter=100,
         n_epochs="auto",
         batch_size="auto",

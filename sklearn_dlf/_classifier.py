@@ -80,8 +80,9 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
     hidden_layer_sizes : array-like of int, default=(100, 100)
         Units of the student's hidden layers. Ignored with `body`.
 
-    activation : {"relu", "gelu", "silu", "tanh"}, default="relu"
-        Of the hidden layers. Ignored with `body`.
+    activation : {"swish", "relu", "gelu", "silu", "tanh"}, default="swish"
+        Of the hidden layers: "swish" is ``x sigmoid(5 x)``, a "relu" without its kink. Ignored with
+        `body`.
 
     body : callable, default=None
         Takes the number of features, returns an ``nn.Module`` that maps standardised rows
@@ -101,12 +102,12 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         compare.
 
     max_iter : int, default=100
-        Most iterations of EM.
+        Most iterations of EM, beside the forty rounds of training of `refine`.
 
     tol : float, default=1e-3
         Least gain of an iteration in restricted log-likelihood, in nats per entry. After two
         iterations without it (and without 5 % off the squared error of the mean) the learning rate
-        is halved; at a fiftieth of `lr`, EM has converged.
+        is halved; at an eighth of `lr` (without `refine`: a fiftieth), EM has converged.
 
     n_epochs : int or "auto", default="auto"
         Epochs of one M-step; "auto" makes about 250 optimiser steps, and at least one epoch.
@@ -261,7 +262,7 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         augment="auto",
         out_of_bag="spread",
         hidden_layer_sizes=(100, 100),
-        activation="relu",
+        activation="swish",
         body=None,
         member_noise="input",
         init="spectral",

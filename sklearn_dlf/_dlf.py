@@ -56,7 +56,7 @@ class BaseDLF(BaseDistiller):
         augment="auto",
         out_of_bag="spread",
         hidden_layer_sizes=(100, 100),
-        activation="relu",
+        activation="swish",
         body=None,
         member_noise="input",
         init="spectral",

@@ -29,10 +29,11 @@ from ._objectives import ExpectedLikelihood, MinibatchLikelihood, PenalisedLikel
 from ._training import diverged
 
 # The learning rate is halved after this many iterations without gain; the fit ends below this share
-# of the first one.
+# of the first one, or goes over to the refinement, which anneals in its own way, below the other.
 PATIENCE = 2
 LR_DECAY = 0.5
 MIN_LR_SHARE = 0.02
+REFINE_BELOW_LR_SHARE = 0.25
 
 # An iteration also gains if it takes this share off the squared error of the mean.
 MEAN_GAIN = 0.05
@@ -44,7 +45,7 @@ MAX_LOG_NOISE, DIVERGED_LOG_NOISE = 80.0, 700.0
 # A refinement trains for this many rounds along half a cosine of learning rates. The first is the
 # fit's own times the odds of the mean's error in its scale (error over the rest), within this share
 # and one: where EM left much (a small network for many classes), there is much to mend.
-N_REFINE_ROUNDS = 20
+N_REFINE_ROUNDS = 40
 MIN_REFINE_LR_SHARE = 0.1
 
 # Members that a round of refinement trains for, picked anew each time.
@@ -56,7 +57,7 @@ N_REFINE_MEMBERS = 8
 MIN_START_NOISE = 0.1
 
 # Iterations of EM whose M-step is the trainer's `polish`, in the end and where that suits.
-N_POLISH_ROUNDS = 5
+N_POLISH_ROUNDS = 10
 
 # Rounds of training of the published penalised start.
 N_START_ROUNDS = 10
@@ -126,10 +127,12 @@ class ExpectationMaximisation:
     def run(self):
         """Start, iterate until nothing is gained at any learning rate, and finish."""
         self.start()
+        refine = self.refinement is not None and self.em == "restricted"
+        last_lr = self.first_lr * (REFINE_BELOW_LR_SHARE if refine else MIN_LR_SHARE)
         for _ in range(self.max_iter):
             self.iterate(self.trainer.train)
             self.anneal()
-            if self.trainer.lr < MIN_LR_SHARE * self.first_lr:
+            if self.trainer.lr < last_lr:
                 self.converged = True
                 break
         else:
@@ -139,7 +142,6 @@ class ExpectationMaximisation:
                 ConvergenceWarning,
                 stacklevel=6,
             )
-        refine = self.refinement is not None and self.em == "restricted"
         if self.em == "restricted" and not refine and self.trainer.can_polish:
             for _ in range(N_POLISH_ROUNDS):
                 self.iterate(self.trainer.polish)
@@ -246,7 +248,9 @@ class ExpectationMaximisation:
             objective.set_members(np.moveaxis(self.model.latent_mean[picked], 0, -1))
             residuals = self.contrasts.residuals.reshape(self.contrasts.shape)[..., picked]
             residuals = self.contrasts.unweighted(residuals)
-            self.trainer.train(objective, *targets, residuals, self._moments())
+            loss = self.trainer.train(objective, *targets, residuals, self._moments())
+            if self.verbose:
+                print(f"Refinement: loss {loss:.4f}, learning rate {self.trainer.lr:.1e}")
         self.trainer.evaluate()  # says so if it has diverged
         self.fix_noise()
 

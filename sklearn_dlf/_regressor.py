@@ -61,8 +61,9 @@ class DLFRegressor(BaseRegressorStudent, BaseDLF):
     hidden_layer_sizes : array-like of int, default=(100, 100)
         Units of the student's hidden layers. Ignored with `body`.
 
-    activation : {"relu", "gelu", "silu", "tanh"}, default="relu"
-        Of the hidden layers. Ignored with `body`.
+    activation : {"swish", "relu", "gelu", "silu", "tanh"}, default="swish"
+        Of the hidden layers: "swish" is ``x sigmoid(5 x)``, a "relu" without its kink. Ignored with
+        `body`.
 
     body : callable, default=None
         Takes the number of features, returns an ``nn.Module`` that maps standardised rows
@@ -82,7 +83,7 @@ class DLFRegressor(BaseRegressorStudent, BaseDLF):
         compare.
 
     max_iter : int, default=100
-        Most iterations of EM, beside the last five by L-BFGS (see `optimizer`).
+        Most iterations of EM, beside the last ten by L-BFGS (see `optimizer`).
 
     tol : float, default=1e-3
         Least gain of an iteration in restricted log-likelihood, in nats per entry. After two

@@ -20,8 +20,8 @@ out_of_bag : {"spread", "members"} or None, default="spread"
 hidden_layer_sizes : array-like of int, default=(100, 100)
     Units of the hidden layers.
 
-activation : {"relu", "gelu", "silu", "tanh"}, default="relu"
-    Of the hidden layers.
+activation : {"swish", "relu", "gelu", "silu", "tanh"}, default="swish"
+    Of the hidden layers: "swish" is ``x sigmoid(5 x)``, a "relu" without its kink.
 """,
     "training": """
 max_iter : int, default=40

@@ -32,7 +32,7 @@ class BaseMemberStudent(BaseDistiller):
         augment="auto",
         out_of_bag="spread",
         hidden_layer_sizes=(100, 100),
-        activation="relu",
+        activation="swish",
         max_iter=40,
         n_epochs="auto",
         batch_size="auto",
