@@ -154,6 +154,7 @@ shape (n_samples, n_classes), default=None
             weights=weights,
             unseen=teacher.unseen if self.out_of_bag == "members" else None,
             n_given=teacher.n_samples,
+            is_widened=self.out_of_bag == "spread" and teacher.unseen is not None,
         )
 
     def _keep_observed(self, watcher):

@@ -119,7 +119,8 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
     refine : bool, default=True
         Whether the student is trained, after EM, by the cross-entropy of its averaged and its
         members' probabilities with the ensemble's too. Not with ``em="minibatch"``. The
-        spread is scaled in the end, so that its mean mutual information is the ensemble's.
+        spread is scaled in the end, so that its mean mutual information is the ensemble's; down
+        alone where `out_of_bag` has widened the members'.
 
     loadings_weight : float or "auto", default="auto"
         Weight of the loadings' error, in units of the members' mean variance, against the mean's,
@@ -318,7 +319,8 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         """Student fitted by EM, with the ensemble's information about classes."""
         student = super()._learn(X, contrasts, observer, random_state)
         if self.refine and self.em == "restricted":
-            match_information(student, X[: observer.n_given], contrasts, random_state)
+            given = X[: observer.n_given]
+            match_information(student, given, contrasts, observer.is_widened, random_state)
         return student
 
     def _refinement(self, contrasts, observer):

@@ -3,6 +3,10 @@
 Spread is fitted in logits. Where members' logits are not Gaussian, or their spread is large where
 probabilities hardly change, the information that it carries about the class, in probabilities, is
 another. One factor makes its mean that of the ensemble's members.
+
+Members' spread at rows that they were fitted to is an estimate, in logits. A student that falls
+short of what it says of probabilities is left as it is: a larger spread would flatten the averaged
+probabilities that it was trained by.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ N_ROWS = 2_000
 BOUNDS, N_BISECTIONS = (0.5, 2.0), 10
 
 
-def match_information(student, X, contrasts, random_state):
+def match_information(student, X, contrasts, is_widened, random_state):
     """Scale the student's spread to the mutual information of class and member in the ensemble.
 
     Parameters
@@ -30,6 +34,8 @@ def match_information(student, X, contrasts, random_state):
         where members know nothing.
     contrasts : Contrasts
         Of the members at the design points.
+    is_widened : bool
+        Whether their spread at rows X is an estimate; the student's is not increased then.
     random_state : RandomState instance
         Of the choice of rows, where there are many.
     """
@@ -57,6 +63,10 @@ def match_information(student, X, contrasts, random_state):
         return _mean_information(averaged, entropy, weights)
 
     low, high = np.log(BOUNDS)
+    if is_widened:
+        high = min(high, 0.0)
+        if information(1.0) <= wanted:
+            return
     for _ in range(N_BISECTIONS):
         middle = (low + high) / 2
         low, high = (middle, high) if information(np.exp(middle)) < wanted else (low, middle)

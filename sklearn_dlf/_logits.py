@@ -205,6 +205,8 @@ class LogitsWatcher:
         Rows that each member did not see: the average is over these members.
     n_given : int or None
         Rows of `fit`, the first of all; all of them if None.
+    is_widened : bool
+        Whether the members' spread at these is widened afterwards.
 
     Attributes
     ----------
@@ -224,9 +226,11 @@ class LogitsWatcher:
         weights=None,
         unseen=None,
         n_given=None,
+        is_widened=False,
     ):
         self.n_samples = n_samples
         self.n_given = n_samples if n_given is None else n_given
+        self.is_widened = is_widened
         self.outputs = outputs
         self.floor = floor
         self.classes = classes

@@ -6,6 +6,8 @@ from sklearn.ensemble import BaggingClassifier
 from sklearn.tree import DecisionTreeClassifier
 
 from sklearn_dlf import DLFClassifier
+from sklearn_dlf._contrasts import Contrasts
+from sklearn_dlf._epistemic import match_information
 from sklearn_dlf._student import SeparableStudent, Student, make_mlp
 from sklearn_dlf.ensembles import member_predictions
 from sklearn_dlf.metrics import mutual_information
@@ -30,6 +32,20 @@ def test_members_tell_as_much_of_classes_as_the_ensembles(n_classes, loadings):
     student = DLFClassifier(**SHORT, loadings=loadings).fit(X, y, ensemble=trees)
     wanted = mutual_information(member_predictions(trees, X)).mean()
     assert_allclose(student.predict_uncertainty(X).epistemic.mean(), wanted, rtol=0.01)
+
+
+@pytest.mark.parametrize("is_widened", [False, True])
+@pytest.mark.parametrize("noise", [0.1, 5.0])
+def test_what_was_widened_is_not_widened_again(noise, is_widened):
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((200, 4)).astype(np.float32)
+    contrasts = Contrasts([rng.standard_normal((200, 3, 10))], len(X))  # of variance one
+    student = Student(make_mlp(4, (5,), "relu"), 4, 3, 2)
+    student.set_noise(noise)
+    student.transform_loadings(np.zeros((2, 2)))
+    match_information(student, X, contrasts, is_widened, rng)
+    wanted = noise if noise < 1 and is_widened else 1.0
+    assert_allclose(np.exp(student.evaluate(X).log_noise), wanted, rtol=0.6)
 
 
 def test_made_rows_do_not_count():
