@@ -6,6 +6,7 @@
     members    number of members, and half as many factors where that is less than ten; all are
                measured against the largest ensemble
     width      hidden layers of the student
+    activation of the student's hidden layers
     noise      what is left of the members' spread beside the factors
     diversity  what the members differ by
     clusters   members of two groups, one displaced: how far, in units of their rms spread (what the
@@ -48,6 +49,7 @@ from uci import SETS, STUDENT
 
 from sklearn_dlf import DLFRegressor
 from sklearn_dlf._design import AUGMENTATIONS
+from sklearn_dlf._student import ACTIVATIONS
 from sklearn_dlf.ensembles import DeepEnsembleRegressor, member_predictions
 from sklearn_dlf.exceptions import TrainingDivergedError
 
@@ -168,6 +170,11 @@ def vary_width(task):
         yield Variant(name, task.networks(), {"hidden_layer_sizes": sizes})
 
 
+def vary_activation(task):
+    for activation in ACTIVATIONS:
+        yield Variant(activation, task.networks(), {"activation": activation})
+
+
 def vary_noise(task):
     for member_noise in ("input", "constant", "none"):
         yield Variant(member_noise, task.networks(), {"member_noise": member_noise})
@@ -233,6 +240,7 @@ STUDIES = {
     "design": Study(vary_design, "design points"),
     "members": Study(vary_members, "number of members", is_number=True),
     "width": Study(vary_width, "hidden layers of the student"),
+    "activation": Study(vary_activation, "activation of the student"),
     "noise": Study(vary_noise, "member noise"),
     "diversity": Study(vary_diversity, "what members differ by"),
     "clusters": Study(vary_clusters, "distance of groups,\nmembers' rms stds"),
