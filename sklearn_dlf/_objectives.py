@@ -18,6 +18,10 @@ from ._spread import count_dimensions, draw_deviations, draw_within_rows, factor
 # variance: below it spread is not worth the network's attention.
 MIN_MEMBER_NOISE = 1e-4
 
+# The unexplained variance counts as so many times the noise head's at the most: a row far from all
+# others, where one step moves the head by orders of magnitude, would drown all else.
+MAX_VARIANCE_RATIO = 100.0
+
 # Draws of members, each with its mirror image, by which a step averages probabilities. Fresh ones
 # in every step make up for their small number.
 N_PAIRS = 4
@@ -74,7 +78,7 @@ class _ExpectedLikelihood(torch.autograd.Function):
     """The loss and its derivative at once: students are so small that the number of steps counts.
 
     The noise head is fitted to the variance that the student's own factors leave unexplained, which
-    is a constant to the loadings.
+    is a constant to the loadings. A bounded ratio of the two still moves the head.
     """
 
     @staticmethod
@@ -96,6 +100,7 @@ class _ExpectedLikelihood(torch.autograd.Function):
             variance = options.split(wanted).log_noise
             unexplained = variance - factor_variance(heads.loadings, heads.mixing)
             ratio = unexplained.clamp_min_(MIN_MEMBER_NOISE).div_(heads.log_noise.exp())
+            ratio.clamp_max_(MAX_VARIANCE_RATIO)
             options.split(slope).log_noise.copy_((1 - ratio).mul_(0.25 * options.loadings_weight))
             noise_loss = ratio.add_(heads.log_noise).sum(dim=1)
             row_loss.add_(noise_loss, alpha=0.5 * options.loadings_weight)

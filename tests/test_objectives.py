@@ -3,7 +3,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sklearn_dlf._objectives import MIN_MEMBER_NOISE, ExpectedLikelihood
+from sklearn_dlf._objectives import MAX_VARIANCE_RATIO, MIN_MEMBER_NOISE, ExpectedLikelihood
 from sklearn_dlf._student import SeparableStudent, Student, make_mlp
 
 N_ROWS, N_OUTPUTS, Q = 7, 3, 4
@@ -54,6 +54,19 @@ def test_derivatives_of_the_m_step_are_those_of_its_loss(fit_noise, separable):
         torch.autograd.grad(2 * value, columns) for value in (loss, expected)
     )
     assert_allclose(slope, expected_slope, rtol=1e-6, atol=1e-9)
+
+
+def test_a_row_far_from_the_noise_head_moves_it_and_drowns_nothing():
+    student = Student(make_mlp(2, (3,), "relu"), 2, N_OUTPUTS, Q)
+    columns = torch.zeros(2, student.layout.n_columns, requires_grad=True)
+    zero = torch.zeros(2, N_OUTPUTS)
+    objective = ExpectedLikelihood(student, 0.3, fit_noise=True)
+    variance = torch.tensor([[MAX_VARIANCE_RATIO], [1e30]]).expand(2, N_OUTPUTS)
+    wanted = objective.targets(zero, torch.zeros(2, N_OUTPUTS, Q), variance)
+    (slope,) = torch.autograd.grad(objective(columns, (wanted, torch.ones(2))), columns)
+    at_bound, far = student.split(slope).log_noise
+    assert (at_bound < 0).all()
+    assert_array_equal(far, at_bound)
 
 
 @pytest.mark.parametrize("student_class", [Student, SeparableStudent])
