@@ -166,7 +166,7 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         ensemble.
 
     verbose : int, default=0
-        1 prints a line an EM iteration, 2 also skorch's line an epoch.
+        1 prints a line an EM iteration and a round of refinement, 2 also skorch's line an epoch.
 
     Attributes
     ----------

@@ -64,9 +64,9 @@ def match_information(student, X, contrasts, is_widened, random_state):
 
     low, high = np.log(BOUNDS)
     if is_widened:
-        high = min(high, 0.0)
         if information(1.0) <= wanted:
             return
+        high = 0.0
     for _ in range(N_BISECTIONS):
         middle = (low + high) / 2
         low, high = (middle, high) if information(np.exp(middle)) < wanted else (low, middle)

@@ -16,8 +16,7 @@ import torch
 from sklearn.utils import Bunch
 from torch import nn
 
-# How sharply "swish" bends: large enough for networks that are not smooth, small enough for a
-# derivative that changes slowly from one step to the next.
+# How sharply "swish" bends: one makes it "silu", and infinity "relu".
 SWISH_SHARPNESS = 5.0
 
 # Rows of a forward pass outside training: large enough for efficient matrix products, small enough
