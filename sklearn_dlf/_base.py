@@ -147,15 +147,17 @@ class BaseDistiller(BaseEstimator):
             automatic=self._automatic_augment,
             unlabeled=X_unlabeled,
             transformed=X_ensemble is not None,
+            n_calibration=self._n_calibration,
             random_state=random_state,
         )
+        n_design = len(points) - teacher.n_calibration
         observer = self._observer(teacher, y, weights, **observer_options)
         blocks = teacher.blocks() if observer is None else observer.watch(teacher.blocks())
         if self.out_of_bag == "members":
             blocks = watch_matched(blocks, _check_unseen(teacher))
         elif self.out_of_bag == "spread":
             blocks = watch_widened(blocks, teacher.unseen, weights)
-        outputs = self._gather(blocks, len(points), _extend_weights(weights, len(points)))
+        outputs = self._gather(blocks, n_design, _extend_weights(weights, n_design))
         scaler = StandardScaler().fit(X, sample_weight=weights)
         standardised = _standardise(scaler, points).astype(np.float32)
         student = self._learn(standardised, outputs, observer, random_state)
@@ -166,6 +168,11 @@ class BaseDistiller(BaseEstimator):
         self.student_ = student.eval().requires_grad_(False)
         return self
 
+    @property
+    def _n_calibration(self):
+        """Most rows to ask the ensemble about from which the student does not learn."""
+        return 0
+
     def _gather(self, blocks, n_samples, weights):
         """What the student is to learn of the members' outputs."""
         contrasts = Contrasts(blocks, n_samples, weights)
@@ -173,7 +180,10 @@ class BaseDistiller(BaseEstimator):
         return contrasts
 
     def _learn(self, X, outputs, observer, random_state):
-        """Trained student, from standardised float32 rows and what was gathered and observed."""
+        """Trained student, from standardised float32 rows and what was gathered and observed.
+
+        What was gathered is of the design points, the first of these rows.
+        """
         raise NotImplementedError
 
     def _keep_observed(self, observer):

@@ -153,8 +153,7 @@ shape (n_samples, n_classes), default=None
             y=y,
             weights=weights,
             unseen=teacher.unseen if self.out_of_bag == "members" else None,
-            n_given=teacher.n_samples,
-            is_widened=self.out_of_bag == "spread" and teacher.unseen is not None,
+            n_calibration=teacher.n_calibration,
         )
 
     def _keep_observed(self, watcher):

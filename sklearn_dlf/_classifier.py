@@ -10,9 +10,9 @@ from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import Interval
 
 from ._base import DRAW_ROWS, EXACT_ROWS
+from ._calibration import N_ROWS, calibrate, said_by_ensemble
 from ._classification import BaseClassifierStudent
 from ._dlf import BaseDLF
-from ._epistemic import match_information
 from ._logits import average_probabilities
 from ._objectives import AveragedProbabilities
 
@@ -118,9 +118,11 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
 
     refine : bool, default=True
         Whether the student is trained, after EM, by the cross-entropy of its averaged and its
-        members' probabilities with the ensemble's too. Not with ``em="minibatch"``. The
-        spread is scaled in the end, so that its mean mutual information is the ensemble's; down
-        alone where `out_of_bag` has widened the members'.
+        members' probabilities with the ensemble's too. Not with ``em="minibatch"``. In the end
+        two factors are found, at up to 2,000 rows that are made near those of `fit` and not learnt
+        (at the design points, where `augment` makes none): a temperature of all logits, under which
+        averaged probabilities are nearest to the ensemble's; and a factor of the spread that brings
+        its mean mutual information to the ensemble's, as far as the averages allow.
 
     loadings_weight : float or "auto", default="auto"
         Weight of the loadings' error, in units of the members' mean variance, against the mean's,
@@ -315,12 +317,21 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         self.probability_floor = probability_floor
         self.refine = refine
 
+    @property
+    def _is_refined(self):
+        """Whether probabilities are learnt beside logits."""
+        return self.refine and self.em == "restricted"
+
+    @property
+    def _n_calibration(self):
+        return N_ROWS if self._is_refined else 0
+
     def _learn(self, X, contrasts, observer, random_state):
-        """Student fitted by EM, with the ensemble's information about classes."""
-        student = super()._learn(X, contrasts, observer, random_state)
-        if self.refine and self.em == "restricted":
-            given = X[: observer.n_given]
-            match_information(student, given, contrasts, observer.is_widened, random_state)
+        """Student fitted by EM, in the end scaled to what the ensemble says of classes."""
+        design = X[: observer.n_design]
+        student = super()._learn(design, contrasts, observer, random_state)
+        if self._is_refined:
+            calibrate(student, said_by_ensemble(X, observer, contrasts, random_state), contrasts)
         return student
 
     def _refinement(self, contrasts, observer):
@@ -332,7 +343,7 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
             units = contrasts.center, contrasts.scale, contrasts.spread
             anchor = min(ANCHOR, ANCHOR_NATS / mean_error**2) if mean_error else ANCHOR
             objective = AveragedProbabilities(regression, anchor, *units)
-            return objective, (observer.probabilities,)
+            return objective, (observer.probabilities[: observer.n_design],)
 
         return refinement
 

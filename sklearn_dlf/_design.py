@@ -3,7 +3,8 @@
 Members were often trained on the rows of `fit`, understate their spread there, and say little about
 the space between them. An ensemble that can be asked is an oracle: rows are made from those at
 hand, and it says what its members think of them [Bucila2006]. They are added to the rows of `fit`,
-each with their mean weight, and need no y.
+each with their mean weight, and need no y. Further ones, near those of `fit`, are kept from the
+student, as an ensemble that is asked anew is a test set without end: those of the calibration.
 
 References
 ----------
@@ -79,8 +80,19 @@ AUGMENTATIONS = {
 }
 
 
-def design_points(X, weights, teacher, *, augment, automatic, unlabeled, transformed, random_state):
-    """All design points, those of X first; the teacher is told to ask about the others too.
+def design_points(
+    X,
+    weights,
+    teacher,
+    *,
+    augment,
+    automatic,
+    unlabeled,
+    transformed,
+    n_calibration,
+    random_state,
+):
+    """Rows to ask the teacher about, who is told: design points, those of X first, and others.
 
     Parameters
     ----------
@@ -98,13 +110,16 @@ def design_points(X, weights, teacher, *, augment, automatic, unlabeled, transfo
         Further rows of the user.
     transformed : bool
         Whether the ensemble wants other rows than those of X.
+    n_calibration : int
+        Most rows to make for the calibration. None are where none are made to learn from, nor of
+        draws of a posterior, which take the cube of their number.
     random_state : RandomState instance
         Of the choice.
 
     Returns
     -------
     array of shape (n_points, n_features)
-        X, ``unlabeled`` and made rows.
+        X, ``unlabeled``, made rows, and those of the calibration.
 
     Raises
     ------
@@ -122,9 +137,13 @@ def design_points(X, weights, teacher, *, augment, automatic, unlabeled, transfo
         base = np.concatenate([base, unlabeled])
     n_most = MAX_JOINT_ROWS - len(base) if teacher.is_drawn else np.inf
     made = make_rows(augment, base, n_most, random_state, automatic)
-    points = np.concatenate([X, *([] if unlabeled is None else [unlabeled]), made])
+    near = X[:0]
+    if n_calibration and len(made) and not teacher.is_drawn:
+        augment = "auto" if augment == "reach" else augment
+        near = make_rows(augment, base, n_calibration, random_state, "neighbors")
+    points = np.concatenate([X, *([] if unlabeled is None else [unlabeled]), made, near])
     if len(points) > len(X):
-        teacher.ask_about(points)
+        teacher.ask_about(points, n_calibration=len(near))
     return points
 
 

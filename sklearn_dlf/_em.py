@@ -78,7 +78,7 @@ class ExpectationMaximisation:
         Takes the M-step's objective and the error of the mean after EM, returns another objective
         and the targets that it wants first. Members' residuals (m, c, S) follow, whose latent
         variables it is told by ``set_members``, and those of the M-step. The student is trained by
-        it for some rounds in the end, without weight decay.
+        it for some rounds in the end, without weight decay where rows are many.
     loadings_weight : float
         Of the loadings' error against the mean's.
     init, em, member_noise, max_iter, tol, mmd_weight, verbose
@@ -241,7 +241,8 @@ class ExpectationMaximisation:
         objective, targets = self.refinement(self._regression, self.mean_error)
         odds = self.mean_error / max(1 - self.mean_error, MIN_REFINE_LR_SHARE)
         first_lr = self.first_lr * np.clip(odds, MIN_REFINE_LR_SHARE, 1.0)
-        self.trainer.weight_decay = 0.0
+        if self.trainer.has_many_rows:
+            self.trainer.weight_decay = 0.0
         for share in np.arange(N_REFINE_ROUNDS) / N_REFINE_ROUNDS:
             self.trainer.lr = float(first_lr * (1 + np.cos(np.pi * share)) / 2)
             picked = torch.randperm(self.contrasts.shape[-1])[:N_REFINE_MEMBERS].numpy()

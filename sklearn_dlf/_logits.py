@@ -17,7 +17,7 @@ from sklearn.utils import gen_batches
 
 from ._objectives import class_logits
 from ._out_of_bag import unseen_mean
-from ._spread import add_draws_within_rows, count_dimensions, factor_variance
+from ._spread import count_dimensions, factor_variance, factors_within_rows
 from .ensembles._predictions import SUM_TOLERANCE
 
 # Draws that probabilities are averaged over. Half are the others' mirror images.
@@ -133,13 +133,12 @@ def average_probabilities(
     n_rows = min(n_samples, max(1, BLOCK_SIZE // (n_outputs * n_draws)))
     buffers = torch.empty((2, n_rows, n_outputs, n_pairs), dtype=mean.dtype)
     for rows in gen_batches(n_samples, n_rows):
-        deviations, other = buffers[:, : len(mean[rows])]
-        torch.mul(std[rows, :, None], draws[n_factors:], out=deviations)
-        if n_factors:
-            add_draws_within_rows(deviations, loadings[rows], mixing, draws[:n_factors])
+        factors = factors_within_rows(loadings[rows], mixing)
+        space = buffers[:, : len(factors)]
         if by_pairs and reach[rows].max() < MAX_REACH:
-            _sum_pairs(mean[rows], deviations, other, out=probabilities[rows])
+            _sum_pairs(mean[rows], factors, std[rows], draws, space, out=probabilities[rows])
             continue
+        deviations = _draw(factors, std[rows], draws, out=space[0])
         latent = mean[rows, :, None] + torch.cat([deviations, -deviations], dim=-1)
         members = class_logits(latent).softmax(dim=1)
         torch.mean(members, dim=-1, out=probabilities[rows])
@@ -150,30 +149,42 @@ def average_probabilities(
     return averaged, entropy
 
 
-def _sum_pairs(mean, deviations, other, out):
-    """Sum over members ``mean +- deviations`` of their probabilities, in few passes over memory.
+def _draw(factors, std, draws, out):
+    """Put ``factors @ z + std * e`` (m, c, S) of draws of z and e, (d + c, S), into ``out``."""
+    n_factors = factors.shape[-1]
+    torch.mul(std[..., None], draws[n_factors:], out=out)
+    if n_factors:
+        out.flatten(0, 1).addmm_(factors.flatten(0, 1), draws[:n_factors])
+    return out
+
+
+def _sum_pairs(mean, factors, std, draws, space, out):
+    """Sum over members and their mirror images of their probabilities, in few passes over memory.
 
     Exponentials are what softmax takes its time for. The mirror image of a member needs none:
     ``exp(m - d) = exp(2 m) / exp(m + d)``; and those of two take half the time of those of e.
     Logits are centred by their mean's, not each draw's largest is taken off, so that they must be
-    within `MAX_REACH`.
+    within `MAX_REACH`; the mean is one more factor, of which all draws are one.
 
     Parameters
     ----------
-    mean : tensor of shape (m, K)
-        Logits.
-    deviations : tensor of shape (m, K, S)
-        Of one member of each pair; overwritten.
-    other : tensor of shape (m, K, S)
+    mean, std : tensor of shape (m, K)
+        Of logits; the standard deviation beside the factors.
+    factors : tensor of shape (m, K, d)
+        Of logits.
+    draws : tensor of shape (d + K, S)
+        Of one member of each pair.
+    space : tensor of shape (2, m, K, S)
         Space to work in.
     out : tensor of shape (m, K)
         The result.
     """
     middle = (mean.amax(dim=1, keepdim=True) + mean.amin(dim=1, keepdim=True)) / 2
-    bits = ((mean - middle) * BITS_PER_NAT)[..., None]
-    torch.add(bits, deviations, alpha=BITS_PER_NAT, out=deviations)
-    one = deviations.exp2_()
-    torch.div(torch.exp2(2 * bits), one, out=other)
+    mean = ((mean - middle) * BITS_PER_NAT)[..., None]
+    factors = torch.cat([mean, factors * BITS_PER_NAT], dim=-1)
+    draws = torch.cat([torch.ones_like(draws[:1]), draws])
+    one, other = _draw(factors, std * BITS_PER_NAT, draws, out=space[0]).exp2_(), space[1]
+    torch.div(torch.exp2(2 * mean), one, out=other)
     one.mul_(one.sum(dim=1, keepdim=True).reciprocal_())
     one.addcmul_(other, other.sum(dim=1, keepdim=True).reciprocal_())
     torch.sum(one, dim=-1, out=out)
@@ -185,7 +196,9 @@ def entropies(probabilities):
 
 
 class LogitsWatcher:
-    """Turns members' outputs into latent ones while they pass by, and keeps their average.
+    """Turns members' outputs into latent ones while they pass by, and keeps their averages.
+
+    Rows of the calibration do not pass.
 
     Parameters
     ----------
@@ -203,10 +216,8 @@ class LogitsWatcher:
         Of the rows.
     unseen : bool array of shape (n_first, n_members) or None
         Rows that each member did not see: the average is over these members.
-    n_given : int or None
-        Rows of `fit`, the first of all; all of them if None.
-    is_widened : bool
-        Whether the members' spread at these is widened afterwards.
+    n_calibration : int
+        Rows of the calibration, the last of all.
 
     Attributes
     ----------
@@ -214,6 +225,8 @@ class LogitsWatcher:
         Labels in the order of the columns, once a block has passed.
     probabilities : float32 array of shape (n_samples, n_classes)
         Average over the members.
+    entropy : array of shape (n_calibration,)
+        Average over the members, in nats, at rows of the calibration.
     """
 
     def __init__(
@@ -225,12 +238,10 @@ class LogitsWatcher:
         y=None,
         weights=None,
         unseen=None,
-        n_given=None,
-        is_widened=False,
+        n_calibration=0,
     ):
         self.n_samples = n_samples
-        self.n_given = n_samples if n_given is None else n_given
-        self.is_widened = is_widened
+        self.n_design = n_samples - n_calibration
         self.outputs = outputs
         self.floor = floor
         self.classes = classes
@@ -238,6 +249,7 @@ class LogitsWatcher:
         self.weights = weights
         self.unseen = np.empty((0, 0), dtype=bool) if unseen is None else unseen
         self.probabilities = np.empty((n_samples, 0), dtype=np.float32)
+        self.entropy = np.empty(n_calibration)
 
     def watch(self, blocks):
         """Yield latent outputs (n_block, 1 or n_classes, n_members) of every block."""
@@ -260,8 +272,13 @@ class LogitsWatcher:
                 self.probabilities = np.empty((self.n_samples, block.shape[1]), dtype=np.float32)
             rows = slice(start, start + len(block))
             self.probabilities[rows] = self._average(block, self.unseen[rows])
-            start += len(block)
-            yield latent
+            n_left = max(self.n_design - start, 0)
+            if n_left < len(block):
+                kept = slice(max(start - self.n_design, 0), rows.stop - self.n_design)
+                self.entropy[kept] = entropies(block[n_left:]).mean(axis=-1)
+            start = rows.stop
+            if n_left:
+                yield latent[:n_left]
 
     def _average(self, block, unseen):
         """Average over members, over those that did not see a row where that is known."""

@@ -41,21 +41,22 @@ def count_dimensions(loadings, mixing=None):
     return loadings.shape[-1] if mixing is None else len(mixing)
 
 
+def factors_within_rows(loadings, mixing=None):
+    """Loadings (n, c, `count_dimensions`) whose law is right in every row; tensors.
+
+    With a mixing the law over several rows is another one, and a row's draws take O(c S).
+    """
+    return loadings if mixing is None else loadings.norm(dim=-1, keepdim=True) * mixing
+
+
 def draw_within_rows(loadings, mixing, z):
     """Deviations (n, c, S) whose law is right in every row, of z (`count_dimensions`, S); tensors.
 
-    With a mixing the law over several rows is another one, and a row's draws take O(c S).
+    With a mixing, rows take no product of their own with it.
     """
     if mixing is None:
         return (loadings.flatten(0, 1) @ z).unflatten(0, loadings.shape[:2])
     return loadings.norm(dim=-1, keepdim=True) * (mixing @ z)
-
-
-def add_draws_within_rows(latent, loadings, mixing, z):
-    """Add `draw_within_rows` to ``latent`` (n, c, S), a contiguous tensor, in place."""
-    if mixing is not None:
-        loadings = loadings.norm(dim=-1, keepdim=True) * mixing
-    latent.flatten(0, 1).addmm_(loadings.flatten(0, 1), z)
 
 
 def dense_loadings(loadings, mixing=None):

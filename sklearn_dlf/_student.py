@@ -33,8 +33,10 @@ class Swish(nn.Module):
     """
 
     def forward(self, X):
-        """Of every entry."""
-        return X * torch.sigmoid(SWISH_SHARPNESS * X)
+        """Of every entry; in few passes over memory where no derivative is asked for."""
+        if torch.is_grad_enabled():
+            return X * torch.sigmoid(SWISH_SHARPNESS * X)
+        return (SWISH_SHARPNESS * X).sigmoid_().mul_(X)
 
 
 ACTIVATIONS = {
@@ -266,6 +268,13 @@ class Student(Network):
         weight, bias = self._parameters_by_head()
         weight.log_noise[:] = 0.0
         bias.log_noise[:] = math.log(noise_variance) if noise_variance > 0 else -math.inf
+
+    @torch.no_grad()
+    def scale_mean(self, factor, center):
+        """Multiply ``center`` (n_outputs,) and the mean by ``factor``, and take the former off."""
+        weight, bias = self._parameters_by_head()
+        weight.mean.mul_(factor)
+        bias.mean.mul_(factor).add_((factor - 1) * torch.as_tensor(center).to(bias.mean))
 
     @torch.no_grad()
     def scale_spread(self, factor):

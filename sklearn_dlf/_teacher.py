@@ -86,11 +86,13 @@ class AskedEnsemble:
     ----------
     classes, is_drawn, unseen
         As in the facts.
-    n_samples, n_points : int
-        Rows of X, and all rows that are asked about.
+    n_samples, n_points, n_calibration : int
+        Rows of X, all rows that are asked about, and those among them, the last, from which the
+        student does not learn.
     """
 
     can_be_asked = True
+    n_calibration = 0
 
     def __init__(self, facts, ask, X, kind):
         check_kind(kind, facts.kind, facts.name)
@@ -99,10 +101,10 @@ class AskedEnsemble:
         self.n_samples = self.n_points = _num_samples(X)
         self.classes, self.is_drawn, self.unseen = facts.classes, facts.is_drawn, facts.unseen
 
-    def ask_about(self, points):
+    def ask_about(self, points, n_calibration=0):
         """Ask about ``points`` (n_points, n_features), of which the rows of X are the first."""
         self.X = rows_like(self.X, points)
-        self.n_points = len(points)
+        self.n_points, self.n_calibration = len(points), n_calibration
 
     def blocks(self):
         """Yield the members' outputs at all rows."""
@@ -124,6 +126,7 @@ class GivenPredictions:
     """
 
     can_be_asked = False
+    n_calibration = 0
     classes = None  # of the outputs nothing is known but their number,
     unseen = None  # and nothing of the members' own fit
 

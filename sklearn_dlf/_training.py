@@ -23,9 +23,12 @@ STEPS_PER_M_STEP = 250
 # Full-batch iterations of one call of `polish`, and what they remember of each other.
 POLISH_ITERATIONS, POLISH_HISTORY = 100, 20
 
-# Networks are polished where there are so many rows a parameter: with fewer they would learn the
-# rows by heart. Of more rows than these, all at once take too much memory and time.
-MIN_ROWS_PER_PARAMETER, MAX_POLISH_ROWS = 2, 2**15
+# Rows a parameter that are many: with fewer, networks whose training ends without weight decay, or
+# by all rows at once, would learn the rows by heart.
+MIN_ROWS_PER_PARAMETER = 2
+
+# Of more rows than these, all at once take too much memory and time.
+MAX_POLISH_ROWS = 2**15
 
 
 class TensorBatches:
@@ -148,11 +151,15 @@ class Trainer:
         self._net = None
 
     @property
+    def has_many_rows(self):
+        """Whether rows are many, for the number of parameters."""
+        n_parameters = sum(parameter.numel() for parameter in self.student.parameters())
+        return len(self.X) >= MIN_ROWS_PER_PARAMETER * n_parameters
+
+    @property
     def can_polish(self):
         """Whether `polish` suits the network, its rows, and the choice of the optimiser."""
-        n_parameters = sum(parameter.numel() for parameter in self.student.parameters())
-        enough = MIN_ROWS_PER_PARAMETER * n_parameters <= len(self.X) <= MAX_POLISH_ROWS
-        return self._may_polish and enough
+        return self._may_polish and self.has_many_rows and len(self.X) <= MAX_POLISH_ROWS
 
     def train(self, objective, *targets):
         """Minimise ``objective(outputs, (*targets, weights))`` for `n_epochs`; the last loss."""

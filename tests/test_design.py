@@ -43,6 +43,12 @@ class Asked:
     def ensemble(self):
         return FittedEnsemble(self, outputs="values", n_members=3)
 
+    def classifiers(self):
+        """The same functions as log-odds."""
+        return FittedEnsemble(
+            lambda X: self(X)[:, None], outputs="logits", classes=[0, 1], n_members=3
+        )
+
 
 @pytest.fixture
 def asked():
@@ -88,7 +94,8 @@ def test_few_rows_are_all_within_reach(X):
 
 
 @pytest.mark.parametrize(
-    ("student", "expected"), [(DLFClassifier, "reach"), (DLFRegressor, "neighbors")]
+    ("student", "expected"),
+    [(DLFClassifier, ["reach", "neighbors"]), (DLFRegressor, ["neighbors"])],
 )
 def test_classifiers_reach_farther_than_regressors(X, student, expected, monkeypatch):
     seen = []
@@ -105,7 +112,7 @@ def test_classifiers_reach_farther_than_regressors(X, student, expected, monkeyp
     labels = np.repeat([0, 1], 20)
     kind = RandomForestClassifier if student is DLFClassifier else RandomForestRegressor
     student(**QUICK).fit(X, labels, ensemble=kind(5, random_state=0).fit(X, labels))
-    assert seen == [expected]
+    assert seen == expected  # rows to learn from, and those of the calibration
 
 
 def test_mixed_rows_lie_between_neighbours(X):
@@ -208,6 +215,28 @@ def test_design_points_are_added_and_learnt(asked, X):
     outputs = member_predictions(asked.ensemble(), asked.rows)
     assert_allclose(with_added.output_center_, outputs.mean())
     assert_allclose(with_added.scaler_.mean_, X.mean(axis=0))
+
+
+def test_classifiers_are_asked_about_rows_that_are_not_learnt(asked, X):
+    X = X - 5
+    student = DLFClassifier(**QUICK).fit(X, ensemble=asked.classifiers())
+    design, near = np.split(asked.rows, [200])
+    assert near.shape == (160, 3)
+    for column in range(3):
+        assert np.isin(near[:, column], X[:, column]).all()
+    assert not (near[:, None] == design).all(axis=2).any(axis=1).all()
+    # The units are those of the design points.
+    assert_allclose(student.output_center_, asked(design).mean())
+    DLFClassifier(refine=False, **QUICK).fit(X, ensemble=asked.classifiers())
+    assert len(asked.rows) == 200
+    DLFClassifier(augment=None, **QUICK).fit(X, ensemble=asked.classifiers())
+    assert len(asked.rows) == 40
+
+
+def test_rows_that_are_not_learnt_are_few(asked, X, monkeypatch):
+    monkeypatch.setattr("sklearn_dlf._classifier.N_ROWS", 7)
+    DLFClassifier(**QUICK).fit(X, ensemble=asked.classifiers())
+    assert len(asked.rows) == 200 + 7
 
 
 def test_unlabeled_rows_are_asked_about_and_need_no_y(asked, X):
