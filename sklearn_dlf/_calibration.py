@@ -8,11 +8,11 @@ Spread is fitted in logits. Where members' logits are not Gaussian, or their spr
 probabilities hardly change, the information that it carries about the class, in probabilities, is
 another. One factor of it makes its mean that of the ensemble's members.
 
-Both are found at rows that are made for it near those of `fit`: neither the members nor the
-student have learnt from them, and members agree too much at rows of their own fit. Where no such
-rows are, the design points serve. Where the spread that the ensemble has would flatten the averages
-of Gaussian members, as that of trees may, whose logits are far from Gaussian, the averages come
-first.
+Both are found at rows that are made for it, mostly near those of `fit`, and are no design points:
+neither the members nor the student have learnt from them, and members agree too much at rows of
+their own fit. Where there are too few such rows, the design points serve. Where the spread that the
+ensemble has would flatten the averages of Gaussian members, as that of trees does, the averages
+come first.
 
 References
 ----------
@@ -26,12 +26,15 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
-from scipy.special import xlogy
 
 from ._logits import average_probabilities, entropies, probabilities_from_latent
 
 # Rows that means are taken over, at the most.
 N_ROWS = 2_000
+
+# Averaged probabilities are lifted to the least that float32 tells from zero, whose logarithm is
+# finite.
+LEAST_PROBABILITY = np.finfo(np.float32).tiny
 
 # Averaged probabilities may lose this share of their cross-entropy by a larger spread.
 MAX_LOSS = 0.01
@@ -105,9 +108,13 @@ def find_factors(heads, said):
     for _ in range(N_ROUNDS):
         spread = find_spread(heads, sharpness, said)
         sharpness, loss = find_sharpness(heads, spread, said)
-    while spread > 1 and loss > (1 + MAX_LOSS) * least:
-        spread = np.sqrt(spread) if np.log(spread) > TOLERANCE else 1.0
-        sharpness, loss = find_sharpness(heads, spread, said)
+    if spread > 1 and loss > (1 + MAX_LOSS) * least:
+
+        def excess(log_factor):
+            return find_sharpness(heads, np.exp(log_factor), said)[1] - (1 + MAX_LOSS) * least
+
+        spread = np.exp(brentq(excess, 0.0, np.log(spread), xtol=TOLERANCE))
+        sharpness, _ = find_sharpness(heads, spread, said)
     return sharpness, spread
 
 
@@ -119,7 +126,8 @@ def find_sharpness(heads, spread, said):
 
     def cross_entropy(log_factor):
         averaged, _ = _average(heads, np.exp(log_factor), spread)
-        return np.average(-xlogy(said.probabilities, averaged).sum(axis=1), weights=said.weights)
+        logs = np.log(np.maximum(averaged, LEAST_PROBABILITY))
+        return -np.average((said.probabilities * logs).sum(axis=1), weights=said.weights)
 
     options = {"xatol": TOLERANCE}
     least = minimize_scalar(cross_entropy, bounds=LOG_BOUNDS, method="bounded", options=options)

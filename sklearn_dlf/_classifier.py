@@ -119,10 +119,11 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
     refine : bool, default=True
         Whether the student is trained, after EM, by the cross-entropy of its averaged and its
         members' probabilities with the ensemble's too. Not with ``em="minibatch"``. In the end
-        two factors are found, at up to 2,000 rows that are made near those of `fit` and not learnt
-        (at the design points, where `augment` makes none): a temperature of all logits, under which
-        averaged probabilities are nearest to the ensemble's; and a factor of the spread that brings
-        its mean mutual information to the ensemble's, as far as the averages allow.
+        two factors are found, at up to 2,000 further rows that are made near those of `fit` and not
+        learnt (at the design points, where `augment` makes none, or columns are so discrete that
+        there are none): a temperature of all logits, under which averaged probabilities are nearest
+        to the ensemble's; and a factor of the spread that brings its mean mutual information to the
+        ensemble's, as far as the averages allow. Rows of the calibration count equally.
 
     loadings_weight : float or "auto", default="auto"
         Weight of the loadings' error, in units of the members' mean variance, against the mean's,
@@ -336,7 +337,7 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
 
     def _refinement(self, contrasts, observer):
         """Train on by probabilities, so that they do not only follow from logits."""
-        if not self.refine:
+        if not self._is_refined:
             return None
 
         def refinement(regression, mean_error):

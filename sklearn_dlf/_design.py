@@ -3,8 +3,8 @@
 Members were often trained on the rows of `fit`, understate their spread there, and say little about
 the space between them. An ensemble that can be asked is an oracle: rows are made from those at
 hand, and it says what its members think of them [Bucila2006]. They are added to the rows of `fit`,
-each with their mean weight, and need no y. Further ones, near those of `fit`, are kept from the
-student, as an ensemble that is asked anew is a test set without end: those of the calibration.
+each with their mean weight, and need no y. Further ones, those of the calibration, are kept from
+the student: an ensemble that can be asked is a test set without end.
 
 References
 ----------
@@ -28,6 +28,9 @@ N_NEIGHBORS, SWAP_PROBABILITY = 10, 0.5
 
 # Share of the rows made within reach whose neighbours may be far.
 FAR_SHARE = 0.5
+
+# Fewest rows of the calibration that say enough.
+MIN_CALIBRATION = 50
 
 # Most rows at which a posterior is drawn at once, which takes the cube of their number.
 MAX_JOINT_ROWS = 2_000
@@ -111,8 +114,9 @@ def design_points(
     transformed : bool
         Whether the ensemble wants other rows than those of X.
     n_calibration : int
-        Most rows to make for the calibration. None are where none are made to learn from, nor of
-        draws of a posterior, which take the cube of their number.
+        Most rows to make for the calibration, none of them a design point. They are made as others
+        are, but for "reach" near. None are where none are made to learn from, nor of draws of a
+        posterior, which take the cube of their number.
     random_state : RandomState instance
         Of the choice.
 
@@ -137,14 +141,23 @@ def design_points(
         base = np.concatenate([base, unlabeled])
     n_most = MAX_JOINT_ROWS - len(base) if teacher.is_drawn else np.inf
     made = make_rows(augment, base, n_most, random_state, automatic)
+    points = np.concatenate([X, *([] if unlabeled is None else [unlabeled]), made])
     near = X[:0]
     if n_calibration and len(made) and not teacher.is_drawn:
-        augment = "auto" if augment == "reach" else augment
+        augment = "neighbors" if augment == "reach" else augment
         near = make_rows(augment, base, n_calibration, random_state, "neighbors")
-    points = np.concatenate([X, *([] if unlabeled is None else [unlabeled]), made, near])
-    if len(points) > len(X):
+        near = _rows_not_in(points, near)
+        near = near if len(near) >= MIN_CALIBRATION else X[:0]
+    if len(points) + len(near) > len(X):
+        points = np.concatenate([points, near])
         teacher.ask_about(points, n_calibration=len(near))
     return points
+
+
+def _rows_not_in(X, rows):
+    """Those of ``rows`` (n, n_features) that X does not have; discrete columns have few others."""
+    known = {row.tobytes() for row in np.ascontiguousarray(X)}
+    return rows[[row.tobytes() not in known for row in np.ascontiguousarray(rows)]]
 
 
 def _refuse(what, teacher):

@@ -5,7 +5,14 @@ from scipy.stats import entropy
 from sklearn.datasets import load_iris
 
 from sklearn_dlf import DLFClassifier
-from sklearn_dlf._calibration import Said, calibrate, mean_information
+from sklearn_dlf._calibration import (
+    Said,
+    calibrate,
+    find_factors,
+    find_sharpness,
+    find_spread,
+    mean_information,
+)
 from sklearn_dlf._contrasts import Contrasts
 from sklearn_dlf._design import swap_with_neighbors
 from sklearn_dlf._logits import LogitsWatcher, average_probabilities
@@ -83,18 +90,28 @@ def test_rows_without_weight_say_nothing():
     assert_allclose(average(student, X, contrasts)[0][:100], wanted[:100], atol=0.01)
 
 
-def test_averages_come_before_a_spread_that_would_flatten_them():
+def test_spread_grows_as_far_as_averages_allow():
     student, X, contrasts = make_student()
     sure, _ = average(student, X, contrasts)
-    _, wanted = average(student, X, contrasts, spread=1.9)
-    calibrate(
-        student, Said(X, sure, (entropy(sure, axis=1) - wanted).mean(), np.ones(200)), contrasts
+    information = say(X, *average(student, X, contrasts, spread=1.9), np.ones(len(X))).information
+    said = Said(X, sure, information, np.ones(len(X)))
+    heads = student.evaluate(X).in_units(
+        contrasts.center, contrasts.scale, contrasts.spread, np.float32
     )
-    after, entropies = average(student, X, contrasts)
-    assert_allclose(after, sure, atol=0.05)
-    least = entropy(sure, axis=1).mean()
-    assert least < -(sure * np.log(after)).sum(axis=1).mean() < 1.0101 * least
-    assert (entropy(after, axis=1) - entropies).mean() > 0
+    _, least = find_sharpness(heads, 1.0, said)
+    free = find_spread(heads, 1.0, said)
+    assert_allclose(free, 1.9, rtol=0.01)
+    assert find_sharpness(heads, free, said)[1] > 1.015 * least
+    sharpness, spread = find_factors(heads, said)
+    assert 1.05 < spread < 0.95 * free
+    assert_allclose(find_sharpness(heads, spread, said), (sharpness, 1.01 * least), rtol=0.001)
+
+
+def test_members_without_doubt_are_no_trouble():
+    X, members = make_members(3)
+    logits = 300 * np.log(member_predictions(members, X))
+    student = DLFClassifier(**SHORT).fit(X, predictions=logits, outputs="logits")
+    assert np.isfinite(student.predict_proba(X)).all()
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])

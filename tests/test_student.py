@@ -8,7 +8,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
-from sklearn_dlf._student import PREDICT_ROWS, SeparableStudent, Student, make_mlp
+from sklearn_dlf._student import PREDICT_ROWS, SeparableStudent, Student, Swish, make_mlp
 from sklearn_dlf.datasets import make_dlf_ensemble
 
 QUICK = {"q": 2, "hidden_layer_sizes": (8,), "n_epochs": 2, "tol": 1.0, "random_state": 0}
@@ -154,3 +154,13 @@ def test_many_rows_are_answered_as_each_of_their_blocks_is(student_class):
         for name in ("mean", "log_noise", "loadings"):
             assert_array_equal(getattr(heads, name)[rows], getattr(block, name))
     assert not student.training
+
+
+def test_swish_is_one_function_with_and_without_derivatives():
+    X = torch.linspace(-3, 3, 61)
+    wanted = X / (1 + torch.exp(-5 * X))
+    before = X.clone()
+    with torch.no_grad():
+        assert_allclose(Swish()(X), wanted, rtol=1e-5, atol=1e-7)
+    assert_allclose(Swish()(X), wanted, rtol=1e-5, atol=1e-7)
+    assert_array_equal(X, before)

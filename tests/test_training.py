@@ -256,6 +256,23 @@ def test_networks_are_polished_where_rows_are_many_and_nothing_else_was_asked_fo
     assert trainer.can_polish == expected
 
 
+@pytest.mark.parametrize(("n_rows", "decays"), [(40, True), (400, False)])
+def test_weights_decay_in_a_refinement_where_rows_are_few(n_rows, decays, monkeypatch):
+    seen, train = [], Trainer.train
+
+    def watch(trainer, *arguments):
+        seen.append(trainer.weight_decay)
+        return train(trainer, *arguments)
+
+    monkeypatch.setattr(Trainer, "train", watch)
+    rng = np.random.RandomState(0)
+    student = DLFClassifier(q=1, hidden_layer_sizes=(10,), n_epochs=1, tol=10.0, random_state=0)
+    members = rng.dirichlet([1, 1], (n_rows, 3)).swapaxes(1, 2)
+    student.fit(rng.standard_normal((n_rows, 3)), predictions=members)
+    assert set(seen[: student.n_iter_]) == {0.1}
+    assert set(seen[student.n_iter_ :]) == {0.1 if decays else 0.0}
+
+
 def loss_of(trainer, objective, wanted):
     """Over all rows."""
     columns = trainer.student.train().for_loss(trainer.X)
