@@ -65,9 +65,9 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         neighbours (as MUNGE does, without its noise); "reach" does so for half of the rows, and
         lets neighbours of the others lie farther, at ranks up to all of the rows; "mixup" takes a
         point on the line to one of the ten; a callable takes X, a number of rows and a RandomState,
-        and returns rows. "auto" stands for "reach" where the ensemble can be asked about rows
-        like those of X ("mixup" for a single column), and for None with `predictions` or
-        `X_ensemble`.
+        and returns rows (it is asked twice, as `refine` wants further ones). "auto" stands for
+        "reach" where the ensemble can be asked about rows like those of X ("mixup" for a single
+        column), and for None with `predictions` or `X_ensemble`.
 
     out_of_bag : {"spread", "members"} or None, default="spread"
         What to make of rows that members were fitted to, where they differ less than on fresh ones.
