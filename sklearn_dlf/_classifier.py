@@ -158,7 +158,8 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
     memory : str or joblib.Memory, default=None
         Folder or memory where fits of an unfitted ensemble and its answers are kept, and answers of
         a fitted one, so that a grid over the student's parameters has them once a fold and not once
-        a candidate. Fits are kept only where `random_state` is an integer, or the ensemble has one
+        a candidate; but for `augment`, `refine` and `em`, which change the rows that it is asked
+        about. Fits are kept only where `random_state` is an integer, or the ensemble has one
         of its own, and answers at rows made by `augment` only where it is; draws of a posterior are
         not kept. Functions and classes are known by module and name, not by what they do: nothing
         is kept of an ensemble that holds some of `__main__`, such as a notebook's; clear the memory
