@@ -14,7 +14,6 @@ from sklearn_dlf._calibration import (
     mean_information,
 )
 from sklearn_dlf._contrasts import Contrasts
-from sklearn_dlf._design import swap_with_neighbors
 from sklearn_dlf._logits import LogitsWatcher, average_probabilities
 from sklearn_dlf._student import SeparableStudent, Student, make_mlp
 from sklearn_dlf._training import seeded
@@ -124,12 +123,25 @@ def test_members_tell_as_much_of_classes_as_the_ensembles(n_classes, loadings):
 
 
 @pytest.mark.parametrize("augment", ["reach", "neighbors"])
-def test_rows_that_count_are_made_near_those_of_fit(augment):
+def test_rows_that_count_are_made_near_those_of_fit(augment, monkeypatch):
+    seen = []
+
+    def watch(student, said, contrasts):
+        seen.append(said)
+        calibrate(student, said, contrasts)
+
+    monkeypatch.setattr("sklearn_dlf._classifier.calibrate", watch)
     X, members = make_members(3)
     student = DLFClassifier(**{**SHORT, "augment": augment}).fit(X, ensemble=members)
-    near = swap_with_neighbors(X, 2000, np.random.RandomState(1))
-    wanted = mutual_information(member_predictions(members, near)).mean()
-    assert_allclose(student.predict_uncertainty(near).epistemic.mean(), wanted, rtol=0.05)
+    rows = student.scaler_.inverse_transform(seen[0].X)
+    assert len(rows) > 200
+    distances = np.abs(student.scaler_.transform(X)[:, None] - seen[0].X).max(axis=2).min(axis=0)
+    assert (distances > 1e-3).all()  # none is a row of fit,
+    assert distances.max() < 1.0  # and none is far from all of them
+    information = mutual_information(member_predictions(members, rows)).mean()
+    assert_allclose(seen[0].information, information, rtol=1e-3)
+    found = student.predict_uncertainty(rows).epistemic.mean()
+    assert_allclose(found, information, rtol=0.02)
 
 
 def test_rows_of_fit_without_weight_do_not_count():
