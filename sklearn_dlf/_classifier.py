@@ -145,7 +145,8 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         in :class:`DLFRegressor`.
 
     weight_decay : float, default=0.1
-        Of the optimiser.
+        Of the optimiser; under `refine` only in a student with more than half as many parameters
+        as there are design points.
 
     device : str or torch.device, default="cpu"
         Where the student is trained and asked, as torch has it. Pickles load without it.

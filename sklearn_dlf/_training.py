@@ -24,7 +24,7 @@ STEPS_PER_M_STEP = 250
 POLISH_ITERATIONS, POLISH_HISTORY = 100, 20
 
 # Rows a parameter that are many: with fewer, networks whose training ends without weight decay, or
-# by all rows at once, would learn the rows by heart.
+# by all rows at once, may learn the rows by heart.
 MIN_ROWS_PER_PARAMETER = 2
 
 # Of more rows than these, all at once take too much memory and time.
