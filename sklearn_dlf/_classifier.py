@@ -36,7 +36,7 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
 
     Probabilities are averaged over 100 fixed draws of members, so that they are the same in every
     call. On the digits they are off the average over 100,000 random draws by a thousandth (rms) and
-    by a hundredth at most (``benchmarks/averaging.py``).
+    by about a hundredth at most (``benchmarks/averaging.py``).
 
     Parameters
     ----------

@@ -86,9 +86,9 @@ class AskedEnsemble:
     ----------
     classes, is_drawn, unseen
         As in the facts.
-    n_samples, n_points, n_calibration : int
-        Rows of X, all rows that are asked about, and those among them, the last, from which the
-        student does not learn.
+    n_points, n_calibration : int
+        Rows that are asked about, and those among them, the last, from which the student does not
+        learn.
     """
 
     can_be_asked = True
@@ -98,7 +98,7 @@ class AskedEnsemble:
         check_kind(kind, facts.kind, facts.name)
         self.ask = ask
         self.X = X
-        self.n_samples = self.n_points = _num_samples(X)
+        self.n_points = _num_samples(X)
         self.classes, self.is_drawn, self.unseen = facts.classes, facts.is_drawn, facts.unseen
 
     def ask_about(self, points, n_calibration=0):
