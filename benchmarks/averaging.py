@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from datasets import load_classes
 from measuring import processor_seconds
+from sklearn.utils import gen_batches
 
 from sklearn_dlf import DLFClassifier
-from sklearn_dlf._logits import N_DRAWS, average_probabilities
+from sklearn_dlf._averages import N_DRAWS, average_probabilities
 from sklearn_dlf._spread import draw_within_rows
 from sklearn_dlf.ensembles import DeepEnsembleClassifier
 
@@ -32,21 +33,11 @@ def time_averages(student, X, n_rows, n_rounds):
     X = X[np.random.RandomState(0).randint(len(X), size=n_rows)]
     rows = student._rows_for_student(X).astype(np.float32)
     # In blocks, as predict_proba does it.
-    blocks = [
-        [head.numpy() for head in heads]
-        for heads in zip(
-            *(
-                torch.from_numpy(head).split(2**13)
-                for head in student._latent_heads(rows, np.float32).values()
-                if head is not None
-            ),
-            strict=True,
-        )
-    ]
+    blocks = [student.student_.evaluate(rows[block]) for block in gen_batches(len(rows), 2**13)]
 
     def average(n_draws):
-        for mean, loadings, variance in blocks:
-            average_probabilities(mean, loadings, variance, n_draws=n_draws)
+        for heads in blocks:
+            average_probabilities(heads, *units_of(student), n_draws=n_draws)
 
     times = []
     for _ in range(n_rounds + 1):
@@ -65,6 +56,11 @@ def time_averages(student, X, n_rows, n_rounds):
     )
 
 
+def units_of(student):
+    """Units of the student's heads."""
+    return student.output_center_, student.output_scale_, student.output_spread_
+
+
 def random_average(heads, n_draws, generator):
     """Average probabilities over random draws."""
     mean, std = torch.from_numpy(heads.mean)[..., None], np.sqrt(heads.member_variance)
@@ -72,8 +68,8 @@ def random_average(heads, n_draws, generator):
     total, n_done = 0, 0
     while n_done < n_draws:
         size = min(N_AT_A_TIME, n_draws - n_done)
-        z = torch.randn(loadings.shape[-1], size, generator=generator)
-        noise = torch.randn(std.shape[1], size, generator=generator)
+        z = torch.randn(loadings.shape[-1], size, generator=generator, dtype=mean.dtype)
+        noise = torch.randn(std.shape[1], size, generator=generator, dtype=mean.dtype)
         latent = mean + std * noise + draw_within_rows(loadings, None, z)
         total += latent.softmax(dim=1).sum(dim=-1)
         n_done += size
@@ -82,15 +78,15 @@ def random_average(heads, n_draws, generator):
 
 def measure_errors(student, name, X):
     """Root mean square and largest error of averages at some rows."""
-    heads = student._latent_heads(student._rows_for_student(X[:N_ROWS]), np.float32)
+    rows = student._rows_for_student(X[:N_ROWS]).astype(np.float32)
+    heads, units = student.student_.evaluate(rows), units_of(student)
+    in_units = heads.in_units(*units)
     generator = torch.Generator().manual_seed(0)
-    truth = random_average(heads, N_RANDOM, generator)
+    truth = random_average(in_units, N_RANDOM, generator)
     for n_draws in NUMBERS_OF_DRAWS:
-        averaged, _ = average_probabilities(
-            heads.mean, heads.loadings, heads.member_variance, n_draws=n_draws
-        )
+        averaged, _ = average_probabilities(heads, *units, n_draws=n_draws)
         error = np.abs(averaged - truth)
-        repeats = [random_average(heads, n_draws, generator) - truth for _ in range(N_REPEATS)]
+        repeats = [random_average(in_units, n_draws, generator) - truth for _ in range(N_REPEATS)]
         rms, random_rms = (np.sqrt(np.mean(np.square(e))) for e in (error, repeats))
         print(
             f"{name}, {n_draws} draws: rms {rms:.4f}, largest {error.max():.3f}; as many random "

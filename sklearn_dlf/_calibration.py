@@ -27,7 +27,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 
-from ._logits import average_probabilities, entropies, probabilities_from_latent
+from ._averages import average_probabilities
+from ._logits import entropies, probabilities_from_latent
 
 # Rows that means are taken over, at the most.
 N_ROWS = 2_000
@@ -96,36 +97,37 @@ def calibrate(student, said, contrasts):
         Of the members, whose units are the student's.
     """
     units = contrasts.center, contrasts.scale, contrasts.spread
-    heads = student.evaluate(said.X).in_units(*units, np.float32)
-    sharpness, spread = find_factors(heads, said)
+    sharpness, spread = find_factors(student.evaluate(said.X), units, said)
     student.scale_mean(sharpness, contrasts.center / contrasts.scale)
     student.scale_spread(sharpness * spread)
 
 
-def find_factors(heads, said):
-    """Factor of all logits of heads in their own units, and that of the spread on top."""
-    sharpness, least = find_sharpness(heads, 1.0, said)
+def find_factors(heads, units, said):
+    """Factor of all logits of heads in these units, and that of the spread on top."""
+    sharpness, least = find_sharpness(heads, units, 1.0, said)
     for _ in range(N_ROUNDS):
-        spread = find_spread(heads, sharpness, said)
-        sharpness, loss = find_sharpness(heads, spread, said)
+        spread = find_spread(heads, units, sharpness, said)
+        sharpness, loss = find_sharpness(heads, units, spread, said)
     if spread > 1 and loss > (1 + MAX_LOSS) * least:
 
         def excess(log_factor):
-            return find_sharpness(heads, np.exp(log_factor), said)[1] - (1 + MAX_LOSS) * least
+            return (
+                find_sharpness(heads, units, np.exp(log_factor), said)[1] - (1 + MAX_LOSS) * least
+            )
 
         spread = np.exp(brentq(excess, 0.0, np.log(spread), xtol=TOLERANCE))
-        sharpness, _ = find_sharpness(heads, spread, said)
+        sharpness, _ = find_sharpness(heads, units, spread, said)
     return sharpness, spread
 
 
-def find_sharpness(heads, spread, said):
+def find_sharpness(heads, units, spread, said):
     """Inverse temperature of least cross-entropy with the ensemble's averaged probabilities.
 
     And that cross-entropy, the mean over rows in nats.
     """
 
     def cross_entropy(log_factor):
-        averaged, _ = _average(heads, np.exp(log_factor), spread)
+        averaged, _ = _average(heads, units, np.exp(log_factor), spread)
         logs = np.log(np.maximum(averaged, LEAST_PROBABILITY))
         return -np.average((said.probabilities * logs).sum(axis=1), weights=said.weights)
 
@@ -134,13 +136,13 @@ def find_sharpness(heads, spread, said):
     return np.exp(least.x), least.fun
 
 
-def find_spread(heads, sharpness, said):
+def find_spread(heads, units, sharpness, said):
     """Factor of the spread that brings mean mutual information nearest to the ensemble's."""
     if said.information <= 0:
         return 1.0
 
     def excess(log_factor):
-        averaged, entropy = _average(heads, sharpness, np.exp(log_factor), with_entropy=True)
+        averaged, entropy = _average(heads, units, sharpness, np.exp(log_factor), with_entropy=True)
         return mean_information(averaged, entropy, said.weights) - said.information
 
     low, high = LOG_BOUNDS
@@ -156,12 +158,7 @@ def mean_information(averaged, entropy, weights):
     return np.average(entropies(averaged) - entropy, weights=weights)
 
 
-def _average(heads, sharpness, spread, with_entropy=False):
+def _average(heads, units, sharpness, spread, with_entropy=False):
     """Averaged probabilities, and entropies if wanted, under scaled logits and spread."""
-    return average_probabilities(
-        heads.mean * np.float32(sharpness),
-        heads.loadings * np.float32(sharpness * spread),
-        heads.member_variance * np.float32((sharpness * spread) ** 2),
-        with_entropy,
-        heads.mixing,
-    )
+    center, scale, own_spread = (sharpness * unit for unit in units)
+    return average_probabilities(heads, center, scale, spread * own_spread, with_entropy)

@@ -9,11 +9,11 @@ import numpy as np
 from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import Interval
 
-from ._base import DRAW_ROWS, EXACT_ROWS
+from ._averages import average_probabilities
+from ._base import DRAW_ROWS
 from ._calibration import N_ROWS, calibrate, said_by_ensemble
 from ._classification import BaseClassifierStudent
 from ._dlf import BaseDLF
-from ._logits import average_probabilities
 from ._objectives import AveragedProbabilities
 
 # Weight of the regression on logits in the refinement, against the cross-entropies in nats: without
@@ -354,12 +354,10 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         """Averaged probabilities, and entropies of the members' own, from validated rows."""
         probabilities = np.empty((len(X), len(self.classes_)))
         entropy = np.empty(len(X)) if with_entropy else None
+        units = self.output_center_, self.output_scale_, self.output_spread_
         for rows in gen_batches(len(X), DRAW_ROWS):
-            precision = np.float64 if len(X[rows]) <= EXACT_ROWS else np.float32
-            heads = self._latent_heads(X[rows], precision)
-            probabilities[rows], part = average_probabilities(
-                heads.mean, heads.loadings, heads.member_variance, with_entropy, heads.mixing
-            )
+            heads = self._student_for(X[rows]).evaluate(X[rows])
+            probabilities[rows], part = average_probabilities(heads, *units, with_entropy)
             if entropy is not None:
                 entropy[rows] = part
         return probabilities, entropy

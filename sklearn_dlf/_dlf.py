@@ -184,10 +184,10 @@ class BaseDLF(BaseDistiller):
         """Mean of the members in latent units (n, n_outputs), from validated rows."""
         return self.output_center_ + self.output_scale_ * self._student_for(X).evaluate_mean(X)
 
-    def _latent_heads(self, X, precision=np.float64, exact=False):
+    def _latent_heads(self, X, exact=False):
         """Mean, loadings, mixing and member variance in latent units, from validated rows."""
         units = self.output_center_, self.output_scale_, self.output_spread_
-        return self._student_for(X, exact).evaluate(X).in_units(*units, precision)
+        return self._student_for(X, exact).evaluate(X).in_units(*units)
 
     def latent_parameters(self, X):
         """Parameters of the members' distribution at each row.

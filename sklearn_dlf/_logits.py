@@ -1,36 +1,16 @@
 """Between probabilities of classes and the latent outputs of the student.
 
 Two classes have one latent output, the log-odds of the second; ``K > 2`` classes have ``K``, their
-logits centred over classes. Probabilities are averaged over fixed draws of members.
+logits centred over classes.
 """
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
-import torch
-from scipy.linalg import cholesky, solve_triangular
 from scipy.special import softmax, xlogy
-from scipy.stats import norm, qmc
-from sklearn.utils import gen_batches
 
-from ._objectives import class_logits
 from ._out_of_bag import unseen_mean
-from ._spread import count_dimensions, factor_variance, factors_within_rows
 from .ensembles._predictions import SUM_TOLERANCE
-
-# Draws that probabilities are averaged over. Half are the others' mirror images.
-N_DRAWS = 100
-
-# Logits that are held at a time while probabilities are averaged: two megabytes of float32 are near
-# the processor.
-BLOCK_SIZE = 2**19
-
-BITS_PER_NAT = 1 / np.log(2)
-
-# Powers of e up to this are far from the ends of float32, and so are sums of many of them.
-MAX_REACH = 75.0
 
 
 def latent_from_probabilities(probabilities, floor):
@@ -52,6 +32,11 @@ def probabilities_from_latent(latent):
     return softmax(latent, axis=1)
 
 
+def entropies(probabilities):
+    """Entropy of each row of probabilities (n, K), in nats, (n,)."""
+    return -xlogy(probabilities, probabilities).sum(axis=1)
+
+
 def check_probabilities(probabilities):
     """Raise where values (n, K, M) do not lie in [0, 1] or do not sum to one over classes."""
     sums = probabilities.sum(axis=1)
@@ -63,136 +48,6 @@ def check_probabilities(probabilities):
             f"{sums.min():.3g} to {sums.max():.3g}. If these are logits, say so with "
             "outputs='logits'."
         )
-
-
-@cache
-def normal_draws(n_dimensions, n_draws=N_DRAWS):
-    """Fixed draws (n_dimensions, n_draws) of the standard normal.
-
-    A Sobol sequence and its mirror image, so that the mean is zero; in one dimension the midpoints
-    of equally likely intervals. Their second moments are made those of the standard normal, all of
-    them where there are enough draws and the variances otherwise.
-    """
-    half = n_draws // 2
-    if n_dimensions == 1:
-        points = (np.arange(half)[:, None] + half + 0.5) / n_draws
-    else:
-        # A seed's name has changed in scipy; positions in the middle of strata need none.
-        log_strata = int(np.ceil(np.log2(half)))
-        points = qmc.Sobol(n_dimensions, scramble=False).random_base2(log_strata)[:half]
-        points += 0.5 / 2**log_strata
-    draws = norm.ppf(points).T
-    if n_dimensions < half:
-        draws = solve_triangular(cholesky(draws @ draws.T / half, lower=True), draws, lower=True)
-    else:
-        draws /= np.sqrt(np.mean(draws**2, axis=1, keepdims=True))
-    return np.concatenate([draws, -draws], axis=1)
-
-
-def average_probabilities(
-    mean, loadings, variance, with_entropy=False, mixing=None, n_draws=N_DRAWS
-):
-    """Average over `normal_draws` of the members' probabilities, and of their entropies.
-
-    Parameters
-    ----------
-    mean, variance : array of shape (n, c)
-        Of the latent outputs; the variance beside the factors.
-    loadings : array of shape (n, c, q)
-        Of the factors.
-    with_entropy : bool
-        Whether the entropies are wanted.
-    mixing : array of shape (c, c) or None
-        Of the outputs, for loadings (n, 1, q) that they share.
-    n_draws : int
-        Even number of draws.
-
-    Returns
-    -------
-    tuple of array of shape (n, K) and array of shape (n,), or None
-        Probabilities, and entropies in nats; float64, computed in the precision of ``mean``.
-    """
-    n_samples, n_outputs = mean.shape
-    if n_outputs == 1:  # one dimension is all there is
-        variance = variance + factor_variance(loadings)
-        loadings = loadings[..., :0]
-    n_factors = count_dimensions(loadings, mixing)
-    n_pairs = n_draws // 2
-    draws = normal_draws(n_factors + n_outputs, n_draws)[:, :n_pairs]  # the others mirror them
-    longest = np.linalg.norm(draws, axis=0).max()
-    mean, loadings, variance = (torch.from_numpy(a) for a in (mean, loadings, variance))
-    draws = torch.tensor(draws, dtype=mean.dtype)
-    mixing = None if mixing is None else torch.from_numpy(mixing).to(mean.dtype)
-    std = variance.sqrt()
-    # Nats, at most, between the logits of the mean, and from there to any draw's.
-    reach = (variance + factor_variance(loadings, mixing)).amax(dim=1).sqrt() * longest
-    reach += mean.amax(dim=1) - mean.amin(dim=1)
-    by_pairs = n_outputs > 1 and not with_entropy
-    probabilities = torch.empty((n_samples, max(n_outputs, 2)), dtype=mean.dtype)
-    entropy = np.empty(n_samples) if with_entropy else None
-    n_rows = min(n_samples, max(1, BLOCK_SIZE // (n_outputs * n_draws)))
-    buffers = torch.empty((2, n_rows, n_outputs, n_pairs), dtype=mean.dtype)
-    for rows in gen_batches(n_samples, n_rows):
-        factors = factors_within_rows(loadings[rows], mixing)
-        space = buffers[:, : len(factors)]
-        if by_pairs and reach[rows].max() < MAX_REACH:
-            _sum_pairs(mean[rows], factors, std[rows], draws, space, out=probabilities[rows])
-            continue
-        deviations = _draw(factors, std[rows], draws, out=space[0])
-        latent = mean[rows, :, None] + torch.cat([deviations, -deviations], dim=-1)
-        members = class_logits(latent).softmax(dim=1)
-        torch.mean(members, dim=-1, out=probabilities[rows])
-        if entropy is not None:
-            entropy[rows] = -torch.xlogy(members, members).sum(dim=1).mean(dim=-1).numpy()
-    averaged = probabilities.numpy().astype(np.float64)
-    averaged /= averaged.sum(axis=1, keepdims=True)
-    return averaged, entropy
-
-
-def _draw(factors, std, draws, out):
-    """Put ``factors @ z + std * e`` (m, c, S) of draws of z and e, (d + c, S), into ``out``."""
-    n_factors = factors.shape[-1]
-    torch.mul(std[..., None], draws[n_factors:], out=out)
-    if n_factors:
-        out.flatten(0, 1).addmm_(factors.flatten(0, 1), draws[:n_factors])
-    return out
-
-
-def _sum_pairs(mean, factors, std, draws, space, out):
-    """Sum over members and their mirror images of their probabilities, in few passes over memory.
-
-    Exponentials are what softmax takes its time for. The mirror image of a member needs none:
-    ``exp(m - d) = exp(2 m) / exp(m + d)``; and those of two take half the time of those of e.
-    Logits are centred by their mean's, not each draw's largest is taken off, so that they must be
-    within `MAX_REACH`; the mean is one more factor, of which all draws are one.
-
-    Parameters
-    ----------
-    mean, std : tensor of shape (m, K)
-        Of logits; the standard deviation beside the factors.
-    factors : tensor of shape (m, K, d)
-        Of logits.
-    draws : tensor of shape (d + K, S)
-        Of one member of each pair.
-    space : tensor of shape (2, m, K, S)
-        Space to work in.
-    out : tensor of shape (m, K)
-        The result.
-    """
-    middle = (mean.amax(dim=1, keepdim=True) + mean.amin(dim=1, keepdim=True)) / 2
-    mean = ((mean - middle) * BITS_PER_NAT)[..., None]
-    factors = torch.cat([mean, factors * BITS_PER_NAT], dim=-1)
-    draws = torch.cat([torch.ones_like(draws[:1]), draws])
-    one, other = _draw(factors, std * BITS_PER_NAT, draws, out=space[0]).exp2_(), space[1]
-    torch.div(torch.exp2(2 * mean), one, out=other)
-    one.mul_(one.sum(dim=1, keepdim=True).reciprocal_())
-    one.addcmul_(other, other.sum(dim=1, keepdim=True).reciprocal_())
-    torch.sum(one, dim=-1, out=out)
-
-
-def entropies(probabilities):
-    """Entropy of each row of probabilities (n, K), in nats, (n,)."""
-    return -xlogy(probabilities, probabilities).sum(axis=1)
 
 
 class LogitsWatcher:

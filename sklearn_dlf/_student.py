@@ -60,22 +60,21 @@ class Heads(NamedTuple):
     loadings: torch.Tensor
     mixing: torch.Tensor | None = None
 
-    def in_units(self, center, scale, spread, precision=np.float64):
+    def in_units(self, center, scale, spread):
         """Arrays in units of the ensemble's outputs: mean, loadings, mixing, member variance.
 
-        Units (c,) are those of `Contrasts`.
+        Float64. Units (c,) are those of `Contrasts`.
         """
-        center, scale, spread = (unit.astype(precision) for unit in (center, scale, spread))
-        loadings, mixing = np.array(self.loadings, dtype=precision), self.mixing
+        loadings, mixing = np.array(self.loadings, dtype=np.float64), self.mixing
         if mixing is None:
             loadings *= spread[:, None]
         else:
             mixing = spread[:, None] * mixing
         return Bunch(
-            mean=(center + scale * self.mean).astype(precision, copy=False),
+            mean=center + scale * self.mean,
             loadings=loadings,
             mixing=mixing,
-            member_variance=spread**2 * np.exp(self.log_noise, dtype=precision),
+            member_variance=spread**2 * np.exp(self.log_noise, dtype=np.float64),
         )
 
 

@@ -5,6 +5,7 @@ from scipy.stats import entropy
 from sklearn.datasets import load_iris
 
 from sklearn_dlf import DLFClassifier
+from sklearn_dlf._averages import average_probabilities
 from sklearn_dlf._calibration import (
     Said,
     calibrate,
@@ -14,7 +15,7 @@ from sklearn_dlf._calibration import (
     mean_information,
 )
 from sklearn_dlf._contrasts import Contrasts
-from sklearn_dlf._logits import LogitsWatcher, average_probabilities
+from sklearn_dlf._logits import LogitsWatcher
 from sklearn_dlf._student import SeparableStudent, Student, make_mlp
 from sklearn_dlf._training import seeded
 from sklearn_dlf.ensembles import FittedEnsemble, member_predictions
@@ -51,14 +52,9 @@ def make_student(student_class=Student, n_outputs=3):
 
 def average(student, X, contrasts, sharpness=1.0, spread=1.0):
     """Averaged probabilities and mean entropies of members whose logits are scaled."""
-    heads = student.evaluate(X).in_units(contrasts.center, contrasts.scale, contrasts.spread)
-    return average_probabilities(
-        sharpness * heads.mean,
-        sharpness * spread * heads.loadings,
-        (sharpness * spread) ** 2 * heads.member_variance,
-        with_entropy=True,
-        mixing=heads.mixing,
-    )
+    units = sharpness * contrasts.center, sharpness * contrasts.scale
+    spread = sharpness * spread * contrasts.spread
+    return average_probabilities(student.evaluate(X), *units, spread, with_entropy=True)
 
 
 def say(X, probabilities, entropies, weights):
@@ -94,16 +90,17 @@ def test_spread_grows_as_far_as_averages_allow():
     sure, _ = average(student, X, contrasts)
     information = say(X, *average(student, X, contrasts, spread=1.9), np.ones(len(X))).information
     said = Said(X, sure, information, np.ones(len(X)))
-    heads = student.evaluate(X).in_units(
-        contrasts.center, contrasts.scale, contrasts.spread, np.float32
-    )
-    _, least = find_sharpness(heads, 1.0, said)
-    free = find_spread(heads, 1.0, said)
+    heads = student.evaluate(X)
+    units = contrasts.center, contrasts.scale, contrasts.spread
+    _, least = find_sharpness(heads, units, 1.0, said)
+    free = find_spread(heads, units, 1.0, said)
     assert_allclose(free, 1.9, rtol=0.01)
-    assert find_sharpness(heads, free, said)[1] > 1.015 * least
-    sharpness, spread = find_factors(heads, said)
+    assert find_sharpness(heads, units, free, said)[1] > 1.015 * least
+    sharpness, spread = find_factors(heads, units, said)
     assert 1.05 < spread < 0.95 * free
-    assert_allclose(find_sharpness(heads, spread, said), (sharpness, 1.01 * least), rtol=0.001)
+    assert_allclose(
+        find_sharpness(heads, units, spread, said), (sharpness, 1.01 * least), rtol=0.001
+    )
 
 
 def test_members_without_doubt_are_no_trouble():

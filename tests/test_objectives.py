@@ -2,8 +2,14 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import softmax
 
-from sklearn_dlf._objectives import MAX_VARIANCE_RATIO, MIN_MEMBER_NOISE, ExpectedLikelihood
+from sklearn_dlf._objectives import (
+    MAX_VARIANCE_RATIO,
+    MIN_MEMBER_NOISE,
+    AveragedProbabilities,
+    ExpectedLikelihood,
+)
 from sklearn_dlf._student import SeparableStudent, Student, make_mlp
 
 N_ROWS, N_OUTPUTS, Q = 7, 3, 4
@@ -80,3 +86,49 @@ def test_heads_that_are_joined_are_split_again(student_class):
     for head, expected in zip(layout.split(columns), (mean, log_noise, loadings), strict=False):
         assert_array_equal(head, expected)
     assert_array_equal(columns[:, layout.mean_columns], mean)
+
+
+def make_student():
+    """A student of three outputs and two factors."""
+    return Student(make_mlp(1, (2,), "relu"), 1, 3, 2)
+
+
+def test_objective_without_spread_is_the_cross_entropies_and_the_anchor():
+    rng = np.random.RandomState(0)
+    mean, loadings, residuals = rng.randn(8, 3), np.zeros((8, 3, 2)), np.zeros((8, 3, 5))
+    center, scale = rng.randn(3), rng.rand(3) + 0.5
+    regression = ExpectedLikelihood(make_student(), 0.1, fit_noise=False)
+    own = (torch.tensor(a, dtype=torch.float32) for a in (mean, mean, loadings))
+    columns = regression.join(*own)
+    probabilities = softmax(rng.randn(8, 3), axis=1)
+    wanted = regression.targets(mean + 1, loadings, np.zeros((8, 3)))
+    targets = (probabilities, residuals, wanted, np.ones(8))
+    targets = tuple(torch.as_tensor(target, dtype=torch.float32) for target in targets)
+    objective = AveragedProbabilities(regression, 0.5, center, scale, np.zeros(3))
+    objective.set_members(rng.randn(2, 5))
+    own = np.log(softmax(center + scale * mean, axis=1))
+    members = softmax(center + scale * (mean + 1), axis=1)
+    expected = -np.mean(np.sum((probabilities + members) * own, axis=1)) + 0.5 * 1.0
+    assert_allclose(objective(columns, targets).item(), expected, rtol=1e-5)
+
+
+def test_objective_is_least_where_members_are_met_at_their_latent_variables():
+    rng = np.random.RandomState(0)
+    loadings, latent = rng.randn(50, 3, 2), rng.randn(6, 2)
+    mean = rng.randn(50, 3)
+    residuals = loadings @ latent.T
+    probabilities = softmax(mean, axis=1)
+    regression = ExpectedLikelihood(make_student(), 0.1, fit_noise=False)
+    objective = AveragedProbabilities(regression, 0.0, np.zeros(3), np.ones(3), np.ones(3))
+    wanted = regression.targets(mean, loadings, np.zeros((50, 3)))
+    rest = (probabilities, residuals, wanted, np.ones(50))
+    targets = tuple(torch.as_tensor(target, dtype=torch.float32) for target in rest)
+    columns = regression.join(
+        targets[2].new_tensor(mean), torch.full((50, 3), -9.0), targets[2].new_tensor(loadings)
+    )
+    losses = []
+    for z in (latent, -latent):
+        torch.manual_seed(0)
+        objective.set_members(z.T)
+        losses.append(objective(columns, targets).item())
+    assert losses[0] < losses[1] - 0.1

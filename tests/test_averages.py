@@ -1,14 +1,21 @@
 import numpy as np
 import pytest
-import torch
 from numpy.testing import assert_allclose
 from scipy.integrate import quad
 from scipy.special import expit, softmax, xlogy
 from scipy.stats import norm
 
-from sklearn_dlf._logits import N_DRAWS, average_probabilities, normal_draws
-from sklearn_dlf._objectives import AveragedProbabilities, ExpectedLikelihood
-from sklearn_dlf._student import Student, make_mlp
+from sklearn_dlf._averages import N_DRAWS, average_probabilities, normal_draws
+from sklearn_dlf._student import Heads
+
+
+def average(mean, loadings, variance, with_entropy=False, mixing=None):
+    """Averages of members in nats."""
+    with np.errstate(divide="ignore"):
+        heads = Heads(mean, np.log(variance), loadings, mixing)
+    n_outputs = mean.shape[1]
+    units = np.zeros(n_outputs), np.ones(n_outputs), np.ones(n_outputs)
+    return average_probabilities(heads, *units, with_entropy)
 
 
 @pytest.mark.parametrize("n_dimensions", [1, 2, 14, 40])
@@ -30,7 +37,7 @@ def test_average_of_two_classes_is_the_integral():
         quad(lambda f, m=m, s=s: expit(f) * norm.pdf(f, m, s), -40, 40, points=[m])[0]
         for m, s in zip(mean[:, 0], np.sqrt(variance[:, 0]), strict=True)
     ]
-    averaged, _ = average_probabilities(mean, loadings, variance / 2)
+    averaged, _ = average(mean, loadings, variance / 2)
     assert_allclose(averaged[:, 1], expected, atol=2e-3)
 
 
@@ -38,56 +45,10 @@ def test_averages_do_not_depend_on_the_order_of_classes():
     rng = np.random.RandomState(0)
     mean, loadings, variance = rng.randn(40, 4), rng.randn(40, 4, 3), rng.rand(40, 4)
     order = [2, 0, 3, 1]
-    first, _ = average_probabilities(mean, loadings, variance)
-    second, _ = average_probabilities(mean[:, order], loadings[:, order], variance[:, order])
+    first, _ = average(mean, loadings, variance)
+    second, _ = average(mean[:, order], loadings[:, order], variance[:, order])
     # The draws of the noise are others.
     assert_allclose(second, first[:, order], atol=0.05)
-
-
-def make_student():
-    """A student of three outputs and two factors."""
-    return Student(make_mlp(1, (2,), "relu"), 1, 3, 2)
-
-
-def test_objective_without_spread_is_the_cross_entropies_and_the_anchor():
-    rng = np.random.RandomState(0)
-    mean, loadings, residuals = rng.randn(8, 3), np.zeros((8, 3, 2)), np.zeros((8, 3, 5))
-    center, scale = rng.randn(3), rng.rand(3) + 0.5
-    regression = ExpectedLikelihood(make_student(), 0.1, fit_noise=False)
-    own = (torch.tensor(a, dtype=torch.float32) for a in (mean, mean, loadings))
-    columns = regression.join(*own)
-    probabilities = softmax(rng.randn(8, 3), axis=1)
-    wanted = regression.targets(mean + 1, loadings, np.zeros((8, 3)))
-    targets = (probabilities, residuals, wanted, np.ones(8))
-    targets = tuple(torch.as_tensor(target, dtype=torch.float32) for target in targets)
-    objective = AveragedProbabilities(regression, 0.5, center, scale, np.zeros(3))
-    objective.set_members(rng.randn(2, 5))
-    own = np.log(softmax(center + scale * mean, axis=1))
-    members = softmax(center + scale * (mean + 1), axis=1)
-    expected = -np.mean(np.sum((probabilities + members) * own, axis=1)) + 0.5 * 1.0
-    assert_allclose(objective(columns, targets).item(), expected, rtol=1e-5)
-
-
-def test_objective_is_least_where_members_are_met_at_their_latent_variables():
-    rng = np.random.RandomState(0)
-    loadings, latent = rng.randn(50, 3, 2), rng.randn(6, 2)
-    mean = rng.randn(50, 3)
-    residuals = loadings @ latent.T
-    probabilities = softmax(mean, axis=1)
-    regression = ExpectedLikelihood(make_student(), 0.1, fit_noise=False)
-    objective = AveragedProbabilities(regression, 0.0, np.zeros(3), np.ones(3), np.ones(3))
-    wanted = regression.targets(mean, loadings, np.zeros((50, 3)))
-    rest = (probabilities, residuals, wanted, np.ones(50))
-    targets = tuple(torch.as_tensor(target, dtype=torch.float32) for target in rest)
-    columns = regression.join(
-        targets[2].new_tensor(mean), torch.full((50, 3), -9.0), targets[2].new_tensor(loadings)
-    )
-    losses = []
-    for z in (latent, -latent):
-        torch.manual_seed(0)
-        objective.set_members(z.T)
-        losses.append(objective(columns, targets).item())
-    assert losses[0] < losses[1] - 0.1
 
 
 @pytest.mark.parametrize("separable", [False, True])
@@ -104,22 +65,32 @@ def test_averages_are_those_of_softmax_over_the_same_draws(spread, separable):
     latent = mean[..., None] + dense @ draws[:n_factors]
     latent += np.sqrt(variance)[..., None] * draws[n_factors:]
     members = softmax(latent, axis=1)
-    averaged, none = average_probabilities(mean, loadings, variance, mixing=mixing)
+    averaged, none = average(mean, loadings, variance, mixing=mixing)
     assert none is None
     assert_allclose(averaged, members.mean(axis=-1), rtol=1e-10)
-    averaged, entropy = average_probabilities(mean, loadings, variance, True, mixing)
+    averaged, entropy = average(mean, loadings, variance, True, mixing)
     assert_allclose(averaged, members.mean(axis=-1), rtol=1e-10)
     assert_allclose(entropy, -xlogy(members, members).sum(axis=1).mean(axis=-1), rtol=1e-8)
     float32 = [a.astype(np.float32) for a in (mean, loadings, variance)]
-    averaged, _ = average_probabilities(*float32, mixing=mixing)
+    averaged, _ = average(*float32, mixing=mixing)
     assert_allclose(averaged, members.mean(axis=-1), atol=2e-5)
+
+
+def test_units_are_those_of_the_heads():
+    rng = np.random.RandomState(0)
+    heads = Heads(rng.randn(50, 3), rng.randn(50, 3), rng.randn(50, 3, 2))
+    center, scale, spread = rng.randn(3), rng.rand(3) + 0.5, rng.rand(3) + 0.5
+    own = heads.in_units(center, scale, spread)
+    expected, _ = average(own.mean, own.loadings, own.member_variance)
+    averaged, _ = average_probabilities(heads, center, scale, spread)
+    assert_allclose(averaged, expected, rtol=1e-10)
 
 
 def test_logits_of_any_size_have_probabilities():
     mean = np.array([[0, 0, 0], [1e4, 0, -1e4], [90, 0, 0], [0, 0, -200]], dtype=np.float32)
     loadings = np.ones((4, 3, 1), dtype=np.float32)
     loadings[0, :, 0] = 1e4, 0, -1e4
-    averaged, _ = average_probabilities(mean, loadings, np.ones((4, 3), dtype=np.float32))
+    averaged, _ = average(mean, loadings, np.ones((4, 3), dtype=np.float32))
     expected = [[0.5, 0, 0.5], [1, 0, 0], [1, 0, 0], [0.5, 0.5, 0]]
     # The draws are not the same for all classes.
     assert_allclose(averaged, expected, atol=0.03)
@@ -129,9 +100,9 @@ def test_a_block_is_averaged_as_its_rows_are():
     rng = np.random.RandomState(0)
     mean, loadings = rng.randn(3000, 5), rng.randn(3000, 5, 2)
     variance = rng.rand(3000, 5)
-    together, _ = average_probabilities(mean, loadings, variance)
+    together, _ = average(mean, loadings, variance)
     parts = [
-        average_probabilities(mean[rows], loadings[rows], variance[rows])[0]
+        average(mean[rows], loadings[rows], variance[rows])[0]
         for rows in (slice(0, 7), slice(1000, 1200), slice(2999, None))
     ]
     expected = np.concatenate([together[:7], together[1000:1200], together[2999:]])
