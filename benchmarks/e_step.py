@@ -48,9 +48,12 @@ def make_step(model_class, n_rows, n_outputs, n_members, q):
 
     def step():
         model.read(SimpleNamespace(loadings=loadings))
-        model.e_step(student)
         model.maximise(student)
         model.log_likelihood()
+        model.e_step(student)
+
+    model.read(SimpleNamespace(loadings=loadings))
+    model.e_step(student)
 
     return model, step
 
@@ -60,13 +63,12 @@ def make_algebra(model):
     gram, projection = model._gram, model._projection
 
     def algebra():
-        latent = _separable.posterior(model.mixing, gram, projection, model.noise_variance)
+        basis = _separable.eigenbasis(model.mixing, gram, projection)
+        _separable.restricted_log_likelihood(basis, 1e6, model.noise_variance, len(model.residuals))
+        latent = _separable.posterior(basis, model.noise_variance)
         latent, left, _ = _separable.normalise(latent)
         latent.right_moment(left.T @ left)
         _separable.expected_mixing(latent, gram, projection)
-        _separable.restricted_log_likelihood(
-            model.mixing, gram, projection, 1e6, model.noise_variance, len(model.residuals)
-        )
 
     return algebra
 

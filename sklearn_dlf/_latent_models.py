@@ -146,6 +146,7 @@ class SeparableModel(LatentModel):
         self.mixing, explained = _separable.expected_mixing(
             self._latent, self._gram, self._projection
         )
+        self._basis = None
         unexplained = (self._total_variance - explained) / len(self.contrasts.residuals)
         self.noise_variance = max(unexplained, NOISE_FLOOR)
         student.set_mixing(self.mixing)
@@ -161,13 +162,11 @@ class SeparableModel(LatentModel):
 
     def _infer(self):
         """E-step and its normalisation; what the loadings are to be multiplied by, (q, q)."""
-        latent = _separable.posterior(
-            self.mixing, self._gram, self._projection, self.noise_variance
-        )
+        latent = _separable.posterior(self._eigenbasis(), self.noise_variance)
         self._latent, left, right = _separable.normalise(latent)
         mixing = self.mixing @ left
         length = np.sqrt(np.mean(np.square(mixing).sum(axis=1))) or 1.0
-        self.mixing = mixing / length
+        self.mixing, self._basis = mixing / length, None
         targets, metric = _separable.expected_loadings(self.residuals, self._latent, self.mixing)
         self.targets = targets[:, None]
         self.metric_root = _latent.symmetric_root(metric / len(mixing))[0]
@@ -175,15 +174,17 @@ class SeparableModel(LatentModel):
 
     def log_likelihood(self):
         return _separable.restricted_log_likelihood(
-            self.mixing,
-            self._gram,
-            self._projection,
-            self._total_variance,
-            self.noise_variance,
-            len(self.residuals),
+            self._eigenbasis(), self._total_variance, self.noise_variance, len(self.residuals)
         )
 
     def _look_along(self, loadings):
         """Keep what the weighted loadings (m, q) tell of the members."""
         self._gram = _latent.cross_product(loadings, loadings)
         self._projection = _separable.project(loadings, self.residuals)
+        self._basis = None
+
+    def _eigenbasis(self):
+        """Of the present mixing and loadings: the likelihood and the E-step after it share it."""
+        if self._basis is None:
+            self._basis = _separable.eigenbasis(self.mixing, self._gram, self._projection)
+        return self._basis

@@ -87,32 +87,52 @@ def project(loadings, residuals):
     return np.ascontiguousarray(projection.transpose(2, 1, 0))
 
 
-def _eigenbasis(mixing, gram):
-    """Eigenvectors of ``L' L`` and ``Phi' Phi``, and products of their eigenvalues."""
+class Eigenbasis(NamedTuple):
+    """Where the members' covariance is diagonal, and the members in it.
+
+    Attributes
+    ----------
+    left : array of shape (n_outputs, n_outputs)
+        Eigenvectors of ``L' L``.
+    right : array of shape (q, q)
+        Eigenvectors of ``Phi' Phi``.
+    values : array of shape (n_outputs, q)
+        Products of their eigenvalues.
+    members : array of shape (n_members, n_outputs, q)
+        ``left' L' R_i Phi right``.
+    """
+
+    left: np.ndarray
+    right: np.ndarray
+    values: np.ndarray
+    members: np.ndarray
+
+
+def eigenbasis(mixing, gram, projection):
+    """Eigenbasis of a model, from ``gram`` Phi' Phi and the members' `project`."""
     left_values, left = eigh(mixing.T @ mixing)
     right_values, right = eigh(gram)
     values = np.outer(np.maximum(left_values, 0.0), np.maximum(right_values, 0.0))
-    return left, right, values
+    return Eigenbasis(left, right, values, (mixing @ left).T @ projection @ right)
 
 
-def posterior(mixing, gram, projection, noise_variance):
-    """E-step: posterior of every Z_i, from ``gram`` Phi' Phi and the members' `project`."""
-    left, right, values = _eigenbasis(mixing, gram)
+def posterior(basis, noise_variance):
+    """E-step: posterior of every Z_i."""
+    left, right, values, members = basis
     variance = 1.0 / (1.0 + values / noise_variance)
-    mean = (mixing @ left).T @ projection @ right * (variance / noise_variance)
+    mean = members * (variance / noise_variance)
     return Posterior(left @ mean @ right.T, left, right, variance)
 
 
-def restricted_log_likelihood(mixing, gram, projection, total_variance, noise_variance, n_rows):
+def restricted_log_likelihood(basis, total_variance, noise_variance, n_rows):
     """Log-likelihood of the contrasts, in nats per entry and degree of freedom.
 
     ``total_variance`` is the sum over entries of `_latent.contrast_variance`.
     """
-    n_members, n_outputs, _ = projection.shape
+    n_members, n_outputs, _ = basis.members.shape
     n_entries = n_rows * n_outputs
-    left, right, values = _eigenbasis(mixing, gram)
-    precision = 1.0 + values / noise_variance
-    along = np.square((mixing @ left).T @ projection @ right).sum(axis=0)
+    precision = 1.0 + basis.values / noise_variance
+    along = np.square(basis.members).sum(axis=0)
     log_det = n_entries * np.log(noise_variance) + np.log(precision).sum()
     explained = np.sum(along / precision) / (noise_variance * (n_members - 1))
     quadratic = (total_variance - explained) / noise_variance

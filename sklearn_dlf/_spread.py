@@ -41,14 +41,6 @@ def count_dimensions(loadings, mixing=None):
     return loadings.shape[-1] if mixing is None else len(mixing)
 
 
-def factors_within_rows(loadings, mixing=None):
-    """Loadings (n, c, `count_dimensions`) whose law is right in every row; tensors.
-
-    With a mixing the law over several rows is another one, and a row's draws take O(c S).
-    """
-    return loadings if mixing is None else loadings.norm(dim=-1, keepdim=True) * mixing
-
-
 def draw_within_rows(loadings, mixing, z):
     """Deviations (n, c, S) whose law is right in every row, of z (`count_dimensions`, S); tensors.
 

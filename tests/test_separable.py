@@ -42,12 +42,15 @@ class Model:
         loadings = self.loadings if loadings is None else loadings
         return mixing, loadings.T @ loadings, _separable.project(loadings, self.residuals)
 
+    def basis(self, mixing=None, loadings=None):
+        return _separable.eigenbasis(*self.statistics(mixing, loadings))
+
     def posterior(self):
-        return _separable.posterior(*self.statistics(), self.noise_variance)
+        return _separable.posterior(self.basis(), self.noise_variance)
 
     def log_likelihood(self, mixing=None, loadings=None, noise_variance=noise_variance):
         return _separable.restricted_log_likelihood(
-            *self.statistics(mixing, loadings), self.total_variance, noise_variance, N_ROWS
+            self.basis(mixing, loadings), self.total_variance, noise_variance, N_ROWS
         )
 
     def expected_log_likelihood(self, latent, mixing, loadings):
@@ -97,9 +100,8 @@ def test_one_output_is_the_full_model(model):
     residuals, loadings = model.flat[:N_ROWS], model.loadings
     projection = _separable.project(loadings, residuals[:, None])
     total = _latent.contrast_variance(residuals).sum()
-    one = _separable.restricted_log_likelihood(
-        np.ones((1, 1)), loadings.T @ loadings, projection, total, 0.3, N_ROWS
-    )
+    basis = _separable.eigenbasis(np.ones((1, 1)), loadings.T @ loadings, projection)
+    one = _separable.restricted_log_likelihood(basis, total, 0.3, N_ROWS)
     full = _latent.restricted_log_likelihood(loadings, residuals, 0.3)
     assert_allclose(one, full, rtol=RTOL)
 
@@ -193,7 +195,7 @@ def test_exact_em_never_lowers_the_likelihood(model, restricted_to_features):
     likelihoods = []
     for _ in range(60):
         likelihoods.append(model.log_likelihood(mixing, loadings, noise_variance))
-        latent = _separable.posterior(*model.statistics(mixing, loadings), noise_variance)
+        latent = _separable.posterior(model.basis(mixing, loadings), noise_variance)
         latent, left, _ = _separable.normalise(latent)
         targets, _ = _separable.expected_loadings(model.residuals, latent, mixing @ left)
         loadings = project @ targets
@@ -240,9 +242,7 @@ def test_e_step_leaves_the_students_functions_as_they_are():
     separable.start(student)
     heads = student.evaluate(X)
     separable.read(heads)
-    before = _separable.posterior(
-        separable.mixing, separable._gram, separable._projection, separable.noise_variance
-    )
+    before = _separable.posterior(separable._eigenbasis(), separable.noise_variance)
     expected = separable.mixing @ before.mean @ heads.loadings[:, 0].T
     separable.e_step(student)
     heads = student.evaluate(X)
