@@ -57,7 +57,7 @@ N_REFINE_MEMBERS = 8
 MIN_START_NOISE = 0.1
 
 # Iterations of EM whose M-step is the trainer's `polish`, in the end and where that suits.
-N_POLISH_ROUNDS = 10
+N_POLISH_ROUNDS = 20
 
 # Rounds of training of the published penalised start.
 N_START_ROUNDS = 10

@@ -37,6 +37,21 @@ BLOCK_SIZE = 2**18
 LOG_2PI = float(np.log(2 * np.pi))
 
 
+class Projection(NamedTuple):
+    """All that loadings Lambda tell of the members.
+
+    Attributes
+    ----------
+    gram : array of shape (q, q)
+        ``Lambda' Lambda``.
+    members : array of shape (q, n_members)
+        ``Lambda' residuals``.
+    """
+
+    gram: np.ndarray
+    members: np.ndarray
+
+
 class Posterior(NamedTuple):
     """Posterior of the latent variables: ``mean`` (n_members, q) and the shared ``cov`` (q, q)."""
 
@@ -61,9 +76,10 @@ def cross_product(left, right):
     """Sum over entries of ``left' right`` in float64, (n_left, n_right)."""
     total = np.zeros((left.shape[1], right.shape[1]))
     for block in _blocks(right):
-        total += np.asarray(left[block], dtype=np.float64).T @ np.asarray(
-            right[block], dtype=np.float64
-        )
+        rows = np.asarray(right[block], dtype=np.float64)
+        # numpy takes half the time for the product of an array with itself.
+        others = rows if left is right else np.asarray(left[block], dtype=np.float64)
+        total += others.T @ rows
     return total
 
 
@@ -76,19 +92,21 @@ def contrast_variance(residuals):
     return variance / (residuals.shape[1] - 1)
 
 
-def _cholesky_of_precision(loadings, noise_variance):
+def project(loadings, residuals):
+    """Projection of the members on loadings: the only look of an E-step at all entries."""
+    return Projection(cross_product(loadings, loadings), cross_product(loadings, residuals))
+
+
+def _cholesky_of_precision(gram, noise_variance):
     """Cholesky factor of ``I + Lambda' Lambda / s2`` (q, q); its eigenvalues are at least one."""
-    precision = cross_product(loadings, loadings) / noise_variance
-    precision[np.diag_indices_from(precision)] += 1.0
-    return cho_factor(precision, lower=True)
+    return cho_factor(np.eye(len(gram)) + gram / noise_variance, lower=True)
 
 
-def posterior(loadings, residuals, noise_variance):
+def posterior(projection, noise_variance):
     """E-step: Gaussian posterior of every member's latent variables given all its entries."""
-    factor = _cholesky_of_precision(loadings, noise_variance)
-    projected = cross_product(loadings, residuals) / noise_variance
-    mean = cho_solve(factor, projected).T
-    cov = cho_solve(factor, np.eye(loadings.shape[1]))
+    factor = _cholesky_of_precision(projection.gram, noise_variance)
+    mean = cho_solve(factor, projection.members / noise_variance).T
+    cov = cho_solve(factor, np.eye(len(projection.gram)))
     return Posterior(mean, cov)
 
 
@@ -132,18 +150,17 @@ def expected_residual_variance(variance, targets, loadings):
     return variance - explained
 
 
-def restricted_log_likelihood(loadings, residuals, noise_variance):
+def restricted_log_likelihood(projection, total_variance, noise_variance, n_entries):
     """Log-likelihood of the contrasts, in nats per entry and degree of freedom.
 
     Under ``N(0, Lambda Lambda' + s2 I)``; determinant and inverse by the Woodbury identities.
+    ``total_variance`` is the sum over entries of `contrast_variance`.
     """
-    n_entries, n_members = residuals.shape
-    factor = _cholesky_of_precision(loadings, noise_variance)
-    projected = cross_product(loadings, residuals)
+    n_contrasts = projection.members.shape[1] - 1
+    factor = _cholesky_of_precision(projection.gram, noise_variance)
     log_det = n_entries * np.log(noise_variance) + 2 * np.log(np.diag(factor[0])).sum()
-    explained = np.sum(projected * cho_solve(factor, projected)) / noise_variance
-    total = contrast_variance(residuals).sum()
-    quadratic = (total - explained / (n_members - 1)) / noise_variance
+    explained = np.sum(projection.members * cho_solve(factor, projection.members)) / noise_variance
+    quadratic = (total_variance - explained / n_contrasts) / noise_variance
     return float(-0.5 * (LOG_2PI + (log_det + quadratic) / n_entries))
 
 
@@ -156,8 +173,8 @@ def member_log_likelihood(loadings, deviations, noise_variance):
     n_entries, n_members = deviations.shape
     root = np.sqrt(noise_variance)[:, None]
     loadings, deviations = loadings / root, deviations / root
-    factor = _cholesky_of_precision(loadings, 1.0)
-    projected = cross_product(loadings, deviations)
+    gram, projected = project(loadings, deviations)
+    factor = _cholesky_of_precision(gram, 1.0)
     log_det = np.log(noise_variance).sum() + 2 * np.log(np.diag(factor[0])).sum()
     explained = np.sum(projected * cho_solve(factor, projected))
     quadratic = (np.sum(deviations**2) - explained) / n_members

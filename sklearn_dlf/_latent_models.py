@@ -49,6 +49,7 @@ class LatentModel:
         self.contrasts = contrasts
         self.q = q
         self._root = np.sqrt(contrasts.weights, dtype=np.float64)[:, None, None]
+        self._total_variance = _latent.contrast_variance(contrasts.residuals).sum()
 
     def start(self, student):
         """Targets and noise variance of free loadings; the log-likelihood that they reach."""
@@ -84,6 +85,7 @@ class FullModel(LatentModel):
 
     def read(self, heads):
         self.loadings = (heads.loadings * self._root).reshape(-1, self.q)
+        self._projection = _latent.project(self.loadings, self.contrasts.residuals)
 
     def maximise(self, student):
         variance = self.contrasts.variance * self.contrasts.weights[:, None]
@@ -93,16 +95,16 @@ class FullModel(LatentModel):
         self.noise_variance = max(unexplained.mean(), NOISE_FLOOR)
 
     def e_step(self, student):
-        residuals = self.contrasts.residuals
-        latent = _latent.posterior(self.loadings, residuals, self.noise_variance)
+        latent = _latent.posterior(self._projection, self.noise_variance)
         latent, transform = _latent.normalise(latent)
         student.transform_loadings(transform)
         self.latent_mean = latent.mean
-        self._aim_at(_latent.expected_loadings(residuals, latent.mean))
+        self._aim_at(_latent.expected_loadings(self.contrasts.residuals, latent.mean))
 
     def log_likelihood(self):
+        n_entries = len(self.contrasts.residuals)
         return _latent.restricted_log_likelihood(
-            self.loadings, self.contrasts.residuals, self.noise_variance
+            self._projection, self._total_variance, self.noise_variance, n_entries
         )
 
     def _aim_at(self, loadings):
@@ -121,7 +123,6 @@ class SeparableModel(LatentModel):
         super().__init__(contrasts, q)
         self.residuals = contrasts.residuals.reshape(contrasts.shape)
         self.mixing = np.eye(contrasts.shape[1])
-        self._total_variance = _latent.contrast_variance(contrasts.residuals).sum()
 
     def start(self, student):
         self.mixing, loadings, noise_variance = _separable.rough_solution(self.residuals, self.q)

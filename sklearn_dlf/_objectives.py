@@ -53,6 +53,8 @@ class ExpectedLikelihood(nn.Module):
         self.metric_root = None
         self.split = student.split
         self.join = student.layout.join
+        self.loadings = student.layout.loadings
+        self.noise_columns = student.layout.noise_columns
         self.loadings_weight = loadings_weight
         self.fit_noise = fit_noise
         mean = torch.ones(1, student.n_outputs)
@@ -84,27 +86,27 @@ class _ExpectedLikelihood(torch.autograd.Function):
     @staticmethod
     def forward(ctx, columns, wanted, weights, options):
         """Loss of a batch; keeps its derivative by the columns."""
-        error = columns - wanted
-        options.split(error).log_noise.zero_()  # is no error, and infinite where there is no noise
+        error, noise = columns - wanted, options.noise_columns
+        if not options.fit_noise:  # is no error, and infinite where there is no noise
+            error[:, noise] = 0.0
         if options.metric_root is not None:
             root = torch.as_tensor(options.metric_root).to(error)
-            loadings_error = options.split(error).loadings
+            loadings_error = options.loadings(error)
             loadings_error.copy_(loadings_error @ root)
         slope = error * options.column_weights
         row_loss = error.mul_(slope).sum(dim=1)
         if options.metric_root is not None:
-            loadings_slope = options.split(slope).loadings
+            loadings_slope = options.loadings(slope)
             loadings_slope.copy_(loadings_slope @ root.T)
         heads = options.split(columns)
         if options.fit_noise:
-            variance = options.split(wanted).log_noise
-            unexplained = variance - factor_variance(heads.loadings, heads.mixing)
+            unexplained = wanted[:, noise] - factor_variance(heads.loadings, heads.mixing)
             ratio = unexplained.clamp_min_(MIN_MEMBER_NOISE).div_(heads.log_noise.exp())
             ratio.clamp_max_(MAX_VARIANCE_RATIO)
-            options.split(slope).log_noise.copy_((1 - ratio).mul_(0.25 * options.loadings_weight))
+            slope[:, noise] = (1 - ratio).mul_(0.25 * options.loadings_weight)
             noise_loss = ratio.add_(heads.log_noise).sum(dim=1)
             row_loss.add_(noise_loss, alpha=0.5 * options.loadings_weight)
-        row_weights = weights / heads.mean.numel()
+        row_weights = weights / heads.log_noise.numel()
         ctx.save_for_backward(slope.mul_(2 * row_weights[:, None]))
         return row_loss @ row_weights
 

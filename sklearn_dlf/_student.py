@@ -105,10 +105,19 @@ class Layout(NamedTuple):
         """Which columns are those of the mean."""
         return slice(None, None, 2 + self.q)
 
+    @property
+    def noise_columns(self):
+        """Which columns are those of the logarithm of the noise."""
+        return slice(1, None, 2 + self.q)
+
+    def loadings(self, columns):
+        """Loadings (..., c or 1, q) that are a view of ``columns``."""
+        return columns.unflatten(-1, (self.n_outputs, 2 + self.q))[..., 2:]
+
     def split(self, columns, mixing=None):
         """Heads that are views of ``columns``, whose last axis is that of all heads' columns."""
-        columns = columns.view(*columns.shape[:-1], self.n_outputs, 2 + self.q)
-        return Heads(columns[..., 0], columns[..., 1], columns[..., 2:], mixing)
+        mean, log_noise = columns[..., self.mean_columns], columns[..., self.noise_columns]
+        return Heads(mean, log_noise, self.loadings(columns), mixing)
 
     def join(self, mean, log_noise, loadings):
         """Columns of all heads (m, n_columns), from tensors of each head."""
@@ -131,10 +140,12 @@ class SharedLayout(Layout):
     def mean_columns(self):
         return slice(self.n_outputs)
 
-    def split(self, columns, mixing=None):
-        c = self.n_outputs
-        loadings = columns[..., 2 * c :].unsqueeze(-2)
-        return Heads(columns[..., :c], columns[..., c : 2 * c], loadings, mixing)
+    @property
+    def noise_columns(self):
+        return slice(self.n_outputs, 2 * self.n_outputs)
+
+    def loadings(self, columns):
+        return columns[..., 2 * self.n_outputs :].unsqueeze(-2)
 
     def join(self, mean, log_noise, loadings):
         return torch.cat([mean, log_noise, loadings.squeeze(-2)], dim=-1)

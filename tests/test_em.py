@@ -196,7 +196,7 @@ def test_minibatch_objective_is_the_expected_likelihood_of_its_batch():
     columns = student.layout.join(tensors[0], torch.zeros(8, 1), tensors[1])
     loss = objective(columns, (tensors[2], torch.ones(8)))
     residuals = (members - mean[..., None])[:, 0]
-    latent = _latent.posterior(loadings[:, 0], residuals, noise)
+    latent = _latent.posterior(_latent.project(loadings[:, 0], residuals), noise)
     misfit = np.mean((residuals - loadings[:, 0] @ latent.mean.T) ** 2)
     misfit += np.trace(loadings[:, 0] @ latent.cov @ loadings[:, 0].T) / 8
     assert_allclose(loss.item(), 0.5 * (np.log(noise) + misfit / noise), rtol=1e-5)

@@ -10,6 +10,19 @@ from sklearn_dlf import _latent
 RTOL = 1e-6
 
 
+def posterior(loadings, residuals, noise_variance):
+    return _latent.posterior(_latent.project(loadings, residuals), noise_variance)
+
+
+def log_likelihood(loadings, residuals, noise_variance):
+    return _latent.restricted_log_likelihood(
+        _latent.project(loadings, residuals),
+        _latent.contrast_variance(residuals).sum(),
+        noise_variance,
+        len(residuals),
+    )
+
+
 @pytest.fixture(params=[0, 1, 2])
 def model(request):
     """Loadings, residuals and noise variance of nine members at twelve entries."""
@@ -20,7 +33,7 @@ def model(request):
 
 
 def test_posterior_is_that_of_the_joint_gaussian(model):
-    mean, cov = _latent.posterior(*model)
+    mean, cov = posterior(*model)
     expected_mean, expected_cov = naive.posterior(*model)
     assert_allclose(mean, expected_mean, rtol=RTOL, atol=1e-10)
     assert_allclose(cov, expected_cov, rtol=RTOL, atol=1e-10)
@@ -28,7 +41,7 @@ def test_posterior_is_that_of_the_joint_gaussian(model):
 
 def test_likelihood_is_the_dense_density_of_independent_contrasts(model):
     assert_allclose(
-        _latent.restricted_log_likelihood(*model),
+        log_likelihood(*model),
         naive.restricted_log_likelihood(*model),
         rtol=RTOL,
     )
@@ -39,21 +52,21 @@ def test_likelihood_does_not_depend_on_the_mean_the_members_share(model):
     members = residuals + np.arange(12.0)[:, None]
     contrasts = members - members.mean(axis=1, keepdims=True)
     assert_allclose(
-        _latent.restricted_log_likelihood(loadings, contrasts, noise_variance),
-        _latent.restricted_log_likelihood(loadings, residuals, noise_variance),
+        log_likelihood(loadings, contrasts, noise_variance),
+        log_likelihood(loadings, residuals, noise_variance),
         rtol=RTOL,
     )
 
 
 def test_normalisation_gives_the_latent_variables_their_prior_moment(model):
-    latent, _ = _latent.normalise(_latent.posterior(*model))
+    latent, _ = _latent.normalise(posterior(*model))
     second_moment = latent.mean.T @ latent.mean / 8 + latent.cov
     assert_allclose(second_moment, np.eye(3), atol=1e-12)
 
 
 def test_normalisation_leaves_the_functions_as_they_are(model):
     loadings, *_ = model
-    before = _latent.posterior(*model)
+    before = posterior(*model)
     after, transform = _latent.normalise(before)
     assert_allclose((loadings @ transform) @ after.mean.T, loadings @ before.mean.T, rtol=RTOL)
     assert_allclose(
@@ -66,7 +79,7 @@ def test_normalisation_leaves_the_functions_as_they_are(model):
 
 def test_expected_loadings_maximise_the_expected_likelihood(model):
     loadings, residuals, noise_variance = model
-    latent, transform = _latent.normalise(_latent.posterior(*model))
+    latent, transform = _latent.normalise(posterior(*model))
     best = _latent.expected_loadings(residuals, latent.mean)
 
     def expected(candidate):
@@ -85,7 +98,7 @@ def test_expected_loadings_maximise_the_expected_likelihood(model):
 
 def test_expected_residual_variance_is_the_quadratic_term_of_the_expected_likelihood(model):
     loadings, residuals, noise_variance = model
-    latent, transform = _latent.normalise(_latent.posterior(*model))
+    latent, transform = _latent.normalise(posterior(*model))
     rotated = loadings @ transform
     variance = _latent.expected_residual_variance(
         _latent.contrast_variance(residuals),
@@ -103,8 +116,8 @@ def test_exact_em_never_lowers_the_likelihood_and_reaches_the_spectral_bound(mod
     loadings, residuals, noise_variance = model
     likelihoods = []
     for _ in range(2000):
-        likelihoods.append(_latent.restricted_log_likelihood(loadings, residuals, noise_variance))
-        latent, _ = _latent.normalise(_latent.posterior(loadings, residuals, noise_variance))
+        likelihoods.append(log_likelihood(loadings, residuals, noise_variance))
+        latent, _ = _latent.normalise(posterior(loadings, residuals, noise_variance))
         loadings = _latent.expected_loadings(residuals, latent.mean)
         noise_variance = _latent.expected_residual_variance(
             _latent.contrast_variance(residuals), loadings, loadings
@@ -122,8 +135,8 @@ def test_exact_em_does_not_fall_where_loadings_are_restricted_to_features(model)
     loadings = project @ np.random.RandomState(1).standard_normal((12, 3))
     likelihoods = []
     for _ in range(50):
-        likelihoods.append(_latent.restricted_log_likelihood(loadings, residuals, noise_variance))
-        latent, _ = _latent.normalise(_latent.posterior(loadings, residuals, noise_variance))
+        likelihoods.append(log_likelihood(loadings, residuals, noise_variance))
+        latent, _ = _latent.normalise(posterior(loadings, residuals, noise_variance))
         targets = _latent.expected_loadings(residuals, latent.mean)
         loadings = project @ targets
         noise_variance = _latent.expected_residual_variance(
@@ -146,7 +159,7 @@ def test_spectral_solution_is_probabilistic_pca_of_the_independent_contrasts(mod
     assert_allclose(covariance, moment, rtol=RTOL, atol=1e-10)
     assert_allclose(
         solution.log_likelihood,
-        _latent.restricted_log_likelihood(solution.loadings, residuals, solution.noise_variance),
+        log_likelihood(solution.loadings, residuals, solution.noise_variance),
         rtol=RTOL,
     )
 
@@ -161,8 +174,8 @@ def test_spectral_solution_keeps_to_the_noise_floor_where_factors_span_all_contr
 def test_results_do_not_depend_on_the_order_of_members(model):
     loadings, residuals, noise_variance = model
     order = np.random.RandomState(0).permutation(9)
-    mean, _ = _latent.posterior(loadings, residuals, noise_variance)
-    permuted, _ = _latent.posterior(loadings, residuals[:, order], noise_variance)
+    mean, _ = posterior(loadings, residuals, noise_variance)
+    permuted, _ = posterior(loadings, residuals[:, order], noise_variance)
     assert_allclose(permuted, mean[order], rtol=RTOL)
 
 
@@ -170,8 +183,8 @@ def test_likelihood_does_not_depend_on_a_rotation_of_the_factors(model):
     loadings, residuals, noise_variance = model
     rotation, _ = np.linalg.qr(np.random.RandomState(0).standard_normal((3, 3)))
     assert_allclose(
-        _latent.restricted_log_likelihood(loadings @ rotation, residuals, noise_variance),
-        _latent.restricted_log_likelihood(loadings, residuals, noise_variance),
+        log_likelihood(loadings @ rotation, residuals, noise_variance),
+        log_likelihood(loadings, residuals, noise_variance),
         rtol=RTOL,
     )
 

@@ -102,7 +102,8 @@ def test_one_output_is_the_full_model(model):
     total = _latent.contrast_variance(residuals).sum()
     basis = _separable.eigenbasis(np.ones((1, 1)), loadings.T @ loadings, projection)
     one = _separable.restricted_log_likelihood(basis, total, 0.3, N_ROWS)
-    full = _latent.restricted_log_likelihood(loadings, residuals, 0.3)
+    projection = _latent.project(loadings, residuals)
+    full = _latent.restricted_log_likelihood(projection, total, 0.3, N_ROWS)
     assert_allclose(one, full, rtol=RTOL)
 
 
