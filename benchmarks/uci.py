@@ -70,17 +70,17 @@ PANELS = {
 IDEAL = {"nll": 0.0, "std_ratio": 1.0}
 
 
-def measure_split(name, split, data, n_members):
+def measure_split(name, split, data, n_members, tol):
     """Train teachers and all students on one split; yield a record each."""
     teachers = DeepEnsembleRegressor(n_members, random_state=split)
     seconds = time_fit(teachers, data.X, data.y)
     members = member_predictions(teachers, data.X_test)
-    record = {"set": name, "split": split, "n_members": n_members}
+    record = {"set": name, "split": split, "n_members": n_members, "tol": tol}
     scores = measure_teachers(teachers, data, members, split)
     yield {**record, "model": TEACHERS, "fit_s": seconds, **scores}
 
     ensemble = FittedEnsemble(teachers)
-    dlf = DLFRegressor(ensemble, q=10, random_state=split, **STUDENT)
+    dlf = DLFRegressor(ensemble, q=10, tol=tol, random_state=split, **STUDENT)
     seconds = time_fit(dlf, data.X, data.y)
     students = {
         model: student(ensemble, max_iter=dlf.n_iter_, random_state=split, **STUDENT)
@@ -138,6 +138,7 @@ def main():
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
     parser.add_argument("--splits", type=int, default=10)
     parser.add_argument("--members", type=int, default=50)
+    parser.add_argument("--tol", type=float, default=DLFRegressor().tol, help="where EM ends")
     default = Path(__file__).parent / "results" / "uci.jsonl"
     parser.add_argument("--results", type=Path, default=default, help="file of records")
     parser.add_argument("--figure", type=Path, help="where to save a figure of all sets")
@@ -147,17 +148,15 @@ def main():
     n_models = 2 + len(BASELINES)
 
     def of_split(name, split):
-        key = (name, split, args.members)
-        found = load_records(args.results)
-        return [r for r in found if (r["set"], r["split"], r["n_members"]) == key]
+        key = {"set": name, "split": split, "n_members": args.members, "tol": args.tol}
+        return [r for r in load_records(args.results) if key.items() <= r.items()]
 
     for done, (name, split) in enumerate(wanted, start=1):
         if len(of_split(name, split)) == n_models:
             continue
         began = time.perf_counter()
-        records = list(
-            measure_split(name, split, load_split(name, split, args.data_dir), args.members)
-        )
+        data = load_split(name, split, args.data_dir)
+        records = list(measure_split(name, split, data, args.members, args.tol))
         append_records(args.results, records)
         seconds = time.perf_counter() - began
         print(f"{name} split {split}: {seconds:.0f} s ({done} of {len(wanted)})", flush=True)

@@ -18,7 +18,7 @@ N_DRAWS = 100
 # Logits that are held at a time while probabilities are averaged: four megabytes of float32.
 BLOCK_SIZE = 2**20
 
-BITS_PER_NAT = 1 / np.log(2)
+BITS_PER_NAT = float(1 / np.log(2))
 
 # Powers of two as large as this, and their inverses, are far enough from the ends of float32 to be
 # held to its full precision.
@@ -72,17 +72,18 @@ def average_probabilities(heads, center, scale, spread, with_entropy=False, n_dr
     pairs = _Pairs(heads, center, scale, spread, n_draws // 2)
     probabilities = np.empty((n_samples, max(n_outputs, 2)))
     entropy = np.empty(n_samples) if with_entropy else None
-    in_place = n_outputs > 1 and not with_entropy
-    # What is not done in place holds the members some times over.
-    n_rows = pairs.n_rows if in_place else max(1, pairs.n_rows // 4)
-    for rows in gen_batches(n_samples, n_rows):
-        average = pairs.average(rows) if in_place else None
-        if average is None:
-            members = pairs.probabilities(rows)
-            average = members.mean(dim=1)
-        if entropy is not None:
-            entropy[rows] = -torch.xlogy(members, members).sum(dim=0).mean(dim=0).numpy()
-        probabilities[rows] = average.numpy().T
+    for rows in gen_batches(n_samples, pairs.n_rows):
+        average = None if n_outputs == 1 or with_entropy else pairs.average(rows)
+        if average is not None:
+            probabilities[rows] = average.numpy().T
+            continue
+        # Not in place: all members are held some times over.
+        for start in range(rows.start, rows.stop, max(1, pairs.n_rows // 4)):
+            part = slice(start, min(start + max(1, pairs.n_rows // 4), rows.stop))
+            members = pairs.probabilities(part)
+            probabilities[part] = members.mean(dim=1).numpy().T
+            if entropy is not None:
+                entropy[part] = -torch.xlogy(members, members).sum(dim=0).mean(dim=0).numpy()
     probabilities /= probabilities @ np.ones((probabilities.shape[1], 1))
     return probabilities, entropy
 
@@ -91,7 +92,7 @@ class _Pairs:
     """Draws of members, each with its mirror image on the other side of the mean.
 
     Logits are taken in bits, as powers of two take half the time of those of e; where there is more
-    than one, the middle of the mean's is zero. A block's rows come last, so that all is done in
+    than one, the middle of the mean's is zero. A block's rows come last, so that many are done in
     long loops. With shared loadings the law within one row is that of one factor, their norm.
 
     Parameters
@@ -110,17 +111,17 @@ class _Pairs:
     def __init__(self, heads, center, scale, spread, n_pairs):
         n_outputs, dtype = heads.mean.shape[1], heads.mean.dtype
         center, scale, spread = (unit.astype(dtype) for unit in (center, scale, spread))
-        loadings, std = heads.loadings, np.exp(0.5 * heads.log_noise)
+        loadings, std, mixing = heads.loadings, np.exp(0.5 * heads.log_noise), heads.mixing
         if n_outputs == 1:  # one dimension is all there is
-            std = np.sqrt(std**2 + factor_variance(loadings))
-            loadings = loadings[..., :0]
-        n_factors = count_dimensions(loadings, heads.mixing)
+            std = np.sqrt(std**2 + factor_variance(loadings, mixing))
+            loadings, mixing = loadings[..., :0], None
+        n_factors = count_dimensions(loadings, mixing)
         draws = normal_draws(n_factors + n_outputs, 2 * n_pairs)[:, :n_pairs]
         factors, noise = np.split(draws * BITS_PER_NAT, [n_factors])
-        if heads.mixing is None:
+        if mixing is None:
             factors = np.broadcast_to(factors.T, (n_outputs, n_pairs, n_factors))
         else:
-            factors = (heads.mixing @ factors)[..., None]
+            factors = (mixing @ factors)[..., None]
             loadings = np.linalg.norm(loadings, axis=-1, keepdims=True)
         mean = scale * heads.mean + center
         mean = BITS_PER_NAT * np.ascontiguousarray(mean.T)
@@ -142,7 +143,7 @@ class _Pairs:
         self._columns = torch.empty(size * self.factors.shape[-1], dtype=self.mean.dtype)
 
     def average(self, rows):
-        """Average over members of their probabilities (c, m), or None where numbers leave float32.
+        """Average over members of their probabilities (c, m), or None near the ends of float32.
 
         It takes few passes over memory. The mirror image of a member takes no exponentials, as
         ``exp(m - d) = exp(2 m) / exp(m + d)``.
@@ -151,8 +152,8 @@ class _Pairs:
         torch.div(torch.exp2(2 * self.mean[:, None, rows]), one.exp2_(), out=other)
         one_sum, other_sum = one.sum(dim=0), other.sum(dim=0)
         # No power of a pair exceeds the sums, and their product is 2^(2 m), m half the reach away.
-        largest = torch.maximum(one_sum.max(), other_sum.max())
-        if not largest * torch.exp2(self.reach[rows].max()) <= MAX_POWER:
+        largest = torch.maximum(one_sum.amax(dim=0), other_sum.amax(dim=0))
+        if not (largest * torch.exp2(self.reach[rows])).max() <= MAX_POWER:
             return None
         one.mul_(one_sum.reciprocal_()).addcmul_(other, other_sum.reciprocal_())
         return one.mean(dim=1) / 2

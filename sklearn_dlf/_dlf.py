@@ -62,7 +62,7 @@ class BaseDLF(BaseDistiller):
         init="spectral",
         em="restricted",
         max_iter=100,
-        tol=3e-4,
+        tol=1e-3,
         n_epochs="auto",
         loadings_weight="auto",
         mmd_weight=10.0,

@@ -93,7 +93,7 @@ def contrast_variance(residuals):
 
 
 def project(loadings, residuals):
-    """Projection of the members on loadings: the only look of an E-step at all entries."""
+    """All that the posterior and the likelihood need of the entries."""
     return Projection(cross_product(loadings, loadings), cross_product(loadings, residuals))
 
 

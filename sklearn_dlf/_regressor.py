@@ -85,7 +85,7 @@ class DLFRegressor(BaseRegressorStudent, BaseDLF):
     max_iter : int, default=100
         Most iterations of EM, beside the last twenty by L-BFGS (see `optimizer`).
 
-    tol : float, default=3e-4
+    tol : float, default=1e-3
         Least gain of an iteration in restricted log-likelihood, in nats per entry. After two
         iterations without it (and without 5 % off the squared error of the mean) the learning rate
         is halved; at a fiftieth of `lr`, EM has converged.

@@ -5,7 +5,8 @@ from scipy.integrate import quad
 from scipy.special import expit, softmax, xlogy
 from scipy.stats import norm
 
-from sklearn_dlf._averages import N_DRAWS, average_probabilities, normal_draws
+from sklearn_dlf import _averages
+from sklearn_dlf._averages import N_DRAWS, _Pairs, average_probabilities, normal_draws
 from sklearn_dlf._student import Heads
 
 
@@ -76,6 +77,29 @@ def test_averages_are_those_of_softmax_over_the_same_draws(spread, separable):
     assert_allclose(averaged, members.mean(axis=-1), atol=2e-5)
 
 
+@pytest.mark.parametrize("largest", [1.0, 40.0, 57.0, 62.0, 70.0, 80.0])
+def test_float32_keeps_what_is_near_the_ends_of_its_range(largest):
+    rng = np.random.RandomState(0)
+    mean = np.array([largest, 0.0, 0.0]) + rng.randn(500, 3)
+    loadings = rng.uniform(-25, 25, (500, 3, 2)) * [[0.1], [1], [1]]
+    parts = mean, loadings, rng.rand(500, 3)
+    expected, _ = average(*parts)
+    averaged, _ = average(*(part.astype(np.float32) for part in parts))
+    assert_allclose(averaged, expected, atol=2e-5)
+
+
+def test_in_place_where_powers_stay_in_range():
+    rng = np.random.RandomState(0)
+    units = np.zeros(3), np.ones(3), np.ones(3)
+    for reach, is_done in ((1.0, True), (50.0, True), (60.0, False), (np.nan, False)):
+        mean = np.array([[reach, 0.0, 0.0], [0.0, 0.0, 0.0]])
+        heads = Heads(mean, np.full((2, 3), -np.inf), np.zeros((2, 3, 2)))
+        found = _Pairs(heads, *units, 50).average(slice(0, 2))
+        assert (found is not None) == is_done
+    rows = [rng.randn(20, 3), rng.randn(20, 3), rng.randn(20, 3, 2)]
+    assert _Pairs(Heads(*rows), *units, 50).average(slice(3, 20)).shape == (3, 17)
+
+
 def test_units_are_those_of_the_heads():
     rng = np.random.RandomState(0)
     heads = Heads(rng.randn(50, 3), rng.randn(50, 3), rng.randn(50, 3, 2))
@@ -96,14 +120,27 @@ def test_logits_of_any_size_have_probabilities():
     assert_allclose(averaged, expected, atol=0.03)
 
 
-def test_a_block_is_averaged_as_its_rows_are():
+@pytest.mark.parametrize("n_outputs", [1, 5])
+@pytest.mark.parametrize("separable", [False, True])
+@pytest.mark.parametrize("with_entropy", [False, True])
+def test_a_block_is_averaged_as_its_rows_are(with_entropy, separable, n_outputs, monkeypatch):
     rng = np.random.RandomState(0)
-    mean, loadings = rng.randn(3000, 5), rng.randn(3000, 5, 2)
-    variance = rng.rand(3000, 5)
-    together, _ = average(mean, loadings, variance)
-    parts = [
-        average(mean[rows], loadings[rows], variance[rows])[0]
-        for rows in (slice(0, 7), slice(1000, 1200), slice(2999, None))
-    ]
-    expected = np.concatenate([together[:7], together[1000:1200], together[2999:]])
-    assert_allclose(np.concatenate(parts), expected, rtol=1e-12)
+    mean, variance = rng.randn(300, n_outputs), rng.rand(300, n_outputs)
+    loadings = rng.randn(300, 1 if separable else n_outputs, 2)
+    mixing = rng.randn(n_outputs, n_outputs) if separable else None
+    mean[50] *= 1000
+    expected = average(mean, loadings, variance, with_entropy, mixing)
+    monkeypatch.setattr(_averages, "BLOCK_SIZE", 40 * N_DRAWS * n_outputs)
+    for found, wanted in zip(
+        average(mean, loadings, variance, with_entropy, mixing), expected, strict=True
+    ):
+        assert (found is None) == (wanted is None)
+        if found is not None:
+            assert_allclose(found, wanted, rtol=1e-10, atol=1e-12)
+
+
+def test_one_output_is_mixed_as_it_is_loaded():
+    rng = np.random.RandomState(0)
+    mean, loadings, variance = rng.randn(9, 1), rng.randn(9, 1, 2), rng.rand(9, 1)
+    averaged, _ = average(mean, loadings, variance, mixing=np.array([[3.0]]))
+    assert_allclose(averaged, average(mean, 3 * loadings, variance)[0], rtol=1e-12)

@@ -193,6 +193,9 @@ def test_blocks_do_not_change_a_sum(model, monkeypatch):
     loadings, residuals, _ = model
     monkeypatch.setattr(_latent, "BLOCK_SIZE", 45)  # five rows
     assert_allclose(_latent.cross_product(loadings, residuals), loadings.T @ residuals, rtol=RTOL)
+    assert_allclose(
+        _latent.cross_product(residuals, residuals), residuals.T @ residuals, rtol=RTOL, atol=1e-12
+    )
     assert_allclose(_latent.contrast_variance(residuals), residuals.var(axis=1) * 9 / 8, rtol=RTOL)
 
 

@@ -93,6 +93,18 @@ def make_student():
     return Student(make_mlp(1, (2,), "relu"), 1, 3, 2)
 
 
+def test_no_noise_is_no_error():
+    regression = ExpectedLikelihood(make_student(), 0.1, fit_noise=False)
+    mean, loadings = torch.ones(4, 3), torch.zeros(4, 3, 2)
+    wanted = regression.targets(torch.zeros(4, 3), loadings, torch.ones(4, 3))
+    for log_noise in (0.0, -np.inf):
+        columns = regression.join(mean, torch.full((4, 3), log_noise), loadings).requires_grad_()
+        loss = regression(columns, (wanted, torch.ones(4)))
+        loss.backward()
+        assert loss.item() == 1.0
+        assert_array_equal(columns.grad.unflatten(1, (3, 4))[..., 1:], 0.0)
+
+
 def test_objective_without_spread_is_the_cross_entropies_and_the_anchor():
     rng = np.random.RandomState(0)
     mean, loadings, residuals = rng.randn(8, 3), np.zeros((8, 3, 2)), np.zeros((8, 3, 5))

@@ -243,7 +243,8 @@ def test_e_step_leaves_the_students_functions_as_they_are():
     separable.start(student)
     heads = student.evaluate(X)
     separable.read(heads)
-    before = _separable.posterior(separable._eigenbasis(), separable.noise_variance)
+    basis = _separable.eigenbasis(separable.mixing, separable._gram, separable._projection)
+    before = _separable.posterior(basis, separable.noise_variance)
     expected = separable.mixing @ before.mean @ heads.loadings[:, 0].T
     separable.e_step(student)
     heads = student.evaluate(X)
