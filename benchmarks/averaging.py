@@ -37,7 +37,7 @@ def time_averages(student, X, n_rows, n_rounds):
 
     def average(n_draws):
         for heads in blocks:
-            average_probabilities(heads, *units_of(student), n_draws=n_draws)
+            average_probabilities(heads, *student._units, n_draws=n_draws)
 
     times = []
     for _ in range(n_rounds + 1):
@@ -54,11 +54,6 @@ def time_averages(student, X, n_rows, n_rounds):
         ),
         flush=True,
     )
-
-
-def units_of(student):
-    """Units of the student's heads."""
-    return student.output_center_, student.output_scale_, student.output_spread_
 
 
 def random_average(heads, n_draws, generator):
@@ -79,7 +74,7 @@ def random_average(heads, n_draws, generator):
 def measure_errors(student, name, X):
     """Root mean square and largest error of averages at some rows."""
     rows = student._rows_for_student(X[:N_ROWS]).astype(np.float32)
-    heads, units = student.student_.evaluate(rows), units_of(student)
+    heads, units = student.student_.evaluate(rows), student._units
     in_units = heads.in_units(*units)
     generator = torch.Generator().manual_seed(0)
     truth = random_average(in_units, N_RANDOM, generator)

@@ -72,14 +72,15 @@ def average_probabilities(heads, center, scale, spread, with_entropy=False, n_dr
     pairs = _Pairs(heads, center, scale, spread, n_draws // 2)
     probabilities = np.empty((n_samples, max(n_outputs, 2)))
     entropy = np.empty(n_samples) if with_entropy else None
+    # What is not done in place holds all members some times over.
+    n_part = max(1, pairs.n_rows // 4)
     for rows in gen_batches(n_samples, pairs.n_rows):
         average = None if n_outputs == 1 or with_entropy else pairs.average(rows)
         if average is not None:
             probabilities[rows] = average.numpy().T
             continue
-        # Not in place: all members are held some times over.
-        for start in range(rows.start, rows.stop, max(1, pairs.n_rows // 4)):
-            part = slice(start, min(start + max(1, pairs.n_rows // 4), rows.stop))
+        for start in range(rows.start, rows.stop, n_part):
+            part = slice(start, min(start + n_part, rows.stop))
             members = pairs.probabilities(part)
             probabilities[part] = members.mean(dim=1).numpy().T
             if entropy is not None:
@@ -91,7 +92,7 @@ def average_probabilities(heads, center, scale, spread, with_entropy=False, n_dr
 class _Pairs:
     """Draws of members, each with its mirror image on the other side of the mean.
 
-    Logits are taken in bits, as powers of two take half the time of those of e; where there is more
+    Logits are taken in bits, as powers of two take less time than those of e; where there is more
     than one, the middle of the mean's is zero. A block's rows come last, so that many are done in
     long loops. With shared loadings the law within one row is that of one factor, their norm.
 
@@ -125,14 +126,13 @@ class _Pairs:
             loadings = np.linalg.norm(loadings, axis=-1, keepdims=True)
         mean = scale * heads.mean + center
         mean = BITS_PER_NAT * np.ascontiguousarray(mean.T)
-        low, high = mean.min(axis=0), mean.max(axis=0)
         if n_outputs > 1:
-            mean -= (low + high) / 2
+            mean -= (mean.min(axis=0) + mean.max(axis=0)) / 2
         # The mean is one more factor, of which all draws are one.
         factors = np.insert(spread[:, None, None] * factors, 0, 1.0, axis=-1)
         noise = (spread[:, None] * noise)[..., None]
-        parts = mean, std.T, high - low, factors, noise
-        self.mean, self.std, self.reach, self.factors, self.noise = (
+        parts = mean, std.T, factors, noise
+        self.mean, self.std, self.factors, self.noise = (
             torch.from_numpy(np.ascontiguousarray(part, dtype=dtype)) for part in parts
         )
         self.loadings = loadings
@@ -149,11 +149,13 @@ class _Pairs:
         ``exp(m - d) = exp(2 m) / exp(m + d)``.
         """
         one, other = self._draw(rows)
-        torch.div(torch.exp2(2 * self.mean[:, None, rows]), one.exp2_(), out=other)
+        squares = torch.exp2(2 * self.mean[:, None, rows])
+        torch.div(squares, one.exp2_(), out=other)
         one_sum, other_sum = one.sum(dim=0), other.sum(dim=0)
-        # No power of a pair exceeds the sums, and their product is 2^(2 m), m half the reach away.
+        # No power of a pair exceeds the sums. Their product is a square, of which the smallest is the
+        # inverse of the largest.
         largest = torch.maximum(one_sum.amax(dim=0), other_sum.amax(dim=0))
-        if not (largest * torch.exp2(self.reach[rows])).max() <= MAX_POWER:
+        if not (largest * squares.amax(dim=(0, 1))).max() <= MAX_POWER:
             return None
         one.mul_(one_sum.reciprocal_()).addcmul_(other, other_sum.reciprocal_())
         return one.mean(dim=1) / 2

@@ -108,12 +108,11 @@ def find_factors(heads, units, said):
     for _ in range(N_ROUNDS):
         spread = find_spread(heads, units, sharpness, said)
         sharpness, loss = find_sharpness(heads, units, spread, said)
-    if spread > 1 and loss > (1 + MAX_LOSS) * least:
+    most = (1 + MAX_LOSS) * least
+    if spread > 1 and loss > most:
 
         def excess(log_factor):
-            return (
-                find_sharpness(heads, units, np.exp(log_factor), said)[1] - (1 + MAX_LOSS) * least
-            )
+            return find_sharpness(heads, units, np.exp(log_factor), said)[1] - most
 
         spread = np.exp(brentq(excess, 0.0, np.log(spread), xtol=TOLERANCE))
         sharpness, _ = find_sharpness(heads, units, spread, said)

@@ -354,10 +354,9 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         """Averaged probabilities, and entropies of the members' own, from validated rows."""
         probabilities = np.empty((len(X), len(self.classes_)))
         entropy = np.empty(len(X)) if with_entropy else None
-        units = self.output_center_, self.output_scale_, self.output_spread_
         for rows in gen_batches(len(X), DRAW_ROWS):
             heads = self._student_for(X[rows]).evaluate(X[rows])
-            probabilities[rows], part = average_probabilities(heads, *units, with_entropy)
+            probabilities[rows], part = average_probabilities(heads, *self._units, with_entropy)
             if entropy is not None:
                 entropy[rows] = part
         return probabilities, entropy

@@ -180,14 +180,18 @@ class BaseDLF(BaseDistiller):
             )
         return min(self.q, most)
 
+    @property
+    def _units(self):
+        """Units of the student's heads."""
+        return self.output_center_, self.output_scale_, self.output_spread_
+
     def _latent_mean(self, X):
         """Mean of the members in latent units (n, n_outputs), from validated rows."""
         return self.output_center_ + self.output_scale_ * self._student_for(X).evaluate_mean(X)
 
     def _latent_heads(self, X, exact=False):
         """Mean, loadings, mixing and member variance in latent units, from validated rows."""
-        units = self.output_center_, self.output_scale_, self.output_spread_
-        return self._student_for(X, exact).evaluate(X).in_units(*units)
+        return self._student_for(X, exact).evaluate(X).in_units(*self._units)
 
     def latent_parameters(self, X):
         """Parameters of the members' distribution at each row.

@@ -77,7 +77,7 @@ def cross_product(left, right):
     total = np.zeros((left.shape[1], right.shape[1]))
     for block in _blocks(right):
         rows = np.asarray(right[block], dtype=np.float64)
-        # numpy takes half the time for the product of an array with itself.
+        # numpy takes less time for the product of an array with itself.
         others = rows if left is right else np.asarray(left[block], dtype=np.float64)
         total += others.T @ rows
     return total

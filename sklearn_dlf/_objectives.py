@@ -106,7 +106,7 @@ class _ExpectedLikelihood(torch.autograd.Function):
             slope[:, noise] = (1 - ratio).mul_(0.25 * options.loadings_weight)
             noise_loss = ratio.add_(heads.log_noise).sum(dim=1)
             row_loss.add_(noise_loss, alpha=0.5 * options.loadings_weight)
-        row_weights = weights / heads.log_noise.numel()
+        row_weights = weights / heads.mean.numel()
         ctx.save_for_backward(slope.mul_(2 * row_weights[:, None]))
         return row_loss @ row_weights
 
