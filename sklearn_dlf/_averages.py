@@ -152,8 +152,8 @@ class _Pairs:
         squares = torch.exp2(2 * self.mean[:, None, rows])
         torch.div(squares, one.exp2_(), out=other)
         one_sum, other_sum = one.sum(dim=0), other.sum(dim=0)
-        # No power of a pair exceeds the sums. Their product is a square, of which the smallest is the
-        # inverse of the largest.
+        # No power of a pair exceeds the sums. Their product is a square, and the smallest square is
+        # the inverse of the largest.
         largest = torch.maximum(one_sum.amax(dim=0), other_sum.amax(dim=0))
         if not (largest * squares.amax(dim=(0, 1))).max() <= MAX_POWER:
             return None
