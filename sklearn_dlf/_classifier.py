@@ -356,7 +356,9 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         entropy = np.empty(len(X)) if with_entropy else None
         for rows in gen_batches(len(X), DRAW_ROWS):
             heads = self._student_for(X[rows]).evaluate(X[rows])
-            probabilities[rows], part = average_probabilities(heads, *self._units, with_entropy)
+            probabilities[rows], part = average_probabilities(
+                heads, *self._units, with_entropy=with_entropy
+            )
             if entropy is not None:
                 entropy[rows] = part
         return probabilities, entropy
