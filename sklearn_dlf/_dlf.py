@@ -181,7 +181,7 @@ class BaseDLF(BaseDistiller):
         return min(self.q, most)
 
     @property
-    def _units(self):
+    def _units(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Units of the student's heads."""
         return self.output_center_, self.output_scale_, self.output_spread_
 
