@@ -55,12 +55,17 @@ class ExpectedLikelihood(nn.Module):
         self.join = student.layout.join
         self.loadings = student.layout.loadings
         self.noise_columns = student.layout.noise_columns
-        self.loadings_weight = loadings_weight
         self.fit_noise = fit_noise
-        mean = torch.ones(1, student.n_outputs)
-        loadings = torch.full(student.layout.loadings_shape, loadings_weight)[None]
+        self.n_outputs, self.loadings_shape = student.n_outputs, student.layout.loadings_shape
+        self.weigh_loadings(loadings_weight)
+
+    def weigh_loadings(self, loadings_weight):
+        """Set the weight of the loadings' squared error."""
+        self.loadings_weight = loadings_weight
+        mean = torch.ones(1, self.n_outputs)
+        loadings = torch.full(self.loadings_shape, loadings_weight)[None]
         # Outputs that share their loadings all have the error of these.
-        loadings *= student.n_outputs / loadings.shape[1]
+        loadings *= self.n_outputs / loadings.shape[1]
         self.register_buffer("column_weights", self.join(mean, 0 * mean, loadings))
 
     def targets(self, mean, loadings, variance):

@@ -83,7 +83,7 @@ class DLFRegressor(BaseRegressorStudent, BaseDLF):
         compare.
 
     max_iter : int, default=100
-        Most iterations of EM, beside the last twenty by L-BFGS (see `optimizer`).
+        Most iterations of EM, beside the last four by L-BFGS (see `optimizer`).
 
     tol : float, default=1e-3
         Least gain of an iteration in restricted log-likelihood, in nats per entry. After two
@@ -96,7 +96,8 @@ class DLFRegressor(BaseRegressorStudent, BaseDLF):
     loadings_weight : float or "auto", default="auto"
         Weight of the loadings' error, in units of the members' mean variance, against the mean's,
         in units of its variance over rows. "auto" is three times what the members' likelihood
-        gives it, their mean variance over the mean's over rows, within 0.003 and 0.03.
+        gives it, their mean variance over the mean's over rows, within 0.003 and 0.03. A third of
+        the weight is left where training ends by L-BFGS (see `optimizer`).
 
     mmd_weight : float, default=10.0
         Weight of the penalty of ``init="mmd"``.

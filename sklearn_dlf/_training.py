@@ -21,7 +21,7 @@ OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch
 STEPS_PER_M_STEP = 250
 
 # Full-batch iterations of one call of `polish`, and what they remember of each other.
-POLISH_ITERATIONS, POLISH_HISTORY = 100, 20
+POLISH_ITERATIONS, POLISH_HISTORY = 500, 100
 
 # Rows a parameter that are many: with fewer, networks whose training ends without weight decay, or
 # by all rows at once, may learn the rows by heart.
