@@ -49,6 +49,9 @@ from sklearn_dlf import DLFRegressor
 from sklearn_dlf.ensembles import member_predictions
 from sklearn_dlf.exceptions import TrainingDivergedError
 
+# Students learn at the rows they are given; one study is about others.
+ROWS_AS_GIVEN = {**STUDENT, "augment": None}
+
 # What is shown: in tables, in figures, and where a student like its teachers would be.
 COLUMNS = {
     "nll_gap": "NLL less teachers', nats",
@@ -75,7 +78,7 @@ MEAN = "mean of sets"
 def measure(variant, task, seed):
     """Scores of a variant; none where its training left the finite numbers."""
     data = variant.data or task.data
-    parameters = {**STUDENT, **task.scale.student, **variant.student, "random_state": seed}
+    parameters = {**ROWS_AS_GIVEN, **task.scale.student, **variant.student, "random_state": seed}
     student = DLFRegressor(**parameters)
     try:
         fit = {"ensemble": variant.teachers, **variant.fit}

@@ -1,12 +1,14 @@
 """Students of deep ensembles on six UCI sets: the latent factor model against the baselines.
 
 Fifty networks of two hidden layers of 100 are the teachers; every student has one hidden layer of
-50, learns at the teachers' own training rows, and takes at least as many optimiser steps as the
-latent factor model did. Prints a Markdown table a set (means over splits and their standard
+50, learns at the teachers' own training rows and at rows made as by default (or, by ``--augment
+none``, at the former alone), and takes at least as many optimiser steps as the latent factor model
+did. Prints a Markdown table a set (means over splits and their standard
 errors), the paired differences to the latent factor model, and the tables over sets of
 docs/comparison.md:
 
-    python benchmarks/uci.py --data-dir DIR [--sets energy boston] [--splits 10] [--figure PATH]
+    python benchmarks/uci.py --data-dir DIR [--sets energy boston] [--splits 10] [--augment none]
+        [--figure PATH]
 
 Every result is appended to benchmarks/results/uci.jsonl, and what is there is not run again.
 """
@@ -43,7 +45,8 @@ BASELINES = {
     "BatchEnsemble": BatchEnsembleRegressor,
     "small ensemble": SmallEnsembleRegressor,
 }
-STUDENT = {"hidden_layer_sizes": (50,), "augment": None}
+STUDENT = {"hidden_layer_sizes": (50,)}
+AUGMENTATIONS = {"auto": "auto", "none": None}
 # What a table shows, and of which differences are paired.
 COLUMNS = {
     "rmse": "RMSE",
@@ -70,20 +73,21 @@ PANELS = {
 IDEAL = {"nll": 0.0, "std_ratio": 1.0}
 
 
-def measure_split(name, split, data, n_members, tol):
+def measure_split(name, split, data, n_members, augment, tol):
     """Train teachers and all students on one split; yield a record each."""
     teachers = DeepEnsembleRegressor(n_members, random_state=split)
     seconds = time_fit(teachers, data.X, data.y)
     members = member_predictions(teachers, data.X_test)
-    record = {"set": name, "split": split, "n_members": n_members, "tol": tol}
+    record = {"set": name, "split": split, "n_members": n_members, "augment": augment, "tol": tol}
     scores = measure_teachers(teachers, data, members, split)
     yield {**record, "model": TEACHERS, "fit_s": seconds, **scores}
 
     ensemble = FittedEnsemble(teachers)
-    dlf = DLFRegressor(ensemble, q=10, tol=tol, random_state=split, **STUDENT)
+    options = {"augment": AUGMENTATIONS[augment], "random_state": split, **STUDENT}
+    dlf = DLFRegressor(ensemble, q=10, tol=tol, **options)
     seconds = time_fit(dlf, data.X, data.y)
     students = {
-        model: student(ensemble, max_iter=dlf.n_iter_, random_state=split, **STUDENT)
+        model: student(ensemble, max_iter=dlf.n_iter_, **options)
         for model, student in BASELINES.items()
     }
     for model, student in {DLF: dlf, **students}.items():
@@ -138,6 +142,7 @@ def main():
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
     parser.add_argument("--splits", type=int, default=10)
     parser.add_argument("--members", type=int, default=50)
+    parser.add_argument("--augment", default="auto", choices=AUGMENTATIONS, help="rows made")
     parser.add_argument("--tol", type=float, default=DLFRegressor().tol, help="where EM ends")
     default = Path(__file__).parent / "results" / "uci.jsonl"
     parser.add_argument("--results", type=Path, default=default, help="file of records")
@@ -148,7 +153,8 @@ def main():
     n_models = 2 + len(BASELINES)
 
     def of_split(name, split):
-        key = {"set": name, "split": split, "n_members": args.members, "tol": args.tol}
+        key = {"set": name, "split": split, "n_members": args.members}
+        key.update(augment=args.augment, tol=args.tol)
         return [r for r in load_records(args.results) if key.items() <= r.items()]
 
     for done, (name, split) in enumerate(wanted, start=1):
@@ -156,7 +162,7 @@ def main():
             continue
         began = time.perf_counter()
         data = load_split(name, split, args.data_dir)
-        records = list(measure_split(name, split, data, args.members, args.tol))
+        records = list(measure_split(name, split, data, args.members, args.augment, args.tol))
         append_records(args.results, records)
         seconds = time.perf_counter() - began
         print(f"{name} split {split}: {seconds:.0f} s ({done} of {len(wanted)})", flush=True)

@@ -7,7 +7,7 @@ from sklearn.utils import Bunch
 
 from sklearn_dlf import DLFRegressor, _latent
 from sklearn_dlf._contrasts import Contrasts
-from sklearn_dlf._em import ExpectationMaximisation
+from sklearn_dlf._em import N_POLISH_ROUNDS, ExpectationMaximisation
 from sklearn_dlf._latent_models import FullModel, SeparableModel
 from sklearn_dlf._objectives import MinibatchLikelihood, PenalisedLikelihood, squared_mmd
 from sklearn_dlf._student import Heads, Layout, SharedLayout, Student, make_mlp
@@ -111,6 +111,20 @@ def test_noise_is_clipped_to_float32_and_is_divergence_beyond_float64(known, mon
     monkeypatch.setattr(ExactTrainer, "evaluate", noisy(800.0))
     with pytest.raises(TrainingDivergedError, match="noise has no finite variance"):
         exact_em(known, max_iter=1)
+
+
+def test_last_iterations_by_all_rows_weigh_the_mean_more(known, monkeypatch):
+    weights = []
+
+    def polish(trainer, objective, wanted):
+        weights.append(objective.loadings_weight)
+        trainer.train(objective, wanted)
+
+    monkeypatch.setattr(ExactTrainer, "can_polish", True)
+    monkeypatch.setattr(ExactTrainer, "polish", polish, raising=False)
+    em = exact_em(known, loadings_weight=0.03, tol=1e-3)
+    assert len(weights) == N_POLISH_ROUNDS < em.n_iter
+    assert_allclose(weights, 0.01)
 
 
 def test_weights_count_as_repeated_rows(known):

@@ -47,7 +47,9 @@ def test_derivatives_of_the_m_step_are_those_of_its_loss(fit_noise, separable):
     loadings_shape = N_ROWS, *student.layout.loadings_shape
     columns = draw(N_ROWS, student.layout.n_columns).requires_grad_()
     variance = 3 * draw(N_ROWS, N_OUTPUTS).square()  # below what is explained at some entries
-    objective = ExpectedLikelihood(student, 0.3, fit_noise).double()
+    objective = ExpectedLikelihood(student, 0.9, fit_noise)
+    objective.weigh_loadings(0.3)
+    objective.double()
     wanted = objective.targets(draw(N_ROWS, N_OUTPUTS), draw(*loadings_shape), variance).double()
     weights = draw(N_ROWS).square()
     if separable:
