@@ -57,8 +57,8 @@ N_REFINE_MEMBERS = 8
 MIN_START_NOISE = 0.1
 
 # Iterations of EM whose M-step is the trainer's `polish`, in the end and where that suits, and what
-# is left in them of the loadings' weight. It helps the loadings learn; what a student that has
-# learnt them costs in likelihood is mostly the error of its mean.
+# is left in them of the loadings' weight: it helps them to be learnt, and in the end the mean comes
+# first.
 N_POLISH_ROUNDS, POLISH_WEIGHT_SHARE = 4, 1 / 3
 
 # Rounds of training of the published penalised start.
