@@ -27,8 +27,9 @@ POLISH_ITERATIONS, POLISH_HISTORY = 500, 100
 # by all rows at once, may learn the rows by heart.
 MIN_ROWS_PER_PARAMETER = 2
 
-# Of more rows than these, all at once take too much memory and time.
-MAX_POLISH_ROWS = 2**15
+# Of more rows than these, all at once take too much memory; of more products of a row and a
+# parameter, too much time: minutes where small batches take seconds.
+MAX_POLISH_ROWS, MAX_POLISH_PRODUCTS = 2**15, 2**28
 
 
 class TensorBatches:
@@ -153,13 +154,19 @@ class Trainer:
     @property
     def has_many_rows(self):
         """Whether rows are many, for the number of parameters."""
-        n_parameters = sum(parameter.numel() for parameter in self.student.parameters())
-        return len(self.X) >= MIN_ROWS_PER_PARAMETER * n_parameters
+        return len(self.X) >= MIN_ROWS_PER_PARAMETER * self._n_parameters
 
     @property
     def can_polish(self):
         """Whether `polish` suits the network, its rows, and the choice of the optimiser."""
-        return self._may_polish and self.has_many_rows and len(self.X) <= MAX_POLISH_ROWS
+        n_products = len(self.X) * self._n_parameters
+        is_small = len(self.X) <= MAX_POLISH_ROWS and n_products <= MAX_POLISH_PRODUCTS
+        return self._may_polish and self.has_many_rows and is_small
+
+    @property
+    def _n_parameters(self):
+        """Of the student."""
+        return sum(parameter.numel() for parameter in self.student.parameters())
 
     def train(self, objective, *targets):
         """Minimise ``objective(outputs, (*targets, weights))`` for `n_epochs`; the last loss."""

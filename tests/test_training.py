@@ -80,10 +80,10 @@ def test_a_body_that_normalises_over_batches_is_trained_on_any_number_of_rows():
     assert np.isfinite(mean).all()
 
 
-def make_trainer(rows=None, **params):
+def make_trainer(rows=None, n_units=10, **params):
     """Trainer of a small student, and the arguments of `train`."""
     torch.manual_seed(0)
-    student = Student(make_mlp(3, (10,), "relu"), 3, 1, 2)
+    student = Student(make_mlp(3, (n_units,), "relu"), 3, 1, 2)
     rows = X if rows is None else rows
     defaults = {
         "n_epochs": 1,
@@ -254,6 +254,17 @@ def test_networks_are_polished_where_rows_are_many_and_nothing_else_was_asked_fo
     defaults = {"optimizer": "adam", "plain_layers": True, "weight_decay": 0.0}
     trainer, _ = make_trainer(rows=np.zeros((n_rows, 3)), **{**defaults, **params})
     assert trainer.can_polish == expected
+
+
+def test_networks_are_not_polished_where_that_would_take_minutes():
+    def trainer(n_units):
+        options = {"optimizer": "adam", "plain_layers": True, "weight_decay": 0.0}
+        return make_trainer(np.zeros((MAX_POLISH_ROWS, 3)), n_units, **options)[0]
+
+    few, many = trainer(1000), trainer(1100)
+    assert many.has_many_rows
+    assert few.can_polish
+    assert not many.can_polish
 
 
 @pytest.mark.parametrize(("n_rows", "decays"), [(40, True), (400, False)])

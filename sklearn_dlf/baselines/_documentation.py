@@ -42,7 +42,8 @@ lr : float, default=0.01
 optimizer : {"adam", "adamw", "sgd"} or callable, default="adam"
     Optimiser, or a class or callable as skorch takes it. With "adam", no weight decay and no
     body of the user's, training of regressors ends by L-BFGS over all design points at once, where
-    there are two or more for each parameter of the network, and at most 32,768.
+    there are two or more for each parameter of the network, at most 32,768, and at most 2^28
+    products of a row and a parameter.
 
 weight_decay : float, default=0.0
     Of the optimiser.
