@@ -60,7 +60,7 @@ class ExpectedLikelihood(nn.Module):
         self.weigh_loadings(loadings_weight)
 
     def weigh_loadings(self, loadings_weight):
-        """Set the weight of the loadings' squared error."""
+        """Set the weight of the loadings' squared error, and so that of the noise's likelihood."""
         self.loadings_weight = loadings_weight
         mean = torch.ones(1, self.n_outputs)
         loadings = torch.full(self.loadings_shape, loadings_weight)[None]
