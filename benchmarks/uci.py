@@ -3,9 +3,8 @@
 Fifty networks of two hidden layers of 100 are the teachers; every student has one hidden layer of
 50, learns at the teachers' own training rows and at rows made as by default (or, by ``--augment
 none``, at the former alone), and takes at least as many optimiser steps as the latent factor model
-did. Prints a Markdown table a set (means over splits and their standard
-errors), the paired differences to the latent factor model, and the tables over sets of
-docs/comparison.md:
+did. Prints a Markdown table a set (means over splits and their standard errors), the paired
+differences to the latent factor model, and the tables over sets of docs/comparison.md:
 
     python benchmarks/uci.py --data-dir DIR [--sets energy boston] [--splits 10] [--augment none]
         [--figure PATH]
@@ -73,18 +72,18 @@ PANELS = {
 IDEAL = {"nll": 0.0, "std_ratio": 1.0}
 
 
-def measure_split(name, split, data, n_members, augment, tol):
-    """Train teachers and all students on one split; yield a record each."""
-    teachers = DeepEnsembleRegressor(n_members, random_state=split)
+def measure_split(record, data):
+    """Train teachers and all students on one split; yield ``record``, which says how, for each."""
+    split = record["split"]
+    teachers = DeepEnsembleRegressor(record["n_members"], random_state=split)
     seconds = time_fit(teachers, data.X, data.y)
     members = member_predictions(teachers, data.X_test)
-    record = {"set": name, "split": split, "n_members": n_members, "augment": augment, "tol": tol}
     scores = measure_teachers(teachers, data, members, split)
     yield {**record, "model": TEACHERS, "fit_s": seconds, **scores}
 
     ensemble = FittedEnsemble(teachers)
-    options = {"augment": AUGMENTATIONS[augment], "random_state": split, **STUDENT}
-    dlf = DLFRegressor(ensemble, q=10, tol=tol, **options)
+    options = {"augment": AUGMENTATIONS[record["augment"]], "random_state": split, **STUDENT}
+    dlf = DLFRegressor(ensemble, q=10, tol=record["tol"], **options)
     seconds = time_fit(dlf, data.X, data.y)
     students = {
         model: student(ensemble, max_iter=dlf.n_iter_, **options)
@@ -152,17 +151,20 @@ def main():
     wanted = [(name, split) for name in args.sets for split in range(args.splits)]
     n_models = 2 + len(BASELINES)
 
+    def record_of(name, split):
+        options = {"n_members": args.members, "augment": args.augment, "tol": args.tol}
+        return {"set": name, "split": split, **options}
+
     def of_split(name, split):
-        key = {"set": name, "split": split, "n_members": args.members}
-        key.update(augment=args.augment, tol=args.tol)
-        return [r for r in load_records(args.results) if key.items() <= r.items()]
+        key = record_of(name, split).items()
+        return [record for record in load_records(args.results) if key <= record.items()]
 
     for done, (name, split) in enumerate(wanted, start=1):
         if len(of_split(name, split)) == n_models:
             continue
         began = time.perf_counter()
         data = load_split(name, split, args.data_dir)
-        records = list(measure_split(name, split, data, args.members, args.augment, args.tol))
+        records = list(measure_split(record_of(name, split), data))
         append_records(args.results, records)
         seconds = time.perf_counter() - began
         print(f"{name} split {split}: {seconds:.0f} s ({done} of {len(wanted)})", flush=True)

@@ -56,17 +56,17 @@ class ExpectedLikelihood(nn.Module):
         self.loadings = student.layout.loadings
         self.noise_columns = student.layout.noise_columns
         self.fit_noise = fit_noise
-        self.n_outputs, self.loadings_shape = student.n_outputs, student.layout.loadings_shape
+        mean = torch.ones(1, student.n_outputs)
+        loadings = torch.ones(1, *student.layout.loadings_shape)
+        self.register_buffer("column_weights", self.join(mean, 0 * mean, loadings))
+        # Outputs that share their loadings all have the error of these.
+        self.n_sharing = student.n_outputs / loadings.shape[1]
         self.weigh_loadings(loadings_weight)
 
     def weigh_loadings(self, loadings_weight):
         """Set the weight of the loadings' squared error, and so that of the noise's likelihood."""
         self.loadings_weight = loadings_weight
-        mean = torch.ones(1, self.n_outputs)
-        loadings = torch.full(self.loadings_shape, loadings_weight)[None]
-        # Outputs that share their loadings all have the error of these.
-        loadings *= self.n_outputs / loadings.shape[1]
-        self.register_buffer("column_weights", self.join(mean, 0 * mean, loadings))
+        self.loadings(self.column_weights).fill_(loadings_weight).mul_(self.n_sharing)
 
     def targets(self, mean, loadings, variance):
         """Ensemble mean (m, c), expected loadings (m, c or 1, q), member variance (m, c), joined.

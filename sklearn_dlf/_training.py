@@ -28,7 +28,7 @@ POLISH_ITERATIONS, POLISH_HISTORY = 500, 100
 MIN_ROWS_PER_PARAMETER = 2
 
 # Of more rows than these, all at once take too much memory; of more products of a row and a
-# parameter, too much time: minutes where small batches take seconds.
+# parameter, too much time.
 MAX_POLISH_ROWS, MAX_POLISH_PRODUCTS = 2**15, 2**28
 
 

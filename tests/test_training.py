@@ -256,7 +256,7 @@ def test_networks_are_polished_where_rows_are_many_and_nothing_else_was_asked_fo
     assert trainer.can_polish == expected
 
 
-def test_networks_are_not_polished_where_that_would_take_minutes():
+def test_large_networks_of_many_rows_are_not_polished():
     def trainer(n_units):
         options = {"optimizer": "adam", "plain_layers": True, "weight_decay": 0.0}
         return make_trainer(np.zeros((MAX_POLISH_ROWS, 3)), n_units, **options)[0]
