@@ -14,8 +14,9 @@ import time
 import numpy as np
 import torch
 
+from sklearn_dlf._body import make_mlp
 from sklearn_dlf._objectives import MIN_MEMBER_NOISE, ExpectedLikelihood
-from sklearn_dlf._student import Student, make_mlp
+from sklearn_dlf._student import Student
 from sklearn_dlf._training import Trainer
 
 N_FEATURES, Q, N_STEPS = 10, 10, 300

@@ -31,7 +31,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPRegressor
 
 from sklearn_dlf import DLFRegressor
-from sklearn_dlf._student import PREDICT_ROWS
+from sklearn_dlf._network import PREDICT_ROWS
 from sklearn_dlf.baselines import BatchEnsembleRegressor, HydraRegressor
 from sklearn_dlf.ensembles import DeepEnsembleRegressor, member_predictions
 
@@ -213,7 +213,7 @@ def measure_predict(sizes, args):
 def count_forward(student, call):
     """Rows that pass through the float64 body of a student during a call."""
     counts = []
-    count = student.student_.exact().body.register_forward_hook(
+    count = student.student_.frozen(exact=True).body.register_forward_hook(
         lambda module, inputs, output: counts.append(len(output))
     )
     call()

@@ -128,19 +128,17 @@ class _Pairs:
         mean = BITS_PER_NAT * np.ascontiguousarray(mean.T)
         if n_outputs > 1:
             mean -= (mean.min(axis=0) + mean.max(axis=0)) / 2
-        # The mean is one more factor, of which all draws are one.
-        factors = np.insert(spread[:, None, None] * factors, 0, 1.0, axis=-1)
-        noise = (spread[:, None] * noise)[..., None]
-        parts = mean, std.T, factors, noise
-        self.mean, self.std, self.factors, self.noise = (
-            torch.from_numpy(np.ascontiguousarray(part, dtype=dtype)) for part in parts
-        )
-        self.loadings = loadings
+        # The mean is one more factor, whose draws are all one; the output's own noise is another.
+        ones = np.ones((n_outputs, n_pairs, 1))
+        draws = np.concatenate([factors, noise[..., None]], axis=-1) * spread[:, None, None]
+        draws = np.concatenate([ones, draws], axis=-1).astype(dtype)
+        self.mean, self.draws = torch.from_numpy(mean), torch.from_numpy(draws)
+        self.loadings, self.std = loadings, std
         self.n_rows = min(len(std), max(1, BLOCK_SIZE // (2 * n_outputs * n_pairs)))
         # Memory of a block: of one member of each pair, of the other, of the mean and the loadings.
         size = n_outputs * self.n_rows
-        self._draws = torch.empty(2, size * n_pairs, dtype=self.mean.dtype)
-        self._columns = torch.empty(size * self.factors.shape[-1], dtype=self.mean.dtype)
+        self._space = torch.empty(2, size * n_pairs, dtype=self.mean.dtype)
+        self._columns = torch.empty(size * self.draws.shape[-1], dtype=self.mean.dtype)
 
     def average(self, rows):
         """Average over members of their probabilities (c, m), or None near the ends of float32.
@@ -171,12 +169,13 @@ class _Pairs:
 
     def _draw(self, rows):
         """Logits (c, S, m) of one member of each pair, in bits, and space for the others'."""
-        mean, std = self.mean[:, None, rows], self.std[:, None, rows]
-        n_outputs, n_pairs, n_columns = self.factors.shape
-        size = n_outputs * mean.shape[-1]
+        mean = self.mean[:, rows]
+        n_outputs, n_pairs, n_columns = self.draws.shape
+        size = mean.numel()
         columns = self._columns[: size * n_columns].view(n_outputs, n_columns, -1)
-        columns[:, :1] = mean
-        columns.numpy()[:, 1:] = self.loadings[rows].transpose(1, 2, 0)
-        one, other = self._draws[:, : size * n_pairs].view(2, n_outputs, n_pairs, -1)
-        torch.mul(self.noise, std, out=one)
-        return one.baddbmm_(self.factors, columns), other
+        columns[:, 0] = mean
+        parts = columns.numpy()
+        parts[:, 1:-1] = self.loadings[rows].transpose(1, 2, 0)
+        parts[:, -1] = self.std[rows].T
+        one, other = self._space[:, : size * n_pairs].view(2, n_outputs, n_pairs, -1)
+        return torch.bmm(self.draws, columns, out=one), other

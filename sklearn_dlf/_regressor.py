@@ -7,7 +7,7 @@ from sklearn.utils import Bunch
 
 from ._dlf import BaseDLF
 from ._regression import BaseRegressorStudent
-from ._spread import factor_covariance, factor_variance
+from ._spread import factor_covariance
 
 
 class DLFRegressor(BaseRegressorStudent, BaseDLF):
@@ -258,20 +258,17 @@ class DLFRegressor(BaseRegressorStudent, BaseDLF):
         X = self._rows_for_student(X)
         if not (return_std or return_cov):
             return self._squeeze(self._latent_mean(X))
-        heads = self._latent_heads(X)
-        mean = self._squeeze(heads.mean)
+        moments = self._moments(X)
+        mean = self._squeeze(moments.mean)
         if return_std:
-            return mean, self._squeeze(np.sqrt(_variance(heads)))
+            return mean, self._squeeze(np.sqrt(moments.variance))
+        heads = self._latent_heads(X)
         cov = factor_covariance(heads.loadings, heads.mixing)
         diagonal = np.arange(len(X))
-        cov[diagonal, diagonal] = _variance(heads)
+        cov[diagonal, diagonal] = moments.variance
         return mean, cov[..., 0] if self.n_outputs_ == 1 else cov
 
     def _moments(self, X):
-        heads = self._latent_heads(X)
-        return Bunch(mean=heads.mean, variance=_variance(heads))
-
-
-def _variance(heads):
-    """Variance of the members (n, n_outputs): factors and member noise."""
-    return factor_variance(heads.loadings, heads.mixing) + heads.member_variance
+        center, scale, spread = self._units
+        mean, variance = self._student_for(X).evaluate_moments(X)
+        return Bunch(mean=center + scale * mean, variance=spread**2 * variance)

@@ -6,9 +6,7 @@ the caller's business.
 
 from __future__ import annotations
 
-import copy
 import math
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -16,36 +14,9 @@ import torch
 from sklearn.utils import Bunch
 from torch import nn
 
-# How sharply "swish" bends: one makes it "silu", and infinity "relu".
-SWISH_SHARPNESS = 5.0
-
-# Rows of a forward pass outside training: large enough for efficient matrix products, small enough
-# that the activations of a layer of 100 units (0.4 MB) stay near the processor and in memory that
-# is used again for every block.
-PREDICT_ROWS = 2**10
-
-
-class Swish(nn.Module):
-    """``x sigmoid(5 x)``, between "relu" and "silu" [Ramachandran2017].
-
-    .. [Ramachandran2017] Ramachandran, Zoph, Le. "Searching for activation functions".
-       arXiv:1710.05941.
-    """
-
-    def forward(self, X):
-        """Of every entry; in few passes over memory where no derivative is asked for."""
-        if torch.is_grad_enabled():
-            return X * torch.sigmoid(SWISH_SHARPNESS * X)
-        return (SWISH_SHARPNESS * X).sigmoid_().mul_(X)
-
-
-ACTIVATIONS = {
-    "swish": Swish,
-    "relu": nn.ReLU,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-    "tanh": nn.Tanh,
-}
+from ._body import count_body_features
+from ._network import Network
+from ._spread import factor_variance
 
 
 class Heads(NamedTuple):
@@ -59,6 +30,12 @@ class Heads(NamedTuple):
     log_noise: torch.Tensor
     loadings: torch.Tensor
     mixing: torch.Tensor | None = None
+
+    def moments(self):
+        """Mean and float64 variance of the members (m, c): float32 has no room for all squares."""
+        log_noise, loadings = self.log_noise.cpu().double(), self.loadings.cpu().double()
+        mixing = None if self.mixing is None else self.mixing.cpu().double()
+        return self.mean, log_noise.exp() + factor_variance(loadings, mixing)
 
     def in_units(self, center, scale, spread):
         """Arrays in units of the ensemble's outputs: mean, loadings, mixing, member variance.
@@ -151,50 +128,6 @@ class SharedLayout(Layout):
         return torch.cat([mean, log_noise, loadings.squeeze(-2)], dim=-1)
 
 
-def make_mlp(n_features, hidden_layer_sizes, activation):
-    """Body of fully connected layers; maps (m, n_features) to (m, hidden_layer_sizes[-1])."""
-    layers: list[nn.Module] = []
-    for fan_in, fan_out in pairwise([n_features, *hidden_layer_sizes]):
-        layers += [nn.Linear(fan_in, fan_out), ACTIVATIONS[activation]()]
-    return nn.Sequential(*layers)
-
-
-class Network(nn.Module):
-    """A network that is asked about arrays of any number of rows once it is trained."""
-
-    @property
-    def device(self):
-        """Where the parameters lie."""
-        return next(self.parameters()).device
-
-    def in_blocks(self, X, forward):
-        """Arrays of ``forward(rows)``, a tuple of tensors, for all rows of X.
-
-        Asked block by block: evaluation mode, no gradients, the network's device.
-        """
-        parameter = next(self.parameters())
-        if self.training:
-            self.eval()
-        blocks = torch.from_numpy(X).split(PREDICT_ROWS)
-        with torch.inference_mode():
-            outputs = (forward(block.to(parameter)) for block in blocks)
-            tensors = next(outputs) if len(blocks) == 1 else join(outputs, len(X))
-            return [tensor.cpu().numpy() for tensor in tensors]
-
-    def for_loss(self, X):
-        """What training's objective is told of a batch."""
-        return self(X)
-
-    def exact(self):
-        """Copy of a trained network in float64, made once; it is not pickled."""
-        if "_exact" not in self.__dict__:
-            self.__dict__["_exact"] = copy.deepcopy(self).double()
-        return self.__dict__["_exact"]
-
-    def __getstate__(self):
-        return {name: value for name, value in self.__dict__.items() if name != "_exact"}
-
-
 class Student(Network):
     """A body of features, and one linear layer with the heads of every output.
 
@@ -225,6 +158,9 @@ class Student(Network):
     mixing: torch.Tensor | None
     max_log_noise: torch.Tensor
     layout_class = Layout
+
+    # Of a frozen student.
+    _mean_head: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def __init__(self, body, n_features, n_outputs, q):
         super().__init__()
@@ -262,8 +198,18 @@ class Student(Network):
 
     def forward_mean(self, X):
         """Mean head alone, (m, c), at the cost of c columns instead of those of all heads."""
+        return nn.functional.linear(self.body(X), *self.mean_head())
+
+    def mean_head(self):
+        """Weights and biases of the mean."""
+        if self._mean_head is not None:
+            return self._mean_head
         rows = self.layout.mean_columns
-        return nn.functional.linear(self.body(X), self.heads.weight[rows], self.heads.bias[rows])
+        return self.heads.weight[rows], self.heads.bias[rows]
+
+    def freeze(self):
+        super().freeze()
+        self._mean_head = self.mean_head()
 
     @torch.no_grad()
     def transform_loadings(self, transform):
@@ -304,6 +250,10 @@ class Student(Network):
         heads.append(None if self.mixing is None else self.mixing.cpu().numpy())
         return Heads(*heads)
 
+    def evaluate_moments(self, X):
+        """Mean and variance of the members at any number of rows, arrays (m, c)."""
+        return self.in_blocks(X, lambda rows: self(rows).moments())
+
     def evaluate_mean(self, X):
         """Mean of any number of rows (m, n_features), as an array (m, c)."""
         return self.in_blocks(X, lambda rows: (self.forward_mean(rows),))[0]
@@ -336,36 +286,3 @@ class SeparableStudent(Student):
     def set_mixing(self, mixing):
         """Mix outputs by a matrix (c, c)."""
         self.mixing.copy_(torch.as_tensor(mixing))
-
-
-def join(blocks, n_rows):
-    """Tensors of all rows from tuples of tensors of blocks of rows, as these are made.
-
-    Each is put into place at once: blocks that are kept lie in the way of memory that could be
-    used again, and all of it would come anew from the system.
-    """
-    start = 0
-    tensors: list[torch.Tensor] = []
-    for block in blocks:
-        tensors = tensors or [part.new_empty((n_rows, *part.shape[1:])) for part in block]
-        rows = slice(start, start + len(block[0]))
-        start = rows.stop
-        for tensor, part in zip(tensors, block, strict=True):
-            tensor[rows] = part
-    return tensors
-
-
-def count_body_features(body, n_features):
-    """Columns of the body's output, found by asking it about two rows."""
-    body.eval()
-    with torch.no_grad():
-        features = body(torch.zeros(2, n_features))
-    if not isinstance(features, torch.Tensor) or features.dtype != torch.float32:
-        what = getattr(features, "dtype", type(features).__name__)
-        raise ValueError(f"The student's body must return one tensor of torch.float32; got {what}.")
-    if features.ndim != 2 or len(features) != 2:
-        raise ValueError(
-            "The student's body must map (n_rows, n_features) to (n_rows, n_body_features); for 2 "
-            f"rows of {n_features} features it returned shape {tuple(features.shape)}."
-        )
-    return features.shape[1]

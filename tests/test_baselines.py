@@ -330,7 +330,7 @@ def test_probabilities_and_entropy_of_a_dirichlet_student(iris, trees):
     proba, uncertainty = fitted.predict_proba(X[:1]), fitted.predict_uncertainty(X[:1])
     with torch.no_grad():
         rows = torch.as_tensor(fitted.scaler_.transform(X[:1]))
-        excess = fitted.student_.exact()(rows)[0, :, 0].exp().numpy()
+        excess = fitted.student_.frozen(exact=True)(rows)[0, :, 0].exp().numpy()
     # The probabilities are without the ones, uncertainty with them.
     assert_allclose(proba[0], excess / excess.sum(), rtol=1e-6)
     alpha = 1 + excess

@@ -6,6 +6,7 @@ from sklearn.datasets import load_iris
 
 from sklearn_dlf import DLFClassifier
 from sklearn_dlf._averages import average_probabilities
+from sklearn_dlf._body import make_mlp
 from sklearn_dlf._calibration import (
     Said,
     calibrate,
@@ -16,7 +17,7 @@ from sklearn_dlf._calibration import (
 )
 from sklearn_dlf._contrasts import Contrasts
 from sklearn_dlf._logits import LogitsWatcher
-from sklearn_dlf._student import SeparableStudent, Student, make_mlp
+from sklearn_dlf._student import SeparableStudent, Student
 from sklearn_dlf._training import seeded
 from sklearn_dlf.ensembles import FittedEnsemble, member_predictions
 from sklearn_dlf.metrics import mutual_information

@@ -6,11 +6,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Bunch
 
 from sklearn_dlf import DLFRegressor, _latent
+from sklearn_dlf._body import make_mlp
 from sklearn_dlf._contrasts import Contrasts
 from sklearn_dlf._em import N_POLISH_ROUNDS, ExpectationMaximisation
 from sklearn_dlf._latent_models import FullModel, SeparableModel
 from sklearn_dlf._objectives import MinibatchLikelihood, PenalisedLikelihood, squared_mmd
-from sklearn_dlf._student import Heads, Layout, SharedLayout, Student, make_mlp
+from sklearn_dlf._student import Heads, Layout, SharedLayout, Student
 from sklearn_dlf.datasets import make_dlf_ensemble
 from sklearn_dlf.exceptions import TrainingDivergedError
 from sklearn_dlf.metrics import member_fidelity

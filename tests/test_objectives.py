@@ -4,13 +4,14 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import softmax
 
+from sklearn_dlf._body import make_mlp
 from sklearn_dlf._objectives import (
     MAX_VARIANCE_RATIO,
     MIN_MEMBER_NOISE,
     AveragedProbabilities,
     ExpectedLikelihood,
 )
-from sklearn_dlf._student import SeparableStudent, Student, make_mlp
+from sklearn_dlf._student import SeparableStudent, Student
 
 N_ROWS, N_OUTPUTS, Q = 7, 3, 4
 

@@ -8,7 +8,8 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
-from sklearn_dlf._student import PREDICT_ROWS, SeparableStudent, Student, Swish, make_mlp
+from sklearn_dlf._body import make_mlp
+from sklearn_dlf._student import SeparableStudent, Student
 from sklearn_dlf.datasets import make_dlf_ensemble
 
 QUICK = {"q": 2, "hidden_layer_sizes": (8,), "n_epochs": 2, "tol": 1.0, "random_state": 0}
@@ -89,7 +90,7 @@ def test_limit_outlives_pickling_and_holds_in_both_precisions(case):
     assert_array_equal(few, student.latent_parameters(far).member_std)
     many = restored.latent_parameters(np.tile(far, (4, 1))).member_std  # float32
     assert_allclose(many, np.tile(few, (4, 1)), rtol=1e-4)
-    assert restored.student_.exact().max_log_noise.dtype == torch.float64
+    assert restored.student_.frozen(exact=True).max_log_noise.dtype == torch.float64
     assert copy.deepcopy(restored.student_).to("meta").max_log_noise.is_meta
 
 
@@ -98,7 +99,7 @@ def test_rows_without_weight_do_not_raise_the_limit(known):
     weights = np.ones(n_rows)
     weights[::3] = 0
     student = DLFRegressor(**QUICK).fit(X, predictions=known.predictions, sample_weight=weights)
-    student_at = student.student_.exact()
+    student_at = student.student_.frozen(exact=True)
     rows = torch.from_numpy((X - student.scaler_.mean_) / student.scaler_.scale_)
     reached = student_at.train()(rows).log_noise.numpy()
     assert_allclose(student_at.max_log_noise, reached[weights > 0].max(axis=0), rtol=1e-5)
@@ -141,26 +142,3 @@ def test_transformed_loadings_are_multiplied_and_all_else_is_left(student_class)
     assert (after.mixing is None) == (before.mixing is None)
     if after.mixing is not None:
         assert_array_equal(after.mixing, before.mixing)
-
-
-@pytest.mark.parametrize("student_class", [Student, SeparableStudent])
-def test_many_rows_are_answered_as_each_of_their_blocks_is(student_class):
-    student = student_class(make_mlp(3, (4,), "tanh"), 3, n_outputs=2, q=5).train()
-    X = np.random.RandomState(0).standard_normal((2 * PREDICT_ROWS + 3, 3)).astype(np.float32)
-    heads, mean = student.evaluate(X), student.evaluate_mean(X)
-    assert_allclose(mean, heads.mean, rtol=1e-5, atol=1e-6)  # float32
-    for rows in (slice(PREDICT_ROWS), slice(PREDICT_ROWS, 2 * PREDICT_ROWS), slice(-3, None)):
-        block = student.evaluate(X[rows])
-        for name in ("mean", "log_noise", "loadings"):
-            assert_array_equal(getattr(heads, name)[rows], getattr(block, name))
-    assert not student.training
-
-
-def test_swish_is_one_function_with_and_without_derivatives():
-    X = torch.linspace(-3, 3, 61)
-    wanted = X / (1 + torch.exp(-5 * X))
-    before = X.clone()
-    with torch.no_grad():
-        assert_allclose(Swish()(X), wanted, rtol=1e-5, atol=1e-7)
-    assert_allclose(Swish()(X), wanted, rtol=1e-5, atol=1e-7)
-    assert_array_equal(X, before)

@@ -10,9 +10,10 @@ from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
+from sklearn_dlf._body import make_mlp
 from sklearn_dlf._em import N_POLISH_ROUNDS
 from sklearn_dlf._objectives import ExpectedLikelihood
-from sklearn_dlf._student import Student, make_mlp
+from sklearn_dlf._student import Student
 from sklearn_dlf._training import MAX_POLISH_ROWS, TensorBatches, Trainer
 from sklearn_dlf.baselines import (
     BatchEnsembleRegressor,

@@ -10,7 +10,8 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from .._student import ACTIVATIONS, Network, count_body_features
+from .._body import ACTIVATIONS, count_body_features
+from .._network import Network
 from ..ensembles._deep_training import init_layers
 
 # Standard deviation of the masks around one at the start. Random signs, the published choice, would
