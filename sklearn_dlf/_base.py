@@ -8,6 +8,7 @@ import warnings
 from typing import ClassVar
 
 import numpy as np
+from scipy.linalg.blas import ddot
 from sklearn.base import BaseEstimator
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state, check_scalar
@@ -354,7 +355,8 @@ def _standardise(scaler, X):
     standardised = X - scaler.mean_
     standardised /= scaler.scale_
     entries = standardised.ravel(order="K")
-    if entries @ entries > MAX_DISTANCE**2:  # takes less time to find than the largest of them
+    # Their squared length takes less time to find than the largest, and may be infinite.
+    if ddot(entries, entries) > MAX_DISTANCE**2:
         largest = np.abs(entries).max()
         if largest > MAX_DISTANCE:
             raise ValueError(
