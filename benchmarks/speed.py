@@ -211,10 +211,10 @@ def measure_predict(sizes, args):
 
 
 def count_forward(student, call):
-    """Rows that pass through the float64 body of a student during a call."""
+    """Rows that a student's network is asked about in float64 during a call."""
     counts = []
-    count = student.student_.frozen(exact=True).body.register_forward_hook(
-        lambda module, inputs, output: counts.append(len(output))
+    count = student.student_.frozen(exact=True).register_forward_hook(
+        lambda module, inputs, output: counts.append(len(inputs[0]))
     )
     call()
     count.remove()

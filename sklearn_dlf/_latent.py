@@ -146,7 +146,10 @@ def expected_residual_variance(variance, targets, loadings):
 
     ``v_j - 2 a_j' lambda_j + lambda_j' lambda_j`` under a normalised posterior; ``variance`` is v.
     """
-    explained = np.einsum("jq,jq->j", loadings, 2.0 * targets - loadings, dtype=np.float64)
+    explained = np.empty(len(variance))
+    for block in _blocks(loadings):
+        along = 2.0 * targets[block] - loadings[block]
+        explained[block] = np.einsum("jq,jq->j", loadings[block], along, dtype=np.float64)
     return variance - explained
 
 

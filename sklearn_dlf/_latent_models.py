@@ -1,8 +1,9 @@
 """Both latent factor models as the EM loop sees them: a state, and the steps that it goes through.
 
 `FullModel` gives every output loadings of its own, `SeparableModel` gives all outputs the same
-loadings and mixes them. The mathematics is in `_latent` and `_separable`. Each holds the student's
-weighted loadings as they were last read, the noise variance, and the targets of the next M-step.
+loadings and mixes them. The mathematics is in `_latent` and `_separable`. Each holds what the
+student's weighted loadings tell of the members, as they were last read, the noise variance, and the
+targets of the next M-step.
 """
 
 from __future__ import annotations
@@ -84,14 +85,15 @@ class FullModel(LatentModel):
         return spectral.log_likelihood
 
     def read(self, heads):
-        self.loadings = (heads.loadings * self._root).reshape(-1, self.q)
-        self._projection = _latent.project(self.loadings, self.contrasts.residuals)
+        self._loadings = (heads.loadings * self._root).reshape(-1, self.q)
+        self._projection = _latent.project(self._loadings, self.contrasts.residuals)
 
     def maximise(self, student):
         variance = self.contrasts.variance * self.contrasts.weights[:, None]
         unexplained = _latent.expected_residual_variance(
-            variance.ravel(), self.targets.reshape(-1, self.q), self.loadings
+            variance.ravel(), self.targets.reshape(-1, self.q), self._loadings
         )
+        del self._loadings  # as large as those that will be read next
         self.noise_variance = max(unexplained.mean(), NOISE_FLOOR)
 
     def e_step(self, student):
