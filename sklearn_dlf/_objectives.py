@@ -78,47 +78,53 @@ class ExpectedLikelihood(nn.Module):
 
     def forward(self, columns, targets):
         """Weighted mean over rows and outputs."""
-        return _ExpectedLikelihood.apply(columns, *targets, self)
+        return _ExpectedLikelihood.apply(columns, targets, self)
+
+    def with_slope(self, columns, targets):
+        """Weighted mean over rows and outputs, and its derivative by columns that ask for none.
+
+        The noise head is fitted to the variance that the student's own factors leave unexplained,
+        which is a constant to the loadings. A bounded ratio of the two still moves the head.
+        """
+        wanted, weights = targets
+        error, log_noise = columns - wanted, columns[:, self.noise_columns]
+        if not self.fit_noise:  # is no error, and infinite where there is no noise
+            error[:, self.noise_columns] = 0.0
+        if self.metric_root is not None:
+            root = torch.as_tensor(self.metric_root).to(error)
+            loadings_error = self.loadings(error)
+            loadings_error.copy_(loadings_error @ root)
+        slope = error * self.column_weights
+        row_loss = error.mul_(slope).sum(dim=1)
+        if self.metric_root is not None:
+            loadings_slope = self.loadings(slope)
+            loadings_slope.copy_(loadings_slope @ root.T)
+        if self.fit_noise:
+            heads = self.split(columns)
+            unexplained = wanted[:, self.noise_columns] - factor_variance(*heads[2:])
+            ratio = unexplained.clamp_min_(MIN_MEMBER_NOISE).div_(log_noise.exp())
+            ratio.clamp_max_(MAX_VARIANCE_RATIO)
+            slope[:, self.noise_columns] = (1 - ratio).mul_(0.25 * self.loadings_weight)
+            noise_loss = ratio.add_(log_noise).sum(dim=1)
+            row_loss.add_(noise_loss, alpha=0.5 * self.loadings_weight)
+        row_weights = weights / log_noise.numel()
+        return row_loss @ row_weights, slope.mul_(2 * row_weights[:, None])
 
 
 class _ExpectedLikelihood(torch.autograd.Function):
-    """The loss and its derivative at once: students are so small that the number of steps counts.
-
-    The noise head is fitted to the variance that the student's own factors leave unexplained, which
-    is a constant to the loadings. A bounded ratio of the two still moves the head.
-    """
+    """The loss with its derivative, for objectives that it is a part of."""
 
     @staticmethod
-    def forward(ctx, columns, wanted, weights, options):
+    def forward(ctx, columns, targets, objective):
         """Loss of a batch; keeps its derivative by the columns."""
-        error, noise = columns - wanted, options.noise_columns
-        if not options.fit_noise:  # is no error, and infinite where there is no noise
-            error[:, noise] = 0.0
-        if options.metric_root is not None:
-            root = torch.as_tensor(options.metric_root).to(error)
-            loadings_error = options.loadings(error)
-            loadings_error.copy_(loadings_error @ root)
-        slope = error * options.column_weights
-        row_loss = error.mul_(slope).sum(dim=1)
-        if options.metric_root is not None:
-            loadings_slope = options.loadings(slope)
-            loadings_slope.copy_(loadings_slope @ root.T)
-        heads = options.split(columns)
-        if options.fit_noise:
-            unexplained = wanted[:, noise] - factor_variance(heads.loadings, heads.mixing)
-            ratio = unexplained.clamp_min_(MIN_MEMBER_NOISE).div_(heads.log_noise.exp())
-            ratio.clamp_max_(MAX_VARIANCE_RATIO)
-            slope[:, noise] = (1 - ratio).mul_(0.25 * options.loadings_weight)
-            noise_loss = ratio.add_(heads.log_noise).sum(dim=1)
-            row_loss.add_(noise_loss, alpha=0.5 * options.loadings_weight)
-        row_weights = weights / heads.mean.numel()
-        ctx.save_for_backward(slope.mul_(2 * row_weights[:, None]))
-        return row_loss @ row_weights
+        loss, slope = objective.with_slope(columns, targets)
+        ctx.save_for_backward(slope)
+        return loss
 
     @staticmethod
     def backward(ctx, slope):
         """Derivative by the columns."""
-        return ctx.saved_tensors[0] * slope, None, None, None
+        return ctx.saved_tensors[0] * slope, None, None
 
 
 class AveragedProbabilities(nn.Module):
