@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from scipy.linalg import cholesky, solve_triangular
 from scipy.stats import norm, qmc
-from sklearn.utils import gen_batches
 
+from ._blocks import row_blocks
 from ._spread import count_dimensions, factor_variance
 
 # Draws that probabilities are averaged over. Half are the others' mirror images.
@@ -74,7 +74,7 @@ def average_probabilities(heads, center, scale, spread, with_entropy=False, n_dr
     entropy = np.empty(n_samples) if with_entropy else None
     # What is not done in place holds all members some times over.
     n_part = max(1, pairs.n_rows // 4)
-    for rows in gen_batches(n_samples, pairs.n_rows):
+    for rows in row_blocks(n_samples, pairs.n_rows):
         average = None if n_outputs == 1 or with_entropy else pairs.average(rows)
         if average is not None:
             probabilities[rows] = average.numpy().T

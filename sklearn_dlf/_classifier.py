@@ -6,11 +6,11 @@ import numbers
 from typing import ClassVar
 
 import numpy as np
-from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import Interval
 
 from ._averages import average_probabilities
 from ._base import DRAW_ROWS
+from ._blocks import row_blocks
 from ._calibration import N_ROWS, calibrate, said_by_ensemble
 from ._classification import BaseClassifierStudent
 from ._dlf import BaseDLF
@@ -354,7 +354,7 @@ class DLFClassifier(BaseClassifierStudent, BaseDLF):
         """Averaged probabilities, and entropies of the members' own, from validated rows."""
         probabilities = np.empty((len(X), len(self.classes_)))
         entropy = np.empty(len(X)) if with_entropy else None
-        for rows in gen_batches(len(X), DRAW_ROWS):
+        for rows in row_blocks(len(X), DRAW_ROWS):
             heads = self._student_for(X[rows]).evaluate(X[rows])
             probabilities[rows], part = average_probabilities(
                 heads, *self._units, with_entropy=with_entropy

@@ -8,10 +8,11 @@ from inspect import signature
 from typing import ClassVar
 
 import numpy as np
-from sklearn.utils import Bunch, gen_batches
+from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._base import DRAW_ROWS, BaseDistiller
+from ._blocks import row_blocks
 from ._constraints import BodyMaker, Count
 from ._em import ExpectationMaximisation
 from ._factors import factor_scores
@@ -230,7 +231,7 @@ class BaseDLF(BaseDistiller):
         """
         latent = random_state.standard_normal((*self.student_.latent_shape, n_samples))
         draws = np.empty((len(X), self.n_outputs_, n_samples))
-        for rows in gen_batches(len(X), DRAW_ROWS):
+        for rows in row_blocks(len(X), DRAW_ROWS):
             heads = self._latent_heads(X[rows], exact=True)
             noise = random_state.standard_normal(draws[rows].shape)
             noise *= np.sqrt(heads.member_variance[..., None] + extra_variance)

@@ -29,7 +29,8 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, eigh
-from sklearn.utils import gen_batches
+
+from ._blocks import row_blocks
 
 # Numbers of a block whose float64 copy is made at a time, 2 MB: it stays near the processor.
 BLOCK_SIZE = 2**18
@@ -69,7 +70,7 @@ class Spectral(NamedTuple):
 
 def _blocks(rows):
     """Slices of rows that are copied at a time."""
-    return gen_batches(len(rows), max(1, BLOCK_SIZE // rows.shape[1]))
+    return row_blocks(len(rows), max(1, BLOCK_SIZE // rows.shape[1]))
 
 
 def cross_product(left, right):

@@ -9,9 +9,10 @@ import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import r2_score
-from sklearn.utils import check_array, check_random_state, gen_batches
+from sklearn.utils import check_array, check_random_state
 
 from ._base import DRAW_ROWS, BaseDistiller, check_count
+from ._blocks import row_blocks
 from ._target_noise import MemberResiduals, TargetNoise
 from ._teacher import check_range
 from .ensembles import DeepEnsembleRegressor
@@ -230,7 +231,7 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
                 f"quantiles must lie strictly between 0 and 1, in one dimension; got {quantiles!r}."
             )
         result = np.empty((len(X), self.n_outputs_, len(levels)))
-        for rows in gen_batches(len(X), DRAW_ROWS):
+        for rows in row_blocks(len(X), DRAW_ROWS):
             moments = self._moments(X[rows])
             result[rows] = noise.quantiles(moments.mean, moments.variance, levels)
         return self._squeeze(result)

@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils import _safe_indexing, gen_batches
+from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples, has_fit_parameter
 
+from ._blocks import row_blocks
 from ._design import rows_like
 from .ensembles import (
     describe_ensemble,
@@ -109,7 +110,7 @@ class AskedEnsemble:
     def blocks(self):
         """Yield the members' outputs at all rows."""
         n_rows = self.n_points if self.is_drawn else BLOCK_ROWS
-        for rows in gen_batches(self.n_points, n_rows):
+        for rows in row_blocks(self.n_points, n_rows):
             X = self.X if n_rows >= self.n_points else _safe_indexing(self.X, rows)
             yield _with_outputs(self.ask(X))
 
@@ -139,7 +140,7 @@ class GivenPredictions:
 
     def blocks(self):
         """Yield the members' outputs."""
-        for rows in gen_batches(self.n_samples, GIVEN_ROWS):
+        for rows in row_blocks(self.n_samples, GIVEN_ROWS):
             yield _with_outputs(self.predictions[rows].astype(np.float64))
 
     def _check(self):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 from scipy.special import digamma, softmax
-from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils import check_random_state
 from torch import nn
 
 from .._base import DRAW_ROWS, check_count
+from .._blocks import row_blocks
 from .._classification import BaseClassifierStudent
 from ._documentation import share_documentation
 from ._members import BaseMemberStudent, member_probabilities
@@ -134,7 +135,7 @@ class DirichletClassifier(BaseClassifierStudent, BaseMemberStudent):
     def _average(self, X, with_entropy=False):
         mean = np.empty((len(X), len(self.classes_)))
         entropy = np.empty(len(X))
-        for rows in gen_batches(len(X), DRAW_ROWS):
+        for rows in row_blocks(len(X), DRAW_ROWS):
             concentration = self._concentration(X[rows])
             precision = concentration.sum(axis=1, keepdims=True)
             mean[rows] = concentration / precision

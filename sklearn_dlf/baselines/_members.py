@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from sklearn.utils import Bunch, gen_batches
+from sklearn.utils import Bunch
 from torch import nn
 
 from .._base import DRAW_ROWS, BaseDistiller
+from .._blocks import row_blocks
 from .._classification import BaseClassifierStudent
 from .._em import MIN_LR_SHARE, N_POLISH_ROUNDS
 from .._logits import entropies, probabilities_from_latent
@@ -93,7 +94,7 @@ class BaseMemberStudent(BaseDistiller):
         """Members picked with replacement, the same for all rows."""
         picked = random_state.randint(self.student_.n_members, size=n_samples)
         draws = np.empty((len(X), self.n_outputs_, n_samples))
-        for rows in gen_batches(len(X), DRAW_ROWS):
+        for rows in row_blocks(len(X), DRAW_ROWS):
             noise = random_state.standard_normal(draws[rows].shape) * np.sqrt(extra_variance)
             draws[rows] = self._members(X[rows], exact=True)[..., picked] + noise
         return draws
@@ -175,7 +176,7 @@ class BaseMemberRegressor(BaseRegressorStudent, BaseMemberStudent):
 
     def _moments(self, X):
         mean, variance = np.empty((2, len(X), self.n_outputs_))
-        for rows in gen_batches(len(X), DRAW_ROWS):
+        for rows in row_blocks(len(X), DRAW_ROWS):
             members = self._members(X[rows])
             mean[rows], variance[rows] = members.mean(axis=-1), members.var(axis=-1)
         return Bunch(mean=mean, variance=variance)
@@ -211,7 +212,7 @@ class BaseMemberClassifier(BaseClassifierStudent, BaseMemberStudent):
     def _average(self, X, with_entropy=False):
         mean = np.empty((len(X), len(self.classes_)))
         entropy = np.empty(len(X))
-        for rows in gen_batches(len(X), DRAW_ROWS):
+        for rows in row_blocks(len(X), DRAW_ROWS):
             members = probabilities_from_latent(self._members(X[rows]))
             mean[rows], entropy[rows] = members.mean(axis=-1), entropies(members).mean(axis=-1)
         return mean, entropy if with_entropy else None

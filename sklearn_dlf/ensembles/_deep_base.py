@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import check_random_state, column_or_1d, gen_batches
+from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from .._blocks import row_blocks
 from ._deep_training import (
     ACTIVATIONS,
     Layer,
@@ -172,7 +173,7 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
         dtype = torch.float64 if np.dtype(dtype) == np.float64 else torch.float32
         layers = self._layers(dtype, members)
         n_members = len(layers[0].weight)
-        for rows in gen_batches(len(X), rows_at_once(layers)):
+        for rows in row_blocks(len(X), rows_at_once(layers)):
             scaled = (X[rows] - self._X_scaler.mean_) / self._X_scaler.scale_
             shared = torch.as_tensor(scaled, dtype=dtype, device=self.device)
             with torch.no_grad():

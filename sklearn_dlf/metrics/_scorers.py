@@ -8,10 +8,11 @@ from inspect import signature
 import numpy as np
 from sklearn.base import is_classifier
 from sklearn.metrics import log_loss
-from sklearn.utils import _safe_indexing, gen_batches
+from sklearn.utils import _safe_indexing
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import _num_samples
 
+from .._blocks import row_blocks
 from .._latent import member_log_likelihood
 from .._latent_models import NOISE_FLOOR
 from .._memory import TeacherMemory
@@ -121,7 +122,7 @@ def _student_crps(estimator, X, y, *, sample_weight=None):
     n_samples = _num_samples(X)
     weights = np.ones(n_samples) if sample_weight is None else np.asarray(sample_weight)
     losses, total = 0.0, weights.sum()
-    for rows in gen_batches(n_samples, CRPS_ROWS):
+    for rows in row_blocks(n_samples, CRPS_ROWS):
         draws = sample_y(estimator, _safe_indexing(X, rows), CRPS_DRAWS, random_state=0)
         draws = draws.reshape(-1, CRPS_DRAWS)
         share = np.repeat(weights[rows], len(draws) // len(weights[rows]))
