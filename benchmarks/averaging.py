@@ -33,7 +33,8 @@ def time_averages(student, X, n_rows, n_rounds):
     X = X[np.random.RandomState(0).randint(len(X), size=n_rows)]
     rows = student._rows_for_student(X).astype(np.float32)
     # In blocks, as predict_proba does it.
-    blocks = [student.student_.evaluate(rows[block]) for block in gen_batches(len(rows), 2**13)]
+    network = student.student_.frozen()
+    blocks = [network.evaluate(rows[block]) for block in gen_batches(len(rows), 2**13)]
 
     def average(n_draws):
         for heads in blocks:

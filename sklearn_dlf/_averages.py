@@ -10,7 +10,7 @@ from scipy.linalg import cholesky, solve_triangular
 from scipy.stats import norm, qmc
 
 from ._blocks import row_blocks
-from ._spread import count_dimensions, factor_variance
+from ._spread import factor_variance
 
 # Draws that probabilities are averaged over. Half are the others' mirror images.
 N_DRAWS = 100
@@ -47,6 +47,27 @@ def normal_draws(n_dimensions, n_draws=N_DRAWS):
     else:
         draws /= np.sqrt(np.mean(draws**2, axis=1, keepdims=True))
     return np.concatenate([draws, -draws], axis=1)
+
+
+def coefficients(n_outputs, q, n_pairs, mixing=None):
+    """What draws take of mean, loadings and noise, (n_outputs, n_pairs, 2 + q or 3), in bits.
+
+    The mean is one more factor, whose draws are all one; the output's own noise is another.
+    """
+    if mixing is None:
+        return full_coefficients(n_outputs, q, n_pairs)
+    draws = BITS_PER_NAT * normal_draws(2 * n_outputs, 2 * n_pairs)[:, :n_pairs]
+    factors = mixing @ draws[:n_outputs]
+    return np.stack([np.ones_like(factors), factors, draws[n_outputs:]], axis=-1)
+
+
+@cache
+def full_coefficients(n_outputs, q, n_pairs):
+    """The same without a mixing of outputs."""
+    draws = BITS_PER_NAT * normal_draws(q + n_outputs, 2 * n_pairs)[:, :n_pairs]
+    factors = np.broadcast_to(draws[:q].T, (n_outputs, n_pairs, q))
+    noise = draws[q:, :, None]
+    return np.concatenate([np.ones_like(noise), factors, noise], axis=-1)
 
 
 def average_probabilities(heads, center, scale, spread, with_entropy=False, n_draws=N_DRAWS):
@@ -116,23 +137,15 @@ class _Pairs:
         if n_outputs == 1:  # one dimension is all there is
             std = np.sqrt(std**2 + factor_variance(loadings, mixing))
             loadings, mixing = loadings[..., :0], None
-        n_factors = count_dimensions(loadings, mixing)
-        draws = normal_draws(n_factors + n_outputs, 2 * n_pairs)[:, :n_pairs]
-        factors, noise = np.split(draws * BITS_PER_NAT, [n_factors])
-        if mixing is None:
-            factors = np.broadcast_to(factors.T, (n_outputs, n_pairs, n_factors))
-        else:
-            factors = (mixing @ factors)[..., None]
+        draws = coefficients(n_outputs, loadings.shape[-1], n_pairs, mixing) * spread[:, None, None]
+        draws[..., 0] = 1.0
+        if mixing is not None:
             loadings = np.linalg.norm(loadings, axis=-1, keepdims=True)
         mean = scale * heads.mean + center
         mean = BITS_PER_NAT * np.ascontiguousarray(mean.T)
         if n_outputs > 1:
             mean -= (mean.min(axis=0) + mean.max(axis=0)) / 2
-        # The mean is one more factor, whose draws are all one; the output's own noise is another.
-        ones = np.ones((n_outputs, n_pairs, 1))
-        draws = np.concatenate([factors, noise[..., None]], axis=-1) * spread[:, None, None]
-        draws = np.concatenate([ones, draws], axis=-1).astype(dtype)
-        self.mean, self.draws = torch.from_numpy(mean), torch.from_numpy(draws)
+        self.mean, self.draws = torch.from_numpy(mean), torch.from_numpy(draws.astype(dtype))
         self.loadings, self.std = loadings, std
         self.n_rows = min(len(std), max(1, BLOCK_SIZE // (2 * n_outputs * n_pairs)))
         # Memory of a block: of one member of each pair, of the other, of the mean and the loadings.

@@ -78,6 +78,26 @@ class FrozenMLP:
         return X
 
 
+class FrozenLinear:
+    """A linear layer that is not trained any more.
+
+    In the memory of its outputs (m, n_columns) the rows come last, as for those who read columns.
+
+    Parameters
+    ----------
+    layer : nn.Linear
+        As it was trained.
+    scale : float
+        How many times its features what it reads is.
+    """
+
+    def __init__(self, layer, scale):
+        self.weight, self.bias = layer.weight / scale, layer.bias
+
+    def __call__(self, X):
+        return torch.addmm(self.bias[:, None], self.weight, X.T).T
+
+
 def make_mlp(n_features, hidden_layer_sizes, activation):
     """Body of fully connected layers; maps (m, n_features) to (m, hidden_layer_sizes[-1])."""
     layers: list[nn.Module] = []

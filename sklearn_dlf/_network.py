@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ._body import MLP, FrozenMLP
+from ._body import MLP, FrozenLinear, FrozenMLP
 
 # Rows of a forward pass outside training: large enough for efficient matrix products, small enough
 # that the activations of a layer of 100 units (0.4 MB) stay near the processor and in memory that
@@ -72,13 +72,16 @@ class Network(nn.Module):
         return copies[exact]
 
     def freeze(self):
-        """Put what takes fewer operations in place of a body of fully connected layers."""
-        body = getattr(self, "body", None)
-        if isinstance(body, MLP):
-            del self.body
-            self.body = FrozenMLP(body)
-            self.heads.weight.div_(self.body.scale)
+        """Put what takes fewer operations in place of the layers."""
         self._like = next(self.parameters()).detach()
+        if hasattr(self, "heads"):
+            body, heads, scale = self.body, self.heads, 1.0
+            del self.heads
+            if isinstance(body, MLP):
+                del self.body
+                self.body = FrozenMLP(body)
+                scale = self.body.scale
+            self.heads = FrozenLinear(heads, scale)
 
     def __getstate__(self):
         return {name: value for name, value in self.__dict__.items() if name != "_frozen"}
@@ -93,9 +96,16 @@ def join(blocks, n_rows):
     start = 0
     tensors: list[torch.Tensor] = []
     for block in blocks:
-        tensors = tensors or [part.new_empty((n_rows, *part.shape[1:])) for part in block]
+        tensors = tensors or [empty_like(part, n_rows) for part in block]
         rows = slice(start, start + len(block[0]))
         start = rows.stop
         for tensor, part in zip(tensors, block, strict=True):
             tensor[rows] = part
     return tensors
+
+
+def empty_like(block, n_rows):
+    """Tensor for so many rows, which come last in memory where they do in a block's."""
+    if block.stride(0) == 1:
+        return block.new_empty((*block.shape[1:], n_rows)).movedim(-1, 0)
+    return block.new_empty((n_rows, *block.shape[1:]))
