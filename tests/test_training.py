@@ -143,6 +143,24 @@ def test_the_learning_rate_may_change_between_calls():
         assert_array_equal(head, head_before)
 
 
+class ByAutograd(nn.Module):
+    """An objective whose derivative is left to autograd."""
+
+    def __init__(self, objective):
+        super().__init__()
+        self.objective = objective
+
+    def forward(self, columns, targets):
+        return self.objective(columns, targets)
+
+
+def test_training_is_the_same_by_the_objectives_own_derivative_and_by_autograd():
+    trainers = [make_trainer(batch_size=20) for _ in range(2)]
+    (trainer, (objective, *targets)), (other, (wrapped, *_)) = trainers
+    assert trainer.train(objective, *targets) == other.train(ByAutograd(wrapped), *targets)
+    assert_array_equal(*(trained.evaluate().loadings for trained in (trainer, other)))
+
+
 def test_student_and_rows_lie_on_the_device():
     trainer, _ = make_trainer(device="meta")
     assert trainer.student.device.type == trainer.X.device.type == trainer.weights.device.type
