@@ -258,15 +258,14 @@ class DLFRegressor(BaseRegressorStudent, BaseDLF):
         X = self._rows_for_student(X)
         if not (return_std or return_cov):
             return self._squeeze(self._latent_mean(X))
-        moments = self._moments(X)
-        mean = self._squeeze(moments.mean)
         if return_std:
-            return mean, self._squeeze(np.sqrt(moments.variance))
+            moments = self._moments(X)
+            return self._squeeze(moments.mean), self._squeeze(np.sqrt(moments.variance))
         heads = self._latent_heads(X)
         cov = factor_covariance(heads.loadings, heads.mixing)
         diagonal = np.arange(len(X))
-        cov[diagonal, diagonal] = moments.variance
-        return mean, cov[..., 0] if self.n_outputs_ == 1 else cov
+        cov[diagonal, diagonal] += heads.member_variance
+        return self._squeeze(heads.mean), cov[..., 0] if self.n_outputs_ == 1 else cov
 
     def _moments(self, X):
         center, scale, spread = self._units
