@@ -14,7 +14,7 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from sklearn_dlf._body import make_mlp
+from sklearn_dlf._network.bodies import make_mlp
 
 # Trees of forests, layers of networks, probability of intervals.
 N_TREES, HIDDEN, LEVEL = 100, (100, 100), 0.9

@@ -17,8 +17,8 @@ from measuring import processor_seconds
 from sklearn.utils import gen_batches
 
 from sklearn_dlf import DLFClassifier
-from sklearn_dlf._averages import N_DRAWS, average_probabilities
-from sklearn_dlf._spread import draw_within_rows
+from sklearn_dlf._latent.deviations import draw_within_rows
+from sklearn_dlf._predictive.averaged_probabilities import N_DRAWS, average_probabilities
 from sklearn_dlf.ensembles import DeepEnsembleClassifier
 
 NUMBERS_OF_DRAWS = [64, 100, 128]

@@ -21,8 +21,9 @@ from datasets import load_classes
 from sklearn.ensemble import RandomForestClassifier
 from tables import format_rows
 
-from sklearn_dlf import DLFClassifier, _classifier
-from sklearn_dlf._calibration import calibrate
+from sklearn_dlf import DLFClassifier
+from sklearn_dlf._estimators import dlf_classifier as _classifier
+from sklearn_dlf._fitting.calibration import calibrate
 from sklearn_dlf.ensembles import DeepEnsembleClassifier, member_predictions
 from sklearn_dlf.metrics import mutual_information
 

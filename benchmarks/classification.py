@@ -40,7 +40,7 @@ from tables import (
 )
 
 from sklearn_dlf import DLFClassifier
-from sklearn_dlf._em import N_REFINE_ROUNDS
+from sklearn_dlf._fitting.em import N_REFINE_ROUNDS
 from sklearn_dlf.baselines import (
     BatchEnsembleClassifier,
     DirichletClassifier,

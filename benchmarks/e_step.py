@@ -19,9 +19,9 @@ from types import SimpleNamespace
 import numpy as np
 from measuring import processor_seconds
 
-from sklearn_dlf import _separable
-from sklearn_dlf._contrasts import Contrasts
-from sklearn_dlf._latent_models import FullModel, SeparableModel
+from sklearn_dlf._latent import separable as _separable
+from sklearn_dlf._latent.models import FullModel, SeparableModel
+from sklearn_dlf._transfer.contrasts import Contrasts
 
 FEW, MANY = 10, 100
 

@@ -14,10 +14,10 @@ import time
 import numpy as np
 import torch
 
-from sklearn_dlf._body import make_mlp
-from sklearn_dlf._objectives import MIN_MEMBER_NOISE, ExpectedLikelihood
-from sklearn_dlf._student import Student
-from sklearn_dlf._training import Trainer
+from sklearn_dlf._fitting.objectives import MIN_MEMBER_NOISE, ExpectedLikelihood
+from sklearn_dlf._fitting.trainer import Trainer
+from sklearn_dlf._network.bodies import make_mlp
+from sklearn_dlf._network.students import Student
 
 N_FEATURES, Q, N_STEPS = 10, 10, 300
 

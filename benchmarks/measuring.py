@@ -8,7 +8,7 @@ import time
 import numpy as np
 from scipy.stats import energy_distance
 
-from sklearn_dlf._target_noise import MemberResiduals, TargetNoise
+from sklearn_dlf._predictive.target_noise import MemberResiduals, TargetNoise
 from sklearn_dlf.ensembles import member_predictions, unseen_rows
 from sklearn_dlf.metrics import (
     crps_ensemble,

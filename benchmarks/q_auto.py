@@ -26,7 +26,7 @@ from datasets import load_split
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_dlf import DLFRegressor
-from sklearn_dlf._factors import factor_scores
+from sklearn_dlf._latent.number_of_factors import factor_scores
 from sklearn_dlf.datasets import make_dlf_ensemble
 from sklearn_dlf.ensembles import DeepEnsembleRegressor, FittedEnsemble
 from sklearn_dlf.metrics import neg_nll_scorer

@@ -31,7 +31,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPRegressor
 
 from sklearn_dlf import DLFRegressor
-from sklearn_dlf._network import PREDICT_ROWS
+from sklearn_dlf._network.base import PREDICT_ROWS
 from sklearn_dlf.baselines import BatchEnsembleRegressor, HydraRegressor
 from sklearn_dlf.ensembles import DeepEnsembleRegressor, member_predictions
 

@@ -9,8 +9,8 @@ import numpy as np
 from datasets import Split
 from teachers import join, of_networks
 
-from sklearn_dlf._body import ACTIVATIONS
-from sklearn_dlf._design import AUGMENTATIONS
+from sklearn_dlf._network.bodies import ACTIVATIONS
+from sklearn_dlf._transfer.design_points import AUGMENTATIONS
 from sklearn_dlf.ensembles import DeepEnsembleRegressor
 
 

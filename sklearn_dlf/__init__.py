@@ -1,8 +1,8 @@
 """Distil any fitted ensemble, its uncertainty included, into one small network."""
 
-from ._classifier import DLFClassifier
-from ._regressor import DLFRegressor
-from ._through import predict_interval, sample_predictions, sample_y
+from ._estimators.dlf_classifier import DLFClassifier
+from ._estimators.dlf_regressor import DLFRegressor
+from ._estimators.unwrap import predict_interval, sample_predictions, sample_y
 
 __version__ = "0.1.0"
 

@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 from sklearn.utils import check_array, check_consistent_length
 
-from ._through import reach_student, sample_predictions
+from ._estimators.unwrap import reach_student, sample_predictions
 from .ensembles import ensemble_kind, member_predictions
 from .metrics import mutual_information
 

@@ -8,9 +8,9 @@ from scipy.special import digamma, softmax
 from sklearn.utils import check_random_state
 from torch import nn
 
-from .._base import DRAW_ROWS, check_count
-from .._blocks import row_blocks
-from .._classification import BaseClassifierStudent
+from .._estimators.base import DRAW_ROWS, check_count
+from .._estimators.classifier_mixin import BaseClassifierStudent
+from .._utils.blocks import row_blocks
 from ._documentation import share_documentation
 from ._members import BaseMemberStudent, member_probabilities
 from ._networks import HydraNetwork

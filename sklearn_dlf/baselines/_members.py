@@ -8,15 +8,15 @@ import numpy as np
 from sklearn.utils import Bunch
 from torch import nn
 
-from .._base import DRAW_ROWS, BaseDistiller
-from .._blocks import row_blocks
-from .._classification import BaseClassifierStudent
-from .._em import MIN_LR_SHARE, N_POLISH_ROUNDS
-from .._logits import entropies, probabilities_from_latent
-from .._objectives import class_logits
-from .._regression import BaseRegressorStudent
-from .._teacher import MAX_SEED
-from .._training import seeded
+from .._estimators.base import DRAW_ROWS, BaseDistiller
+from .._estimators.classifier_mixin import BaseClassifierStudent
+from .._estimators.regressor_mixin import BaseRegressorStudent
+from .._fitting.em import MIN_LR_SHARE, N_POLISH_ROUNDS
+from .._fitting.objectives import class_logits
+from .._fitting.trainer import seeded
+from .._predictive.logits import entropies, probabilities_from_latent
+from .._transfer.teachers import MAX_SEED
+from .._utils.blocks import row_blocks
 
 
 class BaseMemberStudent(BaseDistiller):

@@ -10,9 +10,9 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from .._body import ACTIVATIONS, count_body_features
-from .._network import Network
-from ..ensembles._deep_training import init_layers
+from .._network.base import Network
+from .._network.bodies import ACTIVATIONS, count_body_features
+from ..ensembles._deep.training import init_layers
 
 # Standard deviation of the masks around one at the start. Random signs, the published choice, would
 # leave masks that cannot be averaged.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
-from ._models import columns_for, is_fitted, kind_of, type_name
+from ._member_models import columns_for, is_fitted, kind_of, type_name
 
 
 @dataclass(frozen=True)

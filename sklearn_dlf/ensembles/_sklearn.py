@@ -18,7 +18,7 @@ from sklearn.ensemble import (
 )
 from sklearn.utils.validation import check_array
 
-from ._models import align_classes, describe_model, spread_columns
+from ._member_models import align_classes, describe_model, spread_columns
 from ._registry import Members, register_ensemble
 
 #: Most members that stand for weighted voters: then weights are exact to a hundredth of the

@@ -12,13 +12,13 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import _num_samples
 
-from .._blocks import row_blocks
-from .._latent import member_log_likelihood
-from .._latent_models import NOISE_FLOOR
-from .._memory import TeacherMemory
-from .._spread import dense_loadings
-from .._teacher import AskedEnsemble, GivenPredictions
-from .._through import reach_student, sample_y
+from .._estimators.unwrap import reach_student, sample_y
+from .._latent.deviations import dense_loadings
+from .._latent.full import member_log_likelihood
+from .._latent.models import NOISE_FLOOR
+from .._transfer.cache import TeacherMemory
+from .._transfer.teachers import AskedEnsemble, GivenPredictions
+from .._utils.blocks import row_blocks
 from ..ensembles import is_fitted_ensemble
 from ._scores import crps_ensemble, gaussian_mixture_nll
 

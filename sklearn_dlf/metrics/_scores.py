@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import logsumexp
 from sklearn.utils import Bunch, check_array, check_consistent_length
 
-from .._logits import entropies
+from .._predictive.logits import entropies
 
 
 def crps_ensemble(y_true, draws, sample_weight=None):

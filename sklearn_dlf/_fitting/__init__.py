@@ -1,0 +1,1 @@
+"""How a student is trained: EM, its M-step, refinement, calibration."""

@@ -1,0 +1,1 @@
+"""Algebra of the latent factor models; no network in it."""

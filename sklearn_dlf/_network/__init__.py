@@ -1,0 +1,1 @@
+"""The student's network: body, heads, and the frozen copy that predicts."""

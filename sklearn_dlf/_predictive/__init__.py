@@ -1,0 +1,1 @@
+"""What a fitted student predicts."""

@@ -1,0 +1,1 @@
+"""Deep ensembles whose members are trained at once."""

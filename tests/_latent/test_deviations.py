@@ -1,0 +1,72 @@
+"""Deviations of members and their covariance, against the dense reference."""
+
+from types import SimpleNamespace
+
+import naive
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from sklearn_dlf import DLFRegressor
+from sklearn_dlf._latent.deviations import draw_deviations
+from sklearn_dlf.datasets import make_dlf_ensemble
+
+N_ROWS = 7
+
+
+@pytest.fixture(scope="module", params=["full", "separable"])
+def fitted(request):
+    """A student with two outputs, rows, and its dense loadings (n_rows * n_outputs, any number)."""
+    data = make_dlf_ensemble(60, n_outputs=2, n_members=12, random_state=0)
+    params = {"hidden_layer_sizes": (8,), "n_epochs": 2, "tol": 1.0, "random_state": 0}
+    student = DLFRegressor(q=3, loadings=request.param, **params)
+    student.fit(data.X, predictions=data.predictions)
+    parameters = student.latent_parameters(data.X[:N_ROWS])
+    if request.param == "full":
+        loadings = parameters.loadings.reshape(-1, 3)
+    else:
+        loadings = naive.separable_loadings(parameters.mixing, parameters.loadings)
+    return student, data.X[:N_ROWS], parameters, loadings
+
+
+def unit_draws(n_latent, n_noise):
+    """Stands for a random state that hands out unit vectors: one draw for each normal variable.
+
+    A draw is linear in them, so that these deviations times their transpose are its covariance.
+    """
+    identity = np.eye(n_latent + n_noise)
+    parts = iter([identity[:n_latent], identity[n_latent:]])
+    return SimpleNamespace(standard_normal=lambda shape: next(parts).reshape(shape).copy())
+
+
+def test_draws_have_exactly_the_covariance_of_the_dense_model(fitted):
+    student, X, parameters, loadings = fitted
+    n_latent, n_noise = loadings.shape[1], len(loadings)
+    draws = student._draw_latent(
+        student._rows_for_student(X), n_latent + n_noise, unit_draws(n_latent, n_noise)
+    )
+    deviations = (draws - parameters.mean[..., None]).reshape(n_noise, -1)
+    expected = naive.covariance(loadings, np.square(parameters.member_std).ravel())
+    assert_allclose(deviations @ deviations.T, expected, rtol=1e-6, atol=1e-6 * expected.max())
+
+
+def test_deviations_of_unit_latent_variables_are_the_dense_loadings(fitted):
+    _, _, parameters, loadings = fitted
+    mixing = parameters.get("mixing")
+    q = parameters.loadings.shape[-1]
+    latent = np.eye(loadings.shape[1])
+    if mixing is None:
+        deviations = draw_deviations(parameters.loadings, None, latent)
+    else:
+        deviations = draw_deviations(parameters.loadings[:, None], mixing, latent.reshape(2, q, -1))
+    assert_allclose(deviations.reshape(loadings.shape), loadings, rtol=1e-12)
+
+
+def test_squared_std_and_covariance_are_those_of_the_dense_model(fitted):
+    student, X, parameters, loadings = fitted
+    dense = naive.covariance(loadings, np.square(parameters.member_std).ravel())
+    dense = dense.reshape(N_ROWS, 2, N_ROWS, 2)
+    _, cov = student.predict(X, return_cov=True)
+    assert_allclose(cov, np.diagonal(dense, axis1=1, axis2=3), rtol=1e-6, atol=1e-9)
+    _, std = student.predict(X, return_std=True)
+    assert_allclose(std**2, np.einsum("ncnc->nc", dense), rtol=1e-6)

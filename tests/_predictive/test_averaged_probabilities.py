@@ -1,0 +1,151 @@
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.integrate import quad
+from scipy.special import expit, softmax, xlogy
+from scipy.stats import norm
+
+from sklearn_dlf._network.students import Heads
+from sklearn_dlf._predictive import averaged_probabilities as _averages
+from sklearn_dlf._predictive.averaged_probabilities import (
+    N_DRAWS,
+    _Pairs,
+    average_probabilities,
+    normal_draws,
+)
+
+
+def average(mean, loadings, variance, with_entropy=False, mixing=None):
+    """Averages of members in nats."""
+    with np.errstate(divide="ignore"):
+        heads = Heads(mean, np.log(variance), loadings, mixing)
+    n_outputs = mean.shape[1]
+    units = np.zeros(n_outputs), np.ones(n_outputs), np.ones(n_outputs)
+    return average_probabilities(heads, *units, with_entropy)
+
+
+@pytest.mark.parametrize("n_dimensions", [1, 2, 14, 40])
+def test_fixed_draws_have_the_moments_of_the_standard_normal(n_dimensions):
+    draws = normal_draws(n_dimensions)
+    assert draws.shape == (n_dimensions, N_DRAWS)
+    assert_allclose(draws.mean(axis=1), 0, atol=1e-12)
+    assert_allclose(draws @ draws.T / N_DRAWS, np.eye(n_dimensions), atol=1e-10)
+
+
+def test_many_dimensions_have_unit_variances():
+    assert_allclose(np.square(normal_draws(200)).mean(axis=1), 1)
+
+
+def test_average_of_two_classes_is_the_integral():
+    mean, variance = np.array([[-2.0], [0.5], [6.0]]), np.array([[0.3], [4.0], [9.0]])
+    loadings = np.sqrt(variance / 2)[..., None]  # half of the variance
+    expected = [
+        quad(lambda f, m=m, s=s: expit(f) * norm.pdf(f, m, s), -40, 40, points=[m])[0]
+        for m, s in zip(mean[:, 0], np.sqrt(variance[:, 0]), strict=True)
+    ]
+    averaged, _ = average(mean, loadings, variance / 2)
+    assert_allclose(averaged[:, 1], expected, atol=2e-3)
+
+
+def test_averages_do_not_depend_on_the_order_of_classes():
+    rng = np.random.RandomState(0)
+    mean, loadings, variance = rng.randn(40, 4), rng.randn(40, 4, 3), rng.rand(40, 4)
+    order = [2, 0, 3, 1]
+    first, _ = average(mean, loadings, variance)
+    second, _ = average(mean[:, order], loadings[:, order], variance[:, order])
+    # The draws of the noise are others.
+    assert_allclose(second, first[:, order], atol=0.05)
+
+
+@pytest.mark.parametrize("separable", [False, True])
+@pytest.mark.parametrize("spread", [0.0, 1.0, 30.0])
+def test_averages_are_those_of_softmax_over_the_same_draws(spread, separable):
+    rng = np.random.RandomState(0)
+    mean, loadings = 3 * rng.randn(200, 4), spread * rng.randn(200, 1 if separable else 4, 3)
+    variance, mixing = spread * rng.rand(200, 4), rng.randn(4, 4) if separable else None
+    dense = loadings
+    if separable:
+        dense = np.linalg.norm(loadings, axis=-1, keepdims=True) * mixing
+    n_factors = dense.shape[-1]
+    draws = normal_draws(n_factors + 4)
+    latent = mean[..., None] + dense @ draws[:n_factors]
+    latent += np.sqrt(variance)[..., None] * draws[n_factors:]
+    members = softmax(latent, axis=1)
+    averaged, none = average(mean, loadings, variance, mixing=mixing)
+    assert none is None
+    assert_allclose(averaged, members.mean(axis=-1), rtol=1e-10)
+    averaged, entropy = average(mean, loadings, variance, True, mixing)
+    assert_allclose(averaged, members.mean(axis=-1), rtol=1e-10)
+    assert_allclose(entropy, -xlogy(members, members).sum(axis=1).mean(axis=-1), rtol=1e-8)
+    float32 = [a.astype(np.float32) for a in (mean, loadings, variance)]
+    averaged, _ = average(*float32, mixing=mixing)
+    assert_allclose(averaged, members.mean(axis=-1), atol=2e-5)
+
+
+@pytest.mark.parametrize("largest", [1.0, 40.0, 57.0, 62.0, 70.0, 80.0])
+def test_float32_keeps_what_is_near_the_ends_of_its_range(largest):
+    rng = np.random.RandomState(0)
+    mean = np.array([largest, 0.0, 0.0]) + rng.randn(500, 3)
+    loadings = rng.uniform(-25, 25, (500, 3, 2)) * [[0.1], [1], [1]]
+    parts = mean, loadings, rng.rand(500, 3)
+    expected, _ = average(*parts)
+    averaged, _ = average(*(part.astype(np.float32) for part in parts))
+    assert_allclose(averaged, expected, atol=2e-5)
+
+
+def test_in_place_where_powers_stay_in_range():
+    rng = np.random.RandomState(0)
+    units = np.zeros(3), np.ones(3), np.ones(3)
+    for reach, is_done in ((1.0, True), (50.0, True), (60.0, False), (np.nan, False)):
+        mean = np.array([[reach, 0.0, 0.0], [0.0, 0.0, 0.0]])
+        heads = Heads(mean, np.full((2, 3), -np.inf), np.zeros((2, 3, 2)))
+        found = _Pairs(heads, *units, 50).average(slice(0, 2))
+        assert (found is not None) == is_done
+    rows = [rng.randn(20, 3), rng.randn(20, 3), rng.randn(20, 3, 2)]
+    assert _Pairs(Heads(*rows), *units, 50).average(slice(3, 20)).shape == (3, 17)
+
+
+def test_units_are_those_of_the_heads():
+    rng = np.random.RandomState(0)
+    heads = Heads(rng.randn(50, 3), rng.randn(50, 3), rng.randn(50, 3, 2))
+    center, scale, spread = rng.randn(3), rng.rand(3) + 0.5, rng.rand(3) + 0.5
+    own = heads.in_units(center, scale, spread)
+    expected, _ = average(own.mean, own.loadings, own.member_variance)
+    averaged, _ = average_probabilities(heads, center, scale, spread)
+    assert_allclose(averaged, expected, rtol=1e-10)
+
+
+def test_logits_of_any_size_have_probabilities():
+    mean = np.array([[0, 0, 0], [1e4, 0, -1e4], [90, 0, 0], [0, 0, -200]], dtype=np.float32)
+    loadings = np.ones((4, 3, 1), dtype=np.float32)
+    loadings[0, :, 0] = 1e4, 0, -1e4
+    averaged, _ = average(mean, loadings, np.ones((4, 3), dtype=np.float32))
+    expected = [[0.5, 0, 0.5], [1, 0, 0], [1, 0, 0], [0.5, 0.5, 0]]
+    # The draws are not the same for all classes.
+    assert_allclose(averaged, expected, atol=0.03)
+
+
+@pytest.mark.parametrize("n_outputs", [1, 5])
+@pytest.mark.parametrize("separable", [False, True])
+@pytest.mark.parametrize("with_entropy", [False, True])
+def test_a_block_is_averaged_as_its_rows_are(with_entropy, separable, n_outputs, monkeypatch):
+    rng = np.random.RandomState(0)
+    mean, variance = rng.randn(300, n_outputs), rng.rand(300, n_outputs)
+    loadings = rng.randn(300, 1 if separable else n_outputs, 2)
+    mixing = rng.randn(n_outputs, n_outputs) if separable else None
+    mean[50] *= 1000
+    expected = average(mean, loadings, variance, with_entropy, mixing)
+    monkeypatch.setattr(_averages, "BLOCK_SIZE", 40 * N_DRAWS * n_outputs)
+    for found, wanted in zip(
+        average(mean, loadings, variance, with_entropy, mixing), expected, strict=True
+    ):
+        assert (found is None) == (wanted is None)
+        if found is not None:
+            assert_allclose(found, wanted, rtol=1e-10, atol=1e-12)
+
+
+def test_one_output_is_mixed_as_it_is_loaded():
+    rng = np.random.RandomState(0)
+    mean, loadings, variance = rng.randn(9, 1), rng.randn(9, 1, 2), rng.rand(9, 1)
+    averaged, _ = average(mean, loadings, variance, mixing=np.array([[3.0]]))
+    assert_allclose(averaged, average(mean, 3 * loadings, variance)[0], rtol=1e-12)

@@ -1,0 +1,233 @@
+"""Scorers: of students alone, through wrappers, and in searches."""
+
+import pickle
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.stats import multivariate_normal, norm
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.exceptions import NotFittedError, UnsetMetadataPassedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
+from sklearn_dlf import DLFRegressor
+from sklearn_dlf._latent import full as _latent
+from sklearn_dlf.ensembles import FittedEnsemble, member_predictions
+from sklearn_dlf.metrics import (
+    crps_ensemble,
+    make_member_log_likelihood_scorer,
+    member_log_likelihood_scorer,
+    neg_crps_scorer,
+    neg_nll_scorer,
+)
+
+QUICK = {"q": 2, "hidden_layer_sizes": (8,), "n_epochs": 4, "tol": 0.1, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def taught(known):
+    """A student of members that are known."""
+    return DLFRegressor(**QUICK).fit(known.X, known.y, predictions=known.predictions)
+
+
+@pytest.fixture(scope="module")
+def scaled(known):
+    """The same in a pipeline."""
+    pipeline = make_pipeline(MinMaxScaler(), DLFRegressor(**QUICK))
+    return pipeline.fit(known.X, known.y, dlfregressor__predictions=known.predictions)
+
+
+def test_nll_is_that_of_the_mixture_over_the_noise(taught, known):
+    mean, std = taught.predict(known.X, return_std=True)
+    total = np.sqrt(std[:, None] ** 2 + taught.target_noise_.nodes())
+    density = norm.pdf(known.y[:, None], mean[:, None], total).mean(axis=1)
+    score = neg_nll_scorer(taught, known.X, known.y)
+    assert_allclose(score, np.log(density).mean(), rtol=1e-10)
+
+
+def test_crps_is_that_of_draws_whatever_the_batches(taught, known, monkeypatch):
+    whole = neg_crps_scorer(taught, known.X, known.y)
+    draws = taught.sample_y(known.X, 1000, random_state=0)
+    assert_allclose(whole, -crps_ensemble(known.y, draws), rtol=1e-10)
+    monkeypatch.setattr("sklearn_dlf.metrics._scorers.CRPS_ROWS", 40)
+    # Rows of other batches have other noise: 1000 draws a row leave this much.
+    assert_allclose(neg_crps_scorer(taught, known.X, known.y), whole, rtol=0.02)
+
+
+@pytest.mark.parametrize("scorer", [neg_nll_scorer, neg_crps_scorer])
+def test_a_weight_of_two_is_a_row_given_twice(taught, known, scorer):
+    X, y = known.X[:3], known.y[:3]
+    alone = np.array([scorer(taught, X[[i]], y[[i]]) for i in range(3)])
+    weighted = scorer(taught, X, y, sample_weight=np.array([2.0, 0.0, 1.0]))
+    # Draws of the second and third row have other noise than alone.
+    assert_allclose(weighted, (2 * alone[0] + alone[2]) / 3, rtol=0.05)
+
+
+@pytest.mark.parametrize("scorer", [neg_nll_scorer, neg_crps_scorer])
+def test_several_outputs_are_averaged(two_outputs, scorer):
+    data = two_outputs
+    student = DLFRegressor(**QUICK).fit(data.X, data.y, predictions=data.predictions)
+    score = scorer(student, data.X, data.y)
+    mean, std = student.predict(data.X, return_std=True)
+    if scorer is neg_nll_scorer:
+        total = np.sqrt(std[..., None] ** 2 + student.target_noise_.nodes())
+        density = norm.pdf(data.y[..., None], mean[..., None], total).mean(axis=-1)
+        expected = np.log(density).mean()
+    else:
+        draws = student.sample_y(data.X, 1000, random_state=0)
+        expected = -np.mean([crps_ensemble(data.y[:, c], draws[:, c]) for c in range(2)])
+    assert_allclose(score, expected, rtol=1e-10)
+
+
+def test_likelihood_of_members_is_their_dense_density():
+    rng = np.random.RandomState(0)
+    loadings, deviations = rng.standard_normal((9, 2)), rng.standard_normal((9, 5))
+    variance = rng.uniform(0.5, 2, 9)
+    density = multivariate_normal(cov=loadings @ loadings.T + np.diag(variance))
+    assert_allclose(
+        _latent.member_log_likelihood(loadings, deviations, variance),
+        density.logpdf(deviations.T).mean() / 9,
+        rtol=1e-10,
+    )
+
+
+def test_likelihood_of_predictions_is_that_of_the_latent_parameters(taught, known):
+    heads = taught.latent_parameters(known.X)
+    cov = heads.loadings[:, 0] @ heads.loadings[:, 0].T + np.diag(heads.member_std[:, 0] ** 2)
+    density = multivariate_normal(mean=heads.mean[:, 0], cov=cov)
+    score = member_log_likelihood_scorer(taught, known.X, predictions=known.predictions)
+    assert_allclose(score, density.logpdf(known.predictions.T).mean() / len(known.X), rtol=1e-6)
+
+
+def test_without_member_noise_the_likelihood_is_finite(known):
+    student = DLFRegressor(**QUICK, member_noise="none").fit(known.X, predictions=known.predictions)
+    score = member_log_likelihood_scorer(student, known.X, predictions=known.predictions)
+    assert np.isfinite(score)
+
+
+def test_the_constructors_teacher_is_asked_at_the_rows_of_the_student(friedman, forest):
+    X, y = friedman
+    student = DLFRegressor(FittedEnsemble(forest), **QUICK)
+    raw = make_pipeline(MinMaxScaler(), clone(student)).fit(X, y, dlfregressor__X_ensemble=X)
+    expected = member_log_likelihood_scorer(raw, X, predictions=member_predictions(forest, X))
+    assert member_log_likelihood_scorer(raw, X, X_ensemble=X) == expected
+    assert make_member_log_likelihood_scorer(forest)(raw, X) == expected
+    with pytest.raises(ValueError, match=r"fitted with X_ensemble.*make_member_log"):
+        member_log_likelihood_scorer(raw, X)
+    bare = student.fit(X, y)
+    expected = member_log_likelihood_scorer(bare, X, predictions=member_predictions(forest, X))
+    assert member_log_likelihood_scorer(bare, X, y) == expected
+
+
+@pytest.mark.parametrize("scorer", [neg_nll_scorer, neg_crps_scorer])
+def test_rows_pass_through_pipelines(scaled, known, scorer):
+    rows = scaled[:-1].transform(known.X)
+    assert scorer(scaled, known.X, known.y) == scorer(scaled[-1], rows, known.y)
+
+
+def test_crps_is_in_units_of_y_where_the_target_is_transformed(friedman):
+    X, y = friedman
+    student = DLFRegressor(RandomForestRegressor(6, random_state=0), **QUICK)
+    model = TransformedTargetRegressor(student, transformer=StandardScaler()).fit(X, 10 * y)
+    inside = neg_crps_scorer(model.regressor_, X, (y - y.mean()) / y.std())
+    assert_allclose(neg_crps_scorer(model, X, 10 * y), inside * 10 * y.std(), rtol=1e-6)
+    with pytest.raises(TypeError, match="density of y is not known where the target"):
+        neg_nll_scorer(model, X, y)
+
+
+def test_nll_of_a_classifier_is_its_log_loss(friedman):
+    X, y = friedman
+    labels = np.where(y > y.mean(), "high", "low")
+    model = LogisticRegression().fit(X, labels)
+    only = labels == "low"  # a fold may lack a class
+    expected = -log_loss(labels[only], model.predict_proba(X[only]), labels=["high", "low"])
+    assert_allclose(neg_nll_scorer(model, X[only], labels[only]), expected, rtol=1e-10)
+
+
+def test_a_grid_is_scored_by_all_of_them(friedman, forest):
+    grid = GridSearchCV(
+        DLFRegressor(FittedEnsemble(forest), **QUICK),
+        {"member_noise": ["none", "input"]},
+        cv=2,
+        scoring={
+            "nll": neg_nll_scorer,
+            "crps": neg_crps_scorer,
+            "members": member_log_likelihood_scorer,
+        },
+        refit="members",
+        error_score="raise",
+    )
+    grid.fit(*friedman)
+    # Two factors do not carry twenty trees: without member noise the rest is impossible.
+    assert grid.best_params_ == {"member_noise": "input"}
+    assert np.isfinite(grid.cv_results_["mean_test_nll"]).all()
+    assert (grid.cv_results_["mean_test_crps"] < 0).all()
+
+
+def test_routed_predictions_are_those_of_the_held_out_rows(known):
+    with config_context(enable_metadata_routing=True):
+        student = DLFRegressor(**QUICK).set_fit_request(predictions=True)
+        scorer = member_log_likelihood_scorer.set_score_request(predictions=True)
+        results = cross_validate(
+            student,
+            known.X,
+            known.y,
+            cv=2,
+            scoring=scorer,
+            params={"predictions": known.predictions},
+            return_estimator=True,
+            return_indices=True,
+            error_score="raise",
+        )
+    for fold, rows in enumerate(results["indices"]["test"]):
+        expected = member_log_likelihood_scorer(
+            results["estimator"][fold], known.X[rows], predictions=known.predictions[rows]
+        )
+        assert results["test_score"][fold] == expected
+
+
+def test_metadata_that_nobody_asked_for_is_an_error(known):
+    with config_context(enable_metadata_routing=True):
+        student = DLFRegressor(**QUICK).set_fit_request(predictions=True)
+        grid = GridSearchCV(student, {"q": [1]}, scoring=member_log_likelihood_scorer)
+        with pytest.raises(UnsetMetadataPassedError, match="predictions"):
+            grid.fit(known.X, known.y, predictions=known.predictions)
+
+
+def test_asking_for_metadata_leaves_the_shared_scorer_as_it_is():
+    asking = neg_nll_scorer.set_score_request(sample_weight=True)
+    assert asking.get_metadata_routing().score.requests == {"sample_weight": True}
+    assert neg_nll_scorer.get_metadata_routing().score.requests == {"sample_weight": None}
+    with pytest.raises(TypeError, match=r"neg_nll_scorer takes no metadata \['predictions'\]"):
+        neg_nll_scorer.set_score_request(predictions=True)
+
+
+def test_scorers_pickle_and_say_their_names(taught, known):
+    again = pickle.loads(pickle.dumps(neg_nll_scorer))
+    assert again(taught, known.X, known.y) == neg_nll_scorer(taught, known.X, known.y)
+    assert repr(again) == "neg_nll_scorer"
+
+
+@pytest.mark.parametrize(
+    ("ensemble", "message"),
+    [(None, "`ensemble` is None"), (RandomForestRegressor(), "`ensemble` is not fitted")],
+)
+def test_a_teacher_that_is_not_kept_is_missed(taught, known, ensemble, message):
+    student = clone(taught).set_params(ensemble=ensemble)
+    student.__dict__.update({**taught.__dict__, "ensemble": ensemble})
+    with pytest.raises(ValueError, match=message):
+        member_log_likelihood_scorer(student, known.X, known.y)
+
+
+def test_scores_of_y_need_a_fit_with_y(known):
+    student = DLFRegressor(**QUICK).fit(known.X, predictions=known.predictions)
+    for scorer in (neg_nll_scorer, neg_crps_scorer):
+        with pytest.raises(NotFittedError, match="fit was called without y"):
+            scorer(student, known.X, known.y)
