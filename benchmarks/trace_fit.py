@@ -2,8 +2,8 @@
 
 ``python benchmarks/trace_fit.py`` traces one `DLFRegressor.fit` and one `DLFClassifier.fit`. Every
 call of a function that is written in `sklearn_dlf/_estimators/` counts as a call; the first call,
-and every call whose predecessor was in another file, count as changes of file. ``--calls`` prints them. ``--files NAME ...``
-names the files to follow, for a commit that keeps its estimators elsewhere.
+and every call whose predecessor was in another file, count as changes of file. ``--calls`` prints
+them. ``--files NAME ...`` names the files to follow, where a commit keeps its estimators elsewhere.
 """
 
 from __future__ import annotations

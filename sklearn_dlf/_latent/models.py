@@ -159,7 +159,7 @@ class SeparableModel(LatentModel):
     @property
     def latent_mean(self):
         """Posterior mean of the last E-step, (n_members, c, q)."""
-        return self.full.mean
+        return self._latent.mean
 
     def _infer(self):
         """E-step and its normalisation; what the loadings are to be multiplied by, (q, q)."""

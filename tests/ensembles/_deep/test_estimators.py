@@ -315,7 +315,7 @@ def test_noise_is_the_mean_squared_residual_on_held_out_rows(bootstrap, friedman
     assert ensemble.member_noise_variance_.shape == (4, 2)
     # float32 against float64.
     assert_allclose(ensemble.member_noise_variance_, expected, rtol=1e-5)
-    monkeypatch.setattr(_deep_training, "_MAX_ACTIVATIONS", 4 * 8 * 5)  # five rows at once
+    monkeypatch.setattr(training, "_MAX_ACTIVATIONS", 4 * 8 * 5)  # five rows at once
     again = DeepEnsembleRegressor(**SMALL, bootstrap=bootstrap).fit(X, y)
     assert_allclose(again.member_noise_variance_, expected, rtol=1e-5)
 
@@ -399,7 +399,7 @@ def test_predictions_do_not_depend_on_the_size_of_row_batches(iris, monkeypatch)
     X, y = iris
     ensemble = DeepEnsembleClassifier(**SMALL).fit(X, y)
     members, probabilities = ensemble.member_predictions(X), ensemble.predict_proba(X)
-    monkeypatch.setattr(_deep_training, "_MAX_ACTIVATIONS", 4 * 8 * 7)
+    monkeypatch.setattr(training, "_MAX_ACTIVATIONS", 4 * 8 * 7)
     assert len(list(ensemble._outputs(X))) == 22
     assert_allclose(ensemble.member_predictions(X), members, rtol=1e-12)
     assert_allclose(ensemble.predict_proba(X), probabilities, rtol=1e-12)
