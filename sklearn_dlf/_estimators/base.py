@@ -21,7 +21,7 @@ from sklearn.utils.validation import (
 )
 
 from .._fitting.trainer import OPTIMIZERS, Trainer
-from .._network.bodies import ACTIVATIONS, make_mlp
+from .._network.bodies import ACTIVATIONS, check_body, make_mlp
 from .._transfer.cache import TeacherMemory
 from .._transfer.contrasts import Contrasts
 from .._transfer.design_points import AUGMENTATIONS, design_points
@@ -36,7 +36,7 @@ from .._transfer.teachers import (
 )
 from ..ensembles import is_fitted_ensemble
 from ..ensembles._member_models import kind_of
-from .parameters import Count, Counts, Device, check_body
+from .._utils.parameters import Count, Device, LayerSizes, layer_sizes
 
 # Rows of which draws are made at a time.
 DRAW_ROWS = 2**13
@@ -65,7 +65,7 @@ class BaseDistiller(BaseEstimator):
         "ensemble": "no_validation",
         "augment": [StrOptions({"auto", *AUGMENTATIONS}), callable, None],
         "out_of_bag": [StrOptions({"spread", "members"}), None],
-        "hidden_layer_sizes": [Counts()],
+        "hidden_layer_sizes": [LayerSizes()],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "max_iter": [Count()],
         "n_epochs": [StrOptions({"auto"}), Count()],
@@ -203,7 +203,7 @@ class BaseDistiller(BaseEstimator):
         make_body = getattr(self, "body", None)
         if make_body is not None:
             return check_body(make_body(n_features))
-        return make_mlp(n_features, self.hidden_layer_sizes, self.activation)
+        return make_mlp(n_features, layer_sizes(self.hidden_layer_sizes), self.activation)
 
     def _make_trainer(self, student, X, weights, random_state):
         """Trainer of a student at standardised rows."""

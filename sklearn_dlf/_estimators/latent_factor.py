@@ -20,7 +20,7 @@ from .._network.students import SeparableStudent, Student
 from .._transfer.teachers import MAX_SEED
 from .._utils.blocks import row_blocks
 from .base import DRAW_ROWS, BaseDistiller
-from .parameters import BodyMaker, Count
+from .._utils.parameters import BodyMaker, Count
 
 # The members' likelihood weighs the loadings' error against the mean's by the squared ratio of the
 # members' spread to the mean's own; "auto" takes a multiple of it, within these bounds. Below them

@@ -120,3 +120,13 @@ def count_body_features(body, n_features):
             f"rows of {n_features} features it returned shape {tuple(features.shape)}."
         )
     return features.shape[1]
+
+
+def check_body(body):
+    """Return a user's body in float32, or raise where it is no module."""
+    if not isinstance(body, nn.Module):
+        raise ValueError(
+            "The callable `body` must return an nn.Module that maps (n_rows, n_features) to "
+            f"(n_rows, n_body_features); got {type(body).__name__}."
+        )
+    return body.float()

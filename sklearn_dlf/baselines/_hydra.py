@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from .._estimators.parameters import BodyMaker
+from .._utils.parameters import BodyMaker
 from ._documentation import share_documentation
 from ._members import BaseMemberClassifier, BaseMemberRegressor, BaseMemberStudent
 from ._networks import HydraNetwork

@@ -1,0 +1,81 @@
+"""Constraints of estimators' parameters that scikit-learn does not have."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils._param_validation import Interval, Options
+from torch import nn
+
+
+class Count(Interval):
+    """An integer of at least one. True and False are refused."""
+
+    def __init__(self) -> None:
+        super().__init__(numbers.Integral, 1, None, closed="left")
+
+    def is_satisfied_by(self, val: Any) -> bool:
+        """Return whether `val` is a positive integer and no bool."""
+        return not isinstance(val, bool) and super().is_satisfied_by(val)
+
+
+class _Constraint(Options):
+    """Base of constraints; scikit-learn accepts only subclasses of its own constraints."""
+
+    def __init__(self) -> None:
+        super().__init__(object, set())
+
+
+class LayerSizes(_Constraint):
+    """Units of hidden layers: one positive integer, or a sequence of them.
+
+    Iterators are refused: validation would consume them, and no layers would be left.
+    """
+
+    def is_satisfied_by(self, val: Any) -> bool:
+        """Return whether `val` gives the sizes of hidden layers."""
+        if Count().is_satisfied_by(val):
+            return True
+        is_sequence = isinstance(val, Sequence) and not isinstance(val, str)
+        is_vector = isinstance(val, np.ndarray) and val.ndim == 1
+        return (is_sequence or is_vector) and all(Count().is_satisfied_by(size) for size in val)
+
+    def __str__(self) -> str:
+        return "an int in the range [1, inf) or a sequence of such ints"
+
+
+def layer_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
+    """Return the units of the hidden layers as a tuple."""
+    return tuple(int(size) for size in np.atleast_1d(hidden_layer_sizes))
+
+
+class Device(_Constraint):
+    """A device that torch has on this machine, or its name."""
+
+    def is_satisfied_by(self, val: Any) -> bool:
+        """Return whether torch can put a number on the device and read it back."""
+        if not isinstance(val, str | torch.device):
+            return False
+        try:
+            torch.zeros((), device=val).item()
+        except Exception:  # each missing backend raises an error of its own
+            return False
+        return True
+
+    def __str__(self) -> str:
+        return "a torch.device, or the name of one such as 'cpu' or 'cuda', that torch has here"
+
+
+class BodyMaker(_Constraint):
+    """A callable that makes a body. A module is callable too, but it is refused."""
+
+    def is_satisfied_by(self, val: Any) -> bool:
+        """Return whether `val` is a callable and no module."""
+        return callable(val) and not isinstance(val, nn.Module)
+
+    def __str__(self) -> str:
+        return "a callable that takes the number of features and returns an nn.Module"
