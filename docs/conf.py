@@ -1,4 +1,4 @@
-"""Sphinx: ``make docs`` builds into docs/_build/html, and takes warnings for errors."""
+"""Configuration of Sphinx. ``make docs`` builds into docs/_build/html; warnings are errors."""
 
 import re
 
@@ -26,7 +26,7 @@ html_show_sourcelink = False
 
 myst_heading_anchors = 3
 
-# A class and its own methods stand on one page, by _templates/autosummary/class.rst.
+# The template _templates/autosummary/class.rst puts a class and its own methods on one page.
 numpydoc_show_class_members = False
 autodoc_typehints = "none"
 
@@ -41,11 +41,11 @@ sphinx_gallery_conf = {
 }
 
 
-def unlink(app, what, name, obj, options, lines):
-    """Inherited docstrings refer to pages of scikit-learn, which are not here."""
+def remove_foreign_references(app, what, name, obj, options, lines):
+    """Replace references in inherited docstrings to pages of scikit-learn by their text."""
     if (getattr(obj, "__module__", None) or "").startswith("sklearn."):
         lines[:] = [re.sub(r":ref:`([^<`]*?) *(<[^`]*>)?`", r"\1", line) for line in lines]
 
 
 def setup(app):
-    app.connect("autodoc-process-docstring", unlink)
+    app.connect("autodoc-process-docstring", remove_foreign_references)

@@ -2,8 +2,22 @@
 
 from ._estimators.dlf_classifier import DLFClassifier
 from ._estimators.dlf_regressor import DLFRegressor
-from ._estimators.unwrap import predict_interval, sample_predictions, sample_y
+from ._estimators.unwrap import (
+    predict_interval,
+    predict_quantiles,
+    predict_uncertainty,
+    sample_predictions,
+    sample_y,
+)
 
 __version__ = "0.1.0"
 
-__all__ = ["DLFClassifier", "DLFRegressor", "predict_interval", "sample_predictions", "sample_y"]
+__all__ = [
+    "DLFClassifier",
+    "DLFRegressor",
+    "predict_interval",
+    "predict_quantiles",
+    "predict_uncertainty",
+    "sample_predictions",
+    "sample_y",
+]

@@ -1,68 +1,95 @@
-"""Ensembles whose truth is known: drawn from a latent factor model over smooth random functions."""
+"""Ensembles drawn from a known latent factor model, whose parts are smooth random functions."""
 
 from __future__ import annotations
 
+import numbers
+from typing import Literal
+
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+
+from ._utils.parameters import Count
 
 __all__ = ["make_dlf_ensemble"]
 
-# Frequencies of the random functions: one period spans several standard deviations of X.
+# Divides the standard normal frequencies of the random functions, in units of X. It was chosen so
+# that one period spans several standard deviations of X.
 LENGTH_SCALE = 3.0
 
-# Waves that make one function up.
+# Number of cosine waves that are added up to one function, as chosen.
 N_WAVES = 8
 
 
+@validate_params(
+    {
+        "n_samples": [Count()],
+        "n_features": [Count()],
+        "n_members": [Count()],
+        "n_outputs": [Count()],
+        "q": [Count()],
+        "loadings": [StrOptions({"full", "separable"})],
+        "member_noise": [Interval(numbers.Real, 0, None, closed="left")],
+        "target_noise": [Interval(numbers.Real, 0, None, closed="left")],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
 def make_dlf_ensemble(
-    n_samples=300,
-    n_features=3,
-    n_members=50,
+    n_samples: int = 300,
+    n_features: int = 3,
+    n_members: int = 50,
     *,
-    n_outputs=1,
-    q=3,
-    loadings="full",
-    member_noise=0.1,
-    target_noise=0.2,
-    random_state=None,
-):
+    n_outputs: int = 1,
+    q: int = 3,
+    loadings: Literal["full", "separable"] = "full",
+    member_noise: float = 0.1,
+    target_noise: float = 0.2,
+    random_state: int | np.random.RandomState | None = None,
+) -> Bunch:
     """Draw the members of an ensemble from a known deep latent factor model.
 
-    Mean and loadings are smooth random functions of X (sums of cosine waves); members are
-    ``mean(x) + loadings(x) z_i + e_i(x)`` with standard normal ``z_i`` or, if separable,
-    ``mean(x) + mixing Z_i loadings(x) + e_i(x)`` with standard normal ``Z_i`` (n_outputs, q), and y
-    is the mean plus noise.
+    Mean and loadings are smooth random functions of X, sums of cosine waves. Member ``i`` is
+    ``mean(x) + loadings(x) z_i + e_i(x)`` with a standard normal vector ``z_i``. With separable
+    loadings it is ``mean(x) + mixing Z_i loadings(x) + e_i(x)`` with a standard normal matrix
+    ``Z_i`` (n_outputs, q). Observed values y are the mean plus noise.
 
     Parameters
     ----------
-    n_samples, n_features, n_members : int, default=300, 3, 50
-        Rows and columns of X, members drawn.
+    n_samples : int, default=300
+        Number of rows of X.
+    n_features : int, default=3
+        Number of columns of X.
+    n_members : int, default=50
+        Number of members.
     n_outputs : int, default=1
-        Outputs of every member.
+        Number of outputs of each member.
     q : int, default=3
-        Latent factors.
+        Number of latent factors.
     loadings : {"full", "separable"}, default="full"
-        Whether each output has loadings of its own, or all share them and are mixed.
+        Whether each output has its own loadings ("full"), or all outputs share loadings, which a
+        matrix mixes ("separable").
     member_noise : float, default=0.1
-        Standard deviation of the members' independent errors ``e_i``.
+        Standard deviation of the members' independent errors ``e_i``. Zero makes none.
     target_noise : float, default=0.2
-        Standard deviation of y around the mean.
+        Standard deviation of y around the mean. Zero makes none.
     random_state : int, RandomState instance or None, default=None
-        Determines everything that is drawn.
+        Determines all draws.
 
     Returns
     -------
     Bunch
         ``X`` (n_samples, n_features); ``y`` (n_samples,) or (n_samples, n_outputs);
-        ``predictions`` (n_samples, n_members) or (n_samples, n_outputs, n_members); the truth:
-        ``mean`` (n_samples, n_outputs), ``loadings`` (n_samples, n_outputs, q), ``member_noise``;
-        if separable ``loadings`` (n_samples, q), and ``mixing`` (n_outputs, n_outputs) whose rows
-        have unit length.
+        ``predictions`` (n_samples, n_members) or (n_samples, n_outputs, n_members). The parts of
+        the model: ``mean`` (n_samples, n_outputs), ``loadings`` (n_samples, n_outputs, q) and
+        ``member_noise``. With separable loadings ``loadings`` is (n_samples, q), and ``mixing``
+        (n_outputs, n_outputs) has rows of unit length.
 
     Raises
     ------
     ValueError
-        If `loadings` is neither "full" nor "separable".
+        If a count is no positive integer, a standard deviation is negative or infinite, `loadings`
+        is neither "full" nor "separable", or `random_state` is not as described.
 
     Examples
     --------
@@ -95,7 +122,7 @@ def make_dlf_ensemble(
     return Bunch(X=X, y=y, predictions=predictions, **truth)
 
 
-def _random_functions(X, n_functions, rng):
+def _random_functions(X: np.ndarray, n_functions: int, rng: np.random.RandomState) -> np.ndarray:
     """Values (n_samples, n_functions) of random functions of unit variance."""
     frequencies = rng.standard_normal((X.shape[1], n_functions, N_WAVES)) / LENGTH_SCALE
     phases = rng.uniform(0, 2 * np.pi, size=(n_functions, N_WAVES))

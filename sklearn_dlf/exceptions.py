@@ -1,7 +1,7 @@
-"""Errors that the package raises and scikit-learn has no name for."""
+"""Errors that the package raises and for which scikit-learn has no class."""
 
 __all__ = ["TrainingDivergedError"]
 
 
 class TrainingDivergedError(ArithmeticError):
-    """Training of the student left the finite numbers, and the student was not kept."""
+    """Training of the student led to values that are not finite; no student was kept."""

@@ -1,25 +1,28 @@
-"""Figures of uncertainty, a student's beside its teacher's, as scikit-learn's Displays.
+"""Figures of the uncertainty of students and teachers, as Displays like those of scikit-learn.
 
 They need matplotlib: ``pip install 'sklearn-dlf[plot]'``.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
-from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils import check_consistent_length
 
-from ._estimators.unwrap import reach_student, sample_predictions
-from .ensembles import ensemble_kind, member_predictions
-from .metrics import mutual_information
+from .metrics._epistemic import epistemic_uncertainty
+from .metrics._validation import check_uncertainty
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["SpreadDisplay", "UncertaintyDisplay"]
 
-# Draws of members where a student's target was transformed, and there is no closed form.
-N_DRAWS = 200
-
-# Smaller uncertainties are shown at this share of the largest: exact zeros have no logarithm.
+# Values below this share of the largest one are shown at it, since zero has no logarithm. It was
+# chosen so that the axis spans six decades at most.
 SMALLEST_SHARE = 1e-6
 
 TEACHER_COLOR, STUDENT_COLOR, OUTSIDE_COLOR = "0.55", "tab:blue", "tab:orange"
@@ -29,30 +32,26 @@ LABELS = {"classifier": "epistemic uncertainty (nats)", "regressor": "spread of 
 class SpreadDisplay:
     """Epistemic uncertainty of a student against its teacher's, row by row.
 
-    Create one by :meth:`from_estimator` or :meth:`from_predictions`; all parameters become
+    Create it by :meth:`from_estimator` or :meth:`from_predictions`. All parameters become
     attributes.
 
     Parameters
     ----------
     teacher_spread, student_spread : ndarray of shape (n_samples,)
-        Of the same rows: standard deviations in units of y, or mutual information in nats.
-
+        Values at the same rows: standard deviations in units of y, or mutual information in nats.
     label : str, default="spread of members"
-        What they are, for the axes.
+        Name of the quantity, for the axes.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Where it was drawn.
-
+        Axes with the figure.
     figure_ : matplotlib Figure
-        Its figure.
-
+        Figure that holds the axes.
     points_ : matplotlib PathCollection
-        A point a row.
-
+        One point for each row.
     line_ : matplotlib Line2D
-        Where both are equal.
+        Line on which both values are equal.
 
     Examples
     --------
@@ -69,34 +68,44 @@ class SpreadDisplay:
     (60,)
     """
 
-    def __init__(self, teacher_spread, student_spread, *, label=LABELS["regressor"]):
+    def __init__(
+        self,
+        teacher_spread: np.ndarray,
+        student_spread: np.ndarray,
+        *,
+        label: str = LABELS["regressor"],
+    ) -> None:
         self.teacher_spread = teacher_spread
         self.student_spread = student_spread
         self.label = label
 
     @classmethod
-    def from_estimator(cls, estimator, X, *, ensemble, X_ensemble=None, ax=None, **kwargs):
-        """Ask student and teacher, and plot.
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: ArrayLike,
+        *,
+        ensemble: Any,
+        X_ensemble: ArrayLike | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> SpreadDisplay:
+        """Evaluate student and teacher, and plot.
 
         Parameters
         ----------
         estimator : fitted estimator
             A student, or a pipeline or search around one.
-
         X : array-like or DataFrame with n_samples rows
-            Rows that neither was trained on, as `estimator` takes them.
-
+            Rows on which neither was trained, as `estimator` takes them.
         ensemble : fitted ensemble
-            The teacher, of any kind that students learn from.
-
+            The teacher, of any type that students can learn from.
         X_ensemble : array-like or DataFrame with n_samples rows, default=None
-            The same rows as `ensemble` takes them, where these are not `X`.
-
+            The same rows as `ensemble` takes them, if it does not take `X`.
         ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
-
+            Axes to draw on. None makes a figure.
         **kwargs : dict
-            For ``scatter``.
+            Arguments of ``scatter``.
 
         Returns
         -------
@@ -106,35 +115,40 @@ class SpreadDisplay:
         ------
         TypeError
             If `ensemble` is of no known type.
-
         ValueError
-            If there are several outputs: choose one, and use :meth:`from_predictions`.
+            If there are several outputs (choose one, and use :meth:`from_predictions`), or the
+            ensemble has one member only.
         """
-        teacher_spread, kind = _epistemic(ensemble, X if X_ensemble is None else X_ensemble)
-        student_spread, _ = _epistemic(estimator, X)
+        teacher_spread, kind = epistemic_uncertainty(
+            ensemble, X if X_ensemble is None else X_ensemble
+        )
+        student_spread, _ = epistemic_uncertainty(estimator, X)
         return cls.from_predictions(
             teacher_spread, student_spread, label=LABELS[kind], ax=ax, **kwargs
         )
 
     @classmethod
     def from_predictions(
-        cls, teacher_spread, student_spread, *, label=LABELS["regressor"], ax=None, **kwargs
-    ):
-        """Plot spreads that are known already.
+        cls,
+        teacher_spread: ArrayLike,
+        student_spread: ArrayLike,
+        *,
+        label: str = LABELS["regressor"],
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> SpreadDisplay:
+        """Plot given values.
 
         Parameters
         ----------
         teacher_spread, student_spread : array-like of shape (n_samples,)
             Standard deviations in units of y, or mutual information in nats.
-
         label : str, default="spread of members"
-            What they are, for the axes.
-
+            Name of the quantity, for the axes.
         ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
-
+            Axes to draw on. None makes a figure.
         **kwargs : dict
-            For ``scatter``.
+            Arguments of ``scatter``.
 
         Returns
         -------
@@ -145,21 +159,20 @@ class SpreadDisplay:
         ValueError
             If shapes do not match, or a value is NaN, infinite or negative.
         """
-        teacher_spread = _check_spread(teacher_spread, "teacher_spread")
-        student_spread = _check_spread(student_spread, "student_spread")
+        teacher_spread = check_uncertainty(teacher_spread, "teacher_spread")
+        student_spread = check_uncertainty(student_spread, "student_spread")
         check_consistent_length(teacher_spread, student_spread)
         return cls(teacher_spread, student_spread, label=label).plot(ax, **kwargs)
 
-    def plot(self, ax=None, **kwargs):
-        """Draw a point a row, and the line on which both are equal.
+    def plot(self, ax: Axes | None = None, **kwargs: Any) -> SpreadDisplay:
+        """Draw one point for each row, and the line on which both values are equal.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
-
+            Axes to draw on. None makes a figure.
         **kwargs : dict
-            For ``scatter``.
+            Arguments of ``scatter``.
 
         Returns
         -------
@@ -182,30 +195,27 @@ class SpreadDisplay:
 
 
 class UncertaintyDisplay:
-    """Histograms of epistemic uncertainty at rows like those of the fit, and at others.
+    """Histograms of epistemic uncertainty at rows in distribution, and at rows out of it.
 
-    The less they overlap, the better uncertainty tells that a row is out of distribution; the
-    legend gives the area under the ROC curve. Create one by :meth:`from_estimator` or
-    :meth:`from_predictions`; all parameters become attributes.
+    The less they overlap, the better uncertainty detects rows out of distribution. The legend
+    gives the area under the ROC curve. Create it by :meth:`from_estimator` or
+    :meth:`from_predictions`. All parameters become attributes.
 
     Parameters
     ----------
     inside, outside : ndarray of shape (n_inside,) and (n_outside,)
-        Uncertainty at both kinds of rows.
-
+        Uncertainty at rows like those of the fit, and at others.
     label : str, default="epistemic uncertainty (nats)"
-        What it is, for the axis.
+        Name of the quantity, for the axis.
 
     Attributes
     ----------
     auroc : float
-        Probability that a row outside is more uncertain than one inside.
-
+        Probability that a row of `outside` is more uncertain than one of `inside`.
     ax_ : matplotlib Axes
-        Where it was drawn.
-
+        Axes with the figure.
     figure_ : matplotlib Figure
-        Its figure.
+        Figure that holds the axes.
 
     Examples
     --------
@@ -219,35 +229,42 @@ class UncertaintyDisplay:
     True
     """
 
-    def __init__(self, inside, outside, *, label=LABELS["classifier"]):
+    def __init__(
+        self, inside: np.ndarray, outside: np.ndarray, *, label: str = LABELS["classifier"]
+    ) -> None:
         self.inside = inside
         self.outside = outside
         self.label = label
 
     @property
-    def auroc(self):
-        """Probability that a row outside is more uncertain than one inside."""
+    def auroc(self) -> float:
+        """Probability that a row of `outside` is more uncertain than one of `inside`."""
         is_outside = np.repeat([0, 1], [len(self.inside), len(self.outside)])
         return float(roc_auc_score(is_outside, np.concatenate([self.inside, self.outside])))
 
     @classmethod
-    def from_estimator(cls, estimator, X, X_outside, *, ax=None, **kwargs):
-        """Ask a student, or an ensemble, and plot.
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: ArrayLike,
+        X_outside: ArrayLike,
+        *,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> UncertaintyDisplay:
+        """Evaluate a student or an ensemble, and plot.
 
         Parameters
         ----------
         estimator : fitted estimator or ensemble
-            A student, a pipeline or search around one, or an ensemble of any kind that students
-            learn from.
-
+            A student, a pipeline or search around one, or an ensemble of any type that students
+            can learn from.
         X, X_outside : array-like or DataFrame
             Rows like those of the fit, and others, as `estimator` takes them.
-
         ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
-
+            Axes to draw on. None makes a figure.
         **kwargs : dict
-            For :meth:`plot`.
+            Arguments of :meth:`plot`.
 
         Returns
         -------
@@ -256,32 +273,37 @@ class UncertaintyDisplay:
         Raises
         ------
         TypeError
-            If `estimator` is neither.
-
+            If `estimator` holds no student and is no ensemble.
         ValueError
-            If there are several outputs: choose one, and use :meth:`from_predictions`.
+            If there are several outputs (choose one, and use :meth:`from_predictions`), or the
+            ensemble has one member only.
         """
-        inside, kind = _epistemic(estimator, X)
-        outside, _ = _epistemic(estimator, X_outside)
+        inside, kind = epistemic_uncertainty(estimator, X)
+        outside, _ = epistemic_uncertainty(estimator, X_outside)
         return cls.from_predictions(inside, outside, label=LABELS[kind], ax=ax, **kwargs)
 
     @classmethod
-    def from_predictions(cls, inside, outside, *, label=LABELS["classifier"], ax=None, **kwargs):
-        """Plot uncertainties that are known already.
+    def from_predictions(
+        cls,
+        inside: ArrayLike,
+        outside: ArrayLike,
+        *,
+        label: str = LABELS["classifier"],
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> UncertaintyDisplay:
+        """Plot given values.
 
         Parameters
         ----------
         inside, outside : array-like of shape (n_inside,) and (n_outside,)
             Mutual information in nats, or standard deviations in units of y.
-
         label : str, default="epistemic uncertainty (nats)"
-            What they are, for the axis.
-
+            Name of the quantity, for the axis.
         ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
-
+            Axes to draw on. None makes a figure.
         **kwargs : dict
-            For :meth:`plot`.
+            Arguments of :meth:`plot`.
 
         Returns
         -------
@@ -292,23 +314,30 @@ class UncertaintyDisplay:
         ValueError
             If a value is NaN, infinite or negative.
         """
-        inside, outside = _check_spread(inside, "inside"), _check_spread(outside, "outside")
+        inside, outside = (
+            check_uncertainty(inside, "inside"),
+            check_uncertainty(outside, "outside"),
+        )
         return cls(inside, outside, label=label).plot(ax, **kwargs)
 
-    def plot(self, ax=None, *, bins=40, names=("in distribution", "out of distribution")):
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        bins: int | ArrayLike = 40,
+        names: tuple[str, str] = ("in distribution", "out of distribution"),
+    ) -> UncertaintyDisplay:
         """Draw both histograms over a logarithmic axis.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
-
+            Axes to draw on. None makes a figure.
         bins : int or array-like of shape (n_bins + 1,), default=40
-            Number of bins, or their positive edges: give figures that are to be compared the
-            same. Values beyond the edges are shown in the outermost bins.
-
-        names : tuple of two str
-            Of both kinds of rows, for the legend.
+            Number of bins, or their positive edges. Figures that are to be compared need the same
+            edges. Values beyond the edges are shown in the outermost bins.
+        names : tuple of two str, default=("in distribution", "out of distribution")
+            Names of the two kinds of rows, for the legend.
 
         Returns
         -------
@@ -316,13 +345,13 @@ class UncertaintyDisplay:
         """
         self.ax_ = _new_axes() if ax is None else ax
         self.figure_ = self.ax_.figure
-        edges = self._edges(bins) if np.ndim(bins) == 0 else np.asarray(bins, dtype=np.float64)
+        edges = self._edges(bins) if isinstance(bins, int | np.integer) else np.asarray(bins, float)
         colors = STUDENT_COLOR, OUTSIDE_COLOR
         names = names[0], f"{names[1]} (AUROC {self.auroc:.2f})"
         for values, color, name in zip((self.inside, self.outside), colors, names, strict=True):
             self.ax_.hist(
                 np.clip(values, edges[0], edges[-1]),
-                bins=edges,
+                bins=edges.tolist(),
                 weights=np.full(len(values), 1 / len(values)),
                 color=color,
                 alpha=0.6,
@@ -333,53 +362,16 @@ class UncertaintyDisplay:
         self.ax_.legend(loc="upper left", frameon=False)
         return self
 
-    def _edges(self, n_bins):
-        """Edges of bins of equal width on a logarithmic axis."""
+    def _edges(self, n_bins: int | np.integer) -> np.ndarray:
+        """Return the edges (n_bins + 1,) of bins of equal width on a logarithmic axis."""
         values = np.concatenate([self.inside, self.outside])
         top = values.max() or 1.0
         low = values[values > 0].min(initial=top)
         return np.geomspace(max(low, SMALLEST_SHARE * top) * 0.999, top * 1.001, n_bins + 1)
 
 
-def _epistemic(estimator, X):
-    """Epistemic uncertainty of a student or an ensemble at rows, and the kind of its members.
-
-    Mutual information of class and member in nats, or the members' standard deviation in units
-    of y.
-    """
-    try:
-        student, transform, invert = reach_student(estimator)
-    except TypeError:
-        kind, members = ensemble_kind(estimator), member_predictions(estimator, X)
-        spread = mutual_information if kind == "classifier" else _standard_deviation
-        return spread(members), kind
-    if hasattr(student, "predict_uncertainty"):
-        return student.predict_uncertainty(transform(X)).epistemic, "classifier"
-    if invert is None:
-        return student.predict(transform(X), return_std=True)[1], "regressor"
-    return _standard_deviation(sample_predictions(estimator, X, N_DRAWS, 0)), "regressor"
-
-
-def _standard_deviation(members):
-    """Over members, which are last."""
-    return members.std(axis=-1, ddof=1)
-
-
-def _check_spread(values, name):
-    """Return spreads as a float64 vector, or say what is wrong with them."""
-    values = check_array(values, ensure_2d=False, dtype=np.float64, input_name=name)
-    if values.ndim != 1:
-        raise ValueError(
-            f"{name} must have one value for each row; got shape {values.shape}. Choose one of "
-            "the outputs, and give its spread to from_predictions."
-        )
-    if values.min() < 0:
-        raise ValueError(f"{name} must not be negative; the smallest is {values.min()}.")
-    return values
-
-
-def _new_axes():
-    """Axes of a new figure; matplotlib is asked for where it is needed, and no sooner."""
+def _new_axes() -> Axes:
+    """Return axes of a new figure. Only here is matplotlib imported, which is optional."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:

@@ -11,7 +11,7 @@ def test_members_have_the_moments_of_the_model_they_are_drawn_from():
     members = data.predictions.reshape(80, -1)
     loadings = data.loadings.reshape(80, 3)
     expected = loadings @ loadings.T + data.member_noise**2 * np.eye(80)
-    # A mean of 20,000 draws of unit spread is known to 1 / 141.
+    # The standard error of a mean of 20,000 draws of unit spread is 1 / 141 = 0.007.
     assert_allclose(members.mean(axis=1), data.mean.ravel(), atol=0.05)
     assert np.linalg.norm(np.cov(members) - expected) < 0.05 * np.linalg.norm(expected)
 
@@ -28,9 +28,30 @@ def test_separable_members_have_the_moments_of_their_model():
     assert np.linalg.norm(np.cov(members) - expected) < 0.05 * np.linalg.norm(expected)
 
 
-def test_unknown_loadings_are_named():
-    with pytest.raises(ValueError, match="'full' or 'separable'; got 'diagonal'"):
-        make_dlf_ensemble(loadings="diagonal")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("n_samples", 0),
+        ("n_features", -1),
+        ("n_members", 2.5),
+        ("n_outputs", 0),
+        ("q", True),
+        ("loadings", "diagonal"),
+        ("member_noise", -0.1),
+        ("target_noise", np.inf),
+        ("random_state", "seed"),
+    ],
+)
+def test_a_bad_argument_is_named_with_its_value(name, value):
+    message = f"The '{name}' parameter of make_dlf_ensemble must be .* Got {value!r} instead"
+    with pytest.raises(ValueError, match=message):
+        make_dlf_ensemble(**{name: value})
+
+
+def test_without_noise_y_is_the_mean_and_members_are_functions_of_the_factors():
+    data = make_dlf_ensemble(20, n_members=9, q=2, member_noise=0, target_noise=0, random_state=0)
+    assert_allclose(data.y, data.mean[:, 0], rtol=1e-12)
+    assert np.linalg.matrix_rank(data.predictions - data.mean, tol=1e-9) == 2
 
 
 def test_shapes_and_seed():

@@ -9,7 +9,7 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_dlf import DLFClassifier, DLFRegressor, sample_predictions
+from sklearn_dlf import DLFClassifier, DLFRegressor, predict_uncertainty, sample_predictions
 from sklearn_dlf.ensembles import member_predictions
 from sklearn_dlf.metrics import mutual_information
 from sklearn_dlf.plotting import SpreadDisplay, UncertaintyDisplay
@@ -63,7 +63,7 @@ def test_spread_of_classifiers_is_mutual_information(iris, trees, student_of_tre
     assert display.ax_.get_ylabel() == "student: epistemic uncertainty (nats)"
 
 
-def test_students_are_reached_in_pipelines_and_teachers_get_their_own_rows(friedman, forest):
+def test_students_are_found_in_pipelines_and_teachers_get_their_own_rows(friedman, forest):
     X, y = friedman
     pipeline = make_pipeline(StandardScaler(), DLFRegressor(**QUICK))
     pipeline.fit(X, y, dlfregressor__ensemble=forest, dlfregressor__X_ensemble=X)
@@ -85,6 +85,21 @@ def test_spread_under_a_transformed_target_is_in_units_of_y(friedman):
     assert_allclose(display.inside.mean(), drawn.mean(), rtol=0.1)  # 200 draws against 2000
 
 
+def test_classifiers_are_found_in_pipelines(iris, trees):
+    X, y = iris
+    pipeline = make_pipeline(StandardScaler(), DLFClassifier(**QUICK))
+    pipeline.fit(X, y, dlfclassifier__ensemble=trees, dlfclassifier__X_ensemble=X)
+    display = UncertaintyDisplay.from_estimator(pipeline, X, X[:50, ::-1])
+    assert_array_equal(display.inside, predict_uncertainty(pipeline, X).epistemic)
+
+
+def test_an_ensemble_of_one_member_is_refused(friedman):
+    X, y = friedman
+    single = RandomForestRegressor(1, random_state=0).fit(X, y)
+    with pytest.raises(ValueError, match="at least two members, got 1"):
+        UncertaintyDisplay.from_estimator(single, X, X)
+
+
 def test_histograms_count_every_row_once(iris, trees):
     X, _ = iris
     display = UncertaintyDisplay.from_estimator(trees, X, X[:50, ::-1], bins=[1e-3, 0.1, 0.2])
@@ -96,14 +111,14 @@ def test_histograms_count_every_row_once(iris, trees):
     assert_allclose(sum(bar.get_height() for bar in outside), 1)
 
 
-def test_default_bins_hold_exact_zeros():
+def test_default_bins_include_zeros():
     display = UncertaintyDisplay.from_predictions([0.0, 0.0, 0.5], [0.01, 1.0], bins=7)
     inside, outside = display.ax_.containers
     assert len(inside) == 7
     assert_allclose([inside[0].get_height(), outside[-1].get_height()], [2 / 3, 1 / 2])
 
 
-def test_bins_where_nothing_is_uncertain():
+def test_default_bins_if_all_uncertainties_are_zero():
     display = UncertaintyDisplay.from_predictions([0.0, 0.0], [0.0])
     assert display.auroc == 0.5
     assert_allclose(sum(bar.get_height() for bar in display.ax_.containers[0]), 1)
@@ -136,17 +151,17 @@ def test_bad_uncertainty_is_refused(inside, message):
         UncertaintyDisplay.from_predictions(inside, [0.1])
 
 
-def test_spreads_of_different_rows_are_refused():
+def test_spreads_of_different_numbers_of_rows_are_refused():
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         SpreadDisplay.from_predictions([0.1, 0.2], [0.1])
 
 
-def test_what_has_no_members_is_refused(iris):
+def test_estimators_without_members_are_refused(iris):
     with pytest.raises(TypeError, match="StandardScaler"):
         UncertaintyDisplay.from_estimator(StandardScaler(), iris[0], iris[0])
 
 
-def test_missing_matplotlib_is_said(monkeypatch):
+def test_missing_matplotlib_is_an_error_with_the_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=r"pip install 'sklearn-dlf\[plot\]'"):
         SpreadDisplay.from_predictions([0.1], [0.1])

@@ -3,178 +3,176 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.utils import Bunch
+from numpy.typing import ArrayLike
 
-from .._latent.deviations import factor_covariance
-from .latent_factor import BaseDLF
-from .regressor_mixin import BaseRegressorStudent
+from .latent_factor import LatentFactorStudent
+from .regressor_mixin import RegressorStudentMixin
 
 
-class DLFRegressor(BaseRegressorStudent, BaseDLF):
-    """Small network that predicts as an ensemble of regressors does, its uncertainty included.
+class DLFRegressor(RegressorStudentMixin, LatentFactorStudent):
+    """Small network that predicts as an ensemble of regressors does, with its uncertainty.
 
-    The members of the ensemble are taken as draws of a Gaussian process whose mean and factor
-    loadings are heads of one student network, the deep latent factor model [1]_:
+    The members of the ensemble are taken as draws from a Gaussian process. Its mean and factor
+    loadings are heads of one network: the deep latent factor model [1]_,
     ``f_i(x) = mean(x) + loadings(x) z_i + e_i(x)`` with standard normal ``z_i`` (q,) and
-    ``e_i(x) ~ N(0, member_std(x)^2)``. It is fitted by restricted EM on the members' contrasts.
-    X is standardised inside.
+    ``e_i(x) ~ N(0, member_std(x)^2)``. It is fitted by restricted EM to the members' contrasts. X
+    is standardised inside.
 
     Parameters
     ----------
     ensemble : ensemble, list of fitted regressors or FittedEnsemble, default=None
-        Teacher. A fitted one is asked; an unfitted one is cloned and fitted to X and y first. With
-        None, `fit` is given a teacher, or trains a
-        :class:`~sklearn_dlf.ensembles.DeepEnsembleRegressor`. Wrap a fitted one in
-        :class:`~sklearn_dlf.ensembles.FittedEnsemble` where it has to survive
+        Teacher. A fitted ensemble is evaluated; an unfitted one is cloned and fitted to X and y
+        first. With None, `fit` is given a teacher, or it trains a
+        :class:`~sklearn_dlf.ensembles.DeepEnsembleRegressor`. Wrap a fitted ensemble in
+        :class:`~sklearn_dlf.ensembles.FittedEnsemble` if it has to survive
         :func:`~sklearn.base.clone`, as in a grid search.
 
     q : int or "auto", default=10
-        Number of latent factors. Clipped, with a warning, to what the members can tell apart.
-        "auto" takes the number under which held-out members are likeliest at the design points,
-        in closed form before any network is trained.
+        Number of latent factors. It is reduced to what the members can tell apart, with a warning
+        unless it is the default. "auto" takes the number under which held-out members are likeliest
+        at the design points, in closed form before any network is trained.
 
     loadings : {"full", "separable"}, default="full"
-        How several outputs depend on the factors. "full": each has q loadings of its own.
-        "separable", the model of [1]_: all have the same q loadings, and a matrix mixes them in
-        the same way everywhere; members deviate from the mean by ``mixing Z loadings(x)`` with
-        standard normal ``Z`` (n_outputs, q). Both are one for one output. "separable" is not
-        known with ``em="minibatch"``, ``init="mmd"`` or ``q="auto"``.
+        How several outputs depend on the factors. "full": each output has q loadings of its own.
+        "separable", the model of [1]_: all outputs share q loadings, and one matrix mixes them at
+        every row; members deviate from the mean by ``mixing Z loadings(x)`` with standard normal
+        ``Z`` (n_outputs, q). For one output both are the same. "separable" is not available with
+        ``em="minibatch"``, ``init="mmd"`` or ``q="auto"``.
 
-    augment : {"auto", "neighbors", "reach", "mixup"}, callable or None, default="auto"
-        How further design points are made, at which the ensemble is asked too: four for each row,
-        at most 20,000. "neighbors" swaps about half of a row's columns with one of its ten nearest
-        neighbours (as MUNGE does, without its noise); "reach" does so for half of the rows, and
-        lets neighbours of the others lie farther, at ranks up to all of the rows; "mixup" takes a
-        point on the line to one of the ten; a callable takes X, a number of rows and a RandomState,
-        and returns rows. "auto" stands for "neighbors" where the ensemble can be asked about rows
-        like those of X ("mixup" for a single column), and for None with `predictions` or
-        `X_ensemble`.
+    augment : {"auto", "neighbors", "far_neighbors", "mixup"}, callable or None, default="auto"
+        How further design points are made: four for each row, at most 20,000. "neighbors" takes
+        about half of a row's columns from one of its ten nearest neighbours (as MUNGE does, without
+        its noise). "far_neighbors" does so for half of the rows; for the others, neighbours are
+        farther away, at ranks up to all of the rows. "mixup" takes a point on the line to one of
+        the ten. A callable takes X, a number of rows and a RandomState, and returns rows. "auto" is
+        "neighbors" if the ensemble can be evaluated at rows like those of X ("mixup" for a single
+        column), and None with `predictions` or `X_ensemble`.
 
-    out_of_bag : {"spread", "members"} or None, default="spread"
-        What to make of rows that members were fitted to, where they differ less than on fresh ones.
-        "spread": their deviations from their mean are widened there by one factor an output, to the
-        spread of members that did not see the row; nothing is done where these are not known.
-        "members": outputs are moved to mean and spread of the members that did not see the row,
-        where these are five or more. None: outputs are taken as they are. Known for bagging,
-        forests and deep ensembles, with the rows of their fit as X.
+    out_of_bag : {"widen", "match"} or None, default="widen"
+        What is done at rows that members were fitted to, where they differ less than on fresh rows.
+        "widen": their deviations from their mean are widened by one factor an output, to the spread
+        of members that did not see the row. "match": they are matched to the mean and spread of the
+        members that did not see the row, if these are five or more. None: nothing is done. It is
+        known for bagging, forests and deep ensembles which rows a member did not see, if X are the
+        rows of their fit. If it is not known, "widen" does nothing and "match" raises an error.
 
-    hidden_layer_sizes : array-like of int, default=(100, 100)
-        Units of the student's hidden layers. Ignored with `body`.
+    hidden_layer_sizes : int or array-like of int, default=(100, 100)
+        Units of the network's hidden layers. Ignored with `body`.
 
     activation : {"swish", "relu", "gelu", "silu", "tanh"}, default="swish"
-        Of the hidden layers: "swish" is ``x sigmoid(5 x)``, a "relu" without its kink. Ignored with
-        `body`.
+        Activation of the hidden layers. "swish" is ``x sigmoid(5 x)``, a "relu" without its kink.
+        Ignored with `body`.
 
     body : callable, default=None
-        Takes the number of features, returns an ``nn.Module`` that maps standardised rows
-        (n, n_features) to features (n, any number), on which the heads are put.
+        Takes the number of features, and returns an ``nn.Module`` that maps standardised rows
+        (n, n_features) to features (n, any number). The heads are put on these features.
 
-    member_noise : {"input", "constant", "none"}, default="input"
-        What is left of the members' spread beside the factors: a function of the input, the same
-        everywhere, or nothing.
+    member_noise : {"input", "constant"} or None, default="input"
+        Variance of the members beside the factors: a function of the row, the same at every row, or
+        zero.
 
     init : {"spectral", "mmd", "random"}, default="spectral"
-        Start of EM: the closed-form maximum with free loadings; the penalised start of [1]_; the
+        Start of EM: the closed-form maximum with free loadings, the penalised start of [1]_, or the
         untrained network.
 
     em : {"restricted", "minibatch"}, default="restricted"
-        Restricted EM, or the published algorithm, whose E-step sees one mini-batch alone. The
-        latter neither centres nor normalises and has a constant member noise; it is there to
-        compare.
+        Restricted EM, or the published algorithm, for comparison. The latter's E-step sees one
+        mini-batch; it neither centres the members nor normalises their factors, and it has a
+        constant member noise.
 
     max_iter : int, default=100
-        Most iterations of EM, beside the last four by L-BFGS (see `optimizer`).
+        Largest number of iterations of EM, without the last four by L-BFGS (see `optimizer`).
 
     tol : float, default=1e-3
-        Least gain of an iteration in restricted log-likelihood, in nats per entry. After two
-        iterations without it (and without 5 % off the squared error of the mean) the learning rate
-        is halved; at a fiftieth of `lr`, EM has converged.
+        Smallest gain of an iteration in restricted log-likelihood, in nats per entry. After two
+        iterations with less (and less than 5 % off the squared error of the mean) the learning rate
+        is halved. EM has converged at a fiftieth of `lr`.
 
     n_epochs : int or "auto", default="auto"
-        Epochs of one M-step; "auto" makes about 250 optimiser steps, and at least one epoch.
+        Epochs of one M-step. "auto" makes about 250 optimiser steps, and at least one epoch.
 
     loadings_weight : float or "auto", default="auto"
         Weight of the loadings' error, in units of the members' mean variance, against the mean's,
-        in units of its variance over rows. "auto" is three times what the members' likelihood
-        gives it, their mean variance over the mean's over rows, within 0.003 and 0.03. A third of
-        the weight is left where training ends by L-BFGS (see `optimizer`).
+        in units of its variance over rows. "auto" is three times the weight in the members'
+        likelihood, the ratio of these two variances, within 0.003 and 0.03. A third of the weight
+        is left where training ends by L-BFGS (see `optimizer`).
 
     mmd_weight : float, default=10.0
         Weight of the penalty of ``init="mmd"``.
 
     batch_size : int or "auto", default="auto"
-        Rows of a step; "auto" is the power of two nearest to the root of their number, within 32
-        and 512.
+        Rows of an optimiser step. "auto" is the power of two nearest to the root of the number of
+        rows, within 32 and 512.
 
     lr : float, default=0.01
         First learning rate.
 
     optimizer : {"adam", "adamw", "sgd"} or callable, default="adam"
         Optimiser, or a class or callable as skorch takes it. With "adam", no weight decay and no
-        body of the user's, training ends by L-BFGS over all design points at once, where there are
-        two or more for each parameter of the network, at most 32,768, and at most 2^28 products of
-        a row and a parameter.
+        `body`, training ends by L-BFGS over all design points at once if there are at least two for
+        each parameter of the network, at most 32,768, and at most 2^28 products of a row and a
+        parameter.
 
     weight_decay : float, default=0.0
-        Of the optimiser.
+        Weight decay of the optimiser.
 
     device : str or torch.device, default="cpu"
-        Where the student is trained and asked, as torch has it. Pickles load without it.
+        Where the network is trained and evaluated, as in torch. Pickles load without that device.
 
     callbacks : list, default=None
-        Further callbacks of skorch for the training of the student, which works on copies of them.
-        There is no validation loss to monitor; ``EarlyStopping("train_loss")`` ends one M-step,
-        not the fit.
+        Further callbacks of skorch; training uses copies of them. There is no validation loss to
+        monitor. ``EarlyStopping("train_loss")`` ends one M-step, not the fit.
 
     memory : str or joblib.Memory, default=None
-        Folder or memory where fits of an unfitted ensemble and its answers are kept, and answers of
-        a fitted one, so that a grid over the student's parameters has them once a fold and not once
-        a candidate. Fits are kept only where `random_state` is an integer, or the ensemble has one
-        of its own, and answers at rows made by `augment` only where it is; draws of a posterior are
-        not kept. Functions and classes are known by module and name, not by what they do: nothing
-        is kept of an ensemble that holds some of `__main__`, such as a notebook's; clear the memory
-        where a module's have changed.
+        Folder or memory where fits of an unfitted ensemble and predictions of an ensemble are kept,
+        so that a grid over the student's parameters computes them once a fold and not once a
+        candidate. Fits are kept only if `random_state` is an integer or the ensemble has a seed of
+        its own, and predictions at made rows only if `random_state` is an integer. Draws from a
+        posterior are not kept. Functions and classes are identified by module and name, not by what
+        they do: nothing is kept of an ensemble that holds some of `__main__`, such as a notebook's.
+        Clear the memory if those of a module have changed.
 
     random_state : int, RandomState instance or None, default=None
-        Determines the start, the order of rows, those made by `augment`, and the fit of an unfitted
-        ensemble.
+        Seed of the network's start, the order of rows, the rows made by `augment`, and the fit of
+        an unfitted ensemble.
 
     verbose : int, default=0
-        1 prints a line an EM iteration, 2 also skorch's line an epoch.
+        1 prints a line for each iteration of EM, 2 also skorch's line for each epoch.
 
     Attributes
     ----------
     student_ : nn.Module
-        The network, in training units.
+        The network, in training units. Predictions use a copy of it, which is renewed if a
+        parameter is replaced or changed in place, but not if it is changed through ``.data``.
 
     q_ : int
-        Latent factors used.
+        Number of latent factors used.
 
     q_scores_ : ndarray of shape (n_q,)
-        Log-likelihood of held-out members with 0, 1, ... factors free at the design points, nats
+        Log-likelihood of held-out members with 0, 1, ... free factors at the design points, in nats
         per entry, outputs in units of the members' rms spread. None unless ``q="auto"``; empty
         with two members.
 
     n_members_, n_outputs_ : int
-        Of the ensemble.
+        Numbers of members and of outputs of the ensemble.
 
     n_iter_ : int
-        Iterations of EM, the last ones by L-BFGS among them.
+        Iterations of EM, those by L-BFGS included.
 
     converged_ : bool
-        Whether EM stopped before `max_iter`.
+        Whether EM converged within `max_iter` iterations.
 
     log_likelihoods_ : ndarray of shape (`n_iter_`,)
-        Restricted log-likelihood of the members at the design points under constant noise, nats per
-        entry and degree of freedom, outputs in units of the members' rms spread.
+        Restricted log-likelihood of the members at the design points under constant noise, in nats
+        per entry and degree of freedom, outputs in units of the members' rms spread.
 
     log_likelihood_bound_ : float
-        The largest that any loadings reach there (probabilistic PCA). If separable, what EM comes
-        to with loadings that are free at every row.
+        Largest value of it that any loadings reach at the design points (probabilistic PCA). If
+        separable, the value that EM reaches with loadings that are free at every row.
 
     history_ : list of dict
-        One record an iteration: ``log_likelihood``, ``noise_variance``, ``mean_error``, ``lr``,
-        ``seconds``.
+        One record for each iteration: ``log_likelihood``, ``noise_variance``, ``mean_error``,
+        ``lr``, ``seconds``.
 
     target_noise_ : TargetNoise
         Inverse gamma of the variance of y around a member: ``shape`` and ``scale`` (n_outputs,).
@@ -184,17 +182,17 @@ class DLFRegressor(BaseRegressorStudent, BaseDLF):
         R^2 of the teacher's mean at the rows of `fit`. None without y.
 
     scaler_ : StandardScaler
-        Of X.
+        Scaler of X.
 
     output_center_, output_scale_, output_spread_ : ndarray of shape (`n_outputs_`,)
-        Units of the student's heads: mean and standard deviation over rows of the ensemble's mean,
+        Units of the network's heads: mean and standard deviation over rows of the members' mean,
         and the members' rms spread.
 
     n_features_in_ : int
-        Columns of X.
+        Number of columns of X.
 
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Their names, where all are strings.
+        Names of the columns, if all are strings.
 
     See Also
     --------
@@ -220,8 +218,10 @@ class DLFRegressor(BaseRegressorStudent, BaseDLF):
     (200, 2)
     """
 
-    def predict(self, X, return_std=False, return_cov=False):
-        """Mean of the members, and their standard deviation or covariance.
+    def predict(
+        self, X: ArrayLike, return_std: bool = False, return_cov: bool = False
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """Predict the mean of the members, and their standard deviation or covariance.
 
         Parameters
         ----------
@@ -237,37 +237,29 @@ class DLFRegressor(BaseRegressorStudent, BaseDLF):
         Returns
         -------
         mean : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            In units of y.
+            Mean of the members, in units of y.
 
         std : ndarray of the shape of `mean`
-            Of the members around their mean, without the noise of y. Only with `return_std`.
+            Standard deviation of the members, without the noise of y. Only with `return_std`.
 
         cov : ndarray of shape (n_samples, n_samples) or (n_samples, n_samples, n_outputs)
-            Of the members, its diagonal the square of `std`. Only with `return_cov`.
+            Covariance of the members; its diagonal is the square of `std`. Only with `return_cov`.
 
         Raises
         ------
         ValueError
-            If both are asked for.
+            If both `return_std` and `return_cov` are True.
         """
         if return_std and return_cov:
             raise ValueError(
-                "return_std=True and return_cov=True were given; expected one of them at most. The "
+                "return_std=True and return_cov=True were given; expected at most one of them. The "
                 "diagonal of the covariance holds the squared standard deviations."
             )
-        X = self._rows_for_student(X)
-        if not (return_std or return_cov):
-            return self._squeeze(self._latent_mean(X))
+        X = self._standardised_rows(X)
         if return_std:
-            moments = self._moments(X)
+            moments = self._members.moments(X)
             return self._squeeze(moments.mean), self._squeeze(np.sqrt(moments.variance))
-        heads = self._latent_heads(X)
-        cov = factor_covariance(heads.loadings, heads.mixing)
-        diagonal = np.arange(len(X))
-        cov[diagonal, diagonal] += heads.member_variance
-        return self._squeeze(heads.mean), cov[..., 0] if self.n_outputs_ == 1 else cov
-
-    def _moments(self, X):
-        center, scale, spread = self._units
-        mean, variance = self._student_for(X).evaluate_moments(X)
-        return Bunch(mean=center + scale * mean, variance=spread**2 * variance)
+        if return_cov:
+            mean, cov = self._members.covariance(X)
+            return self._squeeze(mean), cov[..., 0] if self.n_outputs_ == 1 else cov
+        return self._squeeze(self._members.mean(X))

@@ -1,18 +1,18 @@
-"""A trained student made to say of classes what the ensemble does, by two factors.
+"""Calibration of a student of classifiers: two factors that match it to its ensemble.
 
-One temperature of the members' logits, as classifiers are calibrated by [Guo2017], gives their
-averaged probabilities the least cross-entropy with the ensemble's. A small network that serves
-design points as far as the ensemble is in doubt may doubt too much among the rows of `fit`.
+The first factor multiplies all logits: it is the inverse of a temperature, by which classifiers are
+calibrated [Guo2017]. It minimises the cross-entropy of the student's averaged probabilities with
+the ensemble's. A small network may be in doubt near the rows of `fit`, where the ensemble is not.
 
-Spread is fitted in logits. Where members' logits are not Gaussian, or their spread is large where
-probabilities hardly change, the information that it carries about the class, in probabilities, is
-another. One factor of it makes its mean that of the ensemble's members.
+The second factor multiplies the spread alone. Spread is fitted in logits. Where members' logits are
+not Gaussian, or where logits hardly change probabilities, it carries another amount of information
+about the class. The factor brings the mean mutual information of class and member to the
+ensemble's.
 
-Both are found at rows that are made for it, mostly near those of `fit`, and are no design points:
-neither the members nor the student have learnt from them, and members agree too much at rows of
-their own fit. Where there are too few such rows, the design points serve. Where the spread that the
-ensemble has would flatten the averages of Gaussian members, as that of trees does, the averages
-come first.
+Both are found at calibration rows, from which neither the members nor the student have learnt:
+members agree too much at rows of their own fit. Without calibration rows, the design points are
+used. Gaussian members with the spread of trees may flatten the averaged probabilities. The averages
+come first then: the spread grows only as far as they allow.
 
 References
 ----------
@@ -27,37 +27,38 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 
+from .._network.heads import Heads, Units
+from .._network.students import StudentNetwork
 from .._predictive.averaged_probabilities import average_probabilities
 from .._predictive.logits import entropies, probabilities_from_latent
+from .._transfer.class_targets import ClassTargets
+from .._transfer.design_points import MAX_CALIBRATION_ROWS
+from .._transfer.transfer_set import TransferSet
 
-# Rows that means are taken over, at the most.
-N_ROWS = 2_000
-
-# Averaged probabilities are lifted to the least that float32 tells from zero, whose logarithm is
-# finite.
+# Averaged probabilities are lifted to the smallest normal number of float32 before their logarithm.
 LEAST_PROBABILITY = np.finfo(np.float32).tiny
 
-# Averaged probabilities may lose this share of their cross-entropy by a larger spread.
+# Largest relative increase of the cross-entropy of averaged probabilities by a larger spread.
 MAX_LOSS = 0.01
 
-# Logarithms of both factors lie within these bounds, and are found to the tolerance. As each
-# depends a little on the other, they are found by turns so often.
+# The logarithms of both factors lie within these bounds and are found to this tolerance. Each
+# depends a little on the other, so they are found in turn, this number of times.
 LOG_BOUNDS, TOLERANCE, N_ROUNDS = (np.log(0.5), np.log(2.0)), 0.005, 3
 
 
-class Said(NamedTuple):
-    """What an ensemble says at some rows.
+class EnsembleProbabilities(NamedTuple):
+    """Probabilities of an ensemble at the rows that a student is calibrated on.
 
     Attributes
     ----------
     X : float32 array of shape (n, n_features)
         Standardised rows.
     probabilities : array of shape (n, n_classes)
-        Average over the members.
+        Averages over the members.
     information : float
         Mean mutual information of class and member, in nats.
     weights : array of shape (n,)
-        Of the rows.
+        Weights of the rows.
     """
 
     X: np.ndarray
@@ -66,83 +67,92 @@ class Said(NamedTuple):
     weights: np.ndarray
 
 
-def said_by_ensemble(X, watcher, contrasts, random_state):
-    """What was watched at rows of the calibration, the last of X; at design points if none are."""
-    n_design = watcher.n_design
-    if len(X) > n_design:
-        rows, entropy = np.arange(n_design, len(X)), watcher.entropy
-        averaged, weights = watcher.probabilities[rows], np.ones(len(rows))
+def ensemble_probabilities(
+    transfer_set: TransferSet, random_state: np.random.RandomState
+) -> EnsembleProbabilities:
+    """Return the ensemble's probabilities at calibration rows, or at design points without any."""
+    targets, contrasts = transfer_set.targets, transfer_set.contrasts
+    assert isinstance(targets, ClassTargets)
+    if len(transfer_set.X) > targets.n_design:
+        rows, entropy = np.arange(targets.n_design, len(transfer_set.X)), targets.entropy
+        averaged, weights = targets.probabilities[rows], np.ones(len(rows))
     else:
         rows = np.flatnonzero(contrasts.weights > 0)
-        if len(rows) > N_ROWS:
-            rows = random_state.choice(rows, N_ROWS, replace=False)
-        members = contrasts.center[:, None] + contrasts.scale[:, None] * contrasts.members(rows)
-        members = probabilities_from_latent(members)
+        if len(rows) > MAX_CALIBRATION_ROWS:
+            rows = random_state.choice(rows, MAX_CALIBRATION_ROWS, replace=False)
+        members = probabilities_from_latent(contrasts.latent_members(rows))
         averaged, entropy = members.mean(axis=-1), entropies(members).mean(axis=-1)
         weights = contrasts.weights[rows]
     information = mean_information(averaged, entropy, weights)
-    return Said(X[rows], watcher.probabilities[rows], information, weights)
+    return EnsembleProbabilities(
+        transfer_set.X[rows], targets.probabilities[rows], information, weights
+    )
 
 
-def calibrate(student, said, contrasts):
-    """Scale the student's logits, mean and spread alike, and the spread alone.
+def calibrate(network: StudentNetwork, ensemble: EnsembleProbabilities, units: Units) -> None:
+    """Multiply a trained network's logits, mean and spread alike, and its spread alone.
 
     Parameters
     ----------
-    student : Student
-        Trained; its heads are scaled.
-    said : Said
-        By the ensemble.
-    contrasts : Contrasts
-        Of the members, whose units are the student's.
+    network : StudentNetwork
+        Trained network, whose heads are changed.
+    ensemble : EnsembleProbabilities
+        What it is calibrated on.
+    units : Units
+        Units of the heads.
     """
-    units = contrasts.center, contrasts.scale, contrasts.spread
-    sharpness, spread = find_factors(student.evaluate(said.X), units, said)
-    student.scale_mean(sharpness, contrasts.center / contrasts.scale)
-    student.scale_spread(sharpness * spread)
+    sharpness, spread = find_factors(network.evaluate(ensemble.X), units, ensemble)
+    network.scale_mean(sharpness, units.center / units.scale)
+    network.scale_spread(sharpness * spread)
 
 
-def find_factors(heads, units, said):
-    """Factor of all logits of heads in these units, and that of the spread on top."""
-    sharpness, least = find_sharpness(heads, units, 1.0, said)
+def find_factors(
+    heads: Heads, units: Units, ensemble: EnsembleProbabilities
+) -> tuple[float, float]:
+    """Return the factor of all logits, and the factor of the spread on top of it."""
+    sharpness, least = find_sharpness(heads, units, 1.0, ensemble)
     for _ in range(N_ROUNDS):
-        spread = find_spread(heads, units, sharpness, said)
-        sharpness, loss = find_sharpness(heads, units, spread, said)
+        spread = find_spread(heads, units, sharpness, ensemble)
+        sharpness, loss = find_sharpness(heads, units, spread, ensemble)
     most = (1 + MAX_LOSS) * least
     if spread > 1 and loss > most:
 
         def excess(log_factor):
-            return find_sharpness(heads, units, np.exp(log_factor), said)[1] - most
+            return find_sharpness(heads, units, np.exp(log_factor), ensemble)[1] - most
 
         spread = np.exp(brentq(excess, 0.0, np.log(spread), xtol=TOLERANCE))
-        sharpness, _ = find_sharpness(heads, units, spread, said)
+        sharpness, _ = find_sharpness(heads, units, spread, ensemble)
     return sharpness, spread
 
 
-def find_sharpness(heads, units, spread, said):
-    """Inverse temperature of least cross-entropy with the ensemble's averaged probabilities.
+def find_sharpness(
+    heads: Heads, units: Units, spread: float, ensemble: EnsembleProbabilities
+) -> tuple[float, float]:
+    """Return the inverse temperature of least cross-entropy with the ensemble's averages.
 
-    And that cross-entropy, the mean over rows in nats.
+    Also return that cross-entropy, the mean over rows in nats.
     """
 
     def cross_entropy(log_factor):
         averaged, _ = _average(heads, units, np.exp(log_factor), spread)
         logs = np.log(np.maximum(averaged, LEAST_PROBABILITY))
-        return -np.average((said.probabilities * logs).sum(axis=1), weights=said.weights)
+        return -np.average((ensemble.probabilities * logs).sum(axis=1), weights=ensemble.weights)
 
     options = {"xatol": TOLERANCE}
     least = minimize_scalar(cross_entropy, bounds=LOG_BOUNDS, method="bounded", options=options)
     return np.exp(least.x), least.fun
 
 
-def find_spread(heads, units, sharpness, said):
-    """Factor of the spread that brings mean mutual information nearest to the ensemble's."""
-    if said.information <= 0:
+def find_spread(
+    heads: Heads, units: Units, sharpness: float, ensemble: EnsembleProbabilities
+) -> float:
+    """Return the factor of the spread that brings mutual information nearest to the ensemble's."""
+    if ensemble.information <= 0:
         return 1.0
 
     def excess(log_factor):
         averaged, entropy = _average(heads, units, sharpness, np.exp(log_factor), with_entropy=True)
-        return mean_information(averaged, entropy, said.weights) - said.information
+        return mean_information(averaged, entropy, ensemble.weights) - ensemble.information
 
     low, high = LOG_BOUNDS
     if excess(high) <= 0:
@@ -152,12 +162,14 @@ def find_spread(heads, units, sharpness, said):
     return np.exp(brentq(excess, low, high, xtol=TOLERANCE))
 
 
-def mean_information(averaged, entropy, weights):
-    """Mean over rows of the mutual information, from averaged probabilities and mean entropies."""
+def mean_information(averaged: np.ndarray, entropy: np.ndarray, weights: np.ndarray) -> float:
+    """Return the mean mutual information, from averaged probabilities and mean entropies."""
     return np.average(entropies(averaged) - entropy, weights=weights)
 
 
-def _average(heads, units, sharpness, spread, with_entropy=False):
-    """Averaged probabilities, and entropies if wanted, under scaled logits and spread."""
+def _average(
+    heads: Heads, units: Units, sharpness: float, spread: float, with_entropy: bool = False
+):
+    """Return averaged probabilities, and entropies if wanted, under scaled logits and spread."""
     center, scale, own_spread = (sharpness * unit for unit in units)
-    return average_probabilities(heads, center, scale, spread * own_spread, with_entropy)
+    return average_probabilities(heads, Units(center, scale, spread * own_spread), with_entropy)

@@ -1,35 +1,38 @@
-"""The EM loop that fits a student to an ensemble.
+"""The EM loop that fits a student's network to the contrasts of an ensemble.
 
-Restricted EM works on the members' contrasts, over all design points at once:
+One iteration of restricted EM works on the contrasts at all design points at once:
 
-    E-step     posterior of the latent variables under the student's loadings       (model)
-    normalise  their second moment is set to the prior's, exactly, by the heads     (model)
-    M-step     the student regresses on the ensemble's mean and expected loadings   (_training)
+    M-step      the network regresses on the members' mean and the expected loadings   (trainer)
+    likelihood  restricted log-likelihood of the network's loadings                    (model)
+    E-step      posterior of the latent variables under the network's loadings         (model)
+    normalise   the heads set the second moment of the latent variables to one         (model)
 
-Contrasts do not involve the mean, so that latent variables cannot trade a shift with it, and the
-student's own misfit of the mean is not taken for spread. After normalisation the M-step is a plain
-regression on ``q + 1`` targets an entry, at a cost that does not grow with the members. The model
-is that of full or of separable loadings (`_latent_models`).
-
-The published algorithm (mini-batch posterior, no centring, no normalisation) is kept for
-comparison as ``em="minibatch"``.
+Contrasts do not involve the mean. So the latent variables cannot trade a shift with it, and the
+network's own error of the mean is not taken for spread. After the normalisation the M-step is a
+plain regression on ``q + 1`` targets an entry, whose cost does not grow with the members. The model
+has full or separable loadings (`_latent.models`). Equations are in ``docs/equations.md``.
 """
 
 from __future__ import annotations
 
 import time
-import warnings
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-import torch
 from sklearn.exceptions import ConvergenceWarning
 
-from .._latent.models import NOISE_FLOOR
-from .objectives import ExpectedLikelihood, MinibatchLikelihood, PenalisedLikelihood
-from .trainer import diverged
+from .._latent.models import NOISE_FLOOR, LatentModel
+from .._transfer.contrasts import Contrasts
+from .._utils.warning import warn_user
+from .member_likelihoods import MemberLikelihood, PenalisedLikelihood
+from .objectives import ExpectedLikelihood
+from .refinement import Refinement
+from .trainer import Trainer, diverged
 
-# The learning rate is halved after this many iterations without gain; the fit ends below this share
-# of the first one, or goes over to the refinement, which anneals in its own way, below the other.
+# The learning rate is halved after this many iterations without gain. EM ends below this share of
+# the first learning rate, or below the larger share if a refinement follows, which lowers the
+# learning rate in its own way.
 PATIENCE = 2
 LR_DECAY = 0.5
 MIN_LR_SHARE = 0.02
@@ -38,27 +41,17 @@ REFINE_BELOW_LR_SHARE = 0.25
 # An iteration also gains if it takes this share off the squared error of the mean.
 MEAN_GAIN = 0.05
 
-# Log variances of member noise are clipped to what float32 has room for: few steps and a row far
-# from all others reach that. Beyond what float64 has room for, training has diverged.
+# Log variances of member noise are clipped to the range of float32; few training steps and a row
+# far from all others can exceed it. Beyond the range of float64, training has diverged.
 MAX_LOG_NOISE, DIVERGED_LOG_NOISE = 80.0, 700.0
 
-# A refinement trains for this many rounds along half a cosine of learning rates. The first is the
-# fit's own times the odds of the mean's error in its scale (error over the rest), within this share
-# and one: where EM left much (a small network for many classes), there is much to mend.
-N_REFINE_ROUNDS = 40
-MIN_REFINE_LR_SHARE = 0.1
-
-# Members that a round of refinement trains for, picked anew each time.
-N_REFINE_MEMBERS = 8
-
-# The noise head starts from this share of the members' variance at least. Factors that span all
-# contrasts leave none with free loadings, but the student's first loadings explain little: with no
-# noise to begin with, the likelihood of what they leave would drown the mean and the loadings.
+# Smallest noise variance at the start, as a share of the members' variance. Factors that span all
+# contrasts leave no noise with free loadings, but the network's first loadings explain little.
+# Without noise, the likelihood of what they leave would drown the mean and the loadings.
 MIN_START_NOISE = 0.1
 
-# Iterations of EM whose M-step is the trainer's `polish`, in the end and where that suits, and what
-# is left in them of the loadings' weight: it helps them to be learnt, and in the end the mean comes
-# first.
+# The last iterations of EM have the trainer's `polish` as their M-step. They keep this share of the
+# loadings' weight: the loadings have been learnt by then, and the mean comes first.
 N_POLISH_ROUNDS, POLISH_WEIGHT_SHARE = 4, 1 / 3
 
 # Rounds of training of the published penalised start.
@@ -66,54 +59,55 @@ N_START_ROUNDS = 10
 
 
 class ExpectationMaximisation:
-    """Fits a trainer's student to the contrasts of an ensemble.
+    """Restricted EM.
 
     Parameters
     ----------
     trainer : Trainer
-        Holds the student and does the M-steps.
+        Holds the network and trains it in the M-step.
     contrasts : Contrasts
-        What is known of the ensemble.
+        Mean and contrasts of the members.
     model : LatentModel
-        Of the contrasts; takes the E-step, and what of the M-step has a closed form.
-    refinement : callable, default=None
-        Takes the M-step's objective and the error of the mean after EM, returns another objective
-        and the targets that it wants first. Members' residuals (m, c, S) follow, whose latent
-        variables it is told by ``set_members``, and those of the M-step. The student is trained by
-        it for some rounds in the end, without weight decay where rows are many.
+        Model of the contrasts: E-step, likelihood, and the closed forms of the M-step.
+    refinement : Refinement, default=None
+        Trains the network on after EM.
     loadings_weight : float
-        Of the loadings' error against the mean's.
-    init, em, member_noise, max_iter, tol, mmd_weight, verbose
+        Weight of the loadings' error against the mean's.
+    init, member_noise, max_iter, tol, mmd_weight, verbose
         As in the estimators.
 
     Attributes
     ----------
-    n_iter, converged, log_likelihoods, log_likelihood_bound, history
+    regression : ExpectedLikelihood
+        Objective of the M-step.
+    mean_error : float
+        Root mean squared error of the network's mean at the design points, in units of the standard
+        deviation of the members' mean over rows.
+    converged, history, log_likelihood_bound
         As the estimators' fitted attributes of these names.
     """
 
     def __init__(
         self,
-        trainer,
-        contrasts,
-        model,
+        trainer: Trainer,
+        contrasts: Contrasts,
+        model: LatentModel,
         *,
-        refinement=None,
-        init="spectral",
-        em="restricted",
-        member_noise="input",
-        max_iter=100,
-        tol=1e-3,
-        loadings_weight=0.03,
-        mmd_weight=10.0,
-        verbose=0,
+        refinement: Refinement | None = None,
+        init: str = "spectral",
+        member_noise: str | None = "input",
+        max_iter: int = 100,
+        tol: float = 1e-3,
+        loadings_weight: float = 0.03,
+        mmd_weight: float = 10.0,
+        verbose: int = 0,
     ):
         self.trainer = trainer
+        self.network = trainer.network
         self.contrasts = contrasts
         self.model = model
         self.refinement = refinement
         self.init = init
-        self.em = em
         self.member_noise = member_noise
         self.max_iter = max_iter
         self.tol = tol
@@ -123,102 +117,48 @@ class ExpectationMaximisation:
         self.converged = False
         self.history: list[dict] = []
         self._best_likelihood, self._best_error, self._n_iter_no_gain = -np.inf, np.inf, 0
-        fit_noise = member_noise == "input" and em == "restricted"
-        self._regression = ExpectedLikelihood(trainer.student, loadings_weight, fit_noise)
+        self.regression = ExpectedLikelihood(
+            self.network, loadings_weight, fit_noise=member_noise == "input"
+        )
 
-    def run(self):
-        """Start, iterate until nothing is gained at any learning rate, and finish."""
-        self.start()
-        refine = self.refinement is not None and self.em == "restricted"
-        last_lr = self.first_lr * (REFINE_BELOW_LR_SHARE if refine else MIN_LR_SHARE)
+    def run(self) -> ExpectationMaximisation:
+        """Fit the network."""
+        self.initialise()
+        min_share = MIN_LR_SHARE if self.refinement is None else REFINE_BELOW_LR_SHARE
         for _ in range(self.max_iter):
             self.iterate(self.trainer.train)
             self.anneal()
-            if self.trainer.lr < last_lr:
+            if self.trainer.lr < min_share * self.first_lr:
                 self.converged = True
                 break
-        else:
-            warnings.warn(
+        if not self.converged:
+            warn_user(
                 f"EM was still gaining after max_iter={self.max_iter} iterations. Increase "
                 f"max_iter, or tol={self.tol:g} (nats per entry) if the fit is good enough.",
                 ConvergenceWarning,
-                stacklevel=6,
             )
-        if self.em == "restricted" and not refine and self.trainer.can_polish:
-            self.polish()
-        self.fix_noise()
-        if refine:
-            self.refine()
-        if self._regression.fit_noise:
-            self.limit_noise()
+        self.finish()
         return self
 
-    @property
-    def n_iter(self):
-        """Iterations so far."""
-        return len(self.history)
-
-    @property
-    def log_likelihoods(self):
-        """Restricted log-likelihood after each M-step, in nats per entry, (n_iter,)."""
-        return np.array([record["log_likelihood"] for record in self.history])
-
-    def start(self):
-        """Find the first posterior, or the first targets, and what free loadings reach."""
-        self.log_likelihood_bound = self.model.start(self.trainer.student)
-        self.trainer.student.set_noise(max(self.model.noise_variance, MIN_START_NOISE))
-        if self.init != "spectral":  # a mixing of outputs stays the spectral one
-            self.model.noise_variance = self._penalised_start() if self.init == "mmd" else 1.0
-            self._read_student()
-            self.e_step()
-        if self.em == "minibatch":
-            self._start_minibatch()
-
-    def iterate(self, train):
-        """One iteration; ``train`` is the trainer's method of the M-step, `train` or `polish`."""
+    def iterate(self, train: Callable) -> None:
+        """Run one iteration; ``train`` is the trainer's method `train` or `polish`."""
         began = time.perf_counter()
         self.m_step(train)
+        log_likelihood = self.model.log_likelihood()
         self.e_step()
-        self.record(seconds=time.perf_counter() - began)
+        self.record(log_likelihood, seconds=time.perf_counter() - began)
 
-    def m_step(self, train):
-        """Train the student, and set the noise variance to what its factors leave."""
-        if self.em == "minibatch":
-            train(self._published, self._members)
-            self._read_student()
-            self.model.noise_variance = self._learnt_noise(self._published)
-        else:
-            self._regress(train)
-            self.model.maximise(self.trainer.student)
-        self.log_likelihood = self.model.log_likelihood()
+    def m_step(self, train: Callable) -> None:
+        """Train the network on the targets, then maximise over the rest in closed form."""
+        train(self.regression, self.regression_targets())
+        self.read_network()
+        self.model.maximise(self.network)
 
-    def e_step(self):
-        """Posterior at all design points, normalised, and the regression targets it gives.
+    def e_step(self) -> None:
+        """Find the posterior at all design points, normalised, and the targets that it gives."""
+        self.model.e_step(self.network)
 
-        The published algorithm has its own inside the M-step.
-        """
-        if self.em == "restricted":
-            self.model.e_step(self.trainer.student)
-
-    def record(self, seconds):
-        """Keep what the iteration came to, and show it."""
-        self.history.append(
-            {
-                "log_likelihood": self.log_likelihood,
-                "noise_variance": self.model.noise_variance,
-                "mean_error": self.mean_error,
-                "lr": self.trainer.lr,
-                "seconds": seconds,
-            }
-        )
-        if self.verbose:
-            print(
-                f"EM iteration {self.n_iter}: log-likelihood {self.log_likelihood:.4f} (bound "
-                f"{self.log_likelihood_bound:.4f}), error of the mean {self.mean_error:.4f}, "
-                f"learning rate {self.trainer.lr:.1e}, {seconds:.2f} s"
-            )
-
-    def anneal(self):
+    def anneal(self) -> None:
         """Halve the learning rate after some iterations without gain on the best before them."""
         last = self.history[-1]
         gained = last["log_likelihood"] - self._best_likelihood >= self.tol
@@ -230,72 +170,93 @@ class ExpectationMaximisation:
             self.trainer.lr *= LR_DECAY
             self._n_iter_no_gain = 0
 
-    def fix_noise(self):
-        """Write a member noise that does not depend on the input into the student's head."""
-        if self.member_noise == "none":
-            self.trainer.student.set_noise(0.0)
-        elif self.member_noise == "constant" or self.em == "minibatch":
-            self.trainer.student.set_noise(self.model.noise_variance)
+    def record(self, log_likelihood: float, seconds: float) -> None:
+        """Append the iteration to the history, and print it."""
+        self.history.append(
+            {
+                "log_likelihood": log_likelihood,
+                "noise_variance": self.model.noise_variance,
+                "mean_error": self.mean_error,
+                "lr": self.trainer.lr,
+                "seconds": seconds,
+            }
+        )
+        if self.verbose:
+            print(
+                f"EM iteration {self.n_iter}: log-likelihood {log_likelihood:.4f} (bound "
+                f"{self.log_likelihood_bound:.4f}), error of the mean {self.mean_error:.4f}, "
+                f"learning rate {self.trainer.lr:.1e}, {seconds:.2f} s"
+            )
 
-    def polish(self):
-        """Iterate on by M-steps over all rows at once, for the mean above all."""
-        self._regression.weigh_loadings(POLISH_WEIGHT_SHARE * self._regression.loadings_weight)
+    @property
+    def n_iter(self) -> int:
+        """Iterations so far."""
+        return len(self.history)
+
+    @property
+    def log_likelihoods(self) -> np.ndarray:
+        """Restricted log-likelihood after each M-step, in nats per entry, (n_iter,)."""
+        return np.array([record["log_likelihood"] for record in self.history])
+
+    def initialise(self) -> None:
+        """Set the first targets and noise variance, and the bound that free loadings reach."""
+        self.log_likelihood_bound = self.model.initialise(self.network)
+        self.network.set_noise(max(self.model.noise_variance, MIN_START_NOISE))
+        if self.init != "spectral":  # a mixing of outputs stays the spectral one
+            self.model.noise_variance = self._penalised_start() if self.init == "mmd" else 1.0
+            self.read_network()
+            self.e_step()
+
+    def finish(self) -> None:
+        """Polish or refine the network, and fix its member noise."""
+        if self.refinement is None and self.trainer.can_polish:
+            self.polish()
+        self.fix_noise()
+        if self.refinement is not None:
+            self.refinement.run(self)
+            self.fix_noise()
+        if self.regression.fit_noise:
+            self.limit_noise()
+
+    def polish(self) -> None:
+        """Iterate on, with M-steps over all design points at once."""
+        self.regression.weigh_loadings(POLISH_WEIGHT_SHARE * self.regression.loadings_weight)
         for _ in range(N_POLISH_ROUNDS):
             self.iterate(self.trainer.polish)
 
-    def refine(self):
-        """Train on by a further objective, from a learning rate that suits what EM has left."""
-        objective, targets = self.refinement(self._regression, self.mean_error)
-        odds = self.mean_error / max(1 - self.mean_error, MIN_REFINE_LR_SHARE)
-        first_lr = self.first_lr * np.clip(odds, MIN_REFINE_LR_SHARE, 1.0)
-        if self.trainer.has_many_rows:
-            self.trainer.weight_decay = 0.0
-        for share in np.arange(N_REFINE_ROUNDS) / N_REFINE_ROUNDS:
-            self.trainer.lr = float(first_lr * (1 + np.cos(np.pi * share)) / 2)
-            picked = torch.randperm(self.contrasts.shape[-1])[:N_REFINE_MEMBERS].numpy()
-            objective.set_members(np.moveaxis(self.model.latent_mean[picked], 0, -1))
-            residuals = self.contrasts.residuals.reshape(self.contrasts.shape)[..., picked]
-            residuals = self.contrasts.unweighted(residuals)
-            loss = self.trainer.train(objective, *targets, residuals, self._moments())
-            if self.verbose:
-                print(f"Refinement: loss {loss:.4f}, learning rate {self.trainer.lr:.1e}")
-        self.trainer.evaluate()  # says so if it has diverged
-        self.fix_noise()
+    def fix_noise(self) -> None:
+        """Write a member noise that does not depend on the input into the network's head."""
+        if self.member_noise is None:
+            self.network.set_noise(0.0)
+        elif self.member_noise == "constant":
+            self.network.set_noise(self.model.noise_variance)
 
-    def limit_noise(self):
-        """Let the member noise grow nowhere beyond the largest at design points that count."""
+    def limit_noise(self) -> None:
+        """Limit the member noise everywhere to its largest value at design points with weight."""
         log_noise = self.trainer.evaluate().log_noise[self.contrasts.weights > 0]
         if log_noise.max() > DIVERGED_LOG_NOISE:
             raise diverged("the member noise has no finite variance", self.trainer.lr)
-        self.trainer.student.limit_noise(np.minimum(log_noise.max(axis=0), MAX_LOG_NOISE))
+        self.network.limit_noise(np.minimum(log_noise.max(axis=0), MAX_LOG_NOISE))
 
-    def _regress(self, train):
-        """Train the student's heads on the ensemble's mean, the targets and the variance."""
-        train(self._regression, self._moments())
-        self._read_student()
-
-    def _moments(self):
-        """Targets of the M-step: the ensemble's mean, expected loadings, members' variance.
-
-        The regression is told the metric that goes with these loadings.
-        """
-        self._regression.metric_root = self.model.metric_root
+    def regression_targets(self) -> Any:
+        """Return the M-step's targets, and give the regression the metric of the loadings."""
+        self.regression.metric_root = self.model.metric_root
         contrasts = self.contrasts
         loadings = contrasts.unweighted(self.model.targets)
-        return self._regression.targets(contrasts.mean, loadings, contrasts.variance)
+        return self.regression.targets(contrasts.mean, loadings, contrasts.variance)
 
-    def _read_student(self):
-        """Evaluate the student at the design points: its loadings, error of the mean."""
+    def read_network(self) -> None:
+        """Evaluate the network at the design points: its loadings, and the error of its mean."""
         heads = self.trainer.evaluate()
         self.model.read(heads)
-        misfit = np.square(heads.mean - self.contrasts.mean, dtype=np.float64).mean(axis=1)
-        self.mean_error = float(np.sqrt(np.average(misfit, weights=self.contrasts.weights)))
+        error = np.square(heads.mean - self.contrasts.mean, dtype=np.float64).mean(axis=1)
+        self.mean_error = float(np.sqrt(np.average(error, weights=self.contrasts.weights)))
 
-    def _penalised_start(self):
-        """Published start: free latent variables under a penalty; its noise variance."""
+    def _penalised_start(self) -> float:
+        """Train the network by the published start; return its noise variance."""
         n_samples, n_outputs, n_members = self.contrasts.shape
         objective = PenalisedLikelihood(
-            self.trainer.student,
+            self.network,
             self._spread_scale(),
             n_members,
             self.model.q,
@@ -307,23 +268,14 @@ class ExpectationMaximisation:
             self.trainer.train(objective, members)
         return max(self._learnt_noise(objective), NOISE_FLOOR)
 
-    def _start_minibatch(self):
-        """Set up the published M-step; a spectral start is first learnt by regression."""
-        if self.init == "spectral":
-            self._regress(self.trainer.train)
-        self._members = self.contrasts.members()
-        self._published = MinibatchLikelihood(
-            self.trainer.student, self._spread_scale(), self.model.noise_variance
-        )
-
-    def _learnt_noise(self, objective):
-        """Noise variance of an objective that learns it by gradients."""
+    def _learnt_noise(self, objective: MemberLikelihood) -> float:
+        """Return the noise variance of an objective that learns it by gradients, or raise."""
         if not 0 < objective.noise_variance < np.inf:
             what = f"the member noise has variance {objective.noise_variance}"
             raise diverged(what, self.trainer.lr)
         return objective.noise_variance
 
-    def _spread_scale(self):
-        """Unit of the loadings in units of the mean; one where an output has no spread."""
-        scale = self.contrasts.spread / self.contrasts.scale
-        return np.where(scale > 0, scale, 1.0)
+    def _spread_scale(self) -> np.ndarray:
+        """Return the unit of the loadings in units of the mean; one for outputs without spread."""
+        _, scale, spread = self.contrasts.units
+        return np.where(spread > 0, spread / scale, 1.0)

@@ -1,10 +1,12 @@
-"""The thin skorch net that trains a student, and the trainer that keeps it between M-steps."""
+"""A thin skorch net that trains a network, and the trainer that keeps it between M-steps."""
 
 from __future__ import annotations
 
 import copy
 import math
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +14,9 @@ from skorch import NeuralNet
 from skorch.callbacks import EarlyStopping
 from torch.utils.data import TensorDataset
 
-from .._network.students import Heads
+from .._network.base import Network
+from .._network.heads import Heads
+from .._utils.seeding import MAX_SEED
 from ..exceptions import TrainingDivergedError
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
@@ -20,32 +24,43 @@ OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch
 # Optimiser steps of one M-step, unless the number of epochs is given.
 STEPS_PER_M_STEP = 250
 
-# Full-batch iterations of one call of `polish`, and what they remember of each other.
+# Iterations of L-BFGS in one call of `polish`, and the number of earlier steps that it uses.
 POLISH_ITERATIONS, POLISH_HISTORY = 500, 100
 
-# Rows a parameter that are many: with fewer, networks whose training ends without weight decay, or
-# by all rows at once, may learn the rows by heart.
+# With fewer rows a parameter than this, training that ends without weight decay, or over all rows
+# at once, may overfit.
 MIN_ROWS_PER_PARAMETER = 2
 
-# Of more rows than these, all at once take too much memory; of more products of a row and a
-# parameter, too much time.
+# With more rows than this, training over all rows at once takes too much memory; with more products
+# of a row and a parameter, too much time.
 MAX_POLISH_ROWS, MAX_POLISH_PRODUCTS = 2**15, 2**28
 
 
 class TensorBatches:
-    """Batches of tensors that already lie on the training device, shuffled anew each epoch.
+    """Batches of tensors that are on the training device already, shuffled anew in each epoch.
 
-    Does the work of a ``DataLoader`` without collating rows one by one. Yields pairs
-    ``(X, targets)`` of a tensor and a tuple of tensors. A row that would be left alone joins the
-    batch before: normalisation over a batch needs two.
+    It replaces a ``DataLoader``, which would collate rows one by one. It yields pairs
+    ``(X, targets)`` of a tensor and a list of tensors. A last batch of a single row is joined to
+    the batch before it, since normalisation over a batch needs two rows.
+
+    Parameters
+    ----------
+    tensors : tuple of tensors
+        X and the targets, with one row each for every sample.
+    batch_size : int
+        Rows of a batch.
+    generator : torch.Generator
+        Source of the order of rows.
     """
 
-    def __init__(self, tensors, batch_size, generator):
+    def __init__(
+        self, tensors: tuple[torch.Tensor, ...], batch_size: int, generator: torch.Generator
+    ):
         self.tensors = tensors
         self.batch_size = batch_size
         self.generator = generator
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, list[torch.Tensor]]]:
         """Yield the batches of one epoch."""
         X = self.tensors[0]
         order = torch.randperm(len(X), generator=self.generator).to(X.device)
@@ -58,12 +73,14 @@ class TensorBatches:
 
 
 class StudentNet(NeuralNet):
-    """skorch net that slices a ``TensorDataset`` whole; everything else is skorch's.
+    """skorch net that cuts batches out of a ``TensorDataset`` at once.
 
     Parameters
     ----------
+    *args, **kwargs
+        As in skorch's ``NeuralNet``.
     generator : torch.Generator
-        Of the order of rows.
+        Source of the order of rows.
     """
 
     def __init__(self, *args, generator, **kwargs):
@@ -74,19 +91,22 @@ class StudentNet(NeuralNet):
         """Iterate over the dataset's tensors in batches."""
         return TensorBatches(dataset.tensors, self.batch_size, self.generator)
 
-    def has_stopped_early(self):
-        """Whether a callback has ended this training, by the interrupt that skorch has for it."""
+    def has_stopped_early(self) -> bool:
+        """Return whether an early-stopping callback has ended this training.
+
+        skorch ends it by a keyboard interrupt.
+        """
         return any(
             isinstance(callback, EarlyStopping) and callback.misses_ == callback.patience
             for _, callback in self.callbacks_
         )
 
     def train_step_single(self, batch, **fit_params):
-        """Loss of a batch and its derivatives.
+        """Compute the loss of a batch and its derivatives.
 
-        The module is in training mode, and batches are tensors on the device already. Students are
-        so small that the number of torch's calls counts: an objective that gives its own derivative
-        has no part in autograd's graph.
+        The module is in training mode, and batches are tensors on the device already. Networks are
+        so small that the number of calls to torch determines the time. So an objective that returns
+        its own derivative stays outside the graph of autograd.
         """
         X, targets = batch
         outputs, objective = self.module_.for_loss(X), self.criterion_
@@ -100,46 +120,47 @@ class StudentNet(NeuralNet):
 
 
 class Trainer:
-    """Trains one student on changing targets, keeping optimiser and learning rate in between.
+    """Trains one network on changing targets, and keeps optimiser and learning rate in between.
 
     Parameters
     ----------
-    student : Student
-        Trained in place.
+    network : Network
+        Network, trained in place.
     X : float32 array of shape (m, n_features)
         Standardised design points.
     weights : float32 array of shape (m,)
-        Of the rows, of mean one.
+        Weights of the rows, of mean one.
     n_epochs : int or "auto"
-        Passes over the rows of one call of `train`.
+        Passes over the rows in one call of `train`.
     batch_size : int or "auto"
         Rows of one step.
     lr, optimizer, weight_decay, device, callbacks, verbose
         As in skorch; ``optimizer`` may also be a key of `OPTIMIZERS`.
     seed : int
-        Of the order of rows.
+        Seed of the order of rows.
     plain_layers : bool
-        Whether the student is the same function in training, without dropout and the like.
+        Whether the network computes the same function in training as afterwards, without dropout or
+        normalisation over a batch.
     """
 
     def __init__(
         self,
-        student,
-        X,
-        weights,
+        network: Network,
+        X: np.ndarray,
+        weights: np.ndarray,
         *,
-        n_epochs,
-        batch_size,
-        lr,
-        optimizer,
-        weight_decay,
-        device,
-        callbacks,
-        verbose,
-        seed,
-        plain_layers=False,
+        n_epochs: int | str,
+        batch_size: int | str,
+        lr: float,
+        optimizer: str | Callable,
+        weight_decay: float,
+        device: str | torch.device,
+        callbacks: list | None,
+        verbose: bool,
+        seed: int,
+        plain_layers: bool = False,
     ):
-        self.student = student.to(device)
+        self.network: Any = network.to(device)
         self.X = torch.as_tensor(X, device=device)
         self.weights = torch.as_tensor(weights, device=device)
         self.batch_size = _choose_batch_size(len(X)) if batch_size == "auto" else batch_size
@@ -155,27 +176,27 @@ class Trainer:
         self.generator = torch.Generator().manual_seed(seed)
         self._optimizer_options = _optimizer_options(optimizer, weight_decay, device)
         self._may_polish = plain_layers and optimizer == "adam" and not weight_decay
-        self._net = None
+        self._net: StudentNet | None = None
 
     @property
-    def has_many_rows(self):
-        """Whether rows are many, for the number of parameters."""
+    def has_many_rows(self) -> bool:
+        """Whether there are many rows for the number of parameters."""
         return len(self.X) >= MIN_ROWS_PER_PARAMETER * self._n_parameters
 
     @property
-    def can_polish(self):
-        """Whether `polish` suits the network, its rows, and the choice of the optimiser."""
+    def can_polish(self) -> bool:
+        """Whether `polish` suits the network, the number of rows, and the chosen optimiser."""
         n_products = len(self.X) * self._n_parameters
         is_small = len(self.X) <= MAX_POLISH_ROWS and n_products <= MAX_POLISH_PRODUCTS
         return self._may_polish and self.has_many_rows and is_small
 
     @property
-    def _n_parameters(self):
-        """Of the student."""
-        return sum(parameter.numel() for parameter in self.student.parameters())
+    def _n_parameters(self) -> int:
+        """Number of the network's parameters."""
+        return sum(parameter.numel() for parameter in self.network.parameters())
 
-    def train(self, objective, *targets):
-        """Minimise ``objective(outputs, (*targets, weights))`` for `n_epochs`; the last loss."""
+    def train(self, objective: torch.nn.Module, *targets: Any) -> float:
+        """Minimise ``objective(outputs, (*targets, weights))`` for `n_epochs`; return the loss."""
         if self._net is None or self._net.criterion is not objective:
             self._net = self._make_net(objective, self.batch_size, **self._optimizer_options)
         for group in self._net.optimizer_.param_groups:
@@ -184,12 +205,12 @@ class Trainer:
                 group["weight_decay"] = self.weight_decay
         return self._run(self._net, self.n_epochs, targets)
 
-    def polish(self, objective, *targets):
-        """Minimise on by L-BFGS over all rows at once, where small batches are too noisy to.
+    def polish(self, objective: torch.nn.Module, *targets: Any) -> None:
+        """Minimise by L-BFGS over all rows at once, beyond what small batches reach.
 
-        Nothing is changed where that does not lower the loss.
+        The network is left as it was if this does not lower the loss.
         """
-        before = copy.deepcopy(self.student.state_dict())
+        before = copy.deepcopy(self.network.state_dict())
         options = {
             "optimizer": torch.optim.LBFGS,
             "optimizer__lr": 1.0,
@@ -199,24 +220,24 @@ class Trainer:
         }
         net = self._make_net(objective, len(self.X), **options)
         first = loss = np.inf
-        with suppress(RuntimeError, TrainingDivergedError):  # of values not finite
+        with suppress(RuntimeError, TrainingDivergedError):  # raised by values that are not finite
             first = self._run(net, 1, targets)
             with torch.no_grad():
-                outputs = self.student.for_loss(self.X)
+                outputs = self.network.for_loss(self.X)
                 loss = objective(outputs, self._tensors(targets)).item()
         if not loss < first:
-            self.student.load_state_dict(before)
+            self.network.load_state_dict(before)
 
     def _tensors(self, targets):
-        """What an objective is told beside the student's outputs."""
+        """Return targets and weights as tensors on the device."""
         tensors = [torch.as_tensor(t, dtype=torch.float32, device=self.device) for t in targets]
         return *tensors, self.weights
 
-    def _run(self, net, n_epochs, targets):
-        """Train a net on for some epochs; the last loss."""
+    def _run(self, net: StudentNet, n_epochs: int, targets: tuple) -> float:
+        """Train a net for some more epochs; return the last loss."""
         dataset = TensorDataset(self.X, *self._tensors(targets))
-        # Not partial_fit, which swallows every keyboard interrupt: the EM loop would go on.
-        self.student.train()
+        # partial_fit would swallow every keyboard interrupt, and the EM loop would go on.
+        self.network.train()
         net.notify("on_train_begin", X=dataset, y=None)
         try:
             net.fit_loop(dataset, epochs=n_epochs)
@@ -233,13 +254,13 @@ class Trainer:
         return loss
 
     def _make_net(self, objective, batch_size, **optimizer_options):
-        """Initialise a net around the student; the objective's own parameters are trained too."""
+        """Make a net around the network. Parameters of the objective are trained too."""
         net = StudentNet(
-            self.student,
+            self.network,
             criterion=objective,
             batch_size=batch_size,
             train_split=None,
-            callbacks=copy.deepcopy(self.callbacks),  # the net writes into them
+            callbacks=copy.deepcopy(self.callbacks),  # the net changes them
             lr=self.lr,
             device=self.device,
             verbose=self.verbose,
@@ -248,46 +269,60 @@ class Trainer:
         )
         return net.initialize()
 
-    def evaluate(self):
-        """Outputs at the design points, as float32 arrays; an error if they are not finite."""
-        outputs = self.student.evaluate(self.X.cpu().numpy())
+    def evaluate(self) -> Any:
+        """Return the outputs at the design points, float32 arrays; raise if not all are finite."""
+        outputs = self.network.evaluate(self.X.cpu().numpy())
         heads = [outputs]
-        if isinstance(outputs, Heads):  # the logarithm of no noise is minus infinity
+        if isinstance(outputs, Heads):  # minus infinity stands for no noise
             heads = [outputs.mean, outputs.loadings, np.maximum(outputs.log_noise, 0)]
         if not all(np.isfinite(head).all() for head in heads):
             raise diverged("its outputs at the design points are not finite", self.lr)
         return outputs
 
 
-def diverged(what, lr):
-    """Error that says what training has come to, and the way out."""
+def make_trainer(
+    student: Any,
+    network: Network,
+    X: np.ndarray,
+    weights: np.ndarray,
+    random_state: np.random.RandomState,
+) -> Trainer:
+    """Make the trainer of a network with the parameters of a student, which is an estimator."""
+    return Trainer(
+        network,
+        X,
+        weights,
+        n_epochs=student.n_epochs,
+        batch_size=student.batch_size,
+        lr=student.lr,
+        optimizer=student.optimizer,
+        weight_decay=student.weight_decay,
+        device=student.device,
+        callbacks=student.callbacks,
+        verbose=student.verbose > 1,
+        seed=random_state.randint(MAX_SEED),
+        plain_layers=student.body is None,
+    )
+
+
+def diverged(what: str, lr: float) -> TrainingDivergedError:
+    """Make an error that names what is not finite, and the way out."""
     return TrainingDivergedError(
         f"Training of the student has diverged at learning rate {lr:g}: {what}. Use a smaller lr, "
         "or look for extreme values in the design points."
     )
 
 
-def _choose_batch_size(n_samples):
-    """Power of two near the root of the number of rows: many steps on few, large ones on many."""
+def _choose_batch_size(n_samples: int) -> int:
+    """Return the power of two nearest to the root of the number of rows, within 32 and 512."""
     return int(min(max(2 ** round(math.log2(n_samples) / 2), 32), 512))
 
 
 def _optimizer_options(optimizer, weight_decay, device):
-    """Options of skorch for an optimizer; torch's own run fused, one kernel for all parameters."""
+    """Return skorch's options for an optimizer; those of `OPTIMIZERS` run fused, in one kernel."""
     options = {"optimizer": OPTIMIZERS.get(optimizer, optimizer)}
     if weight_decay:
         options["optimizer__weight_decay"] = weight_decay
     if optimizer in OPTIMIZERS and torch.device(device).type in ("cpu", "cuda"):
         options["optimizer__fused"] = True
     return options
-
-
-@contextmanager
-def seeded(seed, device="cpu"):
-    """Seed torch for a block, for layers that draw from its global state, and restore it after."""
-    devices = [device] if torch.device(device).type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.default_generator.manual_seed(seed)
-        if devices:
-            torch.cuda.manual_seed(seed)
-        yield

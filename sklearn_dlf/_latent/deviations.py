@@ -1,9 +1,11 @@
-"""What loadings say of the members' spread, be they of every output or shared and mixed.
+"""Deviations of the members from their mean at given rows: variance, covariance and draws.
 
-``loadings`` are (n, c, q), and a member deviates from the mean by ``loadings z`` with z (q,); or
-they are (n, 1, q) beside a ``mixing`` (c, c), and it deviates by ``mixing Z loadings`` with Z
-(c, q). All z and Z are standard normal. Within one row the latter is normal with covariance
-``|loadings|^2 mixing mixing'``, so that c draws do there for Z's c q.
+The functions take full loadings (n, c, q), without a mixing: a member deviates from the mean by
+``loadings z`` with z (q,), Eq. (1). Or they take separable loadings (n, 1, q) with a ``mixing``
+(c, c): a member deviates by ``mixing Z loadings`` with Z (c, q), Eq. (16). All entries of z and Z
+are independent standard normals. Member noise is not included.
+
+Equation numbers are those of ``docs/equations.md``.
 """
 
 from __future__ import annotations
@@ -12,21 +14,21 @@ import numpy as np
 
 
 def factor_variance(loadings, mixing=None):
-    """Variance of each output, (n, c); arrays or tensors."""
+    """Variance of each output by the factors, (n, c); arrays or tensors. Eqs. (2) and (17)."""
     variance = (loadings**2).sum(-1)
     return variance if mixing is None else variance * (mixing**2).sum(-1)
 
 
-def factor_covariance(loadings, mixing=None):
-    """Covariance over rows of each output, (n, n, c)."""
+def factor_covariance(loadings: np.ndarray, mixing: np.ndarray | None = None) -> np.ndarray:
+    """Covariance over rows of each output by the factors, (n, n, c). Eqs. (2) and (17)."""
     covariance = np.einsum("icq,jcq->ijc", loadings, loadings, optimize=True)
     return covariance if mixing is None else covariance * np.square(mixing).sum(axis=-1)
 
 
 def draw_deviations(loadings, mixing, latent):
-    """Deviations (n, c, S) of members with latent variables (q, S) or (c, q, S).
+    """Deviations (n, c, S) of members whose latent variables are (q, S) or (c, q, S).
 
-    Arrays or tensors.
+    The same latent variables hold at all rows. Takes arrays or tensors. Eqs. (1) and (16).
     """
     if mixing is None:
         return loadings @ latent
@@ -36,23 +38,25 @@ def draw_deviations(loadings, mixing, latent):
     return (loadings[:, 0] @ mixed).reshape(-1, n_outputs, n_members)
 
 
-def count_dimensions(loadings, mixing=None):
-    """How many normal draws a deviation within one row takes."""
+def count_dimensions(loadings, mixing=None) -> int:
+    """Count the standard normals that `draw_within_rows` needs for one deviation."""
     return loadings.shape[-1] if mixing is None else len(mixing)
 
 
 def draw_within_rows(loadings, mixing, z):
-    """Deviations (n, c, S) whose law is right in every row, of z (`count_dimensions`, S); tensors.
+    """Deviations (n, c, S) from standard normals z (`count_dimensions`, S); tensors.
 
-    With a mixing, rows take no product of their own with it.
+    The deviations at each single row have the right distribution. Their covariance between rows is
+    right without a mixing only. With a mixing, c normals take the place of the c q of Z, Eq. (17),
+    and the product with the mixing is computed once for all rows.
     """
     if mixing is None:
         return (loadings.flatten(0, 1) @ z).unflatten(0, loadings.shape[:2])
     return loadings.norm(dim=-1, keepdim=True) * (mixing @ z)
 
 
-def dense_loadings(loadings, mixing=None):
-    """Loadings of every output, (n, c, q) or (n, c, c q), under which all is full."""
+def dense_loadings(loadings: np.ndarray, mixing: np.ndarray | None = None) -> np.ndarray:
+    """Return the full loadings that describe the same deviations, (n, c, q) or (n, c, c q)."""
     if mixing is None:
         return loadings
     dense = np.einsum("kl,nq->nklq", mixing, loadings[:, 0])

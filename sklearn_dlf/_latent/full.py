@@ -1,19 +1,19 @@
-"""Pure functions of the latent factor model: posterior, normalisation, likelihood, draws.
+"""Pure functions of the model with full loadings: posterior, normalisation, targets, likelihood.
 
-The ``n_members`` members of an ensemble, each seen at the same entries (a design point and an
-output are one entry; there are ``n_entries``), are draws of
+The ``n_members`` members of an ensemble are known at the same ``n_entries`` entries. A design point
+and an output make one entry. The members are draws of
 
-    f_i = mu + Lambda z_i + e_i,    z_i ~ N(0, I_q),    e_i ~ N(0, s2 I)          [Park2025]
+    f_i = mu + Lambda z_i + e_i,    z_i ~ N(0, I_q),    e_i ~ N(0, s2 I),         Eq. (1) [Park2025]
 
-Everything here works on *contrasts*, ``residuals[:, i] = f_i - mean_i f_i``, which do not involve
-``mu``, sum to zero over members and carry ``n_members - 1`` degrees of freedom (as in REML).
+and the functions take their *contrasts*, ``residuals[:, i] = f_i - mean_i f_i``, Eq. (3). Contrasts
+do not involve ``mu``, sum to zero over members and have ``n_members - 1`` degrees of freedom, as in
+restricted maximum likelihood (REML). Equation numbers are those of ``docs/equations.md``.
 
-Shapes, the same throughout the package's inside: ``residuals`` (n_entries, n_members),
-``loadings`` (n_entries, q), latent means (n_members, q). Only ``q x q`` and
-``n_members x n_members`` systems are ever solved, in float64; long sums over entries are
-accumulated in blocks, so that float32 residuals are never copied as a whole. A weight ``w`` on an
-entry divides its noise variance: callers multiply that entry's row of residuals and loadings by
-``sqrt(w)``.
+Shapes, the same in all private modules: ``residuals`` (n_entries, n_members), ``loadings``
+(n_entries, q), latent means (n_members, q). Only systems of size ``q x q`` and
+``n_members x n_members`` are solved, in float64. Sums over entries are accumulated in blocks, so
+that float32 residuals are never copied as a whole. A weight ``w`` of an entry divides its noise
+variance: callers multiply the entry's row of residuals and of loadings by ``sqrt(w)``.
 
 References
 ----------
@@ -25,6 +25,7 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -32,14 +33,15 @@ from scipy.linalg import cho_factor, cho_solve, eigh
 
 from .._utils.blocks import row_blocks
 
-# Numbers of a block whose float64 copy is made at a time, 2 MB: it stays near the processor.
+# Size of a block, in numbers. Blocks are copied to float64 one at a time. A copy takes 2 MB, small
+# enough to stay in a processor's cache.
 BLOCK_SIZE = 2**18
 
 LOG_2PI = float(np.log(2 * np.pi))
 
 
 class Projection(NamedTuple):
-    """All that loadings Lambda tell of the members.
+    """Products of loadings Lambda by which posterior and likelihood depend on entries, Eq. (5).
 
     Attributes
     ----------
@@ -53,28 +55,36 @@ class Projection(NamedTuple):
     members: np.ndarray
 
 
-class Posterior(NamedTuple):
+class FullPosterior(NamedTuple):
     """Posterior of the latent variables: ``mean`` (n_members, q) and the shared ``cov`` (q, q)."""
 
     mean: np.ndarray
     cov: np.ndarray
 
 
-class Spectral(NamedTuple):
-    """Maximum likelihood with free loadings, and the log-likelihood it reaches."""
+class SpectralSolution(NamedTuple):
+    """Maximum likelihood solution with free loadings, and its log-likelihood.
+
+    Attributes
+    ----------
+    loadings : array of shape (n_entries, q)
+    noise_variance : float
+    log_likelihood : float
+        In nats per entry and degree of freedom.
+    """
 
     loadings: np.ndarray
     noise_variance: float
     log_likelihood: float
 
 
-def _blocks(rows):
-    """Slices of rows that are copied at a time."""
+def _blocks(rows: np.ndarray) -> Iterator[slice]:
+    """Slices of rows, each of about `BLOCK_SIZE` numbers."""
     return row_blocks(len(rows), max(1, BLOCK_SIZE // rows.shape[1]))
 
 
-def cross_product(left, right):
-    """Sum over entries of ``left' right`` in float64, (n_left, n_right)."""
+def cross_product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Product ``left' right``, a sum over entries in float64, (n_left, n_right)."""
     total = np.zeros((left.shape[1], right.shape[1]))
     for block in _blocks(right):
         rows = np.asarray(right[block], dtype=np.float64)
@@ -84,8 +94,8 @@ def cross_product(left, right):
     return total
 
 
-def contrast_variance(residuals):
-    """Unbiased variance of the members at each entry, (n_entries,)."""
+def contrast_variance(residuals: np.ndarray) -> np.ndarray:
+    """Unbiased variance of the members at each entry, (n_entries,). Eq. (4)."""
     variance = np.empty(len(residuals))
     for block in _blocks(residuals):
         rows = np.asarray(residuals[block], dtype=np.float64)
@@ -93,72 +103,82 @@ def contrast_variance(residuals):
     return variance / (residuals.shape[1] - 1)
 
 
-def project(loadings, residuals):
-    """All that the posterior and the likelihood need of the entries."""
+def project(loadings: np.ndarray, residuals: np.ndarray) -> Projection:
+    """Sum over entries all that the posterior and the likelihood need. Eq. (5)."""
     return Projection(cross_product(loadings, loadings), cross_product(loadings, residuals))
 
 
 def _cholesky_of_precision(gram, noise_variance):
-    """Cholesky factor of ``I + Lambda' Lambda / s2`` (q, q); its eigenvalues are at least one."""
+    """Cholesky factor of the precision ``I + Lambda' Lambda / s2`` (q, q), inverse of C, Eq. (6).
+
+    It needs no jitter: the eigenvalues of the precision are at least one.
+    """
     return cho_factor(np.eye(len(gram)) + gram / noise_variance, lower=True)
 
 
-def posterior(projection, noise_variance):
-    """E-step: Gaussian posterior of every member's latent variables given all its entries."""
+def posterior(projection: Projection, noise_variance: float) -> FullPosterior:
+    """E-step: Gaussian posterior of every member's latent variables given all entries. Eq. (6)."""
     factor = _cholesky_of_precision(projection.gram, noise_variance)
     mean = cho_solve(factor, projection.members / noise_variance).T
     cov = cho_solve(factor, np.eye(len(projection.gram)))
-    return Posterior(mean, cov)
+    return FullPosterior(mean, cov)
 
 
-def symmetric_root(moment):
+def symmetric_root(moment: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Symmetric square root of a second moment (q, q), and the inverse of the root."""
     values, vectors = eigh(moment)
-    # A posterior covariance is positive definite, so the second moment is; the floor only guards
-    # against rounding where a factor explains nothing at all.
+    # A posterior covariance is positive definite, and so is the second moment. Only rounding can
+    # make an eigenvalue too small, where a factor explains nothing at all. The floor is the
+    # rounding error of the largest eigenvalue, or the smallest normal float64 where all are zero.
     floor = max(np.finfo(np.float64).eps * values[-1], np.finfo(np.float64).tiny)
     root = np.sqrt(np.maximum(values, floor))
     return (vectors * root) @ vectors.T, (vectors / root) @ vectors.T
 
 
-def normalise(latent):
-    """Rotate and scale the latent variables until their second moment is the prior's [Liu1998].
+def normalise(latent: FullPosterior) -> tuple[FullPosterior, np.ndarray]:
+    """Transform the latent variables so that their second moment is the prior's [Liu1998]. Eq. (7).
 
-    Returns the posterior in the new coordinates and the symmetric ``transform`` C (q, q). Loadings
-    times C describe the same functions: ``Lambda z = (Lambda C)(C^-1 z)``.
+    Returns the posterior in the new coordinates and the symmetric ``transform`` T (q, q). Loadings
+    times T describe the same functions: ``Lambda z = (Lambda T)(T^-1 z)``.
     """
     n_contrasts = len(latent.mean) - 1
     transform, inverse = symmetric_root(latent.mean.T @ latent.mean / n_contrasts + latent.cov)
-    return Posterior(latent.mean @ inverse, inverse @ latent.cov @ inverse), transform
+    return FullPosterior(latent.mean @ inverse, inverse @ latent.cov @ inverse), transform
 
 
-def expected_loadings(residuals, latent_mean):
-    """Regression of the residuals on the latent means: the M-step's targets (n_entries, q).
+def expected_loadings(residuals: np.ndarray, latent_mean: np.ndarray) -> np.ndarray:
+    """Regress the residuals on the latent means: the M-step's targets (n_entries, q). Eq. (8).
 
     With a normalised posterior the expected complete log-likelihood is, up to a constant, minus the
-    squared distance of the loadings to these targets. The residuals' precision is kept.
+    squared distance of the loadings to these targets over ``2 s2``. The targets have the precision
+    of the residuals.
     """
     n_contrasts = len(latent_mean) - 1
     return residuals @ (latent_mean / n_contrasts).astype(residuals.dtype)
 
 
-def expected_residual_variance(variance, targets, loadings):
-    """Expected squared contrast left at each entry by the factors, (n_entries,).
+def expected_residual_variance(
+    variance: np.ndarray, targets: np.ndarray, loadings: np.ndarray
+) -> np.ndarray:
+    """Expected squared contrast that the factors leave at each entry, (n_entries,). Eq. (9).
 
-    ``v_j - 2 a_j' lambda_j + lambda_j' lambda_j`` under a normalised posterior; ``variance`` is v.
+    ``v_j - 2 a_j' lambda_j + lambda_j' lambda_j`` under a normalised posterior, where v is
+    ``variance`` and a are the ``targets``.
     """
     explained = np.empty(len(variance))
     for block in _blocks(loadings):
-        along = 2.0 * targets[block] - loadings[block]
-        explained[block] = np.einsum("jq,jq->j", loadings[block], along, dtype=np.float64)
+        double = 2.0 * targets[block] - loadings[block]
+        explained[block] = np.einsum("jq,jq->j", loadings[block], double, dtype=np.float64)
     return variance - explained
 
 
-def restricted_log_likelihood(projection, total_variance, noise_variance, n_entries):
-    """Log-likelihood of the contrasts, in nats per entry and degree of freedom.
+def restricted_log_likelihood(
+    projection: Projection, total_variance: float, noise_variance: float, n_entries: int
+) -> float:
+    """Log-likelihood of the contrasts, in nats per entry and degree of freedom. Eq. (10).
 
-    Under ``N(0, Lambda Lambda' + s2 I)``; determinant and inverse by the Woodbury identities.
-    ``total_variance`` is the sum over entries of `contrast_variance`.
+    The density is that of ``N(0, Lambda Lambda' + s2 I)``, with determinant and inverse by the
+    Woodbury identities. ``total_variance`` is the sum of `contrast_variance` over entries.
     """
     n_contrasts = projection.members.shape[1] - 1
     factor = _cholesky_of_precision(projection.gram, noise_variance)
@@ -168,11 +188,13 @@ def restricted_log_likelihood(projection, total_variance, noise_variance, n_entr
     return float(-0.5 * (LOG_2PI + (log_det + quadratic) / n_entries))
 
 
-def member_log_likelihood(loadings, deviations, noise_variance):
-    """Log-likelihood of members around a known mean, in nats per entry and member.
+def member_log_likelihood(
+    loadings: np.ndarray, deviations: np.ndarray, noise_variance: np.ndarray
+) -> float:
+    """Log-likelihood of members around a known mean, in nats per entry and member. Eq. (11).
 
-    Under ``N(0, Lambda Lambda' + diag(noise_variance))``; ``deviations`` (n_entries, n_members)
-    need not sum to zero, ``noise_variance`` is (n_entries,).
+    The density is that of ``N(0, Lambda Lambda' + diag(noise_variance))``. ``deviations``
+    (n_entries, n_members) need not sum to zero; ``noise_variance`` is (n_entries,).
     """
     n_entries, n_members = deviations.shape
     root = np.sqrt(noise_variance)[:, None]
@@ -185,27 +207,27 @@ def member_log_likelihood(loadings, deviations, noise_variance):
     return float(-0.5 * (LOG_2PI + (log_det + quadratic) / n_entries))
 
 
-def spectral_solution(residuals, q, noise_floor=0.0):
-    """Probabilistic PCA of the members by their Gram matrix [Tipping1999].
+def spectral_solution(residuals: np.ndarray, q: int, noise_floor: float = 0.0) -> SpectralSolution:
+    """Probabilistic PCA of the members by their Gram matrix [Tipping1999]. Eqs. (12) and (13).
 
-    The loadings are free at every entry, so the log-likelihood is an upper bound of what any
-    network reaches at these entries with constant noise of at least ``noise_floor``. Takes
-    O(n_members^2 n_entries) operations; returns a `Spectral`.
+    The loadings are free at every entry. The log-likelihood is therefore an upper bound of what any
+    network reaches at these entries, with a constant noise variance of at least ``noise_floor``.
+    Takes O(n_members^2 n_entries) operations.
     """
     n_entries, n_members = residuals.shape
     values, vectors = eigh(cross_product(residuals, residuals) / (n_members - 1))
     values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
     noise_variance = max(values[q:].sum() / (n_entries - q), noise_floor)
     leading, vectors = values[:q], vectors[:, :q]
-    # Unit directions are R v / sqrt((n - 1) l); a factor below the noise has no loadings.
+    # Eq. (12): R u / sqrt((n - 1) l) has unit length. A factor below the noise has zero loadings.
     gain = np.sqrt(np.maximum(leading - noise_variance, 0.0))
     norm = np.sqrt((n_members - 1) * np.maximum(leading, np.finfo(np.float64).tiny))
     loadings = residuals @ (vectors * (gain / norm)).astype(residuals.dtype)
-    # The sign of an eigenvector follows the order of the members; that of the largest loading does
-    # not.
+    # The sign of an eigenvector depends on the order of the members. The sign of the largest
+    # loading does not: it is made positive.
     loadings *= np.sign(loadings[np.abs(loadings).argmax(axis=0), np.arange(q)])
-    used = np.maximum(leading, noise_variance)
+    used = np.maximum(leading, noise_variance)  # t_k of Eq. (13)
     log_det = np.log(used).sum() + (n_entries - q) * np.log(noise_variance)
     quadratic = (leading / used).sum() + values[q:].sum() / noise_variance
     log_likelihood = -0.5 * (LOG_2PI + (log_det + quadratic) / n_entries)
-    return Spectral(loadings, float(noise_variance), float(log_likelihood))
+    return SpectralSolution(loadings, float(noise_variance), float(log_likelihood))

@@ -1,8 +1,11 @@
-"""How many factors: likelihood of held-out members under the spectral solution, for every q.
+"""Scores for ``q="auto"``: log-likelihood of held-out members for every number of factors.
 
-Members are held out in folds. The others give a spectral solution (probabilistic PCA) for each
-number of factors, and with it a density of the held-out ones. All is in closed form and needs only
-the members' Gram matrix: O(n_members^2 n_entries) once, O(n_members^3) a fold for all q together.
+Members are held out in folds. The other members give a spectral solution (probabilistic PCA) for
+each number of factors, and this solution gives the density of the held-out members. All of this has
+a closed form that needs the members' Gram matrix only: O(n_members^2 n_entries) operations once,
+and O(n_members^3) for each fold and all numbers of factors together.
+
+Equation numbers are those of ``docs/equations.md``.
 """
 
 from __future__ import annotations
@@ -12,23 +15,25 @@ from scipy.linalg import eigh
 
 from .full import LOG_2PI, cross_product
 
-# Folds of members. Half as many cost some power: fewer members to learn the last factors from.
+# Number of folds of members. Half as many folds find fewer of the last factors, because fewer
+# members are left to learn them from.
 N_FOLDS = 10
 
+# Smallest positive normal float64. It replaces a zero in denominators and logarithms.
 TINY = np.finfo(np.float64).tiny
 
 
-def factor_scores(residuals, noise_floor=0.0):
+def factor_scores(residuals: np.ndarray, noise_floor: float = 0.0) -> np.ndarray:
     """Held-out log-likelihood of the members for q = 0, 1, ..., in nats per entry, (n_q,).
 
-    Each fold holds every ``N_FOLDS``-th member out, so that kinds of members that follow each
-    other are in all folds, and nothing is drawn. Empty where there are too few members to hold
-    some out. ``noise_floor`` is the smallest noise variance.
+    Each fold holds out every ``N_FOLDS``-th member. Kinds of members that follow each other are
+    thus in all folds, and no random numbers are drawn. The result is empty if there are too few
+    members to hold some out. ``noise_floor`` is the smallest noise variance.
     """
     n_entries, n_members = residuals.shape
     fold_of = np.arange(n_members) % N_FOLDS
     n_seen = n_members - np.bincount(fold_of).max()
-    # With as many factors as contrasts there would be nothing left to tell the noise from.
+    # With as many factors as contrasts, nothing would be left to estimate the noise from.
     n_q = max(min(n_seen - 1, n_entries), 0)
     if n_q == 0:
         return np.empty(0)
@@ -40,15 +45,17 @@ def factor_scores(residuals, noise_floor=0.0):
     return total / (n_entries * n_members)
 
 
-def held_out_log_likelihood(gram, held_out, n_entries, n_q, noise_floor=0.0):
+def held_out_log_likelihood(
+    gram: np.ndarray, held_out: np.ndarray, n_entries: int, n_q: int, noise_floor: float = 0.0
+) -> np.ndarray:
     """Log density of each held-out member for each q below ``n_q``, in nats, (n_held_out, n_q).
 
-    ``gram`` (n_members, n_members) is that of the members around any mean, ``held_out``
-    (n_members,) says which of them the solution has not seen. A held-out member deviates from the
-    mean of ``n`` others by ``1 + 1 / n`` times a member's variance: the density is that of the
-    deviation over the root of this. The noise variance has the degrees of freedom that q factors
-    leave; its maximum likelihood estimate is too small by the share ``q / (n - 1)``, which would
-    speak against every further factor.
+    Eqs. (14) and (15). ``gram`` (n_members, n_members) is the Gram matrix of the members around any
+    mean. ``held_out`` (n_members,) is true for the members that the solution is not fitted to. A
+    held-out member deviates from the mean of ``n`` others with ``1 + 1 / n`` times a member's
+    variance: the density is that of the deviation divided by the root of this factor. The noise
+    variance has the degrees of freedom that q factors leave. Its maximum likelihood estimate is too
+    small by the share ``q / (n - 1)``, which would count against every further factor.
     """
     seen = ~held_out
     n_seen = np.count_nonzero(seen)
@@ -60,10 +67,14 @@ def held_out_log_likelihood(gram, held_out, n_entries, n_q, noise_floor=0.0):
     q = np.arange(n_q)
     leading, vectors = values[: n_q - 1], vectors[:, : n_q - 1]
     degrees = (n_entries - q) * (1 - q / (n_seen - 1))
-    noise = np.maximum((values.sum() - _cumulate(leading)) / degrees, max(noise_floor, TINY))
-    factor = np.maximum(leading, noise[1:])  # one below the noise explains nothing
+    noise = np.maximum(  # Eq. (14)
+        (values.sum() - _cumulate(leading)) / degrees, max(noise_floor, TINY)
+    )
+    # t_k of Eq. (15): a factor below the noise, that of as many factors, explains nothing.
+    factor = np.maximum(leading, noise[1:])
 
-    # Unit directions are R v / sqrt((n - 1) l): what of the held-out lies along each, and around.
+    # R u / sqrt((n - 1) l) has unit length, as in Eq. (12). ``along`` is the squared length of the
+    # held-out deviation in each of these directions (b_k of Eq. 15), ``around`` the rest of it.
     norm = np.sqrt((n_seen - 1) * np.maximum(leading, TINY))
     along = (gram[np.ix_(held_out, seen)] @ (vectors / norm)) ** 2
     around = np.diag(gram)[held_out, None] - _cumulate(along)
@@ -73,6 +84,6 @@ def held_out_log_likelihood(gram, held_out, n_entries, n_q, noise_floor=0.0):
     return -0.5 * (n_entries * LOG_2PI + log_det + quadratic)
 
 
-def _cumulate(terms):
+def _cumulate(terms: np.ndarray) -> np.ndarray:
     """Sums of the first 0, 1, ... terms along the last axis."""
     return np.insert(np.cumsum(terms, axis=-1), 0, 0.0, axis=-1)

@@ -1,68 +1,80 @@
-"""Networks as they are asked: blocks of rows, and a copy that only answers."""
+"""Base of all networks: evaluation at arrays of any number of rows, by a frozen copy."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from .bodies import MLP, FrozenLinear, FrozenMLP
+from .bodies import MLP
+from .frozen import FrozenLinear, FrozenMLP
 
-# Rows of a forward pass outside training: large enough for efficient matrix products, small enough
-# that the activations of a layer of 100 units (0.4 MB) stay near the processor and in memory that
-# is used again for every block.
+# Rows of a forward pass outside training. Large enough for efficient matrix products; small enough
+# that the activations of a layer of 100 units (0.4 MB) stay in the processor's cache, in memory
+# that every block uses again.
 PREDICT_ROWS = 2**10
 
 NO_CONTEXT = nullcontext()
 
 
 class Network(nn.Module):
-    """A network that is asked about arrays of any number of rows once it is trained."""
+    """A network that is evaluated at arrays of any number of rows once it is trained."""
 
-    # Of those that have them.
     body: Any
     heads: Any
 
-    # A parameter of a frozen network: rows are asked in its precision, where it lies.
+    # A parameter of a frozen network. Rows are moved to its device and cast to its precision.
     _like: torch.Tensor | None = None
 
     @property
-    def device(self):
-        """Where the parameters lie."""
+    def device(self) -> torch.device:
+        """Where the parameters are."""
         return next(self.parameters()).device
 
-    def in_blocks(self, X, forward):
-        """Arrays of ``forward(rows)``, a tuple of tensors, for all rows of X.
+    def in_blocks(
+        self, X: np.ndarray, forward: Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
+    ) -> list[np.ndarray]:
+        """Return arrays of ``forward(rows)``, a tuple of tensors, for all rows of X.
 
-        Asked block by block: evaluation mode, no gradients, the network's device.
+        Rows are evaluated in blocks, in evaluation mode, without gradients, on the network's
+        device.
         """
         if self.training:
             self.eval()
         is_frozen = self._like is not None
         like = self._like if is_frozen else next(self.parameters())
         rows = torch.from_numpy(X)
-        # A frozen network has no gradients, and the mode would take a row a tenth of its time.
+        # A frozen network has no gradients. The mode would cost a tenth of the time of one row.
         with NO_CONTEXT if is_frozen else torch.inference_mode():
             if len(X) <= PREDICT_ROWS:
-                tensors = forward(rows.to(like))
+                tensors = list(forward(rows.to(like)))
             else:
                 blocks = (forward(block.to(like)) for block in rows.split(PREDICT_ROWS))
                 tensors = join(blocks, len(X))
             return [tensor.cpu().numpy() for tensor in tensors]
 
-    def for_loss(self, X):
-        """What training's objective is told of a batch."""
+    def for_loss(self, X: torch.Tensor) -> torch.Tensor:
+        """Return the outputs that an objective of training takes."""
         return self(X)
 
-    def frozen(self, exact=False):
-        """Copy of a trained network that only answers, made once; it is not pickled.
+    def frozen(self, exact: bool = False) -> Network:
+        """Return a copy of a trained network that only predicts.
 
-        It is the same function but for rounding; in float64 where ``exact``, on the CPU.
+        The copy computes the same function but for rounding, in float64 if ``exact`` and on the
+        CPU. It is made once and made again when a parameter or buffer has been replaced or changed
+        in place. Changes through ``.data`` are not noticed, as torch does not count them. The copy
+        is not pickled.
         """
-        copies = self.__dict__.setdefault("_frozen", {})
+        versions = [_version(tensor) for tensor in _tensors(self)]
+        kept = self.__dict__.get("_frozen")
+        if kept is None or kept[0] != versions:
+            kept = self.__dict__["_frozen"] = versions, {}
+        copies = kept[1]
         if exact not in copies:
             network = copy.deepcopy(self).eval().requires_grad_(False)
             if exact and self.device.type == "cpu":
@@ -71,8 +83,8 @@ class Network(nn.Module):
             copies[exact] = network
         return copies[exact]
 
-    def freeze(self):
-        """Put what takes fewer operations in place of the layers."""
+    def freeze(self) -> None:
+        """Replace layers by others that compute the same in fewer operations."""
         self._like = next(self.parameters()).detach()
         if hasattr(self, "heads"):
             body, heads, scale = self.body, self.heads, 1.0
@@ -83,15 +95,30 @@ class Network(nn.Module):
                 scale = self.body.scale
             self.heads = FrozenLinear(heads, scale)
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_frozen"}
 
 
-def join(blocks, n_rows):
-    """Tensors of all rows from tuples of tensors of blocks of rows, as these are made.
+def _tensors(module: nn.Module) -> Iterator[torch.Tensor]:
+    """Yield all parameters and buffers; ``module.parameters()`` takes three times as long."""
+    for part in module._modules.values():
+        if part is not None:
+            yield from _tensors(part)
+    for tensors in (module._parameters, module._buffers):
+        yield from (tensor for tensor in tensors.values() if tensor is not None)
 
-    Each is put into place at once: blocks that are kept lie in the way of memory that could be
-    used again, and all of it would come anew from the system.
+
+def _version(tensor: torch.Tensor) -> tuple[int, int]:
+    """Return numbers that change when a tensor is replaced or changed in place."""
+    # Tensors made in inference mode have no version and cannot be changed outside of it.
+    return tensor.data_ptr(), -1 if tensor.is_inference() else tensor._version
+
+
+def join(blocks: Iterable[tuple[torch.Tensor, ...]], n_rows: int) -> list[torch.Tensor]:
+    """Join tuples of tensors of blocks of rows into tensors of all rows.
+
+    Each block is copied into place at once. Blocks that are kept would occupy memory that the next
+    block can use again.
     """
     start = 0
     tensors: list[torch.Tensor] = []
@@ -104,8 +131,8 @@ def join(blocks, n_rows):
     return tensors
 
 
-def empty_like(block, n_rows):
-    """Tensor for so many rows, which come last in memory where they do in a block's."""
+def empty_like(block: torch.Tensor, n_rows: int) -> torch.Tensor:
+    """Return an empty tensor of `n_rows` rows, which come last in memory if they do in `block`."""
     if block.stride(0) == 1:
         return block.new_empty((*block.shape[1:], n_rows)).movedim(-1, 0)
     return block.new_empty((n_rows, *block.shape[1:]))

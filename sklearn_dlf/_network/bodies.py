@@ -1,16 +1,15 @@
-"""Bodies of networks: from standardised rows to features."""
+"""Bodies of networks: they map standardised rows to features."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
 from torch import nn
-from torch.nn.functional import gelu, linear, silu
 
-# How sharply "swish" bends: one makes it "silu", and infinity "relu".
+# Sharpness of the bend of "swish". With 1 it is "silu", with infinity "relu". Chosen by the study
+# of activations in docs/ablations.md.
 SWISH_SHARPNESS = 5.0
 
 
@@ -22,13 +21,13 @@ class Swish(nn.Module):
     """
 
     def forward(self, X):
-        """Of every entry; in few passes over memory where no derivative is asked for."""
+        """Apply to every entry, in place where no derivative is needed."""
         if X.requires_grad:
             return X * torch.sigmoid(SWISH_SHARPNESS * X)
         return (SWISH_SHARPNESS * X).sigmoid_().mul_(X)
 
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, type[nn.Module]] = {
     "swish": Swish,
     "relu": nn.ReLU,
     "gelu": nn.GELU,
@@ -36,78 +35,39 @@ ACTIVATIONS = {
     "tanh": nn.Tanh,
 }
 
-# What of them a `FrozenMLP` does, in place where torch can.
-FROZEN_ACTIVATIONS: dict[type, Callable[[torch.Tensor], torch.Tensor]] = {
-    Swish: partial(silu, inplace=True),  # five times the output, of five times the input
-    nn.ReLU: torch.relu_,
-    nn.GELU: gelu,
-    nn.SiLU: partial(silu, inplace=True),
-    nn.Tanh: torch.tanh_,
-}
-
 
 class MLP(nn.Sequential):
-    """Fully connected layers, each with its activation, as `make_mlp` makes them."""
+    """Fully connected layers, each followed by its activation."""
 
 
-class FrozenMLP:
-    """An `MLP` that is not trained any more, in few operations.
-
-    As "swish" is ``silu(5 x) / 5``, the weights take both factors in; what reads the features is to
-    divide them by `scale`.
-
-    Attributes
-    ----------
-    scale : float
-        How many times those of the `MLP` the features are.
-    """
-
-    def __init__(self, body):
-        self.layers, self.scale = [], 1.0
-        for linear_layer, activation in zip(body[::2], body[1::2], strict=True):
-            scale = SWISH_SHARPNESS if isinstance(activation, Swish) else 1.0
-            weight = linear_layer.weight * (scale / self.scale)
-            bias = linear_layer.bias * scale
-            self.layers.append((weight, bias, FROZEN_ACTIVATIONS[type(activation)]))
-            self.scale = scale
-
-    def __call__(self, X):
-        """Features (m, hidden_layer_sizes[-1]), ``scale`` times those of the `MLP`."""
-        for weight, bias, activation in self.layers:
-            X = activation(linear(X, weight, bias))
-        return X
-
-
-class FrozenLinear:
-    """A linear layer that is not trained any more.
-
-    In the memory of its outputs (m, n_columns) the rows come last, as for those who read columns.
-
-    Parameters
-    ----------
-    layer : nn.Linear
-        As it was trained.
-    scale : float
-        How many times its features what it reads is.
-    """
-
-    def __init__(self, layer, scale):
-        self.weight, self.bias = layer.weight / scale, layer.bias
-
-    def __call__(self, X):
-        return torch.addmm(self.bias[:, None], self.weight, X.T).T
-
-
-def make_mlp(n_features, hidden_layer_sizes, activation):
-    """Body of fully connected layers; maps (m, n_features) to (m, hidden_layer_sizes[-1])."""
+def make_mlp(n_features: int, hidden_layer_sizes: Sequence[int], activation: str) -> MLP:
+    """Make fully connected layers that map (m, n_features) to (m, hidden_layer_sizes[-1])."""
     layers: list[nn.Module] = []
     for fan_in, fan_out in pairwise([n_features, *hidden_layer_sizes]):
         layers += [nn.Linear(fan_in, fan_out), ACTIVATIONS[activation]()]
     return MLP(*layers)
 
 
-def count_body_features(body, n_features):
-    """Columns of the body's output, found by asking it about two rows."""
+def make_body(
+    make: Callable[[int], nn.Module] | None,
+    n_features: int,
+    hidden_layer_sizes: Sequence[int],
+    activation: str,
+) -> nn.Module:
+    """Make an untrained body: the user's by ``make(n_features)`` if there is one, or an MLP."""
+    if make is None:
+        return make_mlp(n_features, hidden_layer_sizes, activation)
+    body = make(n_features)
+    if not isinstance(body, nn.Module):
+        raise ValueError(
+            "The callable `body` must return an nn.Module that maps (n_rows, n_features) to "
+            f"(n_rows, n_body_features); got {type(body).__name__}."
+        )
+    return body.float()
+
+
+def count_body_features(body: nn.Module, n_features: int) -> int:
+    """Return the number of columns of the body's output, found by evaluating it at two rows."""
     body.eval()
     with torch.no_grad():
         features = body(torch.zeros(2, n_features))
@@ -120,13 +80,3 @@ def count_body_features(body, n_features):
             f"rows of {n_features} features it returned shape {tuple(features.shape)}."
         )
     return features.shape[1]
-
-
-def check_body(body):
-    """Return a user's body in float32, or raise where it is no module."""
-    if not isinstance(body, nn.Module):
-        raise ValueError(
-            "The callable `body` must return an nn.Module that maps (n_rows, n_features) to "
-            f"(n_rows, n_body_features); got {type(body).__name__}."
-        )
-    return body.float()

@@ -1,151 +1,39 @@
-"""The student network: a body of features, and linear heads that speak of an ensemble.
+"""Networks of latent factor students: a body of features, and linear heads on them.
 
-All that the body sees is standardised, and all heads are in training units; units of X and y are
-the caller's business.
+A network sees standardised rows, and its heads are in the units of `heads.Units`.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from sklearn.utils import Bunch
 from torch import nn
 
-from .._latent.deviations import factor_variance
 from .base import Network
 from .bodies import count_body_features
+from .heads import HeadLayout, Heads, SharedHeadLayout
 
 
-class Heads(NamedTuple):
-    """What a student says of a batch: ``mean``, ``log_noise`` (m, c) and ``loadings`` (m, c, q).
+class StudentNetwork(Network):
+    """A body of features, and one linear layer that holds the heads of every output.
 
-    With a ``mixing`` of outputs (c, c) all outputs share loadings (m, 1, q), and a member deviates
-    from the mean by ``mixing Z loadings`` with Z (c, q).
-    """
-
-    mean: torch.Tensor
-    log_noise: torch.Tensor
-    loadings: torch.Tensor
-    mixing: torch.Tensor | None = None
-
-    def moments(self):
-        """Mean and float64 variance of the members (m, c): float32 has no room for all squares."""
-        log_noise, loadings = self.log_noise.cpu().double(), self.loadings.cpu().double()
-        mixing = None if self.mixing is None else self.mixing.cpu().double()
-        return self.mean, log_noise.exp() + factor_variance(loadings, mixing)
-
-    def in_units(self, center, scale, spread):
-        """Arrays in units of the ensemble's outputs: mean, loadings, mixing, member variance.
-
-        Float64. Units (c,) are those of `Contrasts`.
-        """
-        loadings, mixing = np.array(self.loadings, dtype=np.float64), self.mixing
-        if mixing is None:
-            loadings *= spread[:, None]
-        else:
-            mixing = spread[:, None] * mixing
-        return Bunch(
-            mean=center + scale * self.mean,
-            loadings=loadings,
-            mixing=mixing,
-            member_variance=spread**2 * np.exp(self.log_noise, dtype=np.float64),
-        )
-
-
-class Layout(NamedTuple):
-    """Which columns of one matrix (m, n_columns) belong to which head: all of an output together.
-
-    Attributes
-    ----------
-    n_outputs, q : int
-        Outputs, latent factors.
-    """
-
-    n_outputs: int
-    q: int
-
-    @property
-    def n_columns(self):
-        """Columns of all heads."""
-        return self.n_outputs * (2 + self.q)
-
-    @property
-    def loadings_shape(self):
-        """Shape of the loadings at one row."""
-        return self.n_outputs, self.q
-
-    @property
-    def mean_columns(self):
-        """Which columns are those of the mean."""
-        return slice(None, None, 2 + self.q)
-
-    @property
-    def noise_columns(self):
-        """Which columns are those of the logarithm of the noise."""
-        return slice(1, None, 2 + self.q)
-
-    def loadings(self, columns):
-        """Loadings (..., c or 1, q) that are a view of ``columns``."""
-        return columns.unflatten(-1, (self.n_outputs, 2 + self.q))[..., 2:]
-
-    def split(self, columns, mixing=None):
-        """Heads that are views of ``columns``, whose last axis is that of all heads' columns."""
-        mean, log_noise = columns[..., self.mean_columns], columns[..., self.noise_columns]
-        return Heads(mean, log_noise, self.loadings(columns), mixing)
-
-    def join(self, mean, log_noise, loadings):
-        """Columns of all heads (m, n_columns), from tensors of each head."""
-        parts = mean[..., None], log_noise[..., None], loadings
-        return torch.cat(parts, dim=-1).flatten(start_dim=-2)
-
-
-class SharedLayout(Layout):
-    """The means, the noises, and then the loadings that all outputs share."""
-
-    @property
-    def n_columns(self):
-        return 2 * self.n_outputs + self.q
-
-    @property
-    def loadings_shape(self):
-        return 1, self.q
-
-    @property
-    def mean_columns(self):
-        return slice(self.n_outputs)
-
-    @property
-    def noise_columns(self):
-        return slice(self.n_outputs, 2 * self.n_outputs)
-
-    def loadings(self, columns):
-        return columns[..., 2 * self.n_outputs :].unsqueeze(-2)
-
-    def join(self, mean, log_noise, loadings):
-        return torch.cat([mean, log_noise, loadings.squeeze(-2)], dim=-1)
-
-
-class Student(Network):
-    """A body of features, and one linear layer with the heads of every output.
-
-    Each output has a row for its mean, one for the log variance of its member noise, and ``q``
-    for its loadings. The mean and the loadings grow about linearly away from the design points, but
-    the noise would do so exponentially; outside training its logarithm is clipped from above.
+    Each output has a row of this layer for its mean, one for the log variance of its member noise,
+    and ``q`` for its loadings. Mean and loadings grow about linearly away from the design points.
+    The noise variance would grow exponentially, so its logarithm is clipped outside training.
 
     Parameters
     ----------
     body : nn.Module
         Maps standardised rows (m, n_features) to features (m, n_body_features).
     n_features, n_outputs, q : int
-        Columns of X, outputs of the ensemble, latent factors.
+        Columns of X, outputs of the members, latent factors.
 
     Attributes
     ----------
-    layout : Layout
-        Of the heads in the rows of their layer.
+    layout : HeadLayout
+        Rows of the layer that belong to each head.
     max_log_noise : buffer of shape (n_outputs,)
         Largest log variance of member noise outside training; infinite until it is set.
 
@@ -157,12 +45,12 @@ class Student(Network):
 
     mixing: torch.Tensor | None
     max_log_noise: torch.Tensor
-    layout_class = Layout
+    layout_class: type[HeadLayout] = HeadLayout
 
-    # Of a frozen student.
+    # Weights and biases of the mean head, of a frozen network.
     _mean_head: tuple[torch.Tensor, torch.Tensor] | None = None
 
-    def __init__(self, body, n_features, n_outputs, q):
+    def __init__(self, body: nn.Module, n_features: int, n_outputs: int, q: int):
         super().__init__()
         self.register_buffer("mixing", None)
         self.register_buffer("max_log_noise", torch.full((n_outputs,), math.inf))
@@ -173,116 +61,124 @@ class Student(Network):
         self.heads = nn.Linear(count_body_features(body, n_features), self.layout.n_columns)
 
     @property
-    def latent_shape(self):
+    def latent_shape(self) -> tuple[int, ...]:
         """Shape of the latent variables of one member."""
         return (self.q,)
 
-    def split(self, columns):
-        """Heads that are views of a batch's columns of all of them."""
+    def split(self, columns: torch.Tensor) -> Heads:
+        """Heads as views of the columns of all heads, as `for_loss` returns them."""
         return self.layout.split(columns, self.mixing)
 
-    def _parameters_by_head(self):
-        """Views of the weights (n_body_features, ...) and of the biases (...) of each head."""
+    def _parameters_by_head(self) -> tuple[Heads, Heads]:
+        """Weights (n_body_features, ...) and biases (...) of each head, as views."""
         return self.layout.split(self.heads.weight.T), self.layout.split(self.heads.bias)
 
-    def forward(self, X):
-        """Heads of a batch of standardised rows (m, n_features)."""
+    def forward(self, X: torch.Tensor) -> Heads:
+        """Heads at standardised rows (m, n_features)."""
         heads = self.split(self.for_loss(X))
         if self.training:
             return heads
         return heads._replace(log_noise=torch.minimum(heads.log_noise, self.max_log_noise))
 
-    def for_loss(self, X):
-        """All heads of a batch in one matrix (m, n_columns), which has one derivative."""
+    def for_loss(self, X: torch.Tensor) -> torch.Tensor:
+        """All heads in one matrix (m, n_columns), so that a loss has one derivative."""
         return self.heads(self.body(X))
 
-    def forward_mean(self, X):
-        """Mean head alone, (m, c), at the cost of c columns instead of those of all heads."""
+    def forward_mean(self, X: torch.Tensor) -> torch.Tensor:
+        """Mean (m, c) alone, at the cost of c columns instead of all."""
         return nn.functional.linear(self.body(X), *self.mean_head())
 
-    def mean_head(self):
+    def mean_head(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Weights and biases of the mean."""
         if self._mean_head is not None:
             return self._mean_head
         rows = self.layout.mean_columns
         return self.heads.weight[rows], self.heads.bias[rows]
 
-    def freeze(self):
+    def freeze(self) -> None:
         super().freeze()
         self._mean_head = self.mean_head()
 
     @torch.no_grad()
-    def transform_loadings(self, transform):
-        """Multiply the loadings by ``transform`` (q, q), exactly, in the heads' own parameters."""
+    def transform_loadings(self, transform: np.ndarray) -> None:
+        """Multiply the loadings by ``transform`` (q, q) at every row.
+
+        The heads are linear, so that it is done exactly in their weights and biases.
+        """
         for _, _, loadings, _ in self._parameters_by_head():
             matrix = torch.as_tensor(transform, dtype=loadings.dtype, device=loadings.device)
             loadings.copy_(loadings @ matrix)
 
     @torch.no_grad()
-    def set_noise(self, noise_variance):
-        """Make the member noise the same at all inputs; zero is allowed."""
+    def set_noise(self, noise_variance: float) -> None:
+        """Set the variance of the member noise to a constant; zero is allowed."""
         weight, bias = self._parameters_by_head()
         weight.log_noise[:] = 0.0
         bias.log_noise[:] = math.log(noise_variance) if noise_variance > 0 else -math.inf
 
     @torch.no_grad()
-    def scale_mean(self, factor, center):
-        """Multiply ``center`` (n_outputs,) and the mean by ``factor``, and take the former off."""
+    def scale_mean(self, factor: float, center: np.ndarray) -> None:
+        """Multiply the mean and ``center`` (n_outputs,) by a factor, in units of the mean head.
+
+        ``center`` is the head's zero in its own unit. It stays the zero, so that its part of the
+        change goes into the biases.
+        """
         weight, bias = self._parameters_by_head()
         weight.mean.mul_(factor)
         bias.mean.mul_(factor).add_((factor - 1) * torch.as_tensor(center).to(bias.mean))
 
     @torch.no_grad()
-    def scale_spread(self, factor):
-        """Multiply the standard deviation of members by ``factor``, at all inputs."""
+    def scale_spread(self, factor: float) -> None:
+        """Multiply the members' standard deviation by a factor at every row."""
         self.transform_loadings(factor * np.eye(self.q))
         shift = 2 * math.log(factor)
         self._parameters_by_head()[1].log_noise.add_(shift)
         self.max_log_noise.add_(shift)
 
-    def limit_noise(self, max_log_noise):
-        """Let the log variance of member noise nowhere exceed ``max_log_noise`` (n_outputs,)."""
+    def limit_noise(self, max_log_noise: np.ndarray) -> None:
+        """Set the largest log variance of member noise outside training, (n_outputs,)."""
         self.max_log_noise.copy_(torch.as_tensor(max_log_noise))
 
-    def evaluate(self, X):
-        """Heads of any number of rows (m, n_features), as arrays."""
+    def evaluate(self, X: np.ndarray) -> Heads:
+        """Heads at any number of rows (m, n_features), as arrays."""
         heads = self.in_blocks(X, lambda rows: self(rows)[:3])
-        heads.append(None if self.mixing is None else self.mixing.cpu().numpy())
-        return Heads(*heads)
+        mixing = None if self.mixing is None else self.mixing.cpu().numpy()
+        return Heads(*heads, mixing)
 
-    def evaluate_moments(self, X):
+    def evaluate_moments(self, X: np.ndarray) -> list[np.ndarray]:
         """Mean and variance of the members at any number of rows, arrays (m, c)."""
         return self.in_blocks(X, lambda rows: self(rows).moments())
 
-    def evaluate_mean(self, X):
-        """Mean of any number of rows (m, n_features), as an array (m, c)."""
+    def evaluate_mean(self, X: np.ndarray) -> np.ndarray:
+        """Mean of the members at any number of rows, an array (m, c)."""
         return self.in_blocks(X, lambda rows: (self.forward_mean(rows),))[0]
 
 
-class SeparableStudent(Student):
-    """A student whose outputs share their loadings, and are mixed in one way at all inputs.
+class SeparableStudentNetwork(StudentNetwork):
+    """A student's network whose outputs share their loadings and are mixed by one matrix.
 
-    It has a row for each output's mean, one for each log variance of member noise, and ``q`` rows
-    for the loadings. The mixing is a buffer: it is not learnt by gradients.
+    The linear layer has a row for each output's mean, one for each output's log variance of member
+    noise, and ``q`` rows for the loadings. The mixing does not depend on the row. EM sets it in
+    closed form, so that it is a buffer and no parameter.
 
     Parameters
     ----------
     body, n_features, n_outputs, q
-        As in `Student`.
+        As in `StudentNetwork`.
     """
 
     mixing: torch.Tensor
-    layout_class = SharedLayout
+    layout_class = SharedHeadLayout
 
-    def __init__(self, body, n_features, n_outputs, q):
+    def __init__(self, body: nn.Module, n_features: int, n_outputs: int, q: int):
         super().__init__(body, n_features, n_outputs, q)
         self.mixing = torch.eye(n_outputs)
 
     @property
-    def latent_shape(self):
+    def latent_shape(self) -> tuple[int, ...]:
         return self.n_outputs, self.q
 
     @torch.no_grad()
-    def set_mixing(self, mixing):
-        """Mix outputs by a matrix (c, c)."""
+    def set_mixing(self, mixing: np.ndarray) -> None:
+        """Set the matrix (c, c) that mixes outputs."""
         self.mixing.copy_(torch.as_tensor(mixing))

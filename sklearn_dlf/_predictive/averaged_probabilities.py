@@ -7,37 +7,39 @@ from functools import cache
 import numpy as np
 import torch
 from scipy.linalg import cholesky, solve_triangular
+from scipy.special import logsumexp
 from scipy.stats import norm, qmc
 
 from .._latent.deviations import factor_variance
+from .._network.heads import Heads, Units
 from .._utils.blocks import row_blocks
 
-# Draws that probabilities are averaged over. Half are the others' mirror images.
+# Number of draws that probabilities are averaged over; half are mirror images of the others. Its
+# error is printed by benchmarks/averaging.py.
 N_DRAWS = 100
 
-# Logits that are held at a time while probabilities are averaged: four megabytes of float32.
+# Logits that are held at a time while probabilities are averaged: 4 MB in float32.
 BLOCK_SIZE = 2**20
 
 BITS_PER_NAT = float(1 / np.log(2))
 
-# Powers of two as large as this, and their inverses, are far enough from the ends of float32 to be
-# held to its full precision.
+# Powers of two up to this, and their inverses, have the full precision of float32.
 MAX_POWER = 2.0**126
 
 
 @cache
-def normal_draws(n_dimensions, n_draws=N_DRAWS):
+def normal_draws(n_dimensions: int, n_draws: int = N_DRAWS) -> np.ndarray:
     """Fixed draws (n_dimensions, n_draws) of the standard normal.
 
-    A Sobol sequence and its mirror image, so that the mean is zero; in one dimension the midpoints
-    of equally likely intervals. Their second moments are made those of the standard normal, all of
-    them where there are enough draws and the variances otherwise.
+    They are a Sobol sequence and its mirror image, so that their mean is zero. In one dimension
+    they are the midpoints of equally likely intervals. Their second moments are set to those of the
+    standard normal: all of them where there are enough draws, and the variances otherwise.
     """
     half = n_draws // 2
     if n_dimensions == 1:
         points = (np.arange(half)[:, None] + half + 0.5) / n_draws
     else:
-        # A seed's name has changed in scipy; positions in the middle of strata need none.
+        # scipy has renamed the seed of scrambled sequences. Midpoints of strata need no seed.
         log_strata = int(np.ceil(np.log2(half)))
         points = qmc.Sobol(n_dimensions, scramble=False).random_base2(log_strata)[:half]
         points += 0.5 / 2**log_strata
@@ -49,10 +51,13 @@ def normal_draws(n_dimensions, n_draws=N_DRAWS):
     return np.concatenate([draws, -draws], axis=1)
 
 
-def coefficients(n_outputs, q, n_pairs, mixing=None):
-    """What draws take of mean, loadings and noise, (n_outputs, n_pairs, 2 + q or 3), in bits.
+def coefficients(
+    n_outputs: int, q: int, n_pairs: int, mixing: np.ndarray | None = None
+) -> np.ndarray:
+    """Coefficients of mean, factors and noise in each draw, (n_outputs, n_pairs, 2 + q or 3).
 
-    The mean is one more factor, whose draws are all one; the output's own noise is another.
+    The mean counts as a factor whose draws are all one, the output's own noise as another factor.
+    Coefficients are in bits: they are divided by the natural logarithm of 2.
     """
     if mixing is None:
         return full_coefficients(n_outputs, q, n_pairs)
@@ -62,27 +67,29 @@ def coefficients(n_outputs, q, n_pairs, mixing=None):
 
 
 @cache
-def full_coefficients(n_outputs, q, n_pairs):
-    """The same without a mixing of outputs."""
+def full_coefficients(n_outputs: int, q: int, n_pairs: int) -> np.ndarray:
+    """`coefficients` without a mixing of outputs, kept for the next call."""
     draws = BITS_PER_NAT * normal_draws(q + n_outputs, 2 * n_pairs)[:, :n_pairs]
     factors = np.broadcast_to(draws[:q].T, (n_outputs, n_pairs, q))
     noise = draws[q:, :, None]
     return np.concatenate([np.ones_like(noise), factors, noise], axis=-1)
 
 
-def average_probabilities(heads, center, scale, spread, with_entropy=False, n_draws=N_DRAWS):
-    """Average over `normal_draws` of the members' probabilities, and of their entropies.
+def average_probabilities(
+    heads: Heads, units: Units, with_entropy: bool = False, n_draws: int = N_DRAWS
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Average the members' probabilities over `normal_draws`, and their entropies.
 
     Parameters
     ----------
     heads : Heads
         Arrays, for n rows and c latent outputs.
-    center, scale, spread : array of shape (c,)
-        Units of the heads, as for ``Heads.in_units``.
+    units : Units
+        Units of the heads.
     with_entropy : bool
-        Whether the entropies are wanted.
+        Whether to return the entropies.
     n_draws : int
-        Even number of draws.
+        Number of draws, even.
 
     Returns
     -------
@@ -90,10 +97,10 @@ def average_probabilities(heads, center, scale, spread, with_entropy=False, n_dr
         Probabilities, and entropies in nats; float64, computed in the precision of the heads.
     """
     n_samples, n_outputs = heads.mean.shape
-    pairs = _Pairs(heads, center, scale, spread, n_draws // 2)
+    pairs = _MirroredDraws(heads, units, n_draws // 2)
     probabilities = np.empty((n_samples, max(n_outputs, 2)))
     entropy = np.empty(n_samples) if with_entropy else None
-    # What is not done in place holds all members some times over.
+    # Without `average`, all members are held several times over.
     n_part = max(1, pairs.n_rows // 4)
     for rows in row_blocks(n_samples, pairs.n_rows):
         average = None if n_outputs == 1 or with_entropy else pairs.average(rows)
@@ -102,7 +109,7 @@ def average_probabilities(heads, center, scale, spread, with_entropy=False, n_dr
             continue
         for start in range(rows.start, rows.stop, n_part):
             part = slice(start, min(start + n_part, rows.stop))
-            members = pairs.probabilities(part)
+            members = pairs.logits(part).softmax(dim=0)
             probabilities[part] = members.mean(dim=1).numpy().T
             if entropy is not None:
                 entropy[part] = -torch.xlogy(members, members).sum(dim=0).mean(dim=0).numpy()
@@ -110,19 +117,32 @@ def average_probabilities(heads, center, scale, spread, with_entropy=False, n_dr
     return probabilities, entropy
 
 
-class _Pairs:
+def average_log_probabilities(heads: Heads, units: Units, n_draws: int = N_DRAWS) -> np.ndarray:
+    """Logarithm of `average_probabilities`, finite where these are too small for a float."""
+    n_samples, n_outputs = heads.mean.shape
+    heads = Heads(*(part if part is None else part.astype(np.float64) for part in heads))
+    pairs = _MirroredDraws(heads, units, n_draws // 2)
+    logarithms = np.empty((n_samples, max(n_outputs, 2)))
+    for rows in row_blocks(n_samples, max(1, pairs.n_rows // 4)):
+        members = pairs.logits(rows).log_softmax(dim=0).numpy()
+        logarithms[rows] = logsumexp(members, axis=1).T - np.log(members.shape[1])
+    return logarithms
+
+
+class _MirroredDraws:
     """Draws of members, each with its mirror image on the other side of the mean.
 
-    Logits are taken in bits, as powers of two take less time than those of e; where there is more
-    than one, the middle of the mean's is zero. A block's rows come last, so that many are done in
-    long loops. With shared loadings the law within one row is that of one factor, their norm.
+    Logits are in bits, since powers of two take less time than powers of e. With more than one
+    output, the middle of the mean's logits is shifted to zero, which changes no probability. The
+    rows of a block come last in memory, so that loops over them are long. Shared loadings act
+    within one row as a single factor whose size is their norm.
 
     Parameters
     ----------
-    heads, center, scale, spread
+    heads, units
         As for `average_probabilities`.
     n_pairs : int
-        Of draws.
+        Number of draws that have mirror images.
 
     Attributes
     ----------
@@ -130,11 +150,11 @@ class _Pairs:
         Rows of a block.
     """
 
-    def __init__(self, heads, center, scale, spread, n_pairs):
+    def __init__(self, heads: Heads, units: Units, n_pairs: int):
         n_outputs, dtype = heads.mean.shape[1], heads.mean.dtype
-        center, scale, spread = (unit.astype(dtype) for unit in (center, scale, spread))
+        center, scale, spread = (unit.astype(dtype) for unit in units)
         loadings, std, mixing = heads.loadings, np.exp(0.5 * heads.log_noise), heads.mixing
-        if n_outputs == 1:  # one dimension is all there is
+        if n_outputs == 1:  # factors and noise are one normal deviation
             std = np.sqrt(std**2 + factor_variance(loadings, mixing))
             loadings, mixing = loadings[..., :0], None
         draws = coefficients(n_outputs, loadings.shape[-1], n_pairs, mixing) * spread[:, None, None]
@@ -148,40 +168,41 @@ class _Pairs:
         self.mean, self.draws = torch.from_numpy(mean), torch.from_numpy(draws.astype(dtype))
         self.loadings, self.std = loadings, std
         self.n_rows = min(len(std), max(1, BLOCK_SIZE // (2 * n_outputs * n_pairs)))
-        # Memory of a block: of one member of each pair, of the other, of the mean and the loadings.
+        # Memory that all blocks use: logits of one member of each pair, of the other member, and
+        # the columns of mean, loadings and noise.
         size = n_outputs * self.n_rows
         self._space = torch.empty(2, size * n_pairs, dtype=self.mean.dtype)
         self._columns = torch.empty(size * self.draws.shape[-1], dtype=self.mean.dtype)
 
-    def average(self, rows):
-        """Average over members of their probabilities (c, m), or None near the ends of float32.
+    def average(self, rows: slice) -> torch.Tensor | None:
+        """Average probabilities (c, m) over members; None if powers leave the range of float32.
 
-        It takes few passes over memory. The mirror image of a member takes no exponentials, as
+        It takes few passes over memory. The mirror image of a member needs no exponential, since
         ``exp(m - d) = exp(2 m) / exp(m + d)``.
         """
         one, other = self._draw(rows)
         squares = torch.exp2(2 * self.mean[:, None, rows])
         torch.div(squares, one.exp2_(), out=other)
         one_sum, other_sum = one.sum(dim=0), other.sum(dim=0)
-        # No power of a pair exceeds the sums. Their product is a square, and the smallest square is
-        # the inverse of the largest.
+        # The powers of a pair do not exceed the sums. Their product is a square, and the smallest
+        # square is the inverse of the largest.
         largest = torch.maximum(one_sum.amax(dim=0), other_sum.amax(dim=0))
         if not (largest * squares.amax(dim=(0, 1))).max() <= MAX_POWER:
             return None
         one.mul_(one_sum.reciprocal_()).addcmul_(other, other_sum.reciprocal_())
         return one.mean(dim=1) / 2
 
-    def probabilities(self, rows):
-        """Probabilities of all members (K, 2 S, m)."""
+    def logits(self, rows: slice) -> torch.Tensor:
+        """Logits of all members (K, 2 n_pairs, m), in nats."""
         one, other = self._draw(rows)
         torch.sub(2 * self.mean[:, None, rows], one, out=other)
         logits = torch.cat([one, other], dim=1) / BITS_PER_NAT
-        if len(logits) == 1:  # log-odds stand against a logit of zero
+        if len(logits) == 1:  # log-odds: the other class has a logit of zero
             logits = torch.cat([torch.zeros_like(logits), logits])
-        return logits.softmax(dim=0)
+        return logits
 
-    def _draw(self, rows):
-        """Logits (c, S, m) of one member of each pair, in bits, and space for the others'."""
+    def _draw(self, rows: slice) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits (c, n_pairs, m) of one member of each pair, in bits, and memory for the other."""
         mean = self.mean[:, rows]
         n_outputs, n_pairs, n_columns = self.draws.shape
         size = mean.numel()

@@ -1,104 +1,154 @@
-"""Fits and answers of teachers that are kept, so that a grid over students has them once a fold."""
+"""Fits and predictions of teachers, kept on disk by ``memory`` for the next candidate of a grid."""
 
 from __future__ import annotations
 
 import os
 import pickle
-import warnings
+from collections.abc import Callable
 from functools import partial
 from types import FunctionType
+from typing import Any, NamedTuple
 
 import joblib
-from sklearn.utils.validation import _num_samples, check_memory
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils.validation import _num_samples, check_memory, has_fit_parameter
 
-from ..ensembles import describe_ensemble, member_predictions
-from .teachers import ensemble_facts, fit_ensemble
+from .._utils.warning import warn_user
+from ..ensembles import describe_ensemble, ensemble_kind, member_predictions, unseen_rows
 
 
-class TeacherMemory:
-    """Fits and asks ensembles, or finds what came of it in a joblib memory.
+class EnsembleFacts(NamedTuple):
+    """What is needed of a fitted ensemble beside its members' predictions.
 
-    What is found is told without the ensemble, which may be a thousand times as large: a fitted one
-    is loaded only to be asked something new.
+    Attributes
+    ----------
+    name : str
+        Name of its type.
+    kind : {"regressor", "classifier"}
+        What its members predict.
+    classes : array of shape (n_classes,) or None
+        Labels of the columns, if the ensemble has them.
+    is_drawn : bool
+        Whether members are draws from a posterior: functions of all rows at once.
+    unseen : bool array of shape (n_samples, n_members) or None
+        Rows that each member did not see in its fit.
+    """
+
+    name: str
+    kind: str
+    classes: np.ndarray | None
+    is_drawn: bool
+    unseen: np.ndarray | None
+
+
+Evaluate = Callable[[Any], np.ndarray]
+
+
+class TeacherCache:
+    """Fits and evaluates ensembles, or reads the results from a joblib memory.
+
+    Results are returned without the ensemble, which may be a thousand times as large. A fitted
+    ensemble is loaded only if it has to be evaluated at new rows.
 
     Parameters
     ----------
     memory : str, joblib.Memory or None
-        Where results are kept. With None everything is done anew.
+        Where results are kept. With None nothing is kept.
     """
 
-    def __init__(self, memory):
+    def __init__(self, memory: Any):
         self._keeps = memory is not None
         self._memory = check_memory(memory)
 
-    def fit(self, prototype, X, y, sample_weight, repeatable):
-        """Fit a clone of an ensemble; return its facts and a function that asks it about rows.
+    def fit(
+        self, prototype: Any, X: Any, y: Any, sample_weight: Any, repeatable: bool
+    ) -> tuple[EnsembleFacts, Evaluate]:
+        """Fit a clone of an ensemble; return its facts and a function that evaluates it at rows.
 
-        Only what is ``repeatable`` (every random state is determined) is kept; it is known by the
-        ensemble's parameters, rows, values and weights.
+        The fit is kept only if it is ``repeatable``, with every random state determined. Its key
+        are the ensemble's parameters, the rows, the values and the weights.
         """
         arguments = (prototype, X, y, sample_weight)
-        identity = self._identify(arguments, prototype) if repeatable else None
-        if identity is None:
+        key = self._key(arguments, prototype) if repeatable else None
+        if key is None:
             ensemble = fit_ensemble(*arguments)
-            return self._know(None, lambda: ensemble, X)
-        return self._know(identity, partial(self._memory.cache(fit_ensemble), *arguments), X)
+            return self._look_up(None, lambda: ensemble, X)
+        return self._look_up(key, partial(self._memory.cache(fit_ensemble), *arguments), X)
 
-    def know(self, ensemble, X):
-        """Facts of a fitted ensemble, and a function that asks it about rows.
+    def look_up(self, ensemble: Any, X: Any) -> tuple[EnsembleFacts, Evaluate]:
+        """Return the facts of a fitted ensemble and a function that evaluates it at rows.
 
-        It is known by all it holds. Draws of a posterior are never kept: they may be new ones in
-        each call.
+        The key is everything that the ensemble holds. Draws from a posterior are not kept, since
+        each call may draw new ones.
         """
         is_kept = self._keeps and describe_ensemble(ensemble).resample is None
-        identity = self._identify(ensemble, ensemble) if is_kept else None
-        return self._know(identity, lambda: ensemble, X)
+        key = self._key(ensemble, ensemble) if is_kept else None
+        return self._look_up(key, lambda: ensemble, X)
 
-    def _know(self, identity, load, X):
-        """Facts and asking of the ensemble that ``load`` returns, kept if it has an identity."""
-        tell, ask = _tell, _ask
-        if identity is not None:
-            tell, ask = (self._memory.cache(f, ignore=["load"]) for f in (_tell, _ask))
-        return tell(load, identity, _num_samples(X)), partial(ask, load, identity)
+    def _look_up(
+        self, key: str | None, load: Callable[[], Any], X: Any
+    ) -> tuple[EnsembleFacts, Evaluate]:
+        """Return facts and evaluation of the ensemble that ``load`` returns, kept if keyed."""
+        describe, evaluate = _describe, _evaluate
+        if key is not None:
+            describe, evaluate = (
+                self._memory.cache(function, ignore=["load"]) for function in (_describe, _evaluate)
+            )
+        return describe(load, key, _num_samples(X)), partial(evaluate, load, key)
 
-    def _identify(self, content, ensemble):
-        """Hash of what determines the answers; None where nothing is kept."""
+    def _key(self, content: Any, ensemble: Any) -> str | None:
+        """Return a hash of everything that determines the results; None if nothing is kept."""
         if not self._keeps:
             return None
         try:
             _check_names(content)
             return joblib.hash(content)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
-            warnings.warn(
-                f"Nothing of {type(ensemble).__name__} is kept in memory, since it cannot be "
-                f"pickled or recognised: {error}. Define its functions and classes at the top of "
-                "an importable module.",
-                UserWarning,
-                stacklevel=6,
+            warn_user(
+                f"memory keeps nothing of {type(ensemble).__name__}, which cannot be pickled or "
+                f"identified: {error}. Define its functions and classes at the top level of an "
+                "importable module."
             )
             return None
 
 
 class _ImportablePickler(pickle.Pickler):
-    """Refuses what is pickled by a name in `__main__`, where another may have it the next day."""
+    """Refuses functions and classes of `__main__`, where the same name may mean another thing."""
 
-    def reducer_override(self, obj):
+    def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, type | FunctionType) and obj.__module__ == "__main__":
-            raise pickle.PicklingError(f"{obj.__qualname__} of __main__ is known by name only")
+            raise pickle.PicklingError(f"{obj.__qualname__} of __main__ is identified by name only")
         return NotImplemented
 
 
-def _check_names(content):
-    """Raise where `content` holds functions or classes of `__main__`; arrays are not copied."""
+def _check_names(content: Any) -> None:
+    """Raise if `content` holds functions or classes of `__main__`; arrays are not copied."""
     with open(os.devnull, "wb") as nowhere:
         _ImportablePickler(nowhere, protocol=5, buffer_callback=lambda _: None).dump(content)
 
 
-def _tell(load, identity, n_samples):
-    """Facts of the ensemble that is known by ``identity``."""
-    return ensemble_facts(load(), n_samples)
+def fit_ensemble(prototype: Any, X: Any, y: Any, sample_weight: Any) -> Any:
+    """Fit a clone of an unfitted ensemble, with weights if it takes weights."""
+    ensemble = clone(prototype)
+    if sample_weight is not None and has_fit_parameter(ensemble, "sample_weight"):
+        return ensemble.fit(X, y, sample_weight=sample_weight)
+    return ensemble.fit(X, y)
 
 
-def _ask(load, identity, X):
-    """Ask the members of the ensemble that is known by ``identity``."""
+def _describe(load: Callable[[], Any], key: str | None, n_samples: int) -> EnsembleFacts:
+    """Return the facts of the ensemble with this key, evaluated at ``n_samples`` rows."""
+    ensemble = load()
+    members = describe_ensemble(ensemble)
+    return EnsembleFacts(
+        type(ensemble).__name__,
+        ensemble_kind(ensemble),
+        members.classes,
+        members.resample is not None,
+        unseen_rows(ensemble, n_samples),
+    )
+
+
+def _evaluate(load: Callable[[], Any], key: str | None, X: Any) -> np.ndarray:
+    """Return the predictions of the members of the ensemble with this key."""
     return member_predictions(load(), X)

@@ -1,13 +1,47 @@
-"""What the fit knows of an ensemble: its mean and the members' contrasts at the design points."""
+"""Mean and contrasts of the members at the design points, in training units."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from .._latent.full import contrast_variance
+from .._network.heads import Units
 
-# Spread of so many roundings of the ensemble's mean over rows is taken for none.
+# A spread of up to this many roundings of the members' mean over rows is taken for none.
 N_ROUNDINGS = 8
+
+
+class ContrastsBuilder:
+    """Collects members' outputs block by block, and keeps their mean and contrasts only.
+
+    Parameters
+    ----------
+    n_samples : int
+        Rows of all blocks.
+    """
+
+    def __init__(self, n_samples: int):
+        self._n_samples = n_samples
+        self._mean = self._residuals = np.empty(0)
+        self._is_single = True
+
+    def add(self, rows: slice, outputs: np.ndarray) -> None:
+        """Add members' outputs (n_block, n_outputs, n_members) at a slice of rows."""
+        if rows.start == 0:
+            self._mean = np.empty((self._n_samples, outputs.shape[1]))
+            shape = self._n_samples, *outputs.shape[1:]
+            self._residuals = np.empty(shape, dtype=np.float32)
+        self._mean[rows] = outputs.mean(axis=-1)
+        self._residuals[rows] = outputs - self._mean[rows, :, None]
+        # Members that predict in float32 are recognised by their values.
+        self._is_single = self._is_single and np.array_equal(outputs, outputs.astype(np.float32))
+
+    def build(self, weights: np.ndarray | None = None) -> Contrasts:
+        """Return the contrasts, with weights (n_samples,) of the rows; the builder is emptied."""
+        rounding = np.finfo(np.float32 if self._is_single else np.float64).eps
+        mean, residuals = self._mean, self._residuals
+        del self._mean, self._residuals
+        return Contrasts(mean, residuals, weights, rounding)
 
 
 class Contrasts:
@@ -15,89 +49,81 @@ class Contrasts:
 
     Parameters
     ----------
-    blocks : iterable of arrays (n_block, n_outputs, n_members)
-        Outputs of the members, block of rows after block of rows. Only their contrasts are kept.
-    n_samples : int
-        Rows of all blocks.
+    mean : array of shape (n_samples, n_outputs)
+        Mean of the members.
+    residuals : float32 array of shape (n_samples, n_outputs, n_members)
+        Members less their mean. The array is rescaled in place and kept.
     weights : array of shape (n_samples,) or None
-        Of the design points; not negative.
+        Weights of the design points, not negative.
+    rounding : float
+        Relative precision of the members' outputs.
 
     Attributes
     ----------
     mean : float32 array of shape (n_samples, n_outputs)
-        Ensemble mean, standardised over rows.
-    center, scale : arrays of shape (n_outputs,)
-        Mean and standard deviation over rows of the ensemble's mean, in its own units.
+        Members' mean, standardised over rows.
+    units : Units
+        Units of the mean and of the residuals, in those of the members' outputs.
     residuals : float32 array of shape (n_samples * n_outputs, n_members)
-        Members around their mean, in units of ``spread``, times the root of the row's weight.
-    spread : array of shape (n_outputs,)
-        Root mean square over rows of the members' standard deviation, in their own units.
+        Members less their mean, in units of ``units.spread``, times the root of the row's weight.
     weights : float32 array of shape (n_samples,)
-        Of mean one.
+        Weights of mean one.
     variance : float32 array of shape (n_samples, n_outputs)
-        Members' variance, in units of ``spread ** 2``.
+        Members' variance, in units of ``units.spread ** 2``.
     """
 
-    def __init__(self, blocks, n_samples, weights=None):
+    def __init__(
+        self,
+        mean: np.ndarray,
+        residuals: np.ndarray,
+        weights: np.ndarray | None,
+        rounding: float,
+    ):
+        n_samples, n_outputs = mean.shape
         weights = np.ones(n_samples) if weights is None else weights / weights.mean()
-        mean, residuals, rounding = _centre(blocks, n_samples)
-        self.center = np.average(mean, axis=0, weights=weights)
-        self.scale = np.sqrt(np.average((mean - self.center) ** 2, axis=0, weights=weights))
-        self.scale[self.scale == 0] = 1.0  # a constant mean, as StandardScaler has it
-        self.mean = ((mean - self.center) / self.scale).astype(np.float32)
+        center = np.average(mean, axis=0, weights=weights)
+        scale = np.sqrt(np.average((mean - center) ** 2, axis=0, weights=weights))
+        scale[scale == 0] = 1.0  # a constant mean has the unit one, as in StandardScaler
+        self.mean = ((mean - center) / scale).astype(np.float32)
 
-        n_outputs = mean.shape[1]
         variance = contrast_variance(residuals.reshape(-1, residuals.shape[-1]))
         variance = variance.reshape(n_samples, n_outputs)
-        self.spread = np.sqrt(np.average(variance, axis=0, weights=weights))
-        size = np.maximum(self.scale, np.abs(self.center))
-        agree = self.spread <= N_ROUNDINGS * rounding * size
-        self.spread[agree] = 0.0
-        unit = np.where(agree, np.inf, self.spread)
+        spread = np.sqrt(np.average(variance, axis=0, weights=weights))
+        agree = spread <= N_ROUNDINGS * rounding * np.maximum(scale, np.abs(center))
+        spread[agree] = 0.0
+        unit = np.where(agree, np.inf, spread)
         factors = np.sqrt(weights)[:, None] / unit
         residuals *= factors[..., None].astype(np.float32)
+        self.units = Units(center, scale, spread)
         self.residuals = residuals.reshape(n_samples * n_outputs, -1)
         self.variance = (variance / unit**2).astype(np.float32)
         self.weights = weights.astype(np.float32)
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int, int]:
         """Design points, outputs, members."""
         return *self.mean.shape, self.residuals.shape[1]
 
-    def unweighted(self, rows):
-        """Undo the rows' weights in anything of shape (n, ...).
+    def unweighted(self, rows: np.ndarray) -> np.ndarray:
+        """Divide values (n, ...) by the roots of the rows' weights.
 
-        Rows without weight stay zero: no loss looks at them.
+        Rows of weight zero stay zero: no loss depends on them.
         """
         return rows / self._root().reshape(-1, *(1,) * (rows.ndim - 1))
 
-    def members(self, rows=slice(None)):
-        """Outputs of the members in units of ``scale``, (n, n_outputs, n_members), float32."""
-        unit = self.spread / self.scale / self._root(rows)[:, None]
+    def members(self, rows: slice | np.ndarray = slice(None)) -> np.ndarray:
+        """Members' outputs in units of the mean, (n, n_outputs, n_members), float32."""
+        _, scale, spread = self.units
+        unit = spread / scale / self._root(rows)[:, None]
         residuals = self.residuals.reshape(self.shape)[rows] * unit[..., None]
         return self.mean[rows, :, None] + residuals.astype(np.float32)
 
-    def _root(self, rows=slice(None)):
-        """Root of the weights; one at rows without weight, which no loss looks at."""
+    def latent_members(self, rows: slice | np.ndarray = slice(None)) -> np.ndarray:
+        """Members' outputs in their own units, (n, n_outputs, n_members)."""
+        center, scale, _ = self.units
+        return center[:, None] + scale[:, None] * self.members(rows)
+
+    def _root(self, rows: slice | np.ndarray = slice(None)) -> np.ndarray:
+        """Root of the weights; one at rows of weight zero."""
         weights = self.weights[rows]
         return np.sqrt(np.where(weights > 0, weights, 1))
-
-
-def _centre(blocks, n_samples):
-    """Mean over members (n, c) in float64, float32 residuals (n, c, n_members), and rounding.
-
-    Members that predict in float32 are told by their values, all of which are numbers of float32.
-    """
-    mean = residuals = np.empty(0)
-    start, is_single = 0, True
-    for block in blocks:
-        if start == 0:
-            mean = np.empty((n_samples, block.shape[1]))
-            residuals = np.empty((n_samples, *block.shape[1:]), dtype=np.float32)
-        rows = slice(start, start + len(block))
-        mean[rows] = block.mean(axis=-1)
-        residuals[rows] = block - mean[rows, :, None]
-        start += len(block)
-        is_single = is_single and np.array_equal(block, block.astype(np.float32))
-    return mean, residuals, np.finfo(np.float32 if is_single else np.float64).eps

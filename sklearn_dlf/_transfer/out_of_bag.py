@@ -1,70 +1,119 @@
-"""Members' outputs at rows that they were fitted to, as those of members that were not.
+"""Members' outputs at rows that they were fitted to.
 
-A member that was fitted to a row says there what y was, noise included, and differs less from its
-like than elsewhere. Members that did not see the row have the mean and the spread there that the
-ensemble has on fresh rows. Either the members' spread at such rows is widened by one factor, found
-over all of them, or each row's members are moved to the moments of those that did not see it.
+A member that was fitted to a row has learnt its y, noise included, and differs less from the other
+members there than elsewhere. Members that did not see the row have the mean and the spread there
+that the ensemble has on fresh rows. So either the members' deviations are widened at such rows by
+one factor an output (``out_of_bag="widen"``), or each row's members are matched to the mean and
+spread of those that did not see it (``out_of_bag="match"``).
 """
 
 from __future__ import annotations
 
-from itertools import chain
+from abc import ABC, abstractmethod
 
 import numpy as np
 from scipy.special import gammaln
 
-# Fewer members than this that did not see a row say too little of mean and spread there.
+# Mean and spread at a row are taken from at least this many members that did not see it.
 MIN_UNSEEN = 5
 
-# Degrees of freedom that an output's factor is found from, at the least: its standard error is then
-# some seven per cent.
+# The widening factor of an output is found from at least this many degrees of freedom. Its standard
+# error is then about 7 %.
 MIN_DEGREES = 100
 
 
-def watch_widened(blocks, unseen, weights=None):
-    """Yield blocks (n_block, c, n_members) with the spread that members have on fresh rows.
+class Adjustment(ABC):
+    """Adjusts members' outputs at rows of their own fit; other rows are left as they are.
 
-    The factor is found at the first block. Rows beyond ``unseen`` (n, n_members) are unchanged, as
-    are all where it is None.
+    Parameters
+    ----------
+    unseen : bool array of shape (n_own, n_members) or None
+        Rows of the fit that each member did not see. None if that is not known: then nothing is
+        adjusted.
+    weights : array of shape (n_own,) or None
+        Weights of the rows.
     """
-    blocks = iter(blocks)
-    first = next(blocks)
-    factor = np.ones(first.shape[1])
-    if unseen is not None:
-        own = first[: len(unseen)]
-        factor = spread_at_unseen(
-            own, unseen[: len(own)], None if weights is None else weights[: len(own)]
-        )
-    n_left = 0 if unseen is None else len(unseen)
-    for block in chain([first], blocks):
-        n_own, n_left = min(n_left, len(block)), max(n_left - len(block), 0)
-        if n_own and (factor > 1).any():
-            own = block[:n_own]
-            centre = own.mean(axis=-1, keepdims=True)
-            own = centre + (own - centre) * factor[:, None]
-            block = np.concatenate([own, block[n_own:]])
-        yield block
+
+    def __init__(self, unseen: np.ndarray | None, weights: np.ndarray | None = None):
+        self.unseen = unseen
+        self.weights = weights
+
+    def __call__(self, rows: slice, outputs: np.ndarray) -> np.ndarray:
+        """Return adjusted outputs (n_block, n_outputs, n_members) at a slice of rows."""
+        if self.unseen is None:
+            return outputs
+        unseen = self.unseen[rows]
+        if not len(unseen):
+            return outputs
+        own = self.adjust(rows, outputs[: len(unseen)], unseen)
+        return np.concatenate([own, outputs[len(unseen) :]])
+
+    @abstractmethod
+    def adjust(self, rows: slice, outputs: np.ndarray, unseen: np.ndarray) -> np.ndarray:
+        """Return adjusted outputs at rows of the fit."""
 
 
-def spread_at_unseen(outputs, unseen, weights=None):
-    """Spread of members that did not see a row over that of all members, at least one, (c,).
+class Widening(Adjustment):
+    """Widens deviations from the mean to the spread of members that did not see the row.
 
-    Both are mean standard deviations over rows that two or more members did not see, each without
-    the bias that few members have under normality. Means of variances would be those of few rows.
+    The factor of each output is found at the first block.
+    """
+
+    def adjust(self, rows, outputs, unseen):
+        if rows.start == 0:
+            weights = None if self.weights is None else self.weights[: len(unseen)]
+            self._factor = spread_at_unseen(outputs, unseen, weights)
+        if (self._factor <= 1).all():
+            return outputs
+        centre = outputs.mean(axis=-1, keepdims=True)
+        return centre + (outputs - centre) * self._factor[:, None]
+
+
+class Matching(Adjustment):
+    """Matches each row's members to the mean and spread of those that did not see it."""
+
+    def adjust(self, rows, outputs, unseen):
+        return match_unseen(outputs, unseen)
+
+
+def make_adjustment(
+    out_of_bag: str | None, unseen: np.ndarray | None, weights: np.ndarray | None
+) -> Adjustment:
+    """Return the adjustment that ``out_of_bag`` names, or raise if it needs unknown facts."""
+    if out_of_bag == "match":
+        if unseen is None:
+            raise ValueError(
+                "out_of_bag='match' needs an ensemble that knows which rows its members did not "
+                "see (bagging, forests with bootstrap=True, deep ensembles), and the rows of its "
+                "own fit as X. It is not known of this teacher, or its members have seen all "
+                "rows. Use out_of_bag='widen' or None."
+            )
+        return Matching(unseen)
+    return Widening(unseen if out_of_bag == "widen" else None, weights)
+
+
+def spread_at_unseen(
+    outputs: np.ndarray, unseen: np.ndarray, weights: np.ndarray | None = None
+) -> np.ndarray:
+    """Ratio of the spread of members that did not see a row to that of all members, (c,).
+
+    Both are mean standard deviations over rows that two or more members did not see. Each is
+    corrected for the bias that few members have under normality. Means of variances would be
+    dominated by a few rows. The ratio is at least one.
 
     Parameters
     ----------
     outputs : array of shape (n, c, n_members)
-        Of the members, at rows of their fit.
+        Members' outputs at rows of their fit.
     unseen : bool array of shape (n, n_members)
         True where the member did not see the row.
     weights : array of shape (n,), default=None
-        Of the rows.
+        Weights of the rows.
 
     Returns
     -------
     array of shape (c,)
-        Ones where too few members are known not to have seen rows.
+        Ones if there are fewer than `MIN_DEGREES` degrees of freedom.
     """
     counts = unseen.sum(axis=1)
     rows = counts >= 2
@@ -83,42 +132,35 @@ def spread_at_unseen(outputs, unseen, weights=None):
     return np.maximum(factor, 1.0)
 
 
-def _std_bias(n):
-    """Expected standard deviation of ``n`` standard normal draws."""
+def _std_bias(n: int | np.ndarray) -> np.ndarray:
+    """Return the expected standard deviation of ``n`` standard normal draws."""
     return np.sqrt(2 / (n - 1)) * np.exp(gammaln(n / 2) - gammaln((n - 1) / 2))
 
 
-def unseen_mean(outputs, unseen):
-    """Mean (n, c) over members that did not see a row, where they are enough, or over all.
+def unseen_mean(outputs: np.ndarray, unseen: np.ndarray) -> np.ndarray:
+    """Return the mean (n, c) over members that did not see a row.
 
-    ``outputs`` are (n, c, n_members), ``unseen`` (n, n_members).
+    It is the mean over all members if fewer than `MIN_UNSEEN` did not see the row. ``outputs`` are
+    (n, c, n_members), ``unseen`` (n, n_members).
     """
     return moments_of_some(outputs, np.where(_enough(unseen)[:, None], unseen, True))[0]
 
 
-def watch_matched(blocks, unseen):
-    """Yield blocks (n_block, c, n_members), matched; rows beyond ``unseen`` unchanged."""
-    start = 0
-    for block in blocks:
-        rows = unseen[start : start + len(block)]
-        start += len(block)
-        yield np.concatenate([match_unseen(block[: len(rows)], rows), block[len(rows) :]])
-
-
-def match_unseen(outputs, unseen):
-    """Give members that saw a row the mean and standard deviation of those that did not.
+def match_unseen(outputs: np.ndarray, unseen: np.ndarray) -> np.ndarray:
+    """Move members that saw a row to the mean and standard deviation of those that did not.
 
     Parameters
     ----------
     outputs : array of shape (n, c, n_members)
-        Of the members.
+        Members' outputs.
     unseen : bool array of shape (n, n_members)
         True where the member did not see the row.
 
     Returns
     -------
     array of shape (n, c, n_members)
-        ``outputs`` at unseen entries, and at rows that too few or all members did not see.
+        Equal to ``outputs`` for members that did not see the row, and at rows that fewer than
+        `MIN_UNSEEN` members, or all but one of them, did not see.
     """
     rows = _enough(unseen) & ((~unseen).sum(axis=1) > 1)
     some, others = outputs[rows], unseen[rows]
@@ -134,15 +176,16 @@ def match_unseen(outputs, unseen):
     return matched
 
 
-def _enough(unseen):
-    """Rows that enough members did not see."""
+def _enough(unseen: np.ndarray) -> np.ndarray:
+    """Return whether at least `MIN_UNSEEN` members did not see each row, (n,)."""
     return unseen.sum(axis=1) >= MIN_UNSEEN
 
 
-def moments_of_some(outputs, chosen):
-    """Mean and variance (n, c) over the chosen (n, n_members) of outputs (n, c, n_members).
+def moments_of_some(outputs: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and variance (n, c) over chosen members.
 
-    Zeros where none or, for the variance, one alone is chosen.
+    ``outputs`` are (n, c, n_members), ``chosen`` (n, n_members) is boolean. The mean of no members
+    and the variance of fewer than two are zero.
     """
     counts = chosen.sum(axis=1)[:, None]
     mean = np.einsum("jci,ji->jc", outputs, chosen) / np.maximum(counts, 1)

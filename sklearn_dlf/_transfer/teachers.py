@@ -1,122 +1,77 @@
-"""Whom the student learns from: an ensemble that can be asked, or given predictions.
+"""Teachers: a fitted ensemble that is evaluated, or predictions that are given.
 
-Both teachers hand out the members' outputs in blocks of rows, as float64 arrays of shape
-(n_block, n_outputs, n_members), and know which rows a member did not see in its own fit.
+Both return the members' outputs in blocks of rows, as float64 arrays of shape
+(n_block, n_outputs, n_members).
 """
 
 from __future__ import annotations
 
-import warnings
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils import _safe_indexing
-from sklearn.utils.validation import _num_samples, has_fit_parameter
+from sklearn.utils.validation import _num_samples
 
 from .._utils.blocks import row_blocks
-from ..ensembles import (
-    describe_ensemble,
-    ensemble_kind,
-    unseen_rows,
-)
-from .design_points import rows_like
+from .._utils.seeding import MAX_SEED
+from .._utils.warning import warn_user
+from ..ensembles import is_fitted_ensemble
+from ..ensembles._member_models import kind_of
+from .cache import EnsembleFacts, Evaluate, TeacherCache
+from .containers import rows_like
+from .design_points import Points
 
-# Rows that an ensemble is asked about at a time: bounds the float64 copy of the members' outputs.
+# Rows at which an ensemble is evaluated at a time. It bounds the float64 copy of the outputs.
 BLOCK_ROWS = 2**16
 
-# Rows of given predictions at a time: nobody is asked, so that smaller copies cost no more.
+# Rows of given predictions at a time. Smaller blocks cost nothing here.
 GIVEN_ROWS = 2**12
 
-# Outputs of members, and y, are refused beyond this: their differences are kept in float32.
+# Members' outputs, and y, beyond this are refused: their differences are kept in float32.
 MAX_OUTPUT = 1e38
 
-# Seeds handed to ensembles are drawn below this, the largest that numpy and torch both take.
-MAX_SEED = np.iinfo(np.int32).max
 
-
-class EnsembleFacts(NamedTuple):
-    """What is to be known of a fitted ensemble beside its members' outputs.
-
-    Attributes
-    ----------
-    name : str
-        Of its type.
-    kind : {"regressor", "classifier"}
-    classes : array of shape (n_classes,) or None
-        Labels of the columns, where the ensemble knows them.
-    is_drawn : bool
-        Whether members are draws of a posterior: functions of all rows at once.
-    unseen : bool array of shape (n_samples, n_members) or None
-        Rows that each member did not see in its fit.
-    """
-
-    name: str
-    kind: str
-    classes: np.ndarray | None
-    is_drawn: bool
-    unseen: np.ndarray | None
-
-
-def ensemble_facts(ensemble, n_samples):
-    """Facts of a fitted ensemble that is asked about ``n_samples`` rows."""
-    members = describe_ensemble(ensemble)
-    return EnsembleFacts(
-        type(ensemble).__name__,
-        ensemble_kind(ensemble),
-        members.classes,
-        members.resample is not None,
-        unseen_rows(ensemble, n_samples),
-    )
-
-
-class AskedEnsemble:
-    """A fitted ensemble and the rows to ask it about.
+class EnsembleTeacher:
+    """A fitted ensemble, and the rows of `fit` as it takes them.
 
     Parameters
     ----------
     facts : EnsembleFacts
-        Of the ensemble.
-    ask : callable
+        Facts of the ensemble.
+    predict : callable
         Takes rows, returns the members' outputs.
-    X : rows as the ensemble wants them
+    X : rows as the ensemble takes them
     kind : {"regressor", "classifier"}
-        What the student is; the ensemble must be the same.
+        Kind of the student. The ensemble must be of the same kind.
 
     Attributes
     ----------
     classes, is_drawn, unseen
         As in the facts.
-    n_points, n_calibration : int
-        Rows that are asked about, and those among them, the last, from which the student does not
-        learn.
     """
 
-    can_be_asked = True
-    n_calibration = 0
+    can_be_evaluated = True
 
-    def __init__(self, facts, ask, X, kind):
+    def __init__(self, facts: EnsembleFacts, predict: Evaluate, X: Any, kind: str):
         check_kind(kind, facts.kind, facts.name)
-        self.ask = ask
+        self.predict = predict
         self.X = X
-        self.n_points = _num_samples(X)
         self.classes, self.is_drawn, self.unseen = facts.classes, facts.is_drawn, facts.unseen
 
-    def ask_about(self, points, n_calibration=0):
-        """Ask about ``points`` (n_points, n_features), of which the rows of X are the first."""
-        self.X = rows_like(self.X, points)
-        self.n_points, self.n_calibration = len(points), n_calibration
-
-    def blocks(self):
-        """Yield the members' outputs at all rows."""
-        n_rows = self.n_points if self.is_drawn else BLOCK_ROWS
-        for rows in row_blocks(self.n_points, n_rows):
-            X = self.X if n_rows >= self.n_points else _safe_indexing(self.X, rows)
-            yield _with_outputs(self.ask(X))
+    def evaluate(self, points: Points | None = None) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield slices of the points with the members' outputs there; at ``X`` without points."""
+        X = self.X if points is None or points.are_own else rows_like(self.X, points.X)
+        n_points = _num_samples(X)
+        n_rows = n_points if self.is_drawn else BLOCK_ROWS
+        for rows in row_blocks(n_points, n_rows):
+            block = X if n_rows >= n_points else _safe_indexing(X, rows)
+            yield rows, _with_outputs(self.predict(block))
 
 
-class GivenPredictions:
-    """Predictions of the members at the design points.
+class PredictionsTeacher:
+    """Predictions of the members at the rows of `fit`.
 
     Parameters
     ----------
@@ -126,25 +81,25 @@ class GivenPredictions:
         Rows of X.
     """
 
-    can_be_asked = False
-    n_calibration = 0
-    classes = None  # of the outputs nothing is known but their number,
-    unseen = None  # and nothing of the members' own fit
+    can_be_evaluated = False
+    is_drawn = False
+    classes = None  # only the number of outputs is known
+    unseen = None  # the members' own fit is not known
 
-    def __init__(self, predictions, n_samples):
+    def __init__(self, predictions: Any, n_samples: int):
         if isinstance(predictions, list | tuple):
             predictions = _stack_members(predictions, n_samples)
         self.predictions = np.asarray(predictions)
-        self.n_samples = self.n_points = n_samples
+        self.n_samples = n_samples
         self._check()
 
-    def blocks(self):
-        """Yield the members' outputs."""
+    def evaluate(self, points: Points | None = None) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield slices of rows with the members' outputs there."""
         for rows in row_blocks(self.n_samples, GIVEN_ROWS):
-            yield _with_outputs(self.predictions[rows].astype(np.float64))
+            yield rows, _with_outputs(self.predictions[rows].astype(np.float64))
 
-    def _check(self):
-        """Raise where the array is not what it should be, with the likely reason."""
+    def _check(self) -> None:
+        """Raise if the array is not as expected, with the likely reason."""
         shape = self.predictions.shape
         expected = f"({self.n_samples}, n_members) or ({self.n_samples}, n_outputs, n_members)"
         if self.predictions.dtype.kind not in "fiub":
@@ -171,8 +126,69 @@ class GivenPredictions:
             )
 
 
-def check_kind(kind, ensemble_kind, name):
-    """Raise where the student is a ``kind`` and the ensemble is known to be another."""
+Teacher = EnsembleTeacher | PredictionsTeacher
+
+
+def find_teacher(
+    ensemble: Any,
+    predictions: Any,
+    X: Any,
+    y: np.ndarray | None,
+    sample_weight: np.ndarray | None,
+    *,
+    kind: str,
+    make_default: Callable[[], Any],
+    memory: Any,
+    is_seeded: bool,
+    random_state: np.random.RandomState,
+) -> Teacher:
+    """Return the teacher: given predictions, a fitted ensemble, or an ensemble fitted here.
+
+    Parameters
+    ----------
+    ensemble, predictions
+        As in `fit` of the estimators; at most one is given.
+    X : rows as the ensemble takes them
+    y, sample_weight : arrays or None
+        For an ensemble that has to be fitted.
+    kind : {"regressor", "classifier"}
+        Kind of the student.
+    make_default : callable
+        Returns the unfitted ensemble that is used if none is given.
+    memory : str, joblib.Memory or None
+        Where fits and predictions are kept.
+    is_seeded : bool
+        Whether ``random_state`` was made from an integer, so that a fit can be repeated.
+    random_state : RandomState instance
+        Source of the ensemble's seeds.
+    """
+    if predictions is not None:
+        if ensemble is not None:
+            raise ValueError(
+                "Both an ensemble and predictions were given; expected one of them. The ensemble "
+                "may come from fit or from the constructor."
+            )
+        return PredictionsTeacher(predictions, _num_samples(X))
+    cache = TeacherCache(memory)
+    if ensemble is not None and is_fitted_ensemble(ensemble):
+        _check_list_is_whole(ensemble, _num_samples(X))
+        facts, predict = cache.look_up(ensemble, X)
+        return EnsembleTeacher(facts, predict, X, kind)
+    if y is None:
+        raise ValueError(
+            f"A student that is a {kind} requires y to be passed, but the target y is None: "
+            "neither predictions nor a fitted ensemble was given, and an ensemble cannot be fitted "
+            "without y."
+        )
+    prototype = make_default() if ensemble is None else ensemble
+    check_kind(kind, kind_of(prototype), type(prototype).__name__)
+    prototype, n_seeds = _seed_ensemble(prototype, random_state)
+    facts, predict = cache.fit(prototype, X, y, sample_weight, is_seeded or not n_seeds)
+    return EnsembleTeacher(facts, predict, X, kind)
+
+
+def check_kind(kind: str, ensemble_kind: str | None, name: str) -> None:
+    """Raise if the student is a ``kind`` and the ensemble is known to be of another kind."""
     if ensemble_kind not in (kind, None):
         raise ValueError(
             f"A student that is a {kind} needs an ensemble of {kind}s; got {name}, an ensemble of "
@@ -180,49 +196,42 @@ def check_kind(kind, ensemble_kind, name):
         )
 
 
-def check_range(values, what):
-    """Raise where values are too large for float32."""
+def check_range(values: np.ndarray, name: str) -> None:
+    """Raise if values are too large for float32."""
     largest = max(values.max(), -values.min())
     if largest > MAX_OUTPUT:
         raise ValueError(
-            f"{what} must lie within {MAX_OUTPUT:g} of zero, the range of float32; got "
+            f"{name} must lie within {MAX_OUTPUT:g} of zero, the range of float32; got "
             f"{largest:.3g}. Give members and y in a larger unit."
         )
 
 
-def check_list_is_whole(ensemble, n_samples):
+def _check_list_is_whole(ensemble: Any, n_samples: int) -> None:
     """Warn of a list of models that a search may have cut with the rows."""
     if isinstance(ensemble, list | tuple) and len(ensemble) == n_samples:
-        warnings.warn(
-            f"The ensemble is a list of {n_samples} models, as many as X has rows. Searches and "
+        warn_user(
+            f"The ensemble is a list of {n_samples} models, and X has as many rows. Searches and "
             "cross-validation cut lists as long as the data with the rows, so that models may be "
-            "missing: wrap the list in FittedEnsemble.",
-            UserWarning,
-            stacklevel=6,
+            "missing: wrap the list in FittedEnsemble."
         )
 
 
-def seed_ensemble(prototype, random_state):
-    """Clone of an unfitted ensemble with every ``random_state`` of None set; the seeds set."""
+def _seed_ensemble(prototype: Any, random_state: np.random.RandomState) -> tuple[Any, int]:
+    """Clone an unfitted ensemble, and replace every ``random_state`` of None by a seed.
+
+    Returns the clone and the number of seeds.
+    """
     ensemble = clone(prototype)
     seeds = {
         name: random_state.randint(MAX_SEED)
         for name, value in sorted(ensemble.get_params(deep=True).items())
         if value is None and (name == "random_state" or name.endswith("__random_state"))
     }
-    return ensemble.set_params(**seeds), seeds
+    return ensemble.set_params(**seeds), len(seeds)
 
 
-def fit_ensemble(prototype, X, y, sample_weight):
-    """Fit a clone of an unfitted ensemble, weighted where it takes weights."""
-    ensemble = clone(prototype)
-    if sample_weight is not None and has_fit_parameter(ensemble, "sample_weight"):
-        return ensemble.fit(X, y, sample_weight=sample_weight)
-    return ensemble.fit(X, y)
-
-
-def _stack_members(members, n_samples):
-    """One array, members last, of a list with one array a member."""
+def _stack_members(members: list | tuple, n_samples: int) -> np.ndarray:
+    """Stack a list with one array a member into one array, members last."""
     members = [np.asarray(member) for member in members]
     shapes = {member.shape for member in members}
     if len(members) < 2:
@@ -233,7 +242,7 @@ def _stack_members(members, n_samples):
             hint = " For rows of members, pass an array of shape (n_samples, n_members)."
         elif len(shapes) == 1 and members[0].shape and members[0].shape[0] > n_samples:
             hint = (
-                " Searches cut arrays with the rows and leave lists: pass an array, members last."
+                " Searches cut arrays with the rows, but not lists: pass an array, members last."
             )
         raise ValueError(
             "A list of predictions must hold one array a member, each of shape "
@@ -243,7 +252,7 @@ def _stack_members(members, n_samples):
     return np.stack(members, axis=-1)
 
 
-def _with_outputs(outputs):
-    """Outputs of the members with an axis for outputs, (n, n_outputs, n_members)."""
+def _with_outputs(outputs: np.ndarray) -> np.ndarray:
+    """Return members' outputs with an axis for outputs, (n, n_outputs, n_members)."""
     check_range(outputs, "The members' outputs")
     return outputs[:, None, :] if outputs.ndim == 2 else outputs

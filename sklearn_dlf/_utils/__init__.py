@@ -1,1 +1,1 @@
-"""Blocks of rows and seeds."""
+"""Small tools of all rooms: blocks of rows, seeds, parameters, warnings."""

@@ -1,4 +1,4 @@
-"""Constraints of estimators' parameters that scikit-learn does not have."""
+"""Parameters of estimators: how they are stored, and constraints that scikit-learn lacks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,18 @@ import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, Options
 from torch import nn
+
+
+def store_parameters(estimator: Any, arguments: dict[str, Any]) -> None:
+    """Store the arguments of an estimator's ``__init__``, each under its own name.
+
+    Call it as ``store_parameters(self, locals())``, first and alone. scikit-learn wants a full
+    signature for each set of parameters, and each parameter stored as it is. This function stores
+    them, so that no second list of the names is needed.
+    """
+    for name, value in arguments.items():
+        if name not in ("self", "__class__"):
+            setattr(estimator, name, value)
 
 
 class Count(Interval):

@@ -2,72 +2,59 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal
 
+import numpy as np
+import torch
+
+from .._utils.parameters import store_parameters
+from ._base import MemberClassifier, MemberRegressor, MemberStudent
 from ._documentation import share_documentation
-from ._members import BaseMemberClassifier, BaseMemberRegressor, BaseMemberStudent
 from ._networks import BatchEnsembleNetwork
 
 
-class BaseBatchEnsemble(BaseMemberStudent):
-    """Adds the average of the masks."""
+class BaseBatchEnsemble(MemberStudent):
+    """One network, and a rank-one mask of its weights for each member."""
 
     _parameter_constraints: ClassVar[dict] = {
-        **BaseMemberStudent._parameter_constraints,
+        **MemberStudent._parameter_constraints,
         "average_masks": ["boolean"],
     }
 
     def __init__(
         self,
-        ensemble=None,
+        ensemble: Any = None,
         *,
-        average_masks=False,
-        augment="auto",
-        out_of_bag="spread",
-        hidden_layer_sizes=(100, 100),
-        activation="swish",
-        max_iter=40,
-        n_epochs="auto",
-        batch_size="auto",
-        lr=0.01,
-        optimizer="adam",
-        weight_decay=0.0,
-        device="cpu",
-        callbacks=None,
-        memory=None,
-        random_state=None,
-        verbose=0,
+        average_masks: bool = False,
+        augment: str | Callable | None = "auto",
+        out_of_bag: Literal["widen", "match"] | None = "widen",
+        hidden_layer_sizes: int | Sequence[int] = (100, 100),
+        activation: Literal["swish", "relu", "gelu", "silu", "tanh"] = "swish",
+        max_iter: int = 40,
+        n_epochs: int | Literal["auto"] = "auto",
+        batch_size: int | Literal["auto"] = "auto",
+        lr: float = 0.01,
+        optimizer: str | Callable = "adam",
+        weight_decay: float = 0.0,
+        device: str | torch.device = "cpu",
+        callbacks: list | None = None,
+        memory: Any = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
     ):
-        super().__init__(
-            ensemble,
-            augment=augment,
-            out_of_bag=out_of_bag,
-            hidden_layer_sizes=hidden_layer_sizes,
-            activation=activation,
-            max_iter=max_iter,
-            n_epochs=n_epochs,
-            batch_size=batch_size,
-            lr=lr,
-            optimizer=optimizer,
-            weight_decay=weight_decay,
-            device=device,
-            callbacks=callbacks,
-            memory=memory,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.average_masks = average_masks
+        store_parameters(self, locals())
 
     def _make_network(self, n_features, n_outputs, n_members):
         return BatchEnsembleNetwork(self._sizes(n_features, n_outputs), self.activation, n_members)
 
-    def _learn(self, X, outputs, observer, random_state):
-        network = super()._learn(X, outputs, observer, random_state)
+    def _learn(self, transfer_set, random_state):
+        network = super()._learn(transfer_set, random_state)
         return network.average_members() if self.average_masks else network
 
 
 @share_documentation
-class BatchEnsembleRegressor(BaseMemberRegressor, BaseBatchEnsemble):
+class BatchEnsembleRegressor(MemberRegressor, BaseBatchEnsemble):
     """BatchEnsemble: one network, whose weights each member multiplies by a rank-one mask.
 
     Each member of the student is trained on its own member of the ensemble. Every layer has shared
@@ -116,7 +103,7 @@ class BatchEnsembleRegressor(BaseMemberRegressor, BaseBatchEnsemble):
 
 
 @share_documentation
-class BatchEnsembleClassifier(BaseMemberClassifier, BaseBatchEnsemble):
+class BatchEnsembleClassifier(MemberClassifier, BaseBatchEnsemble):
     """BatchEnsemble: one network, whose weights each member multiplies by a rank-one mask.
 
     Each member of the student is trained on its own member of the ensemble. Every layer has shared

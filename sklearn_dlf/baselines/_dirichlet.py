@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.special import digamma, softmax
-from sklearn.utils import check_random_state
+from numpy.typing import ArrayLike
+from scipy.special import digamma, log_softmax, softmax
 from torch import nn
 
-from .._estimators.base import DRAW_ROWS, check_count
-from .._estimators.classifier_mixin import BaseClassifierStudent
-from .._utils.blocks import row_blocks
+from .._estimators.classifier_mixin import ClassifierStudentMixin
+from .._network.bodies import make_body
+from .._predictive.members import StudentMembers
+from .._utils.blocks import DRAW_ROWS, row_blocks
+from .._utils.parameters import layer_sizes
+from ._base import MemberStudent, member_probabilities
 from ._documentation import share_documentation
-from ._members import BaseMemberStudent, member_probabilities
 from ._networks import HydraNetwork
 
 # Members that agree have an infinite precision; so many agreeing members are enough to say so.
@@ -23,7 +25,7 @@ MAX_LOG_EXCESS = 350.0
 
 
 @share_documentation
-class DirichletClassifier(BaseClassifierStudent, BaseMemberStudent):
+class DirichletClassifier(ClassifierStudentMixin, MemberStudent):
     """One network that says a Dirichlet distribution of the members' probabilities.
 
     The members at a row are summed up by a proxy: their mean, and the precision
@@ -73,18 +75,24 @@ class DirichletClassifier(BaseClassifierStudent, BaseMemberStudent):
     ((150, 3), (150, 3, 7))
     """
 
+    @property
+    def _members(self) -> DirichletMembers:
+        return DirichletMembers(self.student_, self._units)
+
     def _make_network(self, n_features, n_outputs, n_members):
         n_classes = max(n_outputs, 2)
-        return HydraNetwork(self._make_body(n_features), n_features, n_classes, n_members=1)
+        sizes = layer_sizes(self.hidden_layer_sizes)
+        body = make_body(None, n_features, sizes, self.activation)
+        return HydraNetwork(body, n_features, n_classes, n_members=1)
 
     def _objective(self):
         return ReverseDivergence()
 
-    def _targets(self, outputs):
-        return proxy_targets(member_probabilities(outputs).astype(np.float64))
+    def _targets(self, contrasts):
+        return proxy_targets(member_probabilities(contrasts).astype(np.float64))
 
-    def predict_proba(self, X):
-        """Probabilities that stand for the members' mean.
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
+        """Predict probabilities in place of the members' mean.
 
         Parameters
         ----------
@@ -97,51 +105,55 @@ class DirichletClassifier(BaseClassifierStudent, BaseMemberStudent):
             Softmax of the outputs, in the order of `classes_`: the mean of the Dirichlet
             distribution but for the ones added to its parameters.
         """
-        return softmax(self._log_excess(self._rows_for_student(X)), axis=1)
+        return softmax(self._members.log_excess(self._standardised_rows(X)), axis=1)
 
-    def sample_predictions(self, X, n_samples=1, random_state=None):
-        """Draw probabilities of the Dirichlet distribution, independently at every row.
+    def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
+        """Predict the logarithm of `predict_proba`.
 
         Parameters
         ----------
-        X : array-like of shape (n_rows, n_features)
+        X : array-like of shape (n_samples, n_features)
             Rows.
-
-        n_samples : int, default=1
-            Draws.
-
-        random_state : int, RandomState instance or None, default=None
-            With an integer, first rows do not depend on those after them.
 
         Returns
         -------
-        ndarray of shape (n_rows, n_classes, n_samples)
-            Probabilities, in the order of `classes_`.
+        ndarray of shape (n_samples, n_classes)
+            Log-probabilities in nats, in the order of `classes_`.
         """
-        X, random_state = self._rows_for_student(X), check_random_state(random_state)
-        shape = (len(X), len(self.classes_), check_count(n_samples))
-        concentration = self._concentration(X, exact=True)
-        gammas = random_state.standard_gamma(concentration[..., None], size=shape)
-        return gammas / gammas.sum(axis=1, keepdims=True)
+        return log_softmax(self._members.log_excess(self._standardised_rows(X)), axis=1)
 
-    def _log_excess(self, X, exact=False):
-        """Logarithms of what the parameters are above one (n, n_classes), from validated rows."""
-        return self._student_for(X, exact).evaluate(X)[..., 0].astype(np.float64)
 
-    def _concentration(self, X, exact=False):
-        """Parameters of the Dirichlet distribution (n, n_classes), from validated rows."""
-        return 1 + np.exp(np.minimum(self._log_excess(X, exact), MAX_LOG_EXCESS))
+class DirichletMembers(StudentMembers):
+    """Draws from a Dirichlet distribution at each row; they are no functions of the rows."""
 
-    def _average(self, X, with_entropy=False):
-        mean = np.empty((len(X), len(self.classes_)))
+    def log_excess(self, X: np.ndarray, exact: bool = False) -> np.ndarray:
+        """Logarithm of the distribution's parameters less one, (n, n_classes)."""
+        return self.network_for(X, exact).evaluate(X)[..., 0].astype(np.float64)
+
+    def concentration(self, X: np.ndarray, exact: bool = False) -> np.ndarray:
+        """Parameters of the distribution (n, n_classes)."""
+        return 1 + np.exp(np.minimum(self.log_excess(X, exact), MAX_LOG_EXCESS))
+
+    def draw(self, X, n_samples, random_state, extra_variance=0.0):
+        # Logarithms of gamma variables are logits of a draw from the Dirichlet distribution.
+        concentration = self.concentration(X, exact=True)
+        shape = *concentration.shape, n_samples
+        return np.log(random_state.standard_gamma(concentration[..., None], size=shape))
+
+    def probabilities(self, X, with_entropy=False):
+        mean = np.empty((len(X), self.n_classes))
         entropy = np.empty(len(X))
         for rows in row_blocks(len(X), DRAW_ROWS):
-            concentration = self._concentration(X[rows])
+            concentration = self.concentration(X[rows])
             precision = concentration.sum(axis=1, keepdims=True)
             mean[rows] = concentration / precision
             expected = digamma(precision + 1) - digamma(concentration + 1)
             entropy[rows] = (mean[rows] * expected).sum(axis=1)
         return mean, entropy if with_entropy else None
+
+    def small_log_probabilities(self, X):
+        concentration = self.concentration(X, exact=True)
+        return np.log(concentration) - np.log(concentration.sum(axis=1, keepdims=True))
 
 
 def proxy_targets(probabilities):

@@ -1,70 +1,59 @@
-"""Hydra: one body, and a linear head a member."""
+"""Hydra: one body, and a linear head for each member."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal
 
-from .._utils.parameters import BodyMaker
+import numpy as np
+import torch
+
+from .._network.bodies import make_body
+from .._utils.parameters import BodyMaker, layer_sizes, store_parameters
+from ._base import MemberClassifier, MemberRegressor, MemberStudent
 from ._documentation import share_documentation
-from ._members import BaseMemberClassifier, BaseMemberRegressor, BaseMemberStudent
 from ._networks import HydraNetwork
 
 
-class BaseHydra(BaseMemberStudent):
-    """Adds a body of the user's own."""
+class BaseHydra(MemberStudent):
+    """One body, and a head a member."""
 
     _parameter_constraints: ClassVar[dict] = {
-        **BaseMemberStudent._parameter_constraints,
+        **MemberStudent._parameter_constraints,
         "body": [BodyMaker(), None],
     }
 
     def __init__(
         self,
-        ensemble=None,
+        ensemble: Any = None,
         *,
-        augment="auto",
-        out_of_bag="spread",
-        hidden_layer_sizes=(100, 100),
-        activation="swish",
-        body=None,
-        max_iter=40,
-        n_epochs="auto",
-        batch_size="auto",
-        lr=0.01,
-        optimizer="adam",
-        weight_decay=0.0,
-        device="cpu",
-        callbacks=None,
-        memory=None,
-        random_state=None,
-        verbose=0,
+        augment: str | Callable | None = "auto",
+        out_of_bag: Literal["widen", "match"] | None = "widen",
+        hidden_layer_sizes: int | Sequence[int] = (100, 100),
+        activation: Literal["swish", "relu", "gelu", "silu", "tanh"] = "swish",
+        body: Callable[[int], torch.nn.Module] | None = None,
+        max_iter: int = 40,
+        n_epochs: int | Literal["auto"] = "auto",
+        batch_size: int | Literal["auto"] = "auto",
+        lr: float = 0.01,
+        optimizer: str | Callable = "adam",
+        weight_decay: float = 0.0,
+        device: str | torch.device = "cpu",
+        callbacks: list | None = None,
+        memory: Any = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
     ):
-        super().__init__(
-            ensemble,
-            augment=augment,
-            out_of_bag=out_of_bag,
-            hidden_layer_sizes=hidden_layer_sizes,
-            activation=activation,
-            max_iter=max_iter,
-            n_epochs=n_epochs,
-            batch_size=batch_size,
-            lr=lr,
-            optimizer=optimizer,
-            weight_decay=weight_decay,
-            device=device,
-            callbacks=callbacks,
-            memory=memory,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.body = body
+        store_parameters(self, locals())
 
     def _make_network(self, n_features, n_outputs, n_members):
-        return HydraNetwork(self._make_body(n_features), n_features, n_outputs, n_members)
+        sizes = layer_sizes(self.hidden_layer_sizes)
+        body = make_body(self.body, n_features, sizes, self.activation)
+        return HydraNetwork(body, n_features, n_outputs, n_members)
 
 
 @share_documentation
-class HydraRegressor(BaseMemberRegressor, BaseHydra):
+class HydraRegressor(MemberRegressor, BaseHydra):
     """Hydra: one body with a linear head a member, each trained on its own member.
 
     The published method [1]_; draws of members are heads picked with replacement.
@@ -109,7 +98,7 @@ class HydraRegressor(BaseMemberRegressor, BaseHydra):
 
 
 @share_documentation
-class HydraClassifier(BaseMemberClassifier, BaseHydra):
+class HydraClassifier(MemberClassifier, BaseHydra):
     """Hydra: one body with a linear head a member, each trained on its own member.
 
     The published method [1]_; draws of members are heads picked with replacement.

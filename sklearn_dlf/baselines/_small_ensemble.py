@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from ._base import MemberClassifier, MemberRegressor, MemberStudent
 from ._documentation import share_documentation
-from ._members import BaseMemberClassifier, BaseMemberRegressor, BaseMemberStudent
 from ._networks import SmallEnsembleNetwork
 
 
-class BaseSmallEnsemble(BaseMemberStudent):
+class BaseSmallEnsemble(MemberStudent):
     """One network a member, all trained at once."""
 
     def _make_network(self, n_features, n_outputs, n_members):
@@ -15,7 +15,7 @@ class BaseSmallEnsemble(BaseMemberStudent):
 
 
 @share_documentation
-class SmallEnsembleRegressor(BaseMemberRegressor, BaseSmallEnsemble):
+class SmallEnsembleRegressor(MemberRegressor, BaseSmallEnsemble):
     """Each member distilled into a small network of its own, all at once by batched products.
 
     The student has as many networks as the ensemble has members, so that it is the largest of the
@@ -52,7 +52,7 @@ class SmallEnsembleRegressor(BaseMemberRegressor, BaseSmallEnsemble):
 
 
 @share_documentation
-class SmallEnsembleClassifier(BaseMemberClassifier, BaseSmallEnsemble):
+class SmallEnsembleClassifier(MemberClassifier, BaseSmallEnsemble):
     """Each member distilled into a small network of its own, all at once by batched products.
 
     The student has as many networks as the ensemble has members, so that it is the largest of the

@@ -1,7 +1,9 @@
-"""What can be a teacher: fitted ensembles, and how their members are asked."""
+"""Ensembles that can be teachers, and the evaluation of their members."""
 
-from . import _posterior_draws, _sklearn, _wrappers  # noqa: F401 (they register the built-in types)
-from ._deep.estimators import DeepEnsembleClassifier, DeepEnsembleRegressor
+# Imported because they register the built-in types.
+from . import _posterior_draws, _refused, _sklearn, _wrappers  # noqa: F401
+from ._deep.classifier import DeepEnsembleClassifier
+from ._deep.regressor import DeepEnsembleRegressor
 from ._fitted_ensemble import FittedEnsemble
 from ._member_predictions import member_predictions, unseen_rows
 from ._registry import (

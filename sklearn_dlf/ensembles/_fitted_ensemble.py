@@ -1,28 +1,33 @@
-"""Lists of fitted models, and the opaque wrapper that survives scikit-learn's machinery."""
+"""Lists of fitted models, and a wrapper that scikit-learn neither clones nor cuts."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, get_args
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 from torch.nn import Module
 
 from ._member_models import (
-    OUTPUTS,
+    Outputs,
     align_classes,
     as_outputs,
     describe_model,
+    expand_columns,
+    fitted_column_names,
     kind_of,
     kind_of_outputs,
-    known_names,
-    spread_columns,
 )
 from ._member_predictions import member_predictions
 from ._registry import Members, describe_ensemble, register_ensemble
 
 
-def _list_members(models, outputs=None, classes=None) -> Members:
-    """Describe a list of fitted models: classifiers are aligned to the union of their labels."""
+def _list_members(
+    models: Sequence[Any], outputs: Outputs | None = None, classes: np.ndarray | None = None
+) -> Members:
+    """Describe a list of fitted models; classifiers are aligned to the union of their labels."""
     if len(models) < 2:
         raise ValueError(f"An ensemble needs at least two models, got a list of {len(models)}.")
     described = [
@@ -39,12 +44,17 @@ def _list_members(models, outputs=None, classes=None) -> Members:
 
     def predict(X):
         for model, own_columns in zip(described, columns, strict=True):
-            yield spread_columns(model.predict(X), own_columns, classes)
+            yield expand_columns(model.predict(X), own_columns, classes)
 
     return Members(kind, len(models), predict, classes)
 
 
-def _callable_members(function, outputs, classes, n_members) -> Members:
+def _callable_members(
+    function: Callable[[Any], Any],
+    outputs: Outputs,
+    classes: np.ndarray | None,
+    n_members: int,
+) -> Members:
     """Describe one callable that returns all members at once, along the last axis."""
 
     def predict(X):
@@ -60,35 +70,38 @@ def _callable_members(function, outputs, classes, n_members) -> Members:
 
 
 class FittedEnsemble:
-    """A fitted ensemble that scikit-learn leaves as it is.
+    """Wrapper of a fitted ensemble that passes through scikit-learn unchanged.
 
-    It clones to itself, has no length and hides its models, so that it can be a parameter of an
-    estimator or a fit parameter of a search: bare lists would be cloned unfitted, or cut with the
-    rows. It also says what models do not say of themselves.
+    A bare list of fitted models is not safe as a parameter of an estimator or as a fit parameter of
+    a search: scikit-learn clones its models unfitted, or cuts it as if it were an array of rows.
+    The wrapper clones to itself, has no length and hides its models. It also adds what some models
+    lack: what they return, and the labels of their columns.
 
     Parameters
     ----------
     models : list of fitted models, fitted ensemble or callable
         A list may hold fitted regressors or classifiers of any library with scikit-learn's
-        interface (each is one member, ensembles too), skorch nets, torch modules and callables.
-        Modules are asked in evaluation mode, on the device they are on. A single callable
-        returns all members at once, along the last axis.
+        interface, skorch nets, torch modules and callables. Each is one member, also if it is an
+        ensemble itself. Modules are evaluated in evaluation mode, on the device they are on. A
+        single callable returns all members at once, along the last axis.
 
     outputs : {"values", "probabilities", "logits"}, default=None
-        What callables, torch modules and other models that are no regressors or classifiers
-        return: values of `y`, probabilities, or logits (or log-probabilities). A single column of
-        the last two belongs to the second of two classes. None for models that say it themselves.
+        What the models return that are neither regressors nor classifiers, such as callables and
+        torch modules: values of `y`, probabilities, or logits (or log-probabilities). A single
+        column of probabilities or logits belongs to the second of two classes. None for
+        regressors and classifiers.
 
     classes : array-like of shape (n_classes,), default=None
-        Labels in the order of the columns of callables and torch modules; classifiers are
-        aligned to them. None for the union of the labels that classifiers know.
+        Labels in the order of the columns of callables and torch modules. The columns of
+        classifiers are aligned to them. None for the union of the classifiers' labels.
 
     n_members : int, default=None
-        Number of members a single callable returns, or number of draws from a posterior
-        (50 by default; 10 virtual ensembles of a CatBoost model). Must not be given otherwise.
+        Number of members that a single callable returns, or number of draws from a posterior
+        (50 by default; 10 virtual ensembles of a CatBoost model). It must be None for other
+        ensembles.
 
     random_state : int, RandomState instance or None, default=0
-        Of the draws from a posterior. With an integer, each call draws the same numbers.
+        Determines the draws from a posterior. With an integer, each call makes the same draws.
 
     Attributes
     ----------
@@ -99,28 +112,29 @@ class FittedEnsemble:
         Number of members.
 
     classes_ : ndarray of shape (n_classes,)
-        Labels in the order of the columns of the probabilities. Classifiers only, and only where
-        the models or `classes` say them; otherwise column `c` stands for class `c`.
+        Labels in the order of the columns of the probabilities. Only for classifiers whose labels
+        are known from the models or from `classes`; otherwise column `c` stands for class `c`.
 
     n_features_in_ : int
-        Number of columns of `X`, where a model knows it.
+        Number of columns of `X`. Only if a model has this attribute.
 
     feature_names_in_ : ndarray of str
-        Names of the columns of `X`, where a model knows them.
+        Names of the columns of `X`. Only if a model was fitted with names.
 
     Raises
     ------
     TypeError
-        If the models are of an unknown type, or do not say what they return.
+        If the type of the ensemble is not registered, if a model is neither a regressor nor a
+        classifier and `outputs` is None, or if `n_members` is not an integer.
 
     ValueError
-        If a model is not fitted, there are fewer than two members, or a list mixes regressors
-        and classifiers.
+        If a model is not fitted, there are fewer than two members, a list mixes regressors and
+        classifiers, or a parameter is given that contradicts the models or has no effect on them.
 
     See Also
     --------
-    member_predictions : Ask the members of any known ensemble.
-    register_ensemble : Teach the package a type of ensemble.
+    member_predictions : Evaluate the members of any registered ensemble.
+    register_ensemble : Register a type of ensemble.
 
     Examples
     --------
@@ -146,18 +160,29 @@ class FittedEnsemble:
     (20, 3, 2)
     """
 
-    def __init__(self, models, *, outputs=None, classes=None, n_members=None, random_state=0):
-        if outputs is not None and outputs not in OUTPUTS:
-            raise ValueError(f"outputs must be one of {OUTPUTS} or None, got {outputs!r}.")
+    def __init__(
+        self,
+        models: Any,
+        *,
+        outputs: Outputs | None = None,
+        classes: ArrayLike | None = None,
+        n_members: int | None = None,
+        random_state: int | np.random.RandomState | None = 0,
+    ) -> None:
+        if outputs is not None and outputs not in get_args(Outputs):
+            raise ValueError(
+                f"outputs must be one of {get_args(Outputs)} or None, got {outputs!r}."
+            )
         self._models = list(models) if isinstance(models, list | tuple) else models
         self._outputs = outputs
         self._classes = None if classes is None else np.asarray(classes)
         self._n_members = n_members
         self._random_state = random_state
-        members = self._describe()  # what is wrong with the models is said here
+        members = describe_ensemble(self)  # raises an error if the models are no ensemble
         self.kind, self.n_members = members.kind, members.n_members
 
     def _describe(self) -> Members:
+        """Describe the members; this is the extractor of the class."""
         models = self._models
         if isinstance(models, list):
             members = _list_members(models, self._outputs, self._classes)
@@ -167,86 +192,90 @@ class FittedEnsemble:
             members = describe_ensemble(models)
             if self._outputs is not None or self._classes is not None:
                 raise ValueError(
-                    f"{type(models).__name__} says itself what it returns, expected neither "
-                    "`outputs` nor `classes`."
+                    f"It is known what the members of a {type(models).__name__} return: leave out "
+                    f"`outputs` and `classes`, got outputs={self._outputs!r} and "
+                    f"classes={self._classes}."
                 )
         if self._n_members is None:
             return members
         if members.resample is None:
             raise ValueError(
-                f"n_members={self._n_members} was given, but {type(models).__name__} has "
-                f"{members.n_members} members that are not drawn: leave it out."
+                f"n_members={self._n_members} was given, but the {members.n_members} members of "
+                f"{type(models).__name__} are not draws from a posterior: leave out `n_members`."
             )
         return members.resample(self._n_members, self._random_state)
 
-    def _is_bare_callable(self):
+    def _is_bare_callable(self) -> bool:
+        """Return whether the models are one callable that is neither a module nor a class."""
         models = self._models
         is_model = isinstance(models, (Module, type)) or kind_of(models) is not None
         return callable(models) and not is_model
 
-    def _describe_callable(self):
+    def _describe_callable(self) -> Members:
         if self._outputs is None or self._n_members is None:
             raise ValueError(
                 f"A single callable returns all members at once, got outputs={self._outputs!r} "
-                f"and n_members={self._n_members}: expected outputs, one of {OUTPUTS}, and "
-                "n_members, the length of its last axis. Put callables that return one member "
+                f"and n_members={self._n_members}: expected outputs, one of {get_args(Outputs)}, "
+                "and n_members, the length of its last axis. Put callables that return one member "
                 "each into a list."
             )
-        return _callable_members(self._models, self._outputs, self._classes, self._n_members)
+        function: Any = self._models
+        return _callable_members(function, self._outputs, self._classes, self._n_members)
 
-    def member_predictions(self, X, *, dtype=np.float64) -> np.ndarray:
-        """Ask every member.
+    def member_predictions(self, X: ArrayLike, *, dtype: DTypeLike = np.float64) -> np.ndarray:
+        """Evaluate every member.
 
         Parameters
         ----------
         X : array-like or DataFrame of shape (n_samples, n_features)
-            Rows as the models want them.
+            Rows as the models expect them.
 
         dtype : dtype, default=np.float64
-            Of the result.
+            Floating-point dtype of the result.
 
         Returns
         -------
         predictions : ndarray
-            (n_samples, n_members) or (n_samples, n_outputs, n_members) from regressors,
-            probabilities (n_samples, n_classes, n_members) from classifiers.
+            (n_samples, n_members) or (n_samples, n_outputs, n_members), in the unit of `y`, from
+            regressors; probabilities (n_samples, n_classes, n_members) from classifiers.
         """
         return member_predictions(self, X, dtype=dtype)
 
     @property
-    def classes_(self):
+    def classes_(self) -> np.ndarray:
         """Labels in the order of the columns of the probabilities."""
         classes = self._describe().classes
         if classes is None:
             raise AttributeError(
-                "classes_ is known for classifiers only, and for callables and torch modules "
-                "only where FittedEnsemble(..., classes=...) says the labels."
+                "classes_ exists for classifiers only. For callables and torch modules, give the "
+                "labels with FittedEnsemble(..., classes=...)."
             )
         return classes
 
     @property
-    def n_features_in_(self):
+    def n_features_in_(self) -> int:
         """Number of columns of `X`."""
         return self._first_known("n_features_in_")
 
     @property
-    def feature_names_in_(self):
+    def feature_names_in_(self) -> np.ndarray:
         """Names of the columns of `X`."""
         return np.asarray(self._first_known("feature_names_in_"), dtype=object)
 
-    def _first_known(self, attribute):
+    def _first_known(self, attribute: str) -> Any:
+        """Return an attribute of the first model that has it."""
         models = self._models if isinstance(self._models, list) else [self._models]
         for model in models:
-            known = known_names(model) if attribute == "feature_names_in_" else None
-            known = getattr(model, attribute, None) if known is None else known
-            if known is not None:
-                return known
-        raise AttributeError(f"No model of this FittedEnsemble knows its {attribute}.")
+            value = fitted_column_names(model) if attribute == "feature_names_in_" else None
+            value = getattr(model, attribute, None) if value is None else value
+            if value is not None:
+                return value
+        raise AttributeError(f"No model of this FittedEnsemble has the attribute {attribute}.")
 
-    def __sklearn_clone__(self):
+    def __sklearn_clone__(self) -> FittedEnsemble:
         return self
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         models = self._models
         if isinstance(models, list):
             counts = Counter(getattr(m, "__name__", type(m).__name__) for m in models)

@@ -1,13 +1,14 @@
-"""One fitted model as a member: its kind, its columns, its outputs."""
+"""One fitted model as a member: its kind, the columns that it was fitted with, and its outputs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import expit, softmax
 from sklearn.base import is_classifier, is_regressor
 from sklearn.exceptions import NotFittedError
@@ -17,45 +18,52 @@ from sklearn.utils.validation import _is_fitted
 from skorch import NeuralNet
 from torch.nn import Module
 
-from ._torch_models import ask_module, ask_net
+from ._torch_models import evaluate_module, evaluate_net
 
-#: What can be said of the outputs of callables, torch modules and models of unknown kind.
-OUTPUTS = ("values", "probabilities", "logits")
+Kind = Literal["regressor", "classifier"]
+
+#: What callables, torch modules and models of unknown kind can return.
+Outputs = Literal["values", "probabilities", "logits"]
+
+#: When a classifier is represented by its predicted labels: "needed" is without `predict_proba`.
+Votes = Literal["never", "always", "needed"]
 
 
 @dataclass(frozen=True)
 class Model:
-    """One member: what it predicts, the labels of its columns if known, and how to ask it."""
+    """One member: its kind, the function that evaluates it, and the labels of its columns."""
 
-    kind: str
+    kind: Kind
     predict: Callable[[Any], np.ndarray]
     classes: np.ndarray | None = None
 
 
-def type_name(cls) -> str:
-    """Qualified name of a class, without the module for builtins."""
+def type_name(cls: type) -> str:
+    """Return the qualified name of a class, without the module for builtins."""
     return (
         cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
     )
 
 
-def kind_of(model) -> str | None:
-    """Ask a model, fitted or not, for "regressor" or "classifier"; None if it is neither."""
+def kind_of(model: Any) -> Kind | None:
+    """Return the kind of a model, fitted or not; None if it is neither of the two."""
     if not hasattr(model, "__sklearn_tags__"):
-        return getattr(model, "_estimator_type", None)  # the convention before scikit-learn 1.6
+        # the convention before scikit-learn 1.6
+        kind = getattr(model, "_estimator_type", None)
+        return kind if kind in get_args(Kind) else None
     return "classifier" if is_classifier(model) else "regressor" if is_regressor(model) else None
 
 
-def kind_of_outputs(outputs) -> str:
-    """Say what a model is that returns `outputs`."""
+def kind_of_outputs(outputs: Outputs | None) -> Kind:
+    """Return the kind of a model that returns such `outputs`."""
     return "regressor" if outputs == "values" else "classifier"
 
 
-def is_fitted(model) -> bool:
-    """Ask whether a model is fitted; what does not follow scikit-learn's way counts as fitted.
+def is_fitted(model: Any) -> bool:
+    """Return whether a model is fitted; True for models without scikit-learn's interface.
 
-    Models that need no fit, such as Gaussian processes that predict their prior, are not fitted
-    before it all the same: `check_is_fitted` would let them pass, alone or in a pipeline.
+    Some models can predict before they are fitted: a Gaussian process predicts its prior.
+    `check_is_fitted` accepts them, alone or in a pipeline. Here they count as not fitted.
     """
     if not hasattr(model, "__sklearn_tags__"):
         return True
@@ -69,23 +77,24 @@ def is_fitted(model) -> bool:
         return False
 
 
-def _is_catboost(model) -> bool:
+def _is_catboost(model: Any) -> bool:
     return any(type_name(base) == "catboost.core.CatBoost" for base in type(model).__mro__)
 
 
-def known_names(model) -> list[str] | None:
-    """Names of the columns a model was fitted with, None where it was fitted on an array."""
+def fitted_column_names(model: Any) -> list[str] | None:
+    """Return the names of the columns a model was fitted with; None if it was fitted on arrays."""
     names = getattr(model, "feature_names_in_", None)
     if names is None and _is_catboost(model):
         names = model.feature_names_
-        if names == [str(i) for i in range(len(names))]:  # what CatBoost calls columns of arrays
+        # CatBoost gives the columns of arrays the names "0", "1", ...
+        if names == [str(i) for i in range(len(names))]:
             names = None
     return None if names is None else list(names)
 
 
-def columns_for(model, X):
-    """Hand `X` over as a model knows it: by name to models with names, else as an array."""
-    names = known_names(model)
+def match_columns(model: Any, X: Any) -> Any:
+    """Return `X` as the model expects it: with names if it was fitted with names, else an array."""
+    names = fitted_column_names(model)
     n_expected = getattr(model, "n_features_in_", 0) or None  # 0 in CatBoost models from a file
     columns = getattr(X, "columns", None)
     if names is not None and columns is not None:
@@ -102,8 +111,8 @@ def columns_for(model, X):
     return X
 
 
-def _select_columns(model, X, names):
-    """Pick columns of a DataFrame by name, in the order the model was fitted with."""
+def _select_columns(model: Any, X: Any, names: list[str]) -> Any:
+    """Select the columns of a DataFrame by name, in the order the model was fitted with."""
     received = list(X.columns)
     missing = [name for name in names if name not in received]
     if missing:
@@ -114,20 +123,31 @@ def _select_columns(model, X, names):
     return X if received == names else X[names]
 
 
-def _name_columns(X, names):
-    """Give an array the names a model was fitted with: some models find their columns by them."""
+def _name_columns(X: np.ndarray, names: list[str]) -> Any:
+    """Return an array as a DataFrame with the names the model was fitted with.
+
+    Some models find their columns by name.
+    """
     try:
         import pandas as pd
-    except ImportError:  # then the names came from another library; scikit-learn warns
+    except ImportError:
+        # The names came from another library. The array is used as it is; scikit-learn warns.
         return X
     return pd.DataFrame(X, columns=names, copy=False)
 
 
-def describe_model(model, outputs=None, *, label="The model", votes="never") -> Model:
+def describe_model(
+    model: Any,
+    outputs: Outputs | None = None,
+    *,
+    label: str = "The model",
+    votes: Votes = "never",
+) -> Model:
     """Describe one fitted model of a list or of an ensemble.
 
-    `outputs` (one of `OUTPUTS`) says what callables, modules and models of unknown kind return.
-    `votes` ("never", "always", "needed": without `predict_proba`) says when a classifier votes.
+    `outputs` is what callables, torch modules and models of unknown kind return. `votes` is when a
+    classifier is represented by its predicted labels; "needed" is without `predict_proba`. Errors
+    name the model by `label`.
     """
     label = f"{label} ({type(model).__name__})"
     if isinstance(model, type):
@@ -138,12 +158,12 @@ def describe_model(model, outputs=None, *, label="The model", votes="never") -> 
             "or another estimator has cloned them unfitted, wrap the list in FittedEnsemble."
         )
     kind = kind_of(model)
-    if kind not in ("regressor", "classifier"):
+    if kind is None:
         return _describe_by_outputs(model, outputs, label)
     if outputs is not None and kind != kind_of_outputs(outputs):
         raise ValueError(f"outputs={outputs!r} contradicts {label}, which is a {kind}.")
     if kind == "regressor":
-        predict = _main_output(model, partial(_ask_estimator, model, "predict"))
+        predict = _without_variance(model, partial(_evaluate_estimator, model, "predict"))
         return Model(kind, predict)
     classes = getattr(model, "classes_", None)
     if classes is None or np.ndim(classes[0]) > 0:
@@ -151,68 +171,78 @@ def describe_model(model, outputs=None, *, label="The model", votes="never") -> 
     classes = np.asarray(classes)
     has_probabilities = hasattr(model, "predict_proba")
     if votes == "always" or (votes == "needed" and not has_probabilities):
-        return Model(kind, partial(_cast_votes, model, classes), classes)
+        return Model(kind, partial(_predict_votes, model, classes), classes)
     if has_probabilities:
-        return Model(kind, partial(_ask_estimator, model, "predict_proba"), classes)
+        return Model(kind, partial(_evaluate_estimator, model, "predict_proba"), classes)
     raise ValueError(
         f"{label} has no `predict_proba`, expected probabilities: calibrate it first, for example "
         "with CalibratedClassifierCV."
     )
 
 
-def _describe_by_outputs(model, outputs, label) -> Model:
-    """Describe a model that does not say what it predicts."""
+def _describe_by_outputs(model: Any, outputs: Outputs | None, label: str) -> Model:
+    """Describe a model that has no kind of its own."""
     if any(type_name(base) == "xgboost.core.Booster" for base in type(model).__mro__):
         raise TypeError(
-            f"{label} takes rows as a DMatrix, expected a model that takes arrays: give "
-            "FittedEnsemble callables, such as lambda X: booster.predict(xgboost.DMatrix(X)), or "
-            "models of xgboost's scikit-learn interface, which load_model reads too."
+            f"{label} takes rows as a DMatrix, expected a model that takes arrays: pass callables "
+            "to FittedEnsemble, such as lambda X: booster.predict(xgboost.DMatrix(X)), or models "
+            "of xgboost's scikit-learn interface, whose load_model reads boosters from files."
         )
     if outputs is None:
         raise TypeError(
-            f"{label} does not say whether it returns values or probabilities, expected a fitted "
-            f"regressor or classifier: say it with FittedEnsemble(models, outputs=...), {OUTPUTS}."
+            f"{label} is neither a regressor nor a classifier, so that it is unknown what it "
+            "returns. Expected a fitted regressor or classifier; for other models, use "
+            f"FittedEnsemble(models, outputs=...) with outputs one of {get_args(Outputs)}."
         )
+    evaluate: Callable[[Any], Any]
     if isinstance(model, NeuralNet):
-        ask = partial(ask_net, model, "forward" if outputs == "logits" else "predict_proba")
+        method = "forward" if outputs == "logits" else "predict_proba"
+        evaluate = partial(evaluate_net, model, method)
     elif isinstance(model, Module):
-        ask = partial(ask_module, model)
+        evaluate = partial(evaluate_module, model)
     elif outputs == "values" and hasattr(model, "predict"):
-        ask = _main_output(model, partial(_ask_estimator, model, "predict"))
+        evaluate = _without_variance(model, partial(_evaluate_estimator, model, "predict"))
     elif outputs == "probabilities" and hasattr(model, "predict_proba"):
-        ask = partial(_ask_estimator, model, "predict_proba")
+        evaluate = partial(_evaluate_estimator, model, "predict_proba")
     elif callable(model):
-        ask = model
+        evaluate = model
     else:
-        raise TypeError(f"{label} has no method to ask it for {outputs}, nor is it callable.")
-    return Model(kind_of_outputs(outputs), lambda X: as_outputs(ask(X), outputs))
+        raise TypeError(
+            f"{label} has no method that returns {outputs} and is not callable: pass a callable "
+            "that takes X and returns them."
+        )
+    return Model(kind_of_outputs(outputs), lambda X: as_outputs(evaluate(X), outputs))
 
 
-def _ask_estimator(model, method, X):
-    """Call a method of a model on the columns it knows; nets are asked as such in pipelines too."""
+def _evaluate_estimator(model: Any, method: str, X: Any) -> Any:
+    """Call a method of a model at rows with the columns it was fitted with.
+
+    Skorch nets, alone or as the last step of a pipeline, are evaluated by `evaluate_net`.
+    """
     if isinstance(model, NeuralNet):
-        return ask_net(model, method, X)
+        return evaluate_net(model, method, X)
     if isinstance(model, Pipeline) and isinstance(model.steps[-1][1], NeuralNet):
-        X = columns_for(model, X)
-        return ask_net(model[-1], method, model[:-1].transform(X) if len(model) > 1 else X)
-    return getattr(model, method)(columns_for(model, X))
+        X = match_columns(model, X)
+        rows = model[:-1].transform(X) if len(model) > 1 else X
+        return evaluate_net(model[-1], method, rows)
+    return getattr(model, method)(match_columns(model, X))
 
 
-def _main_output(model, predict):
-    """Leave out the variance that CatBoost's RMSEWithUncertainty returns beside the value."""
+def _without_variance(model: Any, predict: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Drop the variance that CatBoost's RMSEWithUncertainty returns as a second column."""
     if _is_catboost(model) and model.get_all_params()["loss_function"] == "RMSEWithUncertainty":
         return lambda X: predict(X)[:, 0]
     return predict
 
 
-def _cast_votes(model, classes, X) -> np.ndarray:
-    """Ask a classifier for labels: one (n, K) in the column of its label, zeros elsewhere."""
-    labels = np.asarray(_ask_estimator(model, "predict", X)).reshape(-1, 1)
+def _predict_votes(model: Any, classes: np.ndarray, X: Any) -> np.ndarray:
+    """Return a classifier's labels as (n, K): one in the column of the label, zeros elsewhere."""
+    labels = np.asarray(_evaluate_estimator(model, "predict", X)).reshape(-1, 1)
     return (labels == classes).astype(np.float64)
 
 
-def as_outputs(raw, outputs) -> np.ndarray:
-    """Turn what was said to be values, probabilities or logits into values or probabilities.
+def as_outputs(raw: ArrayLike, outputs: Outputs) -> np.ndarray:
+    """Turn values, probabilities or logits into values or probabilities.
 
     A single column of probabilities or logits belongs to the second of two classes.
     """
@@ -228,8 +258,14 @@ def as_outputs(raw, outputs) -> np.ndarray:
     return np.stack([1 - raw, raw], axis=-1)
 
 
-def align_classes(models, classes=None) -> tuple[np.ndarray | None, list[np.ndarray | None]]:
-    """Find the union of the models' labels, and the columns of each model in it (None: as is)."""
+def align_classes(
+    models: Sequence[Model], classes: np.ndarray | None = None
+) -> tuple[np.ndarray | None, list[np.ndarray | None]]:
+    """Return the union of the models' labels, and the columns of each model in it.
+
+    `classes` is used as the union if it is given. Columns are None for a model whose columns are
+    those of the union, or whose labels are unknown.
+    """
     known = [model.classes for model in models if model.classes is not None]
     if classes is None:
         if not known:
@@ -237,10 +273,10 @@ def align_classes(models, classes=None) -> tuple[np.ndarray | None, list[np.ndar
         try:
             union = sorted(set().union(*(labels.tolist() for labels in known)))
         except TypeError as error:
-            kinds = sorted({str(labels.dtype) for labels in known})
+            types = sorted({str(labels.dtype) for labels in known})
             raise ValueError(
                 f"The classifiers' labels cannot be ordered together: received labels of "
-                f"types {kinds}, expected one type."
+                f"types {types}, expected one type."
             ) from error
         classes = known[0] if known[0].tolist() == union else np.array(union)
     position = {label: column for column, label in enumerate(classes.tolist())}
@@ -250,7 +286,7 @@ def align_classes(models, classes=None) -> tuple[np.ndarray | None, list[np.ndar
         unknown = [label for label in labels if label not in position]
         if unknown:
             raise ValueError(
-                f"A classifier knows the labels {unknown}, expected labels among "
+                f"A classifier was fitted with the labels {unknown}, expected labels among "
                 f"classes={classes.tolist()}."
             )
         same = model.classes is None or labels == list(position)
@@ -258,10 +294,15 @@ def align_classes(models, classes=None) -> tuple[np.ndarray | None, list[np.ndar
     return classes, columns
 
 
-def spread_columns(probabilities, columns, classes) -> np.ndarray:
-    """Put probabilities into their columns among all classes; zero for classes never seen."""
-    if columns is None:
+def expand_columns(
+    probabilities: Any, columns: np.ndarray | None, classes: np.ndarray | None
+) -> Any:
+    """Place probabilities in their columns among all classes; classes a model lacks have zero.
+
+    Without columns or classes the probabilities are returned as they are.
+    """
+    if columns is None or classes is None:
         return probabilities
-    spread = np.zeros((len(probabilities), len(classes)))
-    spread[:, columns] = probabilities
-    return spread
+    expanded = np.zeros((len(probabilities), len(classes)))
+    expanded[:, columns] = probabilities
+    return expanded

@@ -1,21 +1,26 @@
-"""Ask the members of an ensemble, and check what they return."""
+"""Evaluation of the members of an ensemble, with checks of what they return."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
-from ._registry import describe_ensemble
+from ._registry import Members, describe_ensemble
 
-#: Smallest probability handed out, so that every log-odds is finite: trees' leaves hold exact
-#: zeros, and a member may never have seen a class. The mean moves by less than 1e-8 a class.
+#: Smallest probability that is returned, so that every log-odds is finite: leaves of trees hold
+#: exact zeros, and a member may not have been trained on every class. A choice: the mean moves by
+#: less than 1e-8 for each class.
 PROBABILITY_FLOOR = 1e-8
 
-#: How far from one a member's probabilities may sum: float32 networks round to about 1e-6.
+#: How far from one the sum of a member's probabilities may be. A choice: float32 networks round to
+#: about 1e-6.
 SUM_TOLERANCE = 1e-3
 
 
-def member_predictions(ensemble, X, *, dtype=np.float64) -> np.ndarray:
-    """Ask every member of a fitted ensemble.
+def member_predictions(ensemble: Any, X: ArrayLike, *, dtype: DTypeLike = np.float64) -> np.ndarray:
+    """Evaluate every member of a fitted ensemble.
 
     Parameters
     ----------
@@ -24,13 +29,13 @@ def member_predictions(ensemble, X, *, dtype=np.float64) -> np.ndarray:
         :class:`FittedEnsemble`.
 
     X : array-like or DataFrame of shape (n_samples, n_features)
-        Rows as the ensemble wants them. Models that know the names of their columns find them
-        by name, the others get an array. Posterior draws are drawn anew in every call: rows
-        asked in the same call belong to the same functions.
+        Rows as the ensemble expects them. Models that were fitted with column names find their
+        columns by name, other models receive an array. Draws from a posterior are drawn anew in
+        every call: only rows of the same call belong to the same functions.
 
     dtype : dtype, default=np.float64
-        Of the result. Members are written into it one at a time, so that memory holds one
-        result and one member.
+        Floating-point dtype of the result. The result is filled one member at a time, so that the
+        memory holds the result and one member. In float16, small probabilities round to zero.
 
     Returns
     -------
@@ -42,12 +47,12 @@ def member_predictions(ensemble, X, *, dtype=np.float64) -> np.ndarray:
     Raises
     ------
     TypeError
-        If the type is unknown or is no ensemble of alternatives.
+        If the type is not registered, or is not an ensemble of alternatives.
 
     ValueError
         If the ensemble is not fitted, `X` has other columns than the ensemble was fitted with,
-        or a member returns something that is not finite, has another shape than the other
-        members' or is no probability.
+        `dtype` is not a floating-point dtype, or a member returns values that are not finite, an
+        array of another shape than the other members, or values that are not probabilities.
 
     Examples
     --------
@@ -63,11 +68,12 @@ def member_predictions(ensemble, X, *, dtype=np.float64) -> np.ndarray:
     >>> bool(np.allclose(predictions.mean(axis=1), forest.predict(X)))
     True
     """
+    dtype = check_floating(dtype)
     members = describe_ensemble(ensemble)
-    X = X if hasattr(X, "shape") else np.asarray(X)
+    rows: Any = X if hasattr(X, "shape") else np.asarray(X)
     predictions, number = np.empty(0), 0
-    for number, raw in enumerate(members.predict(X), start=1):
-        output = _checked_output(raw, members, number, X.shape[0])
+    for number, raw in enumerate(members.predict(rows), start=1):
+        output = _check_output(raw, members, number, rows.shape[0])
         if number == 1:
             predictions = np.empty((*output.shape, members.n_members), dtype=dtype)
         if output.shape != predictions.shape[:-1] or number > members.n_members:
@@ -82,13 +88,28 @@ def member_predictions(ensemble, X, *, dtype=np.float64) -> np.ndarray:
     return predictions
 
 
-def _checked_output(output, members, number, n_samples):
-    """Check what one member returned: finite, (n,) or (n, k); floored probabilities (n, K)."""
+def check_floating(dtype: DTypeLike) -> np.dtype:
+    """Return a dtype for members' predictions; raise ValueError if it is not floating-point."""
+    dtype = np.dtype(dtype)
+    if not np.issubdtype(dtype, np.floating):
+        raise ValueError(
+            f"dtype must be a floating-point dtype, such as np.float64 or np.float32, got {dtype}."
+        )
+    return dtype
+
+
+def _check_output(output: Any, members: Members, number: int, n_samples: int) -> np.ndarray:
+    """Return the output of one member, (n,) or (n, k), or floored probabilities (n, K).
+
+    Raise ValueError if its shape is not one of these, or its values are not finite.
+    """
     output = np.asarray(output)
     is_classifier = members.kind == "classifier"
     if output.ndim == 2 and output.shape[1] == 1 and not is_classifier:
         output = output[:, 0]
-    expected = "(n_samples, n_classes)" if is_classifier else "(n_samples,) or (n_samples, k)"
+    expected = (
+        "(n_samples, n_classes)" if is_classifier else "(n_samples,) or (n_samples, n_outputs)"
+    )
     if output.ndim not in ((2,) if is_classifier else (1, 2)) or output.shape[0] != n_samples:
         raise ValueError(
             f"Member {number} returned outputs of shape {output.shape}, expected {expected} "
@@ -102,28 +123,30 @@ def _checked_output(output, members, number, n_samples):
     return _floor_probabilities(output, members, number) if is_classifier else output
 
 
-def _floor_probabilities(output, members, number):
-    """Check probabilities (n, K), lift them to the floor and let them sum to one again."""
-    n_classes = output.shape[1] if members.classes is None else len(members.classes)
-    if output.shape[1] != n_classes or n_classes < 2:
+def _floor_probabilities(output: np.ndarray, members: Members, number: int) -> np.ndarray:
+    """Check probabilities (n, K), raise them to the floor, and rescale rows to sum to one."""
+    n_columns = output.shape[1]
+    n_classes = n_columns if members.classes is None else len(members.classes)
+    if n_classes < 2 or n_columns != n_classes:
+        n_expected = "at least two" if members.classes is None else max(n_classes, 2)
         raise ValueError(
-            f"Member {number} returned {output.shape[1]} columns of probabilities, expected one "
-            f"for each of at least two classes, of which {n_classes} are known."
+            f"Member {number} returned {n_columns} columns of probabilities, expected "
+            f"{n_expected}, one for each class."
         )
     sums = output.sum(axis=1, dtype=np.float64)
     if output.min(initial=0) < -SUM_TOLERANCE or np.any(np.abs(sums - 1) > SUM_TOLERANCE):
         raise ValueError(
             f"Member {number} returned values from {output.min():.3g} to {output.max():.3g} with "
             f"row sums from {sums.min():.3g} to {sums.max():.3g}, expected probabilities that "
-            "sum to one. If these are logits, say so with outputs='logits'."
+            "sum to one. For logits, use FittedEnsemble(..., outputs='logits')."
         )
     floored = np.maximum(output, PROBABILITY_FLOOR, dtype=np.float64)
     floored /= floored.sum(axis=1, keepdims=True)
     return floored
 
 
-def unseen_rows(ensemble, n_samples) -> np.ndarray | None:
-    """Say which rows of an ensemble's own fit each member did not see.
+def unseen_rows(ensemble: Any, n_samples: int) -> np.ndarray | None:
+    """Return which rows of the ensemble's own fit each member was not trained on.
 
     Parameters
     ----------
@@ -131,14 +154,15 @@ def unseen_rows(ensemble, n_samples) -> np.ndarray | None:
         A fitted ensemble of a registered type, or a list of fitted models.
 
     n_samples : int
-        Number of rows at hand. They must be the rows, in the order, that the ensemble was fitted
-        with; only their number can be checked.
+        Number of rows to which the result is to be applied. They must be the rows that the
+        ensemble was fitted on, in the same order. Only their number can be checked.
 
     Returns
     -------
     unseen : ndarray of shape (n_samples, n_members), bool, or None
-        True where the member did not see the row (out of bag). None where that is not known,
-        where the ensemble was fitted on another number of rows, or where every member saw all.
+        True where the member was not trained on the row (out of bag). None where that is not
+        known, where the ensemble was fitted on another number of rows, or where every member was
+        trained on all rows.
 
     Examples
     --------

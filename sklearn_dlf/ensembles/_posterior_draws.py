@@ -1,33 +1,44 @@
-"""Draws of a posterior: one call over all rows, so that a draw is one function."""
+"""Draws from a posterior as members.
+
+Each draw is evaluated at all rows in one call, so that its values at these rows belong to one
+function.
+"""
 
 from __future__ import annotations
 
 from abc import ABC
+from collections.abc import Callable
 from copy import copy
+from typing import Any
 
 import numpy as np
 from sklearn.base import clone
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import WhiteKernel
 
-from ._member_models import as_outputs, kind_of
+from ._member_models import Outputs, as_outputs, kind_of
 from ._registry import Members, register_ensemble
 
-#: Draws from a posterior where nobody said how many.
+#: Default number of draws from a posterior. A choice.
 _N_DRAWS = 50
 
 
 class Posterior(ABC):  # noqa: B024 (recognised by its methods, not a base to inherit from)
-    """Whatever has `sample_predictions` or `sample_y` (X, n_samples=..., random_state=...)."""
+    """Any class with `sample_predictions` or `sample_y` (X, n_samples=..., random_state=...)."""
 
     @classmethod
-    def __subclasshook__(cls, subclass):
+    def __subclasshook__(cls, subclass: type) -> bool:
         sampling = ("sample_predictions", "sample_y")
         return any(callable(getattr(subclass, name, None)) for name in sampling)
 
 
-def _draws(model, sample, n_members=_N_DRAWS, random_state=0) -> Members:
-    """Describe draws (n, M), (n, k, M) or (n, K, M) that `sample` makes of all rows at once."""
+def _draws(
+    model: Any,
+    sample: Callable[..., Any],
+    n_members: int = _N_DRAWS,
+    random_state: Any = 0,
+) -> Members:
+    """Describe the draws (n, M), (n, k, M) or (n, K, M) that `sample` returns for all rows."""
 
     def predict(X):
         draws = np.asarray(sample(X, n_samples=n_members, random_state=random_state))
@@ -47,17 +58,18 @@ def _draws(model, sample, n_members=_N_DRAWS, random_state=0) -> Members:
     )
 
 
-def _posterior(model) -> Members:
-    """Prefer draws of the function to draws of `y`, which hold its noise too."""
+def _posterior(model: Any) -> Members:
+    """Use draws of the function, or else draws of `y`, which include the noise of y."""
     sample = getattr(model, "sample_predictions", None) or model.sample_y
     return _draws(model, sample)
 
 
-def _gaussian_process(process) -> Members:
-    """Draw functions: `sample_y` adds the noise of a WhiteKernel to every row, so leave it out.
+def _gaussian_process(process: GaussianProcessRegressor) -> Members:
+    """Draw functions: from a copy of the process whose WhiteKernels are zero.
 
-    The kernel enters the posterior mean between rows and training rows, where a WhiteKernel is
-    zero anyway, and the prior variance of the rows, which is that of the function without it.
+    `sample_y` adds the noise of a WhiteKernel to every row. The kernel is used in two places after
+    the fit. Between rows and training rows a WhiteKernel is zero anyway. The prior covariance of
+    the rows becomes that of the function without noise.
     """
     kernel = clone(process.kernel_)
     parts = {"": kernel, **kernel.get_params()}
@@ -71,31 +83,32 @@ def _gaussian_process(process) -> Members:
     return _draws(process, noise_free.sample_y)
 
 
-def _catboost(model, n_members=None) -> Members:
-    """Describe virtual ensembles: the stages of one model that was fitted by Langevin sampling."""
+def _catboost(model: Any, n_members: int | None = None) -> Members:
+    """Describe virtual ensembles: stages of one model that was fitted by Langevin sampling."""
     params = model.get_all_params()
     if not (params.get("posterior_sampling") or params.get("langevin")):
         raise ValueError(
             f"{type(model).__name__} was fitted without posterior_sampling=True, so that its "
-            "stages are no draws of a posterior: fit it so, or give a list of fitted models."
+            "stages are not draws from a posterior: fit it with posterior_sampling=True, or pass "
+            "a list of fitted models."
         )
-    n_possible = model.tree_count_ // 2  # CatBoost wants two trees or more for each
+    n_possible = model.tree_count_ // 2  # CatBoost requires at least two trees for each member
     n_members = min(10, n_possible) if n_members is None else n_members  # 10: CatBoost's default
     if n_members > n_possible:
         raise ValueError(
-            f"{model.tree_count_} trees are enough for {n_possible} virtual ensembles, got "
-            f"n_members={n_members}."
+            f"{type(model).__name__} has {model.tree_count_} trees, enough for {n_possible} "
+            f"virtual ensembles, got n_members={n_members}."
         )
     is_classifier = kind_of(model) == "classifier"
-    # RMSEWithUncertainty returns the variance beside the value.
-    n_values = 1 if params["loss_function"] == "RMSEWithUncertainty" else None
+    # RMSEWithUncertainty returns the variance as a second column. It is dropped.
+    n_columns = 1 if params["loss_function"] == "RMSEWithUncertainty" else None
 
     def predict(X):
         raw = model.virtual_ensembles_predict(
             X, prediction_type="VirtEnsembles", virtual_ensembles_count=n_members
         )
-        outputs = "logits" if is_classifier else "values"
-        return (as_outputs(raw[:, i, :n_values], outputs) for i in range(n_members))
+        outputs: Outputs = "logits" if is_classifier else "values"
+        return (as_outputs(raw[:, i, :n_columns], outputs) for i in range(n_members))
 
     return Members(
         "classifier" if is_classifier else "regressor",

@@ -1,73 +1,132 @@
-"""Which objects are ensembles, and how their members are asked."""
+"""The registry: which types are ensembles, and how their members are evaluated."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial, singledispatch
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
-from ._member_models import columns_for, is_fitted, kind_of, type_name
+from ._member_models import Kind, is_fitted, kind_of, match_columns, type_name
 
 
 @dataclass(frozen=True)
 class Members:
-    """What an extractor says of one fitted ensemble: who its members are, how to ask them.
+    """The members of one fitted ensemble: what they predict, and a function that evaluates them.
+
+    Each type of ensemble has an extractor, a function that takes a fitted ensemble and returns its
+    `Members`. To use ensembles of a type of your own, write an extractor and pass it to
+    :func:`register_ensemble`.
 
     Parameters
     ----------
     kind : {"regressor", "classifier"}
-        What the members predict.
+        What the members predict: values of `y`, or probabilities of classes.
 
     n_members : int
-        Number of members, at least two.
+        Number of members. :func:`describe_ensemble` raises an error where it is less than two.
 
     predict : callable
-        Takes `X`, yields the outputs of one member after the other: values of shape (n,) or
-        (n, k) from regressors, probabilities of shape (n, K) from classifiers. Outputs are
-        checked by whoever asks, so an extractor need not.
+        Called as ``predict(X)``. It returns an iterable, such as a generator, of one array for
+        each member: values of shape (n_samples,) or (n_samples, n_outputs) from regressors,
+        probabilities of shape (n_samples, n_classes) from classifiers. With a generator, the
+        outputs of only one member are in memory at a time. :func:`member_predictions` checks the
+        outputs, so `predict` need not.
 
     classes : ndarray of shape (n_classes,), default=None
         Labels in the order of the columns of the probabilities. None for regressors, and for
-        classifiers whose labels nobody said: then column `c` stands for class `c`.
+        classifiers whose labels are unknown. Column `c` then stands for class `c`.
 
     unseen : callable, default=None
-        Takes nothing, returns a bool array of shape (rows of the ensemble's own fit, n_members),
-        True where the member did not see the row; an array of another shape, or None, says that
-        it is not known.
+        Called without arguments. It returns a bool array with a row for each row of the ensemble's
+        own fit and a column for each member, True where the member was not trained on the row. It
+        returns None where that is not known; an array of any other shape is treated as None.
+        The default, None, is for ensembles for which it is never known.
 
     resample : callable, default=None
-        For draws of a posterior: takes the number of draws and a random state, returns the same
-        `Members` with those draws.
+        Only for members that are draws from a posterior. Called as
+        ``resample(n_members, random_state)``. It returns `Members` with that number of draws,
+        made from that random state.
+
+    Raises
+    ------
+    TypeError
+        If `n_members` is not an integer.
+
+    ValueError
+        If `kind` is neither "regressor" nor "classifier".
+
+    See Also
+    --------
+    register_ensemble : Register an extractor for a type.
 
     Examples
     --------
+    A type whose members are lines through the origin:
+
     >>> import numpy as np
     >>> from sklearn_dlf.ensembles import Members, member_predictions, register_ensemble
-    >>> class Slopes:
+    >>> class Lines:
     ...     def __init__(self, *slopes):
     ...         self.slopes = slopes
     >>> def extract(ensemble):
-    ...     slopes = ensemble.slopes
-    ...     return Members("regressor", len(slopes), lambda X: (s * X[:, 0] for s in slopes))
-    >>> register_ensemble(Slopes, extract)
-    >>> member_predictions(Slopes(1, 10), np.array([[2.0], [3.0]]))
+    ...     def predict(X):
+    ...         for slope in ensemble.slopes:
+    ...             yield slope * X[:, 0]
+    ...
+    ...     return Members("regressor", len(ensemble.slopes), predict)
+    >>> register_ensemble(Lines, extract)
+    >>> member_predictions(Lines(1, 10), np.array([[2.0], [3.0]]))
     array([[ 2., 20.],
            [ 3., 30.]])
     """
 
-    kind: str
+    kind: Kind
     n_members: int
     predict: Callable[[Any], Iterable[Any]]
     classes: np.ndarray | None = None
     unseen: Callable[[], np.ndarray | None] | None = None
     resample: Callable[[int, Any], Members] | None = None
 
-    def through(self, before=None, after=None) -> Members:
-        """Return the same members, with `X` passed through `before` and outputs through `after`."""
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"kind must be 'regressor' or 'classifier', got {self.kind!r}.")
+        n_members: Any = self.n_members
+        if not isinstance(n_members, int | np.integer) or isinstance(n_members, bool):
+            raise TypeError(f"n_members must be an int, got {self.n_members!r}.")
+
+    def through(
+        self,
+        before: Callable[[Any], Any] | None = None,
+        after: Callable[[Any], Any] | None = None,
+    ) -> Members:
+        """Return the same members with their rows or their outputs transformed.
+
+        Parameters
+        ----------
+        before : callable, default=None
+            Applied to `X` once, before the members are evaluated. None leaves `X` as it is.
+
+        after : callable, default=None
+            Applied to the output of each member. None leaves the outputs as they are.
+
+        Returns
+        -------
+        members : Members
+            Their `resample` applies the same transformations to other draws.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_dlf.ensembles import Members
+        >>> members = Members("regressor", 2, lambda X: (X[:, 0], X[:, 1]))
+        >>> logs = members.through(before=np.exp, after=np.log)
+        >>> [output.round(9).tolist() for output in logs.predict(np.array([[1.0, 2.0]]))]
+        [[1.0], [2.0]]
+        """
 
         def predict(X):
             outputs = self.predict(X if before is None else before(X))
@@ -85,7 +144,7 @@ class Members:
 
 @singledispatch
 def _extract(ensemble) -> Members:
-    """Describe an ensemble of unknown type: say what is known and what can be done."""
+    """Raise TypeError for an ensemble of unknown type, with the types that are registered."""
     if isinstance(ensemble, type):
         raise TypeError(f"The class {ensemble.__qualname__} was given, expected an instance of it.")
     if isinstance(ensemble, Mapping | Iterator):
@@ -93,27 +152,29 @@ def _extract(ensemble) -> Members:
             f"Models were given as a {type(ensemble).__name__}, expected a list: list(models"
             f"{'.values()' if isinstance(ensemble, Mapping) else ''})."
         )
-    known = sorted(
-        known_type.__qualname__
-        for known_type, extractor in _extract.registry.items()
-        if known_type is not object and not isinstance(extractor, _Refusal)
+    registered = sorted(
+        registered_type.__qualname__
+        for registered_type, extractor in _extract.registry.items()
+        if registered_type is not object and not isinstance(extractor, _Refusal)
     )
     raise TypeError(
-        f"{type_name(type(ensemble))} is not an ensemble known here. Known are "
-        f"{', '.join(known)}, their subclasses, and objects with `sample_y`. Otherwise give "
-        "a list of at least two fitted models, say what callables and torch modules return with "
-        "`FittedEnsemble(models, outputs=...)`, or teach the package your type with "
-        "`register_ensemble`, in the module of the type so that worker processes learn it too."
+        f"{type_name(type(ensemble))} is not a registered type of ensemble. Registered are "
+        f"{', '.join(registered)}, their subclasses, and objects with `sample_y`. Expected one of "
+        "these or a list of at least two fitted models. For callables and torch modules, use "
+        "`FittedEnsemble(models, outputs=...)`. To use another type, register it with "
+        "`register_ensemble` in the module that defines it, so that worker processes register it "
+        "too."
     )
 
 
 class _Refusal:
-    """The extractor of a type that looks like an ensemble and is none.
+    """Extractor that raises TypeError, for a type that looks like an ensemble but is not one.
 
-    The reason may be a function of the instance.
+    `reason` is a sentence with the reason and the way out, or a function that takes the instance
+    and returns such a sentence.
     """
 
-    def __init__(self, reason):
+    def __init__(self, reason: str | Callable[[Any], str]):
         self.reason = reason
 
     def __call__(self, ensemble):
@@ -121,37 +182,43 @@ class _Refusal:
         raise TypeError(f"{type(ensemble).__name__} is not an ensemble of alternatives: {reason}")
 
 
-# Types of libraries that are not imported here, by qualified name.
+# Extractors of types whose libraries are not imported here, by qualified name of the type.
 _UNIMPORTED: dict[str, Callable[[Any], Members]] = {}
 
 
-def register_ensemble(ensemble_type, extractor) -> None:
-    """Teach the package a type of ensemble.
+def register_ensemble(ensemble_type: type | str, extractor: Callable[[Any], Members]) -> None:
+    """Register a type of ensemble.
 
-    The built-in types are registered by this function too. An instance is described by the
-    extractor of the nearest class in its method resolution order, so subclasses are covered, and
-    registering a type again replaces what was known of it.
+    The built-in types are registered by this function too. The extractor of an instance is that of
+    the nearest registered class in its method resolution order, so that subclasses are covered. To
+    register a type again replaces its extractor.
 
-    What is registered is known to one process. Register a type in the module that defines it, so
-    that worker processes, which import that module, know it too; what a script or a notebook
-    registers, they do not.
+    A registration is valid in the process that makes it. Register a type in the module that
+    defines it: worker processes import that module, and register the type as well. They do not
+    run what a script or a notebook registers.
 
     Parameters
     ----------
     ensemble_type : type or str
-        A class, an abstract base class, or the qualified name of a class (such as
-        ``"catboost.core.CatBoost"``) whose library should not be imported for this.
+        A class, an abstract base class, or the qualified name of a class, such as
+        ``"catboost.core.CatBoost"``, whose library should not be imported for this.
 
     extractor : callable
         Takes a fitted instance, returns its :class:`Members`.
 
+    Raises
+    ------
+    TypeError
+        If `extractor` is not callable, or `ensemble_type` is neither a class nor a string.
+
     See Also
     --------
-    member_predictions : Ask the members.
+    Members : What an extractor returns.
+    member_predictions : Evaluate the members.
 
     Examples
     --------
-    A forest of which only the first trees are wanted:
+    A forest of which only the first trees are used:
 
     >>> from sklearn.datasets import make_regression
     >>> from sklearn.ensemble import ExtraTreesRegressor
@@ -167,33 +234,36 @@ def register_ensemble(ensemble_type, extractor) -> None:
     (20, 3)
     """
     if not callable(extractor):
-        raise TypeError(f"extractor must be callable, got {type_name(type(extractor))}")
+        raise TypeError(f"extractor must be callable, got {type_name(type(extractor))}.")
     if isinstance(ensemble_type, str):
         _UNIMPORTED[ensemble_type] = extractor
     elif isinstance(ensemble_type, type):
         _extract.register(ensemble_type, extractor)
     else:
-        raise TypeError(f"ensemble_type must be a class or its name, got {ensemble_type!r}")
+        raise TypeError(f"ensemble_type must be a class or its name, got {ensemble_type!r}.")
 
 
-def refuse_ensemble(ensemble_type, reason) -> None:
-    """Register a type that is no ensemble, with the reason and the way out (or what says them)."""
+def refuse_ensemble(ensemble_type: type | str, reason: str | Callable[[Any], str]) -> None:
+    """Register a type that is not an ensemble, with the reason and the way out.
+
+    `reason` is the text, or a function that takes an instance and returns the text.
+    """
     register_ensemble(ensemble_type, _Refusal(reason))
 
 
-def find_extractor(ensemble) -> Callable[[Any], Members]:
-    """Find the extractor of the nearest registered class; raise TypeError where there is none."""
+def find_extractor(ensemble: Any) -> Callable[[Any], Members]:
+    """Return the extractor of the nearest registered class; raise TypeError if there is none."""
     for base in type(ensemble).__mro__:
         extractor = _UNIMPORTED.pop(type_name(base), None)
         if extractor is not None:
             _extract.register(base, extractor)
     extractor = _extract.dispatch(type(ensemble))
     if isinstance(extractor, _Refusal) or extractor is _extract.dispatch(object):
-        extractor(ensemble)  # raises, fitted or not
+        extractor(ensemble)  # raises TypeError, whether or not the ensemble is fitted
     return extractor
 
 
-def describe_ensemble(ensemble) -> Members:
+def describe_ensemble(ensemble: Any) -> Members:
     """Describe the members of a fitted ensemble.
 
     Parameters
@@ -204,12 +274,13 @@ def describe_ensemble(ensemble) -> Members:
     Returns
     -------
     members : Members
-        Kind, number, labels and the way to ask them.
+        What the members predict, their number, their labels, and a function that evaluates them.
 
     Raises
     ------
     TypeError
-        If the type is unknown, or is no ensemble of alternatives (boosting, stacking, ...).
+        If the type is not registered, or is not an ensemble of alternatives (boosting, stacking,
+        ...).
 
     ValueError
         If the ensemble is not fitted or has fewer than two members.
@@ -227,8 +298,8 @@ def describe_ensemble(ensemble) -> Members:
     extractor = find_extractor(ensemble)
     if not is_fitted(ensemble):
         raise NotFittedError(
-            f"This {type(ensemble).__name__} is not fitted, and only a fitted ensemble has "
-            "members to ask: call its `fit` first."
+            f"This {type(ensemble).__name__} is not fitted, expected a fitted ensemble: call its "
+            "`fit` first."
         )
     members = extractor(ensemble)
     if members.n_members < 2:
@@ -236,13 +307,14 @@ def describe_ensemble(ensemble) -> Members:
             f"An ensemble needs at least two members, got {members.n_members} "
             f"from {type(ensemble).__name__}."
         )
-    if hasattr(ensemble, "fit"):  # a list or a wrapper leaves the columns to its models
-        members = members.through(before=partial(columns_for, ensemble))
+    # For an object without `fit`, such as a list, columns are matched for each model instead.
+    if hasattr(ensemble, "fit"):
+        members = members.through(before=partial(match_columns, ensemble))
     return members
 
 
-def ensemble_kind(ensemble) -> str:
-    """Say whether an ensemble, fitted or not, is of regressors or of classifiers.
+def ensemble_kind(ensemble: Any) -> Kind:
+    """Return whether an ensemble, fitted or not, consists of regressors or of classifiers.
 
     Parameters
     ----------
@@ -254,6 +326,14 @@ def ensemble_kind(ensemble) -> str:
     kind : {"regressor", "classifier"}
         What its members predict.
 
+    Raises
+    ------
+    TypeError
+        If the type is not registered, or is not an ensemble of alternatives.
+
+    ValueError
+        If a list holds a model that is not fitted.
+
     Examples
     --------
     >>> from sklearn.ensemble import RandomForestRegressor
@@ -261,12 +341,12 @@ def ensemble_kind(ensemble) -> str:
     >>> ensemble_kind(RandomForestRegressor())
     'regressor'
     """
-    find_extractor(ensemble)  # raises for what is no ensemble
+    find_extractor(ensemble)  # raises for types that are not ensembles
     return kind_of(ensemble) or describe_ensemble(ensemble).kind
 
 
-def is_fitted_ensemble(ensemble) -> bool:
-    """Tell a fitted ensemble from one that has still to be fitted.
+def is_fitted_ensemble(ensemble: Any) -> bool:
+    """Return whether an ensemble is fitted.
 
     Parameters
     ----------
@@ -276,15 +356,15 @@ def is_fitted_ensemble(ensemble) -> bool:
     Returns
     -------
     fitted : bool
-        True if its members can be asked.
+        True if the members can be evaluated.
 
     Raises
     ------
     TypeError
-        If the type is unknown or is no ensemble of alternatives.
+        If the type is not registered, or is not an ensemble of alternatives.
 
     ValueError
-        If a list holds a model that is not fitted: lists are never fitted here.
+        If a list holds a model that is not fitted: the package never fits the models of a list.
 
     Examples
     --------

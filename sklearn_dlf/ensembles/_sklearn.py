@@ -1,8 +1,10 @@
-"""Members of scikit-learn's ensembles."""
+"""Extractors of scikit-learn's ensembles."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
@@ -18,24 +20,33 @@ from sklearn.ensemble import (
 )
 from sklearn.utils.validation import check_array
 
-from ._member_models import align_classes, describe_model, spread_columns
+from ._member_models import Kind, Model, Votes, align_classes, describe_model, expand_columns
 from ._registry import Members, register_ensemble
 
-#: Most members that stand for weighted voters: then weights are exact to a hundredth of the
-#: ensemble, and what is left over is blended.
+#: Largest number of members that represent weighted voters. A choice: whole members reproduce the
+#: weights to a hundredth of the ensemble, and the fractions that remain are blended.
 _MOST_MEMBERS = 100
 
+#: Shares of voters are compared with whole numbers to within this many members. Weights such as
+#: 0.1 + 0.2 are off by rounding, about 1e-16 of the ensemble.
+_SHARE_TOLERANCE = 1e-9
 
-def _as_matrix(X, **kwargs):
-    """Convert to an array or sparse matrix without names, as bagging and forests do inside."""
+
+def _kind(classes: np.ndarray | None) -> Kind:
+    """Return the kind of an ensemble with the labels `classes`, None for regressors."""
+    return "regressor" if classes is None else "classifier"
+
+
+def _as_matrix(X: Any, **kwargs: Any) -> Any:
+    """Convert to an array or sparse matrix without names, as bagging and forests do themselves."""
     return check_array(X, accept_sparse=("csr", "csc"), ensure_all_finite=False, **kwargs)
 
 
-def _out_of_bag(ensemble):
-    """Mask (rows of the fit, M) of the rows outside each member's own sample.
+def _out_of_bag(ensemble: Any) -> np.ndarray:
+    """Return the mask (rows of the fit, M) of the rows outside each member's own sample.
 
-    After a warm start, bagging remembers the samples of its newest members only: then the mask
-    has too few columns to be taken for one of all members.
+    After a warm start, bagging keeps the samples of its newest members only. The mask then has
+    fewer columns than there are members, and `unseen_rows` treats it as unknown.
     """
     samples = ensemble.estimators_samples_
     unseen = np.ones((ensemble._n_samples, len(samples)), dtype=bool)
@@ -44,8 +55,8 @@ def _out_of_bag(ensemble):
     return unseen
 
 
-def _bagging(ensemble) -> Members:
-    """Members see only their own columns; classifiers' members know codes, not labels."""
+def _bagging(ensemble: BaggingRegressor | BaggingClassifier) -> Members:
+    """Evaluate each member at its own columns; classifiers' members predict codes of the labels."""
     classes = getattr(ensemble, "classes_", None)
     models = [describe_model(m, votes="needed", label="A member") for m in ensemble.estimators_]
 
@@ -53,22 +64,26 @@ def _bagging(ensemble) -> Members:
         X = _as_matrix(X, dtype=None)
         all_columns = np.arange(X.shape[1])
         for model, columns in zip(models, ensemble.estimators_features_, strict=True):
-            # A subset is a copy; all columns in their order need none.
-            seen = X if np.array_equal(columns, all_columns) else X[:, columns]
-            output = model.predict(seen)
-            yield output if classes is None else spread_columns(output, model.classes, classes)
+            # A selection copies X. Without one no copy is made.
+            selected = X if np.array_equal(columns, all_columns) else X[:, columns]
+            output = model.predict(selected)
+            yield output if classes is None else expand_columns(output, model.classes, classes)
 
-    kind = "regressor" if classes is None else "classifier"
-    return Members(kind, len(models), predict, classes, unseen=lambda: _out_of_bag(ensemble))
+    return Members(
+        _kind(classes), len(models), predict, classes, unseen=lambda: _out_of_bag(ensemble)
+    )
 
 
-def _forest(forest) -> Members:
-    """Trees want float32 without names; classifiers' trees return columns in the forest's order."""
+def _forest(forest: Any) -> Members:
+    """Evaluate each tree, which expects float32 rows without names.
+
+    The trees of a classifier return their columns in the order of the forest's classes.
+    """
     classes = getattr(forest, "classes_", None)
     if classes is not None and forest.n_outputs_ > 1:
         raise ValueError(
             f"{type(forest).__name__} was fitted on {forest.n_outputs_} targets, expected one: "
-            "fit and distil one classifier a target."
+            "fit and distil one classifier for each target."
         )
 
     def predict(X):
@@ -76,16 +91,23 @@ def _forest(forest) -> Members:
         for tree in forest.estimators_:
             yield tree.predict(X) if classes is None else tree.predict_proba(X)
 
-    kind = "regressor" if classes is None else "classifier"
     return Members(
-        kind, len(forest.estimators_), predict, classes, unseen=lambda: _out_of_bag(forest)
+        _kind(classes),
+        len(forest.estimators_),
+        predict,
+        classes,
+        unseen=lambda: _out_of_bag(forest),
     )
 
 
-def _voting(ensemble) -> Members:
-    """Count a voter of twice the weight as two members; under hard voting a member is its vote."""
+def _voting(ensemble: VotingRegressor | VotingClassifier) -> Members:
+    """Represent voters by members in proportion to their weights.
+
+    A voter of twice the weight is two members. With hard voting, the output of a member is its
+    predicted label: one in the column of the label, zeros elsewhere.
+    """
     classes = getattr(ensemble, "classes_", None)
-    votes = "always" if getattr(ensemble, "voting", None) == "hard" else "never"
+    votes: Votes = "always" if getattr(ensemble, "voting", None) == "hard" else "never"
     models = [describe_model(m, votes=votes, label="A voter") for m in ensemble.estimators_]
     shares = _shares(_voters_weights(ensemble))
     columns = [None] * len(models) if classes is None else _voters_columns(models, classes)
@@ -93,31 +115,32 @@ def _voting(ensemble) -> Members:
     def predict(X):
         voters = zip(shares, models, columns, strict=True)
         return _repeat_by_share(
-            (share, spread_columns(model.predict(X), own_columns, classes))
+            (share, expand_columns(model.predict(X), own_columns, classes))
             for share, model, own_columns in voters
             if share > 0
         )
 
-    kind = "regressor" if classes is None else "classifier"
-    return Members(kind, round(float(shares.sum())), predict, classes)
+    return Members(_kind(classes), round(float(shares.sum())), predict, classes)
 
 
-def _voters_columns(models, classes):
-    """Columns of each voter among all classes.
+def _voters_columns(models: Sequence[Model], classes: np.ndarray) -> list[np.ndarray | None]:
+    """Return the columns of each voter among all classes.
 
-    Voters that were fitted by the ensemble know codes of all classes, and have the columns of the
-    ensemble; those that were fitted before, and frozen, know labels.
+    Voters that the ensemble fitted itself predict codes of all classes, and have the columns of the
+    ensemble. Voters that were fitted before, and frozen, predict labels.
     """
     codes = np.arange(len(classes))
     labelled = [
-        replace(model, classes=classes) if np.array_equal(model.classes, codes) else model
+        replace(model, classes=classes)
+        if model.classes is not None and np.array_equal(model.classes, codes)
+        else model
         for model in models
     ]
     return align_classes(labelled, classes)[1]
 
 
-def _voters_weights(ensemble):
-    """Weights of the voters that were not dropped."""
+def _voters_weights(ensemble: Any) -> np.ndarray:
+    """Return the weights of the voters that were not dropped."""
     if ensemble.weights is None:
         return np.ones(len(ensemble.estimators_))
     pairs = zip(ensemble.estimators, ensemble.weights, strict=True)
@@ -125,45 +148,49 @@ def _voters_weights(ensemble):
     if len(weights) != len(ensemble.estimators_) or weights.min() < 0 or weights.sum() <= 0:
         raise ValueError(
             f"{type(ensemble).__name__} has weights {weights.tolist()}, expected "
-            f"{len(ensemble.estimators_)} that are not negative, one for each fitted voter."
+            f"{len(ensemble.estimators_)} that are not negative and not all zero, one for each "
+            "fitted voter."
         )
     return weights
 
 
-def _shares(weights):
-    """Members that each voter is worth, in all the smallest number that makes all of them whole.
+def _shares(weights: np.ndarray) -> np.ndarray:
+    """Return how many members represent each voter.
 
-    Counted once each, members then have the mean and the spread of the weighted voters. Where at
-    most `_MOST_MEMBERS` do not do it, that many members are shared out, fractions and all.
+    The total is the smallest number of members for which all shares are whole. The members then
+    have the mean and the spread of the weighted voters. If no number up to `_MOST_MEMBERS` makes
+    all shares whole, the total is `_MOST_MEMBERS` (or the number of voters, if that is larger) and
+    shares have fractions.
     """
     weights = weights / weights.sum()
     n_voters = int(np.count_nonzero(weights))
     for n_members in range(n_voters, _MOST_MEMBERS + 1):
         shares = n_members * weights
-        # Weights such as 0.1 + 0.2 are off by rounding, about 1e-16 of the ensemble.
-        if np.allclose(shares, np.round(shares), rtol=0, atol=1e-9):
+        if np.allclose(shares, np.round(shares), rtol=0, atol=_SHARE_TOLERANCE):
             return np.round(shares)
     return max(n_voters, _MOST_MEMBERS) * weights
 
 
-def _repeat_by_share(shared_outputs):
-    """Yield each output as often as its share says, and blend what fractions are left over.
+def _repeat_by_share(shared_outputs: Iterable[tuple[float, Any]]) -> Iterator[np.ndarray]:
+    """Yield each voter's output once for each whole member, and blend the fractions that remain.
 
     A blended member is a weighted mean of neighbouring voters, so that the mean over members is
-    the weighted mean exactly; it hides a little of the spread, of one member in a hundred a voter.
+    exactly the weighted mean. The spread is slightly too small, because blending hides the
+    differences within at most one member in a hundred for each voter.
     """
-    blend, filled = 0.0, 0.0
+    blend: Any = 0.0
+    filled = 0.0
     for share, output in shared_outputs:
-        while share > 1e-9:
+        while share > _SHARE_TOLERANCE:
             part = min(share, 1.0 - filled)
             blend, filled, share = blend + part * np.asarray(output), filled + part, share - part
-            if filled > 1.0 - 1e-9:  # as above, room for rounding
+            if filled > 1.0 - _SHARE_TOLERANCE:
                 yield blend / filled
                 blend, filled = 0.0, 0.0
 
 
-def _calibrated(ensemble) -> Members:
-    """Each calibrated classifier maps its columns to all labels by itself."""
+def _calibrated(ensemble: CalibratedClassifierCV) -> Members:
+    """Use each calibrated classifier as a member; its columns are those of all labels already."""
     models = ensemble.calibrated_classifiers_
     if len(models) < 2:
         raise ValueError(

@@ -1,8 +1,8 @@
 """Scores of predictive distributions and of a student's fidelity to its teacher; scorers.
 
-All losses are means over rows; smaller is better. Scorers are for ``scoring=`` of searches and
-cross-validation: they turn losses round, so that greater is better, and reach students inside
-pipelines, searches and frozen estimators.
+All losses are means over rows, and smaller is better. Scorers are for the parameter ``scoring`` of
+searches and cross-validation. They change the sign of losses, so that greater is better. They find
+students inside pipelines, searches and frozen estimators.
 """
 
 from ._scorers import (

@@ -1,73 +1,94 @@
-"""Scorers that ask more of a fitted estimator than its predictions."""
+"""Scorers that need more from a fitted estimator than its predictions."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import copy
 from inspect import signature
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import is_classifier
 from sklearn.metrics import log_loss
 from sklearn.utils import _safe_indexing
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import _num_samples
 
-from .._estimators.unwrap import reach_student, sample_y
+from .._estimators.unwrap import find_student, sample_y
 from .._latent.deviations import dense_loadings
 from .._latent.full import member_log_likelihood
 from .._latent.models import NOISE_FLOOR
-from .._transfer.cache import TeacherMemory
-from .._transfer.teachers import AskedEnsemble, GivenPredictions
+from .._transfer.cache import TeacherCache
+from .._transfer.teachers import EnsembleTeacher, PredictionsTeacher
 from .._utils.blocks import row_blocks
 from ..ensembles import is_fitted_ensemble
 from ._scores import crps_ensemble, gaussian_mixture_nll
+from ._validation import check_weights
 
-# Members' spread is taken to be no smaller than this, in units of their mean over rows, where their
-# density is asked for.
+# Smallest spread for the density of the members, in units of the standard deviation of their mean
+# over rows. It was chosen so that the density stays finite if all members agree.
 MIN_SPREAD = 1e-6
 
-# Draws of y at a row for its CRPS; with S of them it is too large by the share 1 / S of their mean
-# distance.
+# Draws of y at each row for the CRPS. The expected CRPS of S draws is too large by half the draws'
+# mean distance, divided by S. 1000 was chosen.
 CRPS_DRAWS = 1000
 
-# Rows whose draws are held at a time.
+# Number of rows whose draws are in memory at a time: 33 MB in float64 for one output.
 CRPS_ROWS = 2**12
 
 
 class Scorer:
-    """Callable ``scorer(estimator, X, y, **metadata)`` for ``scoring=``; greater is better.
+    """Callable ``scorer(estimator, X, y, **metadata)`` for the parameter ``scoring``.
+
+    Greater is better.
 
     Parameters
     ----------
     name : str
-        What it is called in messages.
+        Name of the scorer in messages.
     function : callable
-        Takes a fitted estimator, X and y; its keyword arguments are settings or metadata.
+        Takes a fitted estimator, X and y, and returns a float. Its keyword arguments are settings
+        or metadata.
     sign : {1, -1}, default=1
-        -1 for losses.
+        Factor of the result, -1 for losses.
     **settings
         Fixed keyword arguments of `function`.
     """
 
-    def __init__(self, name, function, sign=1, **settings):
+    def __init__(
+        self, name: str, function: Callable[..., float], sign: int = 1, **settings: Any
+    ) -> None:
         self._name = name
         self._function = function
         self._sign = sign
         self._settings = settings
-        self._requests: dict = {}
+        self._requests: dict[str, Any] = {}
 
-    def __call__(self, estimator, X, y=None, **metadata):
+    def __call__(
+        self, estimator: Any, X: ArrayLike, y: ArrayLike | None = None, **metadata: Any
+    ) -> float:
         """Score a fitted estimator at rows X with observed values y."""
         return self._sign * self._function(estimator, X, y, **self._settings, **metadata)
 
-    def set_score_request(self, **requests):
-        """Return the same scorer, with the metadata it asks a search or a cross-validation for.
+    def set_score_request(self, **requests: bool | str | None) -> Scorer:
+        """Return a copy of the scorer that requests metadata from a search or cross-validation.
 
         Parameters
         ----------
-        **requests
-            ``name=True``, False, None or another name under which the metadata is passed, as in
-            scikit-learn's metadata routing.
+        **requests : bool, str or None
+            For each name of metadata: True, False, None, or the other name under which the
+            metadata is passed, as in scikit-learn's metadata routing.
+
+        Returns
+        -------
+        Scorer
+            The copy. The scorer itself is not changed.
+
+        Raises
+        ------
+        TypeError
+            If the scorer does not take metadata of a name.
         """
         unknown = set(requests) - self._metadata()
         if unknown:
@@ -79,50 +100,60 @@ class Scorer:
         scorer._requests = {**self._requests, **requests}
         return scorer
 
-    def get_metadata_routing(self):
-        """Metadata that is asked for, as scikit-learn's searches want to know it."""
+    def get_metadata_routing(self) -> MetadataRequest:
+        """Return the requested metadata, for scikit-learn's metadata routing."""
         request = MetadataRequest(owner=self._name)
         for name in self._metadata():
             request.score.add_request(param=name, alias=self._requests.get(name))
         return request
 
-    def _metadata(self):
-        """Names of what can be asked for."""
+    def _metadata(self) -> set[str]:
+        """Return the names of metadata that can be requested."""
         parameters = signature(self._function).parameters.values()
         names = {each.name for each in parameters if each.kind is each.KEYWORD_ONLY}
         return names - set(self._settings)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return self._name
 
 
-def _student_nll(estimator, X, y, *, sample_weight=None):
-    """NLL of y under a student's predictive distribution, mean over rows and outputs."""
+def _student_nll(
+    estimator: Any, X: Any, y: Any, *, sample_weight: ArrayLike | None = None
+) -> float:
+    """NLL of y under a student's predictive distribution, mean over rows and outputs, in nats."""
+    weights = check_weights(sample_weight, X)
     if is_classifier(estimator):
         probabilities = estimator.predict_proba(X)
-        return log_loss(y, probabilities, labels=estimator.classes_, sample_weight=sample_weight)
-    student, transform, invert = reach_student(estimator)
+        return log_loss(y, probabilities, labels=estimator.classes_, sample_weight=weights)
+    student, transform, invert = find_student(estimator)
     if invert is not None:
         raise TypeError(
-            "The density of y is not known where the target is transformed; expected an estimator "
-            "without TransformedTargetRegressor. neg_crps_scorer needs no density."
+            "The density of y is not known if the target is transformed; expected an estimator "
+            "without TransformedTargetRegressor. Use neg_crps_scorer, which needs no density."
         )
     mean, std = student.predict(transform(X), return_std=True)
     noise = student._check_target_noise("neg_nll_scorer").nodes()
     n_outputs = len(noise)
     variances = (std.reshape(-1, n_outputs, 1) ** 2 + noise).reshape(-1, noise.shape[1])
     means = np.broadcast_to(mean.reshape(-1, 1), variances.shape)
-    weights = None if sample_weight is None else np.repeat(sample_weight, n_outputs)
+    weights = None if weights is None else np.repeat(weights, n_outputs)
     return gaussian_mixture_nll(np.ravel(y), means, variances, weights)
 
 
-def _student_crps(estimator, X, y, *, sample_weight=None):
-    """CRPS of y by draws from a student, mean over rows and outputs."""
+def _student_crps(
+    estimator: Any, X: Any, y: Any, *, sample_weight: ArrayLike | None = None
+) -> float:
+    """CRPS of y by draws from a student, mean over rows and outputs, in units of y."""
     y = np.asarray(y, dtype=np.float64)
     n_samples = _num_samples(X)
-    weights = np.ones(n_samples) if sample_weight is None else np.asarray(sample_weight)
+    if n_samples == 0:
+        raise ValueError("X has no rows; expected at least one.")
+    weights = check_weights(sample_weight, X)
+    weights = np.ones(n_samples) if weights is None else weights
     losses, total = 0.0, weights.sum()
     for rows in row_blocks(n_samples, CRPS_ROWS):
+        if not weights[rows].any():
+            continue  # the mean over these rows is not defined, and the score does not need it
         draws = sample_y(estimator, _safe_indexing(X, rows), CRPS_DRAWS, random_state=0)
         draws = draws.reshape(-1, CRPS_DRAWS)
         share = np.repeat(weights[rows], len(draws) // len(weights[rows]))
@@ -130,29 +161,35 @@ def _student_crps(estimator, X, y, *, sample_weight=None):
     return losses / total
 
 
-def _members_under_student(
-    estimator, X, y=None, *, ensemble=None, predictions=None, X_ensemble=None
-):
+def _member_log_likelihood(
+    estimator: Any,
+    X: Any,
+    y: Any = None,
+    *,
+    ensemble: Any = None,
+    predictions: ArrayLike | None = None,
+    X_ensemble: Any = None,
+) -> float:
     """Log-likelihood of the teacher's members at X under a student, nats per member and entry."""
-    student, transform, _ = reach_student(estimator)
+    student, transform, _ = find_student(estimator)
     if not hasattr(student, "latent_parameters") or is_classifier(student):
         raise TypeError(
             f"The likelihood of members is not known under {type(student).__name__}; expected "
             "DLFRegressor."
         )
     rows = transform(X)
-    if predictions is None:
+    teacher: EnsembleTeacher | PredictionsTeacher
+    if predictions is not None:
+        teacher = PredictionsTeacher(predictions, _num_samples(X))
+    else:
         if X_ensemble is None:
             _check_rows_are_shared(student, ensemble)
             X_ensemble = rows if ensemble is None else X
-        teacher: AskedEnsemble | GivenPredictions = _asked_teacher(
-            student.ensemble if ensemble is None else ensemble, X_ensemble
-        )
-    else:
-        teacher = GivenPredictions(predictions, _num_samples(X))
-    members = np.concatenate(list(teacher.blocks()))
+        teacher = _teacher_at(student.ensemble if ensemble is None else ensemble, X_ensemble)
+    members = np.concatenate([outputs for _, outputs in teacher.evaluate()])
     heads = student.latent_parameters(rows)
-    # Without member noise the members' distribution is flat, and their density infinite or none.
+    # Without member noise the covariance over rows and outputs is singular. The members' density
+    # is then infinite or does not exist, so that the variance of the noise gets a floor.
     spread = np.maximum(student.output_spread_, MIN_SPREAD * student.output_scale_)
     variance = np.maximum(heads.member_std**2, NOISE_FLOOR * spread**2)
     deviations = members - heads.mean[..., None]
@@ -166,44 +203,46 @@ def _members_under_student(
     )
 
 
-def _check_rows_are_shared(student, ensemble):
-    """Raise where the student's own teacher would be asked at rows that it does not take."""
-    if ensemble is None and student._has_rows_of_its_own:
+def _check_rows_are_shared(student: Any, ensemble: Any) -> None:
+    """Raise if the student's own teacher takes other rows than the student, and none are given."""
+    if ensemble is None and student._takes_other_rows:
         raise ValueError(
             "The student was fitted with X_ensemble, so that its ensemble does not take the rows "
-            "that the student sees; expected X_ensemble here too, which metadata routing brings: "
-            "member_log_likelihood_scorer.set_score_request(X_ensemble=True). In a pipeline whose "
-            "first step gets the ensemble's rows, make_member_log_likelihood_scorer(ensemble) "
-            "asks it at these."
+            "that the student takes; expected X_ensemble here too. Pass it by metadata routing: "
+            "member_log_likelihood_scorer.set_score_request(X_ensemble=True). For a pipeline whose "
+            "first step takes the ensemble's rows, use make_member_log_likelihood_scorer(ensemble) "
+            "instead, which evaluates the ensemble at these rows."
         )
 
 
-def _asked_teacher(ensemble, rows):
-    """Fitted ensemble at some rows, or an error that says how to have one."""
+def _teacher_at(ensemble: Any, rows: Any) -> EnsembleTeacher:
+    """Return a teacher that is evaluated at some rows; raise ValueError if it is not fitted."""
     if ensemble is None or not is_fitted_ensemble(ensemble):
         raise ValueError(
-            "The student keeps no teacher, and its parameter `ensemble` is "
-            f"{'None' if ensemble is None else 'not fitted'}; expected a FittedEnsemble there, "
-            "make_member_log_likelihood_scorer(ensemble), or `predictions` at these rows, which "
-            "metadata routing brings: member_log_likelihood_scorer.set_score_request("
-            "predictions=True)."
+            "The student does not keep its teacher, and its parameter `ensemble` is "
+            f"{'None' if ensemble is None else 'not fitted'}; expected a FittedEnsemble. Otherwise "
+            "use make_member_log_likelihood_scorer(ensemble), or pass the members' `predictions` "
+            "at these rows by metadata routing: "
+            "member_log_likelihood_scorer.set_score_request(predictions=True)."
         )
-    facts, ask = TeacherMemory(None).know(ensemble, rows)
-    return AskedEnsemble(facts, ask, rows, "regressor")
+    facts, predict = TeacherCache(None).look_up(ensemble, rows)
+    return EnsembleTeacher(facts, predict, rows, "regressor")
 
 
-def make_member_log_likelihood_scorer(ensemble):
-    """Make a scorer of how likely the members of one fitted ensemble are under a student.
+def make_member_log_likelihood_scorer(ensemble: Any) -> Scorer:
+    """Make a scorer: the log-likelihood of the members of one fitted ensemble under a student.
 
     Parameters
     ----------
     ensemble : fitted ensemble, list of fitted regressors or FittedEnsemble
-        Asked at the rows that the scorer is given: those before any step of a pipeline.
+        It is evaluated at the rows that the scorer is given. For a pipeline these are the rows
+        before the first step.
 
     Returns
     -------
     callable
-        As :data:`member_log_likelihood_scorer`, which asks the student's own teacher.
+        A scorer as :data:`member_log_likelihood_scorer`, which evaluates the student's own teacher
+        instead.
 
     Examples
     --------
@@ -220,7 +259,7 @@ def make_member_log_likelihood_scorer(ensemble):
     """
     return Scorer(
         f"make_member_log_likelihood_scorer({type(ensemble).__name__})",
-        _members_under_student,
+        _member_log_likelihood,
         ensemble=ensemble,
     )
 
@@ -228,20 +267,21 @@ def make_member_log_likelihood_scorer(ensemble):
 neg_nll_scorer = Scorer("neg_nll_scorer", _student_nll, sign=-1)
 neg_nll_scorer.__doc__ = """Minus the NLL of y under a student's predictive distribution.
 
-In nats, mean over rows and outputs; from classifiers minus the log loss.
+It is in nats, a mean over rows and outputs. For classifiers it is minus the log loss.
 """
 
 neg_crps_scorer = Scorer("neg_crps_scorer", _student_crps, sign=-1)
 neg_crps_scorer.__doc__ = """Minus the CRPS of draws of y from a regressor.
 
-In units of y, mean over rows and outputs; targets may be transformed.
+It is in units of y, a mean over rows and outputs. The target may be transformed.
 """
 
-member_log_likelihood_scorer = Scorer("member_log_likelihood_scorer", _members_under_student)
+member_log_likelihood_scorer = Scorer("member_log_likelihood_scorer", _member_log_likelihood)
 member_log_likelihood_scorer.__doc__ = """Log-likelihood of the teacher's members at the rows.
 
-In nats per member and entry, in the units in which the student was taught. The teacher is the
-student's parameter `ensemble` where that is fitted, asked at the rows that the student sees or,
-with metadata routing, at `X_ensemble`, as it must be if the student was fitted with it; or the
-metadata `predictions` (n_samples, ..., n_members).
+It is in nats per member and entry, in the units of the members that the student was fitted to. The
+teacher is the student's parameter `ensemble` if that is fitted. It is evaluated at the rows that
+the student takes, or at the metadata `X_ensemble`, which is required if the student was fitted with
+X_ensemble. The metadata `predictions` (n_samples, ..., n_members) takes the place of the teacher.
+Both are passed by metadata routing.
 """

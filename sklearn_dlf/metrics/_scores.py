@@ -1,21 +1,34 @@
 """Scores of predictive distributions and of classes, and a student's fidelity to its teacher.
 
-All losses are means over rows; smaller is better.
+All losses are means over rows. Smaller is better.
 """
 
 from __future__ import annotations
 
+import numbers
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import logsumexp
-from sklearn.utils import Bunch, check_array, check_consistent_length
+from sklearn.utils import (
+    Bunch,
+    check_array,
+    check_consistent_length,
+    check_scalar,
+    column_or_1d,
+)
 
 from .._predictive.logits import entropies
+from ._validation import check_probabilities, check_rows, check_weights
 
 
-def crps_ensemble(y_true, draws, sample_weight=None):
-    """Continuous ranked probability score of draws of y.
+def crps_ensemble(
+    y_true: ArrayLike, draws: ArrayLike, sample_weight: ArrayLike | None = None
+) -> float:
+    """Continuous ranked probability score (CRPS) of draws of y.
 
-    ``E|D - y| - E|D - D'| / 2`` with both expectations over the given draws [Gneiting2007]_.
+    The score of a row is ``E|D - y| - E|D - D'| / 2``. Both expectations are over the given draws
+    [Gneiting2007]_.
 
     Parameters
     ----------
@@ -24,17 +37,18 @@ def crps_ensemble(y_true, draws, sample_weight=None):
     draws : array-like of shape (n_samples, n_draws)
         Draws of y at each row, or the members of an ensemble.
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows.
+        Weights of the rows. None weights all rows equally.
 
     Returns
     -------
     float
-        In units of y.
+        Mean over rows, in units of y. Smaller is better.
 
     Raises
     ------
     ValueError
-        If shapes do not match, or a value is NaN or infinite.
+        If shapes do not match, there are no rows, a value is NaN or infinite, or the weights are
+        negative or all zero.
 
     References
     ----------
@@ -47,36 +61,45 @@ def crps_ensemble(y_true, draws, sample_weight=None):
     >>> crps_ensemble([0.0], [[-1.0, 1.0]])
     0.5
     """
-    y_true, draws = _check_rows(y_true, draws=draws)
+    y_true, draws = check_rows(y_true, draws=draws)
+    sample_weight = check_weights(sample_weight, y_true)
     n_draws = draws.shape[1]
     draws = np.sort(draws, axis=1)
-    # E|D - D'| over all pairs is a weighted sum of the sorted draws.
+    # E|D - D'| / 2 over all pairs is a weighted sum of the sorted draws.
     weights = (2.0 * np.arange(1, n_draws + 1) - n_draws - 1) / n_draws**2
     distance = np.abs(draws - y_true[:, None]).mean(axis=1)
     return float(np.average(distance - draws @ weights, weights=sample_weight))
 
 
-def gaussian_mixture_nll(y_true, means, variances, sample_weight=None):
-    """Negative log-likelihood of y under an equally weighted mixture of normals at each row.
+def gaussian_mixture_nll(
+    y_true: ArrayLike,
+    means: ArrayLike,
+    variances: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+) -> float:
+    """Negative log-likelihood (NLL) of y under a mixture of normals at each row.
+
+    All components of a mixture have the same weight.
 
     Parameters
     ----------
     y_true : array-like of shape (n_samples,)
         Observed values.
     means, variances : array-like of shape (n_samples, n_components)
-        Of the components, in units and squared units of y.
+        Means of the components, in units of y, and their variances, in squared units of y.
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows.
+        Weights of the rows. None weights all rows equally.
 
     Returns
     -------
     float
-        In nats.
+        Mean over rows, in nats. Smaller is better.
 
     Raises
     ------
     ValueError
-        If shapes do not match, a value is NaN or infinite, or a variance is not positive.
+        If shapes do not match, there are no rows, a value is NaN or infinite, a variance is not
+        positive, or the weights are negative or all zero.
 
     Examples
     --------
@@ -84,10 +107,12 @@ def gaussian_mixture_nll(y_true, means, variances, sample_weight=None):
     >>> round(gaussian_mixture_nll([0.0], [[0.0]], [[1.0]]), 4)
     0.9189
     """
-    y_true, means, variances = _check_rows(y_true, means=means, variances=variances)
+    y_true, means, variances = check_rows(y_true, means=means, variances=variances)
+    sample_weight = check_weights(sample_weight, y_true)
     if variances.shape != means.shape:
         raise ValueError(
-            f"means and variances must have one shape; got {means.shape} and {variances.shape}."
+            f"means and variances must have the same shape; got {means.shape} and "
+            f"{variances.shape}."
         )
     if variances.min() <= 0.0:
         raise ValueError(f"variances must be positive; the smallest is {variances.min()}.")
@@ -98,25 +123,25 @@ def gaussian_mixture_nll(y_true, means, variances, sample_weight=None):
     return float(np.average(losses, weights=sample_weight))
 
 
-def interval_coverage(y_true, intervals):
-    """Share of rows whose y lies in its interval, ends included.
+def interval_coverage(y_true: ArrayLike, intervals: ArrayLike) -> float:
+    """Share of rows at which y lies in the interval, ends included.
 
     Parameters
     ----------
     y_true : array-like of shape (n_samples,)
         Observed values.
     intervals : array-like of shape (n_samples, 2)
-        Lower and upper ends, as from ``predict_interval``.
+        Lower and upper ends, as `predict_interval` returns them.
 
     Returns
     -------
     float
-        Between 0 and 1; near the intervals' confidence level where they are calibrated.
+        Between 0 and 1. It is near the confidence level if the intervals are calibrated.
 
     Raises
     ------
     ValueError
-        If shapes do not match, or a value is NaN or infinite.
+        If shapes do not match, there are no rows, or a value is NaN or infinite.
 
     Examples
     --------
@@ -124,33 +149,36 @@ def interval_coverage(y_true, intervals):
     >>> interval_coverage([1.0, 5.0], [[0.0, 2.0], [0.0, 2.0]])
     0.5
     """
-    y_true, intervals = _check_rows(y_true, intervals=intervals)
+    y_true, intervals = check_rows(y_true, intervals=intervals)
     if intervals.shape[1] != 2:
         raise ValueError(f"intervals must have shape (n_samples, 2); got {intervals.shape}.")
     return float(np.mean((intervals[:, 0] <= y_true) & (y_true <= intervals[:, 1])))
 
 
-def member_fidelity(members, mean, std):
-    """How a student's mean and standard deviation compare with its teacher's members.
+def member_fidelity(members: ArrayLike, mean: ArrayLike, std: ArrayLike) -> Bunch:
+    """Compare a student's mean and standard deviation with its teacher's members.
 
     Parameters
     ----------
     members : array-like of shape (n_samples, n_members)
-        Predictions of the teacher's members at rows that neither was trained on.
+        Predictions of the teacher's members, at rows on which neither teacher nor student was
+        trained. At least two rows and two members.
     mean, std : array-like of shape (n_samples,)
-        The student's, in the same units.
+        The student's mean and standard deviation of the members, in the same units.
 
     Returns
     -------
     Bunch
-        ``mean_error``: root mean squared difference of the two means, in units of the standard
-        deviation of the teacher's mean over rows; ``std_ratio``: the student's mean standard
-        deviation over the teacher's; ``std_correlation``: Pearson correlation of the two over rows.
+        ``mean_error``: root mean squared difference between the means of student and teacher,
+        in units of the standard deviation of the teacher's mean over rows. ``std_ratio``: the
+        student's standard deviation, averaged over rows, divided by the teacher's.
+        ``std_correlation``: Pearson correlation of the two standard deviations over rows.
 
     Raises
     ------
     ValueError
-        If shapes do not match, or a value is NaN or infinite.
+        If shapes do not match, a value is NaN or infinite, a standard deviation is negative, or
+        there are fewer than two rows or two members.
 
     Examples
     --------
@@ -160,7 +188,14 @@ def member_fidelity(members, mean, std):
     >>> fidelity.mean_error, round(fidelity.std_ratio, 2)
     (0.0, 1.06)
     """
-    mean, members, std = _check_rows(mean, members=members, std=np.reshape(std, (-1, 1)))
+    mean, members, std = check_rows(mean, members=members, std=np.reshape(std, (-1, 1)))
+    if min(members.shape) < 2:
+        raise ValueError(
+            "members must have at least two rows and two members, whose standard deviations are "
+            f"compared; got shape {members.shape}."
+        )
+    if std.min() < 0:
+        raise ValueError(f"std must not be negative; the smallest is {std.min()}.")
     teacher_mean, teacher_std = members.mean(axis=1), members.std(axis=1, ddof=1)
     return Bunch(
         mean_error=float(np.sqrt(np.mean((mean - teacher_mean) ** 2)) / teacher_mean.std()),
@@ -169,31 +204,42 @@ def member_fidelity(members, mean, std):
     )
 
 
-def expected_calibration_error(y_true, probabilities, *, classes=None, n_bins=15):
-    """Mean distance of confidence and accuracy over bins of confidence, weighted by their rows.
+def expected_calibration_error(
+    y_true: ArrayLike,
+    probabilities: ArrayLike,
+    *,
+    classes: ArrayLike | None = None,
+    n_bins: int = 15,
+) -> float:
+    """Mean absolute difference between confidence and accuracy over bins of confidence.
 
-    Confidence is the largest probability of a row; bins are of equal width [Guo2017]_.
+    The confidence of a row is its largest probability. The bins have equal width, and a bin is
+    weighted by its number of rows [Guo2017]_.
 
     Parameters
     ----------
     y_true : array-like of shape (n_samples,)
         Labels.
     probabilities : array-like of shape (n_samples, n_classes)
-        As from ``predict_proba``.
+        Probabilities, as `predict_proba` returns them.
     classes : array-like of shape (n_classes,), default=None
-        Labels in the order of the columns; None for 0, 1, ...
+        Labels in the order of the columns. None stands for 0, 1, ...
     n_bins : int, default=15
-        Bins of confidence between 0 and 1.
+        Number of bins of confidence between 0 and 1.
 
     Returns
     -------
     float
-        Between 0 and 1.
+        Between 0 and 1. Smaller is better.
 
     Raises
     ------
     ValueError
-        If shapes do not match, or a probability is NaN or infinite.
+        If shapes do not match, there are no rows, a probability is NaN, infinite or negative,
+        probabilities do not sum to one (with a tolerance of 1e-3), y has a label that is not in
+        `classes`, or `n_bins` is less than 1.
+    TypeError
+        If `n_bins` is not an integer.
 
     References
     ----------
@@ -206,30 +252,39 @@ def expected_calibration_error(y_true, probabilities, *, classes=None, n_bins=15
     >>> expected_calibration_error([0, 1], [[0.75, 0.25], [0.75, 0.25]])
     0.25
     """
-    probabilities = check_array(probabilities, dtype=np.float64, input_name="probabilities")
-    classes = np.arange(probabilities.shape[1]) if classes is None else np.asarray(classes)
-    if classes.shape != (probabilities.shape[1],):
+    check_scalar(n_bins, "n_bins", numbers.Integral, min_val=1)
+    shares = check_array(probabilities, dtype=np.float64, input_name="probabilities")
+    check_probabilities(shares, "probabilities")
+    labels = np.arange(shares.shape[1]) if classes is None else np.asarray(classes)
+    if labels.shape != (shares.shape[1],):
         raise ValueError(
-            f"classes must have one label for each of the {probabilities.shape[1]} columns of "
-            f"probabilities; got shape {classes.shape}."
+            f"classes must have one label for each of the {shares.shape[1]} columns of "
+            f"probabilities; got shape {labels.shape}."
         )
-    y_true = np.asarray(y_true)
-    check_consistent_length(y_true, probabilities)
-    confidence = probabilities.max(axis=1)
-    surplus = confidence - (classes[probabilities.argmax(axis=1)] == y_true)
+    observed = column_or_1d(y_true)
+    check_consistent_length(observed, shares)
+    if not np.isin(observed, labels).all():
+        raise ValueError(
+            f"y_true has the labels {np.unique(observed).tolist()}, of which some are not in "
+            f"classes, {labels.tolist()}. Give the labels in the order of the columns by classes, "
+            "such as classes=estimator.classes_."
+        )
+    confidence = shares.max(axis=1)
+    surplus = confidence - (labels[shares.argmax(axis=1)] == observed)
     bins = np.minimum((confidence * n_bins).astype(int), n_bins - 1)
-    return float(np.abs(np.bincount(bins, weights=surplus)).sum() / len(y_true))
+    return float(np.abs(np.bincount(bins, weights=surplus)).sum() / len(observed))
 
 
-def mutual_information(members):
-    """Mutual information of class and member at each row: what the members do not agree on.
+def mutual_information(members: ArrayLike) -> np.ndarray:
+    """Mutual information of class and member at each row, the epistemic uncertainty.
 
-    The entropy of the averaged probabilities less the average entropy of the members' own.
+    It is the entropy of the averaged probabilities less the mean entropy of the members'
+    probabilities. It is zero where all members agree.
 
     Parameters
     ----------
     members : array-like of shape (n_samples, n_classes, n_members)
-        Probabilities, as from ``member_predictions`` or ``sample_predictions``.
+        Probabilities, as `member_predictions` or `sample_predictions` returns them.
 
     Returns
     -------
@@ -239,7 +294,8 @@ def mutual_information(members):
     Raises
     ------
     ValueError
-        If the shape is another, or a value is NaN or infinite.
+        If the shape is different, there are no rows, a value is NaN, infinite or negative, or the
+        probabilities do not sum to one over classes (with a tolerance of 1e-3).
 
     Examples
     --------
@@ -247,24 +303,14 @@ def mutual_information(members):
     >>> mutual_information([[[1.0, 0.0], [0.0, 1.0]]]).round(4)
     array([0.6931])
     """
-    members = check_array(
+    probabilities = check_array(
         members, dtype=np.float64, ensure_2d=False, allow_nd=True, input_name="members"
     )
-    if members.ndim != 3:
+    if probabilities.ndim != 3:
         raise ValueError(
-            f"members must have shape (n_samples, n_classes, n_members); got {members.shape}."
+            f"members must have shape (n_samples, n_classes, n_members); got {probabilities.shape}."
         )
-    shared = entropies(members).mean(axis=-1)
-    return np.maximum(entropies(members.mean(axis=-1)) - shared, 0.0)
-
-
-def _check_rows(y_true, **arrays):
-    """Validate a vector and matrices with one row for each of its values, as float64."""
-    y_true = check_array(y_true, ensure_2d=False, dtype=np.float64, input_name="y_true")
-    if y_true.ndim != 1:
-        raise ValueError(f"y_true must have shape (n_samples,); got {y_true.shape}.")
-    checked = [
-        check_array(array, dtype=np.float64, input_name=name) for name, array in arrays.items()
-    ]
-    check_consistent_length(y_true, *checked)
-    return y_true, *checked
+    check_probabilities(probabilities, "members")
+    aleatoric = entropies(probabilities).mean(axis=-1)
+    # Not negative by Jensen's inequality, except for rounding.
+    return np.maximum(entropies(probabilities.mean(axis=-1)) - aleatoric, 0.0)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.ensemble import RandomForestRegressor, VotingRegressor
+from sklearn.datasets import load_iris
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor, VotingRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
@@ -10,7 +11,15 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
 
-from sklearn_dlf import DLFRegressor, predict_interval, sample_predictions, sample_y
+from sklearn_dlf import (
+    DLFClassifier,
+    DLFRegressor,
+    predict_interval,
+    predict_quantiles,
+    predict_uncertainty,
+    sample_predictions,
+    sample_y,
+)
 
 QUICK = {"q": 2, "hidden_layer_sizes": (8,), "n_epochs": 2, "tol": 1.0, "random_state": 0}
 
@@ -21,16 +30,28 @@ def small_forest():
 
 @pytest.fixture(scope="module")
 def scaled(friedman):
-    """A pipeline whose student sees scaled rows."""
+    """A pipeline whose student takes scaled rows."""
     return make_pipeline(MinMaxScaler(), DLFRegressor(small_forest(), **QUICK)).fit(*friedman)
 
 
+@pytest.fixture(scope="module")
+def iris():
+    return load_iris(return_X_y=True)
+
+
+@pytest.fixture(scope="module")
+def scaled_classifier(iris):
+    """A pipeline whose student is a classifier."""
+    forest = RandomForestClassifier(6, min_samples_leaf=3, random_state=0)
+    return make_pipeline(MinMaxScaler(), DLFClassifier(forest, **QUICK)).fit(*iris)
+
+
 def own(pipeline, method, X, **arguments):
-    """Ask the last step of a pipeline about the rows as it sees them."""
+    """Call a method of the last step of a pipeline with the rows as it takes them."""
     return getattr(pipeline[-1], method)(pipeline[:-1].transform(X), **arguments)
 
 
-def test_a_bare_student_answers_itself(scaled, friedman):
+def test_a_student_that_is_not_wrapped_is_called_directly(scaled, friedman):
     X, student = friedman[0], scaled[-1]
     expected = student.sample_predictions(X, 3, random_state=0)
     assert_array_equal(sample_predictions(student, X, 3, random_state=0), expected)
@@ -81,7 +102,7 @@ def test_two_transformations_are_undone_from_the_inside_out(friedman):
     assert_allclose(sample_predictions(model, X, 4, random_state=0), expected, rtol=1e-9)
 
 
-def test_a_falling_transformation_leaves_the_lower_end_first(friedman):
+def test_the_lower_end_comes_first_under_a_decreasing_transformation(friedman):
     X, y = friedman
     turned = FunctionTransformer(np.negative, np.negative)
     student = DLFRegressor(small_forest(), **QUICK)
@@ -103,12 +124,120 @@ def test_each_output_is_inverted_by_its_own_scale(two_outputs):
     assert_allclose(draws, expected, rtol=1e-9)
 
 
+def cube(u):
+    return u**3
+
+
+def cube_and_change_sign(u):
+    return -(u**3)
+
+
+def negative_cube_root(y):
+    return -np.cbrt(y)
+
+
+TRANSFORMATIONS = {
+    "none": None,
+    "increasing": FunctionTransformer(np.cbrt, cube),
+    "decreasing": FunctionTransformer(negative_cube_root, cube_and_change_sign),
+}
+LEVELS = [0.9, 0.05, 0.5, 0.3]
+
+
+def check_quantiles_against_draws(model, X):
+    """The share of draws of y below a quantile is its level."""
+    X = X[:20]
+    quantiles = predict_quantiles(model, X, LEVELS)
+    draws = sample_y(model, X, 20_000, random_state=0)
+    assert quantiles.shape == (*draws.shape[:-1], len(LEVELS))
+    shares = (draws[..., None, :] < quantiles[..., None]).mean(axis=-1)
+    # The standard error of a share is at most 0.5 / sqrt(20,000) = 0.0035.
+    assert_allclose(shares, np.broadcast_to(LEVELS, shares.shape), atol=0.016)
+
+
+@pytest.mark.parametrize("direction", list(TRANSFORMATIONS))
+@pytest.mark.parametrize("fixture", ["known", "two_outputs"])
+def test_quantiles_are_those_of_draws(request, fixture, direction):
+    data, transformer = request.getfixturevalue(fixture), TRANSFORMATIONS[direction]
+    model = DLFRegressor(small_forest(), **QUICK)
+    if transformer is not None:
+        model = TransformedTargetRegressor(model, transformer=transformer)
+    check_quantiles_against_draws(model.fit(data.X, data.y), data.X)
+
+
+def test_quantiles_where_one_output_increases_and_the_other_decreases(two_outputs):
+    signs = FunctionTransformer(lambda Y: Y * [1.0, -1.0], lambda Y: Y * [1.0, -1.0])
+    model = TransformedTargetRegressor(DLFRegressor(small_forest(), **QUICK), transformer=signs)
+    check_quantiles_against_draws(model.fit(two_outputs.X, two_outputs.y), two_outputs.X)
+
+
+def test_quantiles_at_the_ends_of_an_interval_are_the_interval(friedman):
+    X, y = friedman
+    model = TransformedTargetRegressor(
+        DLFRegressor(small_forest(), **QUICK), transformer=TRANSFORMATIONS["decreasing"]
+    ).fit(X, y)
+    # 0.05 and 0.95 as predict_interval computes them differ in the last digits.
+    assert_allclose(
+        predict_quantiles(model, X, [0.05, 0.95]), predict_interval(model, X), rtol=1e-9
+    )
+
+
+def test_quantiles_pass_through_pipelines_and_searches(scaled, friedman):
+    X, y = friedman
+    assert_array_equal(predict_quantiles(scaled, X), own(scaled, "predict_quantiles", X))
+    search = GridSearchCV(scaled, {"dlfregressor__q": [1, 2]}, cv=2).fit(X, y)
+    assert_array_equal(
+        predict_quantiles(search, X, [0.2]),
+        own(search.best_estimator_, "predict_quantiles", X, quantiles=[0.2]),
+    )
+
+
+@pytest.mark.parametrize("transformer", [None, StandardScaler()])
+def test_levels_beyond_zero_and_one_are_refused(known, transformer):
+    model = TransformedTargetRegressor(
+        DLFRegressor(small_forest(), **QUICK), transformer=transformer
+    ).fit(known.X, known.y)
+    with pytest.raises(ValueError, match="strictly between 0 and 1"):
+        predict_quantiles(model, known.X, [0.5, 1.0])
+
+
+def test_uncertainty_passes_through_pipelines_frozen_estimators_and_searches(
+    scaled_classifier, iris
+):
+    X, y = iris
+    search = GridSearchCV(scaled_classifier, {"dlfclassifier__q": [1]}, cv=2).fit(X, y)
+    for model, pipeline in [
+        (scaled_classifier, scaled_classifier),
+        (FrozenEstimator(scaled_classifier), scaled_classifier),
+        (search, search.best_estimator_),
+    ]:
+        uncertainty = predict_uncertainty(model, X)
+        expected = own(pipeline, "predict_uncertainty", X)
+        assert set(uncertainty) == {"total", "aleatoric", "epistemic"}
+        for part in uncertainty:
+            assert_array_equal(uncertainty[part], expected[part])
+
+
+def test_uncertainty_of_a_regressor_is_refused(scaled, friedman):
+    with pytest.raises(
+        TypeError, match=r"DLFRegressor has no method predict_uncertainty; .*return_std=True"
+    ):
+        predict_uncertainty(scaled, friedman[0])
+
+
+@pytest.mark.parametrize("function", [predict_quantiles, predict_interval, sample_y])
+def test_values_of_y_from_a_classifier_are_refused(scaled_classifier, iris, function):
+    message = f"DLFClassifier has no method {function.__name__}; expected a regressor"
+    with pytest.raises(TypeError, match=message):
+        function(scaled_classifier, iris[0])
+
+
 @pytest.mark.parametrize(
     ("estimator", "error", "message"),
     [
-        (Ridge(), TypeError, "through Ridge; expected DLFRegressor"),
-        (make_pipeline(StandardScaler(), Ridge()), TypeError, "through Ridge"),
-        (VotingRegressor([("a", DLFRegressor())]), TypeError, "through VotingRegressor"),
+        (Ridge(), TypeError, "found in Ridge; expected DLFRegressor"),
+        (make_pipeline(StandardScaler(), Ridge()), TypeError, "found in Ridge"),
+        (VotingRegressor([("a", DLFRegressor())]), TypeError, "found in VotingRegressor"),
         (DLFRegressor, TypeError, "A fitted estimator is expected; got <class"),
         (None, TypeError, "A fitted estimator is expected; got None"),
         (DLFRegressor(), NotFittedError, "DLFRegressor instance is not fitted"),
@@ -118,13 +247,14 @@ def test_each_output_is_inverted_by_its_own_scale(two_outputs):
         (TransformedTargetRegressor(DLFRegressor()), NotFittedError, "is not fitted"),
     ],
 )
-def test_what_cannot_be_asked_is_named(friedman, estimator, error, message):
+def test_estimators_without_a_fitted_student_are_refused(friedman, estimator, error, message):
     with pytest.raises(error, match=message):
         sample_predictions(estimator, friedman[0])
 
 
-def test_a_student_fitted_without_y_says_so_through_a_pipeline(known):
+def test_a_student_fitted_without_y_is_refused_in_a_pipeline(known):
     pipeline = make_pipeline(StandardScaler(), DLFRegressor(**QUICK))
     pipeline.fit(known.X, dlfregressor__predictions=known.predictions)
-    with pytest.raises(NotFittedError, match="fit was called without y"):
-        predict_interval(pipeline, known.X)
+    for function in (predict_interval, predict_quantiles, sample_y):
+        with pytest.raises(NotFittedError, match="fit was called without y"):
+            function(pipeline, known.X)

@@ -30,9 +30,10 @@ def fitted(request):
 
 
 def unit_draws(n_latent, n_noise):
-    """Stands for a random state that hands out unit vectors: one draw for each normal variable.
+    """Stand for a random state that returns unit vectors: one draw for each normal variable.
 
-    A draw is linear in them, so that these deviations times their transpose are its covariance.
+    Draws are linear in the normal variables. The deviations times their transpose are therefore the
+    covariance.
     """
     identity = np.eye(n_latent + n_noise)
     parts = iter([identity[:n_latent], identity[n_latent:]])

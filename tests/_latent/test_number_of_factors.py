@@ -4,7 +4,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import multivariate_normal
 
 from sklearn_dlf import DLFRegressor
-from sklearn_dlf._latent import number_of_factors as _factors
+from sklearn_dlf._latent import number_of_factors
 from sklearn_dlf.datasets import make_dlf_ensemble
 
 QUICK = {"hidden_layer_sizes": (8,), "n_epochs": 1, "tol": 10.0, "random_state": 0}
@@ -35,7 +35,7 @@ def test_held_out_likelihood_is_that_of_dense_algebra_for_every_q(noise_floor):
     members += 0.5 * rng.standard_normal((15, 12)) + np.arange(15.0)[:, None]
     held_out = np.arange(12) % 3 == 1
     residuals = contrasts(members)
-    found = _factors.held_out_log_likelihood(
+    found = number_of_factors.held_out_log_likelihood(
         residuals.T @ residuals, held_out, 15, 7, noise_floor=noise_floor
     )
     for q in range(7):
@@ -44,7 +44,7 @@ def test_held_out_likelihood_is_that_of_dense_algebra_for_every_q(noise_floor):
 
 
 def test_scores_average_over_every_member_held_out_once(monkeypatch):
-    monkeypatch.setattr(_factors, "N_FOLDS", 3)
+    monkeypatch.setattr(number_of_factors, "N_FOLDS", 3)
     members = np.random.RandomState(1).standard_normal((10, 9))
     expected = [
         np.mean(
@@ -52,22 +52,22 @@ def test_scores_average_over_every_member_held_out_once(monkeypatch):
         )
         for q in range(5)
     ]
-    scores = _factors.factor_scores(contrasts(members))
+    scores = number_of_factors.factor_scores(contrasts(members))
     assert_allclose(scores, np.array(expected) / 10, rtol=1e-8)
 
 
 @pytest.mark.parametrize("q", [3, 6, 12])
 def test_the_true_number_of_factors_is_found(q):
-    # Ten columns give twelve smooth loadings that all stand out from the noise of 50 members; with
-    # three columns the last of twelve is below what any eigenvalue can show.
+    # Over ten columns all of twelve smooth loadings stand out from the noise of 50 members. Over
+    # three columns the last of twelve is too weak to be found in any eigenvalue.
     found = []
     for seed in range(10):
         data = make_dlf_ensemble(n_features=10, n_members=50, q=q, random_state=seed)
-        found.append(np.argmax(_factors.factor_scores(contrasts(data.predictions))))
+        found.append(np.argmax(number_of_factors.factor_scores(contrasts(data.predictions))))
     assert np.count_nonzero(np.abs(np.array(found) - q) <= 1) >= 9
 
 
-def test_auto_keeps_the_curve_and_the_best_of_it(known):
+def test_auto_stores_the_scores_and_takes_the_best(known):
     student = DLFRegressor(q="auto", **QUICK).fit(known.X, predictions=known.predictions)
     assert student.q_ == np.argmax(student.q_scores_) == 3
     assert student.q == "auto"
@@ -110,6 +110,6 @@ def test_members_of_noise_alone_have_one_factor():
     assert student.q_ == 1
 
 
-def test_other_words_for_q_are_refused(known):
+def test_other_strings_for_q_are_refused(known):
     with pytest.raises(ValueError, match=r"'q' parameter .* \{'auto'\}"):
         DLFRegressor(q="best").fit(known.X, predictions=known.predictions)

@@ -45,26 +45,26 @@ every_library = pytest.mark.parametrize("make", [xgboost_model, lightgbm_model, 
 
 @every_library
 @pytest.mark.parametrize("fitted_on", [X, frame], ids=["on array", "on frame"])
-@pytest.mark.parametrize("asked_with", [X, frame, shuffled], ids=["array", "frame", "shuffled"])
-def test_regressors_are_asked_by_name(make, fitted_on, asked_with):
-    if fitted_on is X and asked_with is shuffled:
-        return  # nothing tells an order to a model without names
+@pytest.mark.parametrize("rows", [X, frame, shuffled], ids=["array", "frame", "shuffled"])
+def test_regressors_find_columns_by_name(make, fitted_on, rows):
+    if fitted_on is X and rows is shuffled:
+        return  # a model without names cannot find the order
     models = [make("Regressor", seed).fit(fitted_on, y) for seed in range(3)]
     expected = np.column_stack([model.predict(fitted_on) for model in models])
     assert expected.std(axis=1).max() > 0
-    assert_allclose(member_predictions(models, asked_with), expected, rtol=1e-6)
+    assert_allclose(member_predictions(models, rows), expected, rtol=1e-6)
 
 
 @every_library
-def test_another_number_of_columns_is_named(make):
+def test_another_number_of_columns_raises(make):
     models = [make("Regressor", seed).fit(X, y) for seed in range(2)]
     with pytest.raises(ValueError, match=r"X has shape \(120, 3\).*fitted with 4 features"):
         member_predictions(models, X[:, :3])
 
 
 @every_library
-def test_classifiers_are_asked_for_probabilities(make):
-    targets = codes if make is xgboost_model else labels  # XGBoost wants codes
+def test_classifiers_return_probabilities(make):
+    targets = codes if make is xgboost_model else labels  # XGBoost requires codes
     models = [make("Classifier", seed).fit(X, targets) for seed in range(3)]
     predictions = member_predictions(models, X)
     assert_array_equal(describe_ensemble(models).classes, np.unique(targets))
@@ -87,19 +87,19 @@ def test_missing_classes_are_aligned(make):
 
 
 @every_library
-def test_a_model_that_was_not_fitted_is_named(make):
+def test_a_model_that_is_not_fitted_raises(make):
     with pytest.raises(ValueError, match=r"Model 1 .* is not fitted"):
         member_predictions([make("Regressor").fit(X, y), make("Regressor")], X)
 
 
 @pytest.mark.parametrize("make", [xgboost_model, lightgbm_model])
-def test_a_single_boosted_model_is_refused_with_the_way_out(make):
+def test_a_single_boosted_model_raises_with_the_way_out(make):
     with pytest.raises(TypeError, match=r"is not an ensemble of alternatives.*as a list"):
         member_predictions(make("Regressor").fit(X, y), X)
 
 
 @pytest.mark.parametrize("kind", ["Regressor", "Classifier"])
-def test_forests_whose_trees_are_summed_are_refused_as_such(kind):
+def test_forests_without_predictions_of_single_trees_raise(kind):
     lightgbm = pytest.importorskip("lightgbm")
     forests = [
         xgboost_model(f"RF{kind}"),
@@ -107,25 +107,27 @@ def test_forests_whose_trees_are_summed_are_refused_as_such(kind):
     ]
     for forest in forests:
         with pytest.raises(
-            TypeError, match=rf"it is a random forest.*Give a list.*RandomForest{kind}"
+            TypeError, match=rf"it is a random forest.*Pass a list.*RandomForest{kind}"
         ):
             describe_ensemble(forest)
 
 
-def test_boosters_that_want_a_dmatrix_are_wrapped_in_callables():
+def test_boosters_that_take_a_dmatrix_need_callables():
     DMatrix = pytest.importorskip("xgboost").DMatrix
     models = [xgboost_model("Regressor", seed).fit(X, y) for seed in range(2)]
     boosters = [model.get_booster() for model in models]
     for outputs in (None, "values", "probabilities"):
-        with pytest.raises(TypeError, match=r"callables, such as lambda X: booster"):
+        with pytest.raises(
+            TypeError, match=r"pass callables to FittedEnsemble, such as lambda X: booster"
+        ):
             FittedEnsemble(boosters, outputs=outputs)
-    ask = [lambda X, booster=booster: booster.predict(DMatrix(X)) for booster in boosters]
-    predictions = FittedEnsemble(ask, outputs="values").member_predictions(X)
+    callables = [lambda X, booster=booster: booster.predict(DMatrix(X)) for booster in boosters]
+    predictions = FittedEnsemble(callables, outputs="values").member_predictions(X)
     assert_allclose(predictions, member_predictions(models, X), rtol=1e-6)
 
 
 @every_library
-def test_they_vote_and_are_bagged(make):
+def test_models_can_vote_and_be_bagged(make):
     bagging = BaggingRegressor(make("Regressor"), 3, max_features=0.5, random_state=0).fit(X, y)
     assert_allclose(member_predictions(bagging, X).mean(axis=1), bagging.predict(X), rtol=1e-6)
     voters = [(str(seed), make("Classifier", seed)) for seed in range(2)]
@@ -154,7 +156,7 @@ def test_categories_reach_catboost_by_name():
     assert_allclose(member_predictions(models, rows)[:, 1], models[1].predict(rows))
 
 
-def test_the_variance_that_catboost_returns_is_no_second_output():
+def test_the_variance_of_catboost_is_dropped():
     models = [
         catboost_model("Regressor", seed, loss_function="RMSEWithUncertainty").fit(X, y)
         for seed in range(2)
@@ -180,7 +182,7 @@ def test_virtual_ensembles_are_members(loss):
     assert_allclose(ensemble.member_predictions(frame), virtual(model, 20)[..., 0])
 
 
-def test_virtual_ensembles_of_classifiers_are_logits():
+def test_virtual_ensembles_of_classifiers_return_logits():
     model = catboost_model("Classifier", iterations=60, posterior_sampling=True).fit(X, labels)
     expected = softmax(virtual(model, 10), axis=2).transpose(0, 2, 1)
     assert_allclose(member_predictions(model, X), expected, atol=1e-7)
@@ -191,12 +193,14 @@ def test_virtual_ensembles_of_classifiers_are_logits():
     )
 
 
-def test_stages_of_a_plain_model_are_no_posterior():
+def test_stages_of_a_plain_model_raise():
     with pytest.raises(ValueError, match="without posterior_sampling=True"):
         member_predictions(catboost_model("Regressor").fit(X, y), X)
 
 
-def test_too_many_virtual_ensembles_are_named():
+def test_too_many_virtual_ensembles_raise():
     model = catboost_model("Regressor", iterations=20, posterior_sampling=True).fit(X, y)
-    with pytest.raises(ValueError, match=r"20 trees are enough for 10 virtual ensembles.*11"):
+    with pytest.raises(
+        ValueError, match=r"20 trees, enough for 10 virtual ensembles, got n_members=11"
+    ):
         FittedEnsemble(model, n_members=11)

@@ -1,4 +1,4 @@
-"""The opaque wrapper around a fitted ensemble."""
+"""Lists of models, callables, and the wrapper around a fitted ensemble."""
 
 import pickle
 
@@ -7,13 +7,23 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import expit
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.datasets import make_regression
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.ensemble import (
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
+from sklearn.svm import LinearSVC
 
-from sklearn_dlf.ensembles import FittedEnsemble, unseen_rows
+from sklearn_dlf.ensembles import (
+    FittedEnsemble,
+    member_predictions,
+    unseen_rows,
+)
 
 X, y = make_regression(60, 4, noise=5.0, random_state=0)
 labels = np.array(["a", "b", "c"])[np.digitize(y, np.quantile(y, [1 / 3, 2 / 3]))]
@@ -52,7 +62,7 @@ def test_a_fitted_ensemble_hashes_by_its_models():
 
 
 class Distiller(RegressorMixin, BaseEstimator):
-    """The least estimator that takes an ensemble in both ways."""
+    """An estimator that takes an ensemble as a parameter and as a fit parameter."""
 
     def __init__(self, ensemble=None, shift=0.0):
         self.ensemble = ensemble
@@ -67,8 +77,8 @@ class Distiller(RegressorMixin, BaseEstimator):
         return self.ensemble_.member_predictions(X).mean(axis=1) + self.shift
 
 
-def test_a_search_leaves_a_fitted_ensemble_alone():
-    # As many members as rows: lists of that length are cut with the rows.
+def test_a_search_neither_clones_nor_cuts_a_fitted_ensemble():
+    # As many members as rows: a search cuts lists of that length with the rows.
     ensemble = FittedEnsemble([*fitted_ridges()] * 20)
     grid = {"shift": [0.0, 1.0]}
     in_constructor = GridSearchCV(Distiller(ensemble), grid, cv=3, error_score="raise").fit(X, y)
@@ -77,7 +87,7 @@ def test_a_search_leaves_a_fitted_ensemble_alone():
         assert search.best_estimator_.ensemble_ is ensemble
 
 
-def test_a_fitted_ensemble_is_no_sequence():
+def test_a_fitted_ensemble_is_not_a_sequence():
     ensemble = FittedEnsemble(fitted_ridges())
     for name in ("__len__", "__iter__", "__getitem__", "shape", "__array__", "get_params"):
         assert not hasattr(ensemble, name)
@@ -90,7 +100,7 @@ def test_repr_counts_models():
     assert repr(forest) == "FittedEnsemble(RandomForestRegressor, kind='regressor', n_members=3)"
 
 
-def test_a_fitted_ensemble_knows_columns_and_classes():
+def test_a_fitted_ensemble_has_columns_and_classes():
     ensemble = FittedEnsemble(RandomForestClassifier(3).fit(frame, labels))
     assert (ensemble.kind, ensemble.n_members, ensemble.n_features_in_) == ("classifier", 3, 4)
     assert_array_equal(ensemble.classes_, ["a", "b", "c"])
@@ -100,12 +110,14 @@ def test_a_fitted_ensemble_knows_columns_and_classes():
     assert not hasattr(unnamed, "classes_")
 
 
-def test_classes_may_be_said_and_then_hold_all_labels():
+def test_given_classes_must_hold_all_labels():
     ensemble = FittedEnsemble(classifiers_of("ab", "bc"), classes=["d", "c", "b", "a"])
     assert_array_equal(ensemble.classes_, ["d", "c", "b", "a"])
     predictions = ensemble.member_predictions(X)
     assert_allclose(predictions[:, [3, 2], 0], classifiers_of("ab")[0].predict_proba(X), atol=1e-7)
-    with pytest.raises(ValueError, match=r"knows the labels \['c'\], expected labels among"):
+    with pytest.raises(
+        ValueError, match=r"was fitted with the labels \['c'\], expected labels among"
+    ):
         FittedEnsemble(classifiers_of("ab", "bc"), classes=["a", "b"])
 
 
@@ -114,20 +126,109 @@ def test_classes_may_be_said_and_then_hold_all_labels():
     [
         (fitted_ridges(), {"outputs": "odds"}, "outputs must be one of .*got 'odds'"),
         (fitted_ridges(), {"outputs": "logits"}, "contradicts Model 0 .*which is a regressor"),
-        (fitted_ridges(), {"n_members": 3}, "n_members=3 was given, but list has 3 members that"),
-        (RandomForestRegressor(3).fit(X, y), {"outputs": "values"}, "expected neither `outputs`"),
+        (
+            fitted_ridges(),
+            {"n_members": 3},
+            "n_members=3 was given, but the 3 members of list are not draws",
+        ),
+        (
+            RandomForestRegressor(3).fit(X, y),
+            {"outputs": "values"},
+            "leave out `outputs` and `classes`, got outputs='values'",
+        ),
     ],
 )
-def test_options_that_contradict_are_refused(models, options, message):
+def test_contradictory_options_raise(models, options, message):
     with pytest.raises(ValueError, match=message):
         FittedEnsemble(models, **options)
 
 
-def test_a_fitted_ensemble_passes_out_of_bag_rows_on():
+def test_a_fitted_ensemble_has_the_unseen_rows_of_its_ensemble():
     forest = RandomForestRegressor(5, random_state=0).fit(X, y)
     assert_array_equal(unseen_rows(FittedEnsemble(forest), 60), unseen_rows(forest, 60))
 
 
-def test_ensembles_nest():
+def test_fitted_ensembles_nest():
     inner = FittedEnsemble(fitted_ridges())
     assert_allclose(FittedEnsemble(inner).member_predictions(X), inner.member_predictions(X))
+
+
+# Lists
+
+
+def test_each_regressor_of_a_list_is_a_member():
+    models = fitted_ridges()
+    expected = np.column_stack([model.predict(X) for model in models])
+    assert_allclose(member_predictions(models, X), expected)
+    assert_allclose(member_predictions(tuple(models), X), expected)
+
+
+def test_an_ensemble_in_a_list_is_one_member():
+    forests = [RandomForestRegressor(5, random_state=seed).fit(X, y) for seed in range(2)]
+    assert_allclose(member_predictions(forests, X)[:, 1], forests[1].predict(X))
+
+
+@pytest.mark.parametrize(
+    ("models", "error", "message"),
+    [
+        ([*fitted_ridges(), Ridge()], NotFittedError, r"Model 3 \(Ridge\) is not fitted"),
+        ([*fitted_ridges(), Ridge], TypeError, "is the class Ridge, expected a fitted instance"),
+        ([*fitted_ridges(), *classifiers_of("ab")], ValueError, "3 regressors and 1 classifiers"),
+        ([len, len], TypeError, r"FittedEnsemble\(models, outputs="),
+        ([LinearSVC().fit(X, labels)] * 2, ValueError, "no `predict_proba`.*CalibratedClassif"),
+        ([RandomForestClassifier(3).fit(X, np.c_[labels, labels])] * 2, ValueError, "one output"),
+    ],
+)
+def test_wrong_lists_raise(models, error, message):
+    with pytest.raises(error, match=message):
+        member_predictions(models, X)
+    with pytest.raises(error, match=message):
+        FittedEnsemble(models)
+
+
+# Callables
+
+
+def test_callables_return_one_member_each():
+    ensemble = FittedEnsemble([lambda X: X[:, 0], lambda X: X[:, 1]], outputs="values")
+    assert_array_equal(ensemble.member_predictions(X), X[:, :2])
+    assert repr(ensemble) == "FittedEnsemble([2 x <lambda>], kind='regressor', n_members=2)"
+
+
+def test_a_callable_returns_all_members_last():
+    ensemble = FittedEnsemble(lambda X: X, outputs="values", n_members=4)
+    assert_array_equal(ensemble.member_predictions(X), X)
+    several = FittedEnsemble(lambda X: np.stack([X, -X], 1), outputs="values", n_members=4)
+    assert_array_equal(several.member_predictions(X)[:, 1], -X)
+    binary = FittedEnsemble(lambda X: X, outputs="logits", n_members=4)
+    assert_allclose(binary.member_predictions(X)[:, 1], expit(X), rtol=1e-6)
+
+
+def test_a_callable_with_members_first_raises():
+    ensemble = FittedEnsemble(lambda X: X.T, outputs="values", n_members=4)
+    with pytest.raises(ValueError, match=r"shape \(4, 60\), expected members last"):
+        ensemble.member_predictions(X)
+
+
+@pytest.mark.parametrize("options", [{}, {"outputs": "values"}, {"n_members": 4}])
+def test_a_callable_needs_outputs_and_n_members(options):
+    with pytest.raises(ValueError, match=r"expected outputs, one of .* and n_members"):
+        FittedEnsemble(lambda X: X, **options)
+
+
+@pytest.mark.parametrize(
+    ("n_members", "error", "message"),
+    [(1, ValueError, "at least two members, got 1"), (2.0, TypeError, "must be an int, got 2.0")],
+)
+def test_a_wrong_number_of_members_raises(n_members, error, message):
+    with pytest.raises(error, match=message):
+        FittedEnsemble(lambda X: X, outputs="values", n_members=n_members)
+
+
+def test_callables_mix_with_models_of_their_kind():
+    ridge = Ridge().fit(X, y)
+    ensemble = FittedEnsemble([ridge, lambda X: X[:, 0]], outputs="values")
+    assert_allclose(ensemble.member_predictions(X), np.c_[ridge.predict(X), X[:, 0]])
+    classifier = LogisticRegression().fit(X, np.where(y > 0, "yes", "no"))
+    ensemble = FittedEnsemble([classifier, lambda X: expit(X[:, 0])], outputs="probabilities")
+    assert_array_equal(ensemble.classes_, ["no", "yes"])

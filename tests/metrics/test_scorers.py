@@ -1,4 +1,4 @@
-"""Scorers: of students alone, through wrappers, and in searches."""
+"""Scorers: of single students, through wrappers, and in searches."""
 
 import pickle
 
@@ -17,8 +17,8 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from sklearn_dlf import DLFRegressor
-from sklearn_dlf._latent import full as _latent
+from sklearn_dlf import DLFClassifier, DLFRegressor
+from sklearn_dlf._latent import full
 from sklearn_dlf.ensembles import FittedEnsemble, member_predictions
 from sklearn_dlf.metrics import (
     crps_ensemble,
@@ -33,13 +33,13 @@ QUICK = {"q": 2, "hidden_layer_sizes": (8,), "n_epochs": 4, "tol": 0.1, "random_
 
 @pytest.fixture(scope="module")
 def taught(known):
-    """A student of members that are known."""
+    """A student of members drawn from a known model."""
     return DLFRegressor(**QUICK).fit(known.X, known.y, predictions=known.predictions)
 
 
 @pytest.fixture(scope="module")
 def scaled(known):
-    """The same in a pipeline."""
+    """The same student in a pipeline."""
     pipeline = make_pipeline(MinMaxScaler(), DLFRegressor(**QUICK))
     return pipeline.fit(known.X, known.y, dlfregressor__predictions=known.predictions)
 
@@ -57,7 +57,7 @@ def test_crps_is_that_of_draws_whatever_the_batches(taught, known, monkeypatch):
     draws = taught.sample_y(known.X, 1000, random_state=0)
     assert_allclose(whole, -crps_ensemble(known.y, draws), rtol=1e-10)
     monkeypatch.setattr("sklearn_dlf.metrics._scorers.CRPS_ROWS", 40)
-    # Rows of other batches have other noise: 1000 draws a row leave this much.
+    # The draws of a row differ between batches. 1000 draws per row leave this error.
     assert_allclose(neg_crps_scorer(taught, known.X, known.y), whole, rtol=0.02)
 
 
@@ -66,7 +66,7 @@ def test_a_weight_of_two_is_a_row_given_twice(taught, known, scorer):
     X, y = known.X[:3], known.y[:3]
     alone = np.array([scorer(taught, X[[i]], y[[i]]) for i in range(3)])
     weighted = scorer(taught, X, y, sample_weight=np.array([2.0, 0.0, 1.0]))
-    # Draws of the second and third row have other noise than alone.
+    # The draws of the second and third row are not those of the single rows.
     assert_allclose(weighted, (2 * alone[0] + alone[2]) / 3, rtol=0.05)
 
 
@@ -92,7 +92,7 @@ def test_likelihood_of_members_is_their_dense_density():
     variance = rng.uniform(0.5, 2, 9)
     density = multivariate_normal(cov=loadings @ loadings.T + np.diag(variance))
     assert_allclose(
-        _latent.member_log_likelihood(loadings, deviations, variance),
+        full.member_log_likelihood(loadings, deviations, variance),
         density.logpdf(deviations.T).mean() / 9,
         rtol=1e-10,
     )
@@ -107,12 +107,12 @@ def test_likelihood_of_predictions_is_that_of_the_latent_parameters(taught, know
 
 
 def test_without_member_noise_the_likelihood_is_finite(known):
-    student = DLFRegressor(**QUICK, member_noise="none").fit(known.X, predictions=known.predictions)
+    student = DLFRegressor(**QUICK, member_noise=None).fit(known.X, predictions=known.predictions)
     score = member_log_likelihood_scorer(student, known.X, predictions=known.predictions)
     assert np.isfinite(score)
 
 
-def test_the_constructors_teacher_is_asked_at_the_rows_of_the_student(friedman, forest):
+def test_the_teacher_of_the_constructor_is_evaluated_at_the_rows_of_the_student(friedman, forest):
     X, y = friedman
     student = DLFRegressor(FittedEnsemble(forest), **QUICK)
     raw = make_pipeline(MinMaxScaler(), clone(student)).fit(X, y, dlfregressor__X_ensemble=X)
@@ -138,7 +138,7 @@ def test_crps_is_in_units_of_y_where_the_target_is_transformed(friedman):
     model = TransformedTargetRegressor(student, transformer=StandardScaler()).fit(X, 10 * y)
     inside = neg_crps_scorer(model.regressor_, X, (y - y.mean()) / y.std())
     assert_allclose(neg_crps_scorer(model, X, 10 * y), inside * 10 * y.std(), rtol=1e-6)
-    with pytest.raises(TypeError, match="density of y is not known where the target"):
+    with pytest.raises(TypeError, match="density of y is not known if the target"):
         neg_nll_scorer(model, X, y)
 
 
@@ -154,7 +154,7 @@ def test_nll_of_a_classifier_is_its_log_loss(friedman):
 def test_a_grid_is_scored_by_all_of_them(friedman, forest):
     grid = GridSearchCV(
         DLFRegressor(FittedEnsemble(forest), **QUICK),
-        {"member_noise": ["none", "input"]},
+        {"member_noise": [None, "input"]},
         cv=2,
         scoring={
             "nll": neg_nll_scorer,
@@ -165,7 +165,7 @@ def test_a_grid_is_scored_by_all_of_them(friedman, forest):
         error_score="raise",
     )
     grid.fit(*friedman)
-    # Two factors do not carry twenty trees: without member noise the rest is impossible.
+    # Two factors do not describe twenty trees, and without member noise nothing else may vary.
     assert grid.best_params_ == {"member_noise": "input"}
     assert np.isfinite(grid.cv_results_["mean_test_nll"]).all()
     assert (grid.cv_results_["mean_test_crps"] < 0).all()
@@ -193,7 +193,7 @@ def test_routed_predictions_are_those_of_the_held_out_rows(known):
         assert results["test_score"][fold] == expected
 
 
-def test_metadata_that_nobody_asked_for_is_an_error(known):
+def test_metadata_that_was_not_requested_is_an_error(known):
     with config_context(enable_metadata_routing=True):
         student = DLFRegressor(**QUICK).set_fit_request(predictions=True)
         grid = GridSearchCV(student, {"q": [1]}, scoring=member_log_likelihood_scorer)
@@ -201,15 +201,15 @@ def test_metadata_that_nobody_asked_for_is_an_error(known):
             grid.fit(known.X, known.y, predictions=known.predictions)
 
 
-def test_asking_for_metadata_leaves_the_shared_scorer_as_it_is():
-    asking = neg_nll_scorer.set_score_request(sample_weight=True)
-    assert asking.get_metadata_routing().score.requests == {"sample_weight": True}
+def test_a_request_does_not_change_the_shared_scorer():
+    requesting = neg_nll_scorer.set_score_request(sample_weight=True)
+    assert requesting.get_metadata_routing().score.requests == {"sample_weight": True}
     assert neg_nll_scorer.get_metadata_routing().score.requests == {"sample_weight": None}
     with pytest.raises(TypeError, match=r"neg_nll_scorer takes no metadata \['predictions'\]"):
         neg_nll_scorer.set_score_request(predictions=True)
 
 
-def test_scorers_pickle_and_say_their_names(taught, known):
+def test_scorers_can_be_pickled_and_are_shown_by_name(taught, known):
     again = pickle.loads(pickle.dumps(neg_nll_scorer))
     assert again(taught, known.X, known.y) == neg_nll_scorer(taught, known.X, known.y)
     assert repr(again) == "neg_nll_scorer"
@@ -219,7 +219,7 @@ def test_scorers_pickle_and_say_their_names(taught, known):
     ("ensemble", "message"),
     [(None, "`ensemble` is None"), (RandomForestRegressor(), "`ensemble` is not fitted")],
 )
-def test_a_teacher_that_is_not_kept_is_missed(taught, known, ensemble, message):
+def test_a_student_without_a_fitted_teacher_is_refused(taught, known, ensemble, message):
     student = clone(taught).set_params(ensemble=ensemble)
     student.__dict__.update({**taught.__dict__, "ensemble": ensemble})
     with pytest.raises(ValueError, match=message):
@@ -231,3 +231,45 @@ def test_scores_of_y_need_a_fit_with_y(known):
     for scorer in (neg_nll_scorer, neg_crps_scorer):
         with pytest.raises(NotFittedError, match="fit was called without y"):
             scorer(student, known.X, known.y)
+
+
+@pytest.mark.parametrize("scorer", [neg_nll_scorer, neg_crps_scorer])
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [(-1.0, "Negative values"), (np.nan, "contains NaN"), (0.0, "sample_weight are zero")],
+)
+def test_weights_that_make_no_sense_are_refused(taught, known, scorer, weight, message):
+    with pytest.raises(ValueError, match=message):
+        scorer(taught, known.X, known.y, sample_weight=np.full(len(known.X), weight))
+
+
+def test_zero_weights_of_a_classifier_are_refused(friedman):
+    X, y = friedman
+    model = LogisticRegression().fit(X, y > y.mean())
+    with pytest.raises(ValueError, match="sample_weight are zero"):
+        neg_nll_scorer(model, X, y > y.mean(), sample_weight=np.zeros(len(X)))
+
+
+def test_rows_of_a_batch_may_all_have_zero_weight(taught, known, monkeypatch):
+    monkeypatch.setattr("sklearn_dlf.metrics._scorers.CRPS_ROWS", 40)
+    weights = np.repeat([1.0, 0.0], [40, len(known.X) - 40])
+    expected = neg_crps_scorer(taught, known.X[:40], known.y[:40])
+    score = neg_crps_scorer(taught, known.X, known.y, sample_weight=weights)
+    assert_allclose(score, expected, rtol=1e-12)
+
+
+def test_scores_of_no_rows_are_refused(taught, known):
+    with pytest.raises(ValueError, match=r"0 sample\(s\)"):
+        neg_nll_scorer(taught, known.X[:0], known.y[:0])
+    with pytest.raises(ValueError, match="X has no rows; expected at least one"):
+        neg_crps_scorer(taught, known.X[:0], known.y[:0])
+
+
+def test_regression_scores_of_a_classifier_are_refused(friedman):
+    X, y = friedman
+    predictions = np.random.RandomState(0).dirichlet([1, 1], size=(len(X), 4)).swapaxes(1, 2)
+    student = DLFClassifier(**QUICK).fit(X, predictions=predictions)
+    with pytest.raises(TypeError, match="DLFClassifier has no method sample_y"):
+        neg_crps_scorer(student, X, y)
+    with pytest.raises(TypeError, match="not known under DLFClassifier; expected DLFRegressor"):
+        member_log_likelihood_scorer(student, X, predictions=predictions)

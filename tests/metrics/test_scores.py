@@ -6,9 +6,11 @@ from scipy.stats import norm
 
 from sklearn_dlf.metrics import (
     crps_ensemble,
+    expected_calibration_error,
     gaussian_mixture_nll,
     interval_coverage,
     member_fidelity,
+    mutual_information,
 )
 
 
@@ -36,7 +38,7 @@ def test_nll_of_a_mixture_is_the_log_of_the_mean_density(rng):
     assert_allclose(gaussian_mixture_nll(y, means, variances), -np.log(density).mean(), rtol=1e-10)
 
 
-def test_nll_stays_finite_far_out():
+def test_nll_is_finite_far_from_the_means():
     assert np.isfinite(gaussian_mixture_nll([1e4], [[0.0, 1.0]], [[1.0, 1.0]]))
 
 
@@ -45,14 +47,14 @@ def test_coverage_counts_the_ends_in():
     assert interval_coverage([0.0, 0.5, 1.0, 1.5], intervals) == 0.75
 
 
-def test_a_student_equal_to_its_teacher_is_true_to_it(rng):
+def test_fidelity_of_a_student_equal_to_its_teacher_is_perfect(rng):
     members = rng.standard_normal((30, 8)) * np.linspace(1, 2, 30)[:, None]
     fidelity = member_fidelity(members, members.mean(axis=1), members.std(axis=1, ddof=1))
     assert_allclose(fidelity.mean_error, 0.0, atol=1e-12)
     assert_allclose([fidelity.std_ratio, fidelity.std_correlation], 1.0)
 
 
-def test_fidelity_is_in_the_units_it_says(rng):
+def test_fidelity_is_in_units_of_the_teacher(rng):
     members = rng.standard_normal((30, 8))
     mean, std = members.mean(axis=1), members.std(axis=1, ddof=1)
     fidelity = member_fidelity(members, mean + 0.5 * mean.std(), 2 * std)
@@ -70,6 +72,109 @@ def test_fidelity_is_in_the_units_it_says(rng):
         (lambda: interval_coverage([0.0], [[1.0]]), r"\(n_samples, 2\); got \(1, 1\)"),
     ],
 )
-def test_bad_input_is_named(call, message):
+def test_arrays_that_do_not_fit_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        lambda weights: crps_ensemble([0.0, 1.0], [[1.0, 2.0], [0.0, 1.0]], weights),
+        lambda weights: gaussian_mixture_nll([0.0, 1.0], [[1.0]] * 2, [[1.0]] * 2, weights),
+    ],
+)
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([1.0, -1.0], "Negative values in data passed to `sample_weight`"),
+        ([1.0, np.nan], "sample_weight contains NaN"),
+        ([0.0, 0.0], "All values of sample_weight are zero; expected at least one positive"),
+        ([1.0], r"sample_weight.shape == \(1,\), expected \(2,\)"),
+    ],
+)
+def test_weights_that_make_no_sense_are_refused(score, weights, message):
+    with pytest.raises(ValueError, match=message):
+        score(weights)
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        lambda: crps_ensemble([], np.empty((0, 2))),
+        lambda: gaussian_mixture_nll([], np.empty((0, 2)), np.empty((0, 2))),
+        lambda: interval_coverage([], np.empty((0, 2))),
+        lambda: member_fidelity(np.empty((0, 2)), [], []),
+        lambda: expected_calibration_error([], np.empty((0, 2))),
+        lambda: mutual_information(np.empty((0, 2, 3))),
+    ],
+)
+def test_scores_of_no_rows_are_refused(score):
+    with pytest.raises(ValueError, match=r"0 sample\(s\)"):
+        score()
+
+
+@pytest.mark.parametrize("shape", [(5, 1), (1, 5)])
+def test_fidelity_needs_two_rows_and_two_members(shape):
+    with pytest.raises(ValueError, match=rf"two rows and two members.*got shape \({shape[0]}, "):
+        member_fidelity(np.ones(shape), np.ones(shape[0]), np.ones(shape[0]))
+
+
+def test_a_negative_standard_deviation_is_refused():
+    with pytest.raises(ValueError, match=r"std must not be negative; the smallest is -1\.0"):
+        member_fidelity([[0.0, 1.0], [1.0, 3.0]], [0.5, 2.0], [1.0, -1.0])
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        lambda probabilities: expected_calibration_error([0], probabilities),
+        lambda probabilities: mutual_information(np.repeat(probabilities, 2, axis=0).T[None]),
+    ],
+)
+@pytest.mark.parametrize(
+    ("probabilities", "message"),
+    [
+        ([[1.1, -0.1]], "probabilities, which are not negative; the smallest value is -0.1"),
+        ([[0.5, 0.498]], "sum to one .* tolerance of 0.001; got sums from 0.998 to 0.998"),
+        ([[0.5, 0.502]], "sum to one .* got sums from 1 to 1"),
+    ],
+)
+def test_values_that_are_not_probabilities_are_refused(score, probabilities, message):
+    with pytest.raises(ValueError, match=message):
+        score(probabilities)
+
+
+def test_probabilities_may_miss_one_by_rounding():
+    probabilities = np.array([[0.75, 0.2505], [0.75, 0.2495]])
+    assert expected_calibration_error([0, 1], probabilities) == 0.25
+    assert mutual_information(probabilities.T[None]).shape == (1,)
+
+
+@pytest.mark.parametrize("n_bins", [0, -3])
+def test_fewer_than_one_bin_is_refused(n_bins):
+    with pytest.raises(ValueError, match=f"n_bins == {n_bins}, must be >= 1"):
+        expected_calibration_error([0], [[0.5, 0.5]], n_bins=n_bins)
+
+
+def test_a_number_of_bins_that_is_no_integer_is_refused():
+    with pytest.raises(TypeError, match="n_bins must be an instance of int"):
+        expected_calibration_error([0], [[0.5, 0.5]], n_bins=2.5)
+
+
+def test_labels_that_are_not_among_the_classes_are_refused():
+    with pytest.raises(ValueError, match=r"labels \['a', 'b'\].* not in classes, \[0, 1\]"):
+        expected_calibration_error(["a", "b"], [[0.5, 0.5]] * 2)
+    assert expected_calibration_error(["a", "b"], [[0.5, 0.5]] * 2, classes=["a", "b"]) == 0.0
+
+
+def test_calibration_error_is_that_of_a_loop_over_bins(rng):
+    probabilities = rng.dirichlet([1.0, 1.0, 1.0], size=200)
+    y = rng.randint(3, size=200)
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == y
+    expected = 0.0
+    for low in np.arange(10) / 10:
+        rows = (confidence >= low) & (confidence < low + 0.1)
+        if rows.any():
+            expected += rows.mean() * abs(confidence[rows].mean() - right[rows].mean())
+    assert_allclose(expected_calibration_error(y, probabilities, n_bins=10), expected, rtol=1e-10)

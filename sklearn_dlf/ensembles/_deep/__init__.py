@@ -1,1 +1,1 @@
-"""Deep ensembles whose members are trained at once."""
+"""Deep ensembles, whose members are trained jointly."""

@@ -1,22 +1,24 @@
-"""Many small networks of one shape, trained at once.
+"""Joint training of many small networks of one shape.
 
 The parameters of a layer are stacked, weights (n_members, fan_in, fan_out) and biases
-(n_members, 1, fan_out), so that one batched matrix product serves all members. Members share the
-data and nothing else: each has its own rows, order of rows, held-out rows and best epoch.
+(n_members, 1, fan_out), so that one batched matrix product evaluates the layer of all members.
+Members share the data and nothing else: each has its own rows, order of rows, held-out rows and
+best epoch.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-#: In place, because the derivative of each needs its result only.
+#: Activations may overwrite their argument. Training permits it, because the derivative of each is
+#: a function of its result.
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "identity": lambda X: X,
     "logistic": torch.sigmoid_,
@@ -24,11 +26,16 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh_,
 }
 
-# Decay, a step, of the running average of the parameters: about the last 100 steps. The average
-# is evaluated and kept instead of the last step, which a constant learning rate leaves noisy.
+#: Maps outputs (M, m, k) and targets (M, m, ...) to losses (M, m) or (M, m, k).
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+# Decay per step of the running average of the parameters, a choice: it averages about the last
+# 100 steps. The average is evaluated and kept instead of the parameters of the last step, which
+# are noisy because the learning rate is constant.
 _AVERAGING = 0.99
 
-# Numbers in one layer's activations outside training (16 MB in float64): bounds the memory.
+# Most numbers in the activations of one layer outside training, a choice that bounds the memory:
+# 16 MB in float64.
 _MAX_ACTIVATIONS = 2**21
 
 
@@ -40,10 +47,11 @@ class Layer(NamedTuple):
 
 
 class Data(NamedTuple):
-    """What members share: X (n, d), targets (n, k) or (n,), weights (n,); and who sees what.
+    """Data that members share, and the rows that each member trains on and holds out.
 
-    ``train_rows`` and ``held_out_rows`` are indices (n_members, m). Where members hold out
-    different numbers of rows, rows are padded, and ``held_out_weights`` is zero there.
+    Shared are X (n, d), targets (n, k) or (n,), and weights (n,). ``train_rows`` and
+    ``held_out_rows`` are indices (n_members, m). Where members hold out different numbers of rows,
+    their indices are padded, and ``held_out_weights`` is zero for the padding.
     """
 
     X: Tensor
@@ -53,7 +61,7 @@ class Data(NamedTuple):
     held_out_rows: Tensor
     held_out_weights: Tensor
 
-    def of_members(self, members) -> Data:
+    def of_members(self, members: np.ndarray) -> Data:
         """Return the same data for some of the members."""
         return self._replace(
             train_rows=self.train_rows[members],
@@ -63,16 +71,19 @@ class Data(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """Layers of every member at its own best epoch, and epochs run."""
+    """Layers with every member at its own best epoch, and the number of epochs run."""
 
     layers: list[Layer]
     n_iter: int
 
 
-def bootstrap_rows(n_samples, n_members, rng):
-    """Draw rows with replacement: indices (n_members, n_samples), mask of the rows not drawn.
+def bootstrap_rows(
+    n_samples: int, n_members: int, rng: np.random.RandomState
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw rows with replacement; return indices (n_members, n_samples) and a mask of other rows.
 
-    Each member draws from all rows but one, so that on any data it has a row that is unseen.
+    The mask (n_samples, n_members) is True where a row was not drawn. Each member draws from all
+    rows but one, so that it has an unseen row even where there are few rows.
     """
     left_out = rng.randint(n_samples, size=(n_members, 1))
     rows = rng.randint(n_samples - 1, size=(n_members, n_samples))
@@ -82,19 +93,27 @@ def bootstrap_rows(n_samples, n_members, rng):
     return rows, unseen
 
 
-def held_out_in_turn(n_samples, n_members, fraction, strata, rng):
-    """Mask (n_samples, n_members) of the rows each member holds out, equally many for each.
+def held_out_in_turn(
+    n_samples: int,
+    n_members: int,
+    fraction: float,
+    strata: np.ndarray | None,
+    rng: np.random.RandomState,
+) -> np.ndarray:
+    """Return the mask (n_samples, n_members) of held-out rows, equally many for each member.
 
-    Members take turns: as many as can hold out rows that do not overlap, so that every row is
-    held out by about equally many members. Each member's rows are spread over the strata.
+    Members take turns. A round has as many members as can hold out rows that do not overlap, so
+    that every row is held out by about equally many members. The held-out rows of each member
+    have the strata in about their proportions.
     """
     held_out = np.zeros((n_samples, n_members), dtype=bool)
     if fraction == 0:
         return held_out
     n_held_out = min(max(1, round(fraction * n_samples)), n_samples - 1)
     n_turns = n_samples // n_held_out
-    # Every turn takes places evenly spaced by n_samples / n_held_out >= n_turns, from its own
-    # start. The half keeps the floor away from rounding errors.
+    # Each turn takes evenly spaced places in the order of rows, n_samples / n_held_out >= n_turns
+    # apart, from a start of its own. The half keeps places away from integers, where a rounding
+    # error would change their integer part.
     starts = (np.arange(n_turns)[:, None] + 0.5) / n_turns
     places = ((starts + np.arange(n_held_out)) * (n_samples / n_held_out)).astype(int)
     order = np.arange(0)
@@ -108,7 +127,14 @@ def held_out_in_turn(n_samples, n_members, fraction, strata, rng):
     return held_out
 
 
-def share_data(X, targets, weights, train_rows, unseen, device) -> Data:
+def share_data(
+    X: Tensor,
+    targets: Tensor | np.ndarray,
+    weights: np.ndarray,
+    train_rows: np.ndarray,
+    unseen: np.ndarray,
+    device: str | torch.device,
+) -> Data:
     """Put the data on the device, and turn the mask of unseen rows into padded indices."""
     counts = np.count_nonzero(unseen, axis=0)
     held_out_rows = np.argsort(~unseen.T, axis=1, kind="stable")[:, : counts.max()]
@@ -128,20 +154,20 @@ def share_data(X, targets, weights, train_rows, unseen, device) -> Data:
     )
 
 
-def squared_loss(outputs, targets):
-    """Half the squared error, averaged over outputs: (M, m, k), (M, m, k) -> (M, m)."""
+def squared_loss(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return half the squared error, averaged over outputs: (M, m, k), (M, m, k) -> (M, m)."""
     return 0.5 * (outputs - targets).square().mean(dim=-1)
 
 
-def cross_entropy(outputs, targets):
-    """Cross-entropy of logits (M, m, K) against class codes (M, m) -> (M, m)."""
+def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the cross-entropy of logits (M, m, K) at class codes (M, m), in nats: (M, m)."""
     return torch.nn.functional.cross_entropy(outputs.movedim(-1, 1), targets, reduction="none")
 
 
-def init_layers(sizes, n_members, generator) -> list[Layer]:
+def init_layers(sizes: Sequence[int], n_members: int, generator: torch.Generator) -> list[Layer]:
     """Draw parameters uniformly within 1 / sqrt(fan_in), as torch.nn.Linear does."""
 
-    def uniform(fan_in, *shape):
+    def uniform(fan_in: int, *shape: int) -> Tensor:
         return (2 * torch.rand(shape, generator=generator) - 1) / math.sqrt(fan_in)
 
     return [
@@ -150,8 +176,8 @@ def init_layers(sizes, n_members, generator) -> list[Layer]:
     ]
 
 
-def forward(layers, X, activation):
-    """Map rows (M, m, n_features) to outputs (M, m, n_outputs), member by member."""
+def forward(layers: Sequence[Layer], X: Tensor, activation: str) -> Tensor:
+    """Map each member's rows (M, m, n_features) to its outputs (M, m, n_outputs)."""
     activate = ACTIVATIONS[activation]
     *hidden, last = layers
     for layer in hidden:
@@ -159,14 +185,21 @@ def forward(layers, X, activation):
     return torch.baddbmm(last.bias, X, last.weight)
 
 
-def rows_at_once(layers):
-    """Return how many rows of every member fit the memory allowed outside training."""
+def rows_at_once(layers: Sequence[Layer]) -> int:
+    """Return how many rows of every member may be evaluated at once outside training."""
     widest = max(layer.weight.shape[0] * layer.weight.shape[2] for layer in layers)
     return max(1, _MAX_ACTIVATIONS // widest)
 
 
 @torch.no_grad()
-def average_over_rows(layers, activation, loss, data, rows, weights):
+def average_over_rows(
+    layers: Sequence[Layer],
+    activation: str,
+    loss: Loss,
+    data: Data,
+    rows: Tensor,
+    weights: Tensor,
+) -> Tensor:
     """Average ``loss(outputs, targets)`` (M, m, ...) over each member's own rows (M, m)."""
     total = torch.zeros((), device=rows.device)
     step = rows_at_once(layers)
@@ -178,35 +211,33 @@ def average_over_rows(layers, activation, loss, data, rows, weights):
 
 
 class _Stack:
-    """The members still in training: parameters, their running average, and Adam's state."""
+    """Members in training: their parameters, the running averages of these, and Adam's state."""
 
-    def __init__(self, layers, learning_rate, weight_decay):
+    def __init__(self, layers: list[Layer], lr: float, weight_decay: float) -> None:
         self.layers = [Layer(*(p.clone().requires_grad_() for p in layer)) for layer in layers]
         self.averaged = layers
         self.n_steps = 0
-        self.optimizer = torch.optim.Adam(
-            [
-                {"params": [layer.weight for layer in self.layers], "weight_decay": weight_decay},
-                {"params": [layer.bias for layer in self.layers]},
-            ],
-            lr=learning_rate,
-            fused=True,
-        )
+        groups: list[dict[str, Any]] = [
+            {"params": [layer.weight for layer in self.layers], "weight_decay": weight_decay},
+            {"params": [layer.bias for layer in self.layers]},
+        ]
+        self.optimizer = torch.optim.Adam(groups, lr=lr, fused=True)
 
-    def step(self, loss):
-        """Take one step of Adam, and move the average."""
+    def step(self, loss: Tensor) -> None:
+        """Take one step of Adam and update the running averages."""
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
         self.n_steps += 1
-        # The first steps are averaged over a tenth of the past, so that the start is forgotten.
+        # The decay is smaller at first, so that the initial parameters are soon forgotten: the
+        # average is over about the last tenth of the steps plus one.
         decay = min(_AVERAGING, self.n_steps / (10 + self.n_steps))
         for averaged, layer in zip(self.averaged, self.layers, strict=True):
             averaged.weight.lerp_(layer.weight.detach(), 1 - decay)
             averaged.bias.lerp_(layer.bias.detach(), 1 - decay)
 
-    def keep(self, members):
-        """Drop all but some members, whose training goes on as if nothing had happened."""
+    def keep(self, members: np.ndarray) -> None:
+        """Drop all but some members. The training of these members is not affected."""
         kept = {}
         for group in self.optimizer.param_groups:
             for parameter in group["params"]:
@@ -221,88 +252,120 @@ class _Stack:
         self.averaged = [Layer(*(p[members] for p in layer)) for layer in self.averaged]
 
 
-def train(
-    layers,
-    data,
-    loss,
-    *,
-    activation,
-    batch_size,
-    learning_rate,
-    weight_decay,
-    max_iter,
-    patience,
-    tol,
-    generator,
-    verbose=0,
-) -> Trained:
-    """Train all members, each until its held-out loss has not fallen by ``tol`` for ``patience``.
+class _EarlyStopping:
+    """Best parameters of each member, and the members that still train.
 
-    Without ``patience`` (None) all members train for ``max_iter`` epochs and the last is kept.
+    Attributes
+    ----------
+    layers : list of Layer
+        Parameters of each member at the epoch of its lowest held-out loss.
+    lowest : ndarray of shape (n_members,)
+        Lowest held-out loss of each member.
+    active : ndarray of int
+        Members that still train.
     """
-    stack = _Stack(layers, learning_rate, weight_decay)
+
+    def __init__(self, layers: list[Layer], patience: int, tol: float) -> None:
+        n_members = layers[0].weight.shape[0]
+        self.layers = [Layer(*(p.clone() for p in layer)) for layer in layers]
+        self.lowest = np.full(n_members, np.inf)
+        self.active = np.arange(n_members)
+        self._patience, self._tol = patience, tol
+        # The loss that a member has to undercut by `tol`, and the epochs since it last did so.
+        self._reference = np.full(n_members, np.inf)
+        self._n_waited = np.zeros(n_members, dtype=int)
+
+    def update(self, averaged: list[Layer], losses: np.ndarray) -> np.ndarray:
+        """Compare the losses of the active members; return the positions of those that go on."""
+        active = self.active
+        improved = losses < self.lowest[active]
+        self.lowest[active[improved]] = losses[improved]
+        for best, layer in zip(self.layers, averaged, strict=True):
+            best.weight[active[improved]] = layer.weight[np.flatnonzero(improved)]
+            best.bias[active[improved]] = layer.bias[np.flatnonzero(improved)]
+        has_fallen = losses < self._reference[active] - self._tol
+        self._reference[active[has_fallen]] = losses[has_fallen]
+        self._n_waited[active] = np.where(has_fallen, 0, self._n_waited[active] + 1)
+        going_on = np.flatnonzero(self._n_waited[active] < self._patience)
+        self.active = active[going_on]
+        return going_on
+
+
+def train(
+    layers: list[Layer],
+    data: Data,
+    loss: Loss,
+    *,
+    activation: str,
+    batch_size: int,
+    lr: float,
+    weight_decay: float,
+    max_iter: int,
+    patience: int | None,
+    tol: float,
+    generator: torch.Generator,
+    verbose: Any = 0,
+) -> Trained:
+    """Train each member until its held-out loss has not fallen by ``tol`` for ``patience`` epochs.
+
+    Without ``patience`` (None) all members train for ``max_iter`` epochs, and the parameters after
+    the last epoch are returned. ``layers``, the initial parameters, are overwritten.
+    """
+    stack = _Stack(layers, lr, weight_decay)
     n_members = layers[0].weight.shape[0]
-    best = [Layer(*(p.clone() for p in layer)) for layer in layers]
-    lowest, reference = np.full((2, n_members), np.inf)
-    waited = np.zeros(n_members, dtype=int)
-    active = np.arange(n_members)
+    stopping = None if patience is None else _EarlyStopping(layers, patience, tol)
     epoch = 0
     for epoch in range(1, max_iter + 1):
         _train_epoch(stack, data, loss, activation, batch_size, generator)
-        if patience is None:
+        if stopping is None:
             if verbose:
                 print(f"Epoch {epoch}: {n_members} members")
             continue
         losses = average_over_rows(
             stack.averaged, activation, loss, data, data.held_out_rows, data.held_out_weights
         )
-        losses = losses.double().cpu().numpy()
-        improved = losses < lowest[active]
-        lowest[active[improved]] = losses[improved]
-        _copy_members(best, active[improved], stack.averaged, np.flatnonzero(improved))
-        clearly = losses < reference[active] - tol
-        reference[active[clearly]] = losses[clearly]
-        waited[active] = np.where(clearly, 0, waited[active] + 1)
+        n_active = len(stopping.active)
+        going_on = stopping.update(stack.averaged, losses.double().cpu().numpy())
         if verbose:
             print(
-                f"Epoch {epoch}: {len(active)} of {n_members} members in training, "
-                f"mean of their lowest held-out losses {lowest.mean():.6g}"
+                f"Epoch {epoch}: {n_active} of {n_members} members in training, "
+                f"mean of their lowest held-out losses {stopping.lowest.mean():.6g}"
             )
-        going_on = np.flatnonzero(waited[active] < patience)
         if len(going_on) == 0:
             break
-        if len(going_on) < len(active):
-            active, data = active[going_on], data.of_members(going_on)
+        if len(going_on) < n_active:
+            data = data.of_members(going_on)
             stack.keep(going_on)
-    if patience is None:
-        best = stack.averaged
-        diverged = ~torch.stack([p.isfinite().all(2).all(1) for layer in best for p in layer]).all(
-            0
-        )
+    if stopping is None:
+        trained = stack.averaged
+        finite = [p.isfinite().all(2).all(1) for layer in trained for p in layer]
+        is_finite = torch.stack(finite).all(0).cpu().numpy()
     else:
-        diverged = torch.as_tensor(~np.isfinite(lowest))
-    if diverged.any():
+        trained, is_finite = stopping.layers, np.isfinite(stopping.lowest)
+    if not is_finite.all():
         raise ValueError(
-            f"Training diverged: {int(diverged.sum())} of {n_members} members have no finite "
-            f"outputs after {epoch} epochs. Lower learning_rate_init, {learning_rate} here, or "
-            "look for extreme values in X and y."
+            f"Training diverged: after {epoch} epochs, {np.count_nonzero(~is_finite)} of "
+            f"{n_members} members have outputs or parameters that are not finite. Use a smaller "
+            f"lr, got lr={lr}, or check X and y for extreme values."
         )
-    return Trained(best, epoch)
+    return Trained(trained, epoch)
 
 
-def _train_epoch(stack, data, loss, activation, batch_size, generator):
-    """Show each member all its rows once, in its own order."""
+def _train_epoch(
+    stack: _Stack,
+    data: Data,
+    loss: Loss,
+    activation: str,
+    batch_size: int,
+    generator: torch.Generator,
+) -> None:
+    """Train each member on all its rows once, in an order of its own."""
     n_members, n_rows = data.train_rows.shape
     order = torch.rand((n_members, n_rows), generator=generator).argsort(dim=1)
     rows = data.train_rows.gather(1, order.to(data.train_rows.device))
-    # Batches of almost equal size: a small last one would be a noisy step.
+    # Batches have almost equal sizes, because the step of a small last batch would be noisy.
     for batch in rows.tensor_split(math.ceil(n_rows / batch_size), dim=1):
         outputs = forward(stack.layers, data.X[batch], activation)
         losses = loss(outputs, data.targets[batch]) * data.weights[batch]
-        stack.step(losses.mean(dim=1).sum())  # a sum: no member feels how many others there are
-
-
-def _copy_members(target, target_members, source, source_members):
-    for into, layer in zip(target, source, strict=True):
-        into.weight[target_members] = layer.weight[source_members]
-        into.bias[target_members] = layer.bias[source_members]
+        # The sum over members makes the gradient of each independent of the number of members.
+        stack.step(losses.mean(dim=1).sum())

@@ -1,0 +1,142 @@
+"""The members of a fitted student: mean, moments, draws and probabilities at any rows.
+
+All rows here are standardised.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from sklearn.utils import Bunch
+
+from .._latent.deviations import draw_deviations, factor_covariance
+from .._network.heads import Units
+from .._utils.blocks import DRAW_ROWS, row_blocks
+from .averaged_probabilities import average_log_probabilities, average_probabilities
+
+# Up to this many rows are evaluated in float64. It costs little for few rows, and their prediction
+# does not depend on the batch that they are in. Draws are always made in float64.
+EXACT_ROWS = 2**8
+
+# Probabilities below this are too near to the end of float32 for their logarithm to be right.
+LEAST_PROBABILITY = 1e-30
+
+
+class StudentMembers(ABC):
+    """Predictions of the members of a fitted student, in units of the members' outputs.
+
+    Students of regressors need ``moments`` too: a Bunch of ``mean`` and ``variance``
+    (n, n_outputs).
+
+    Parameters
+    ----------
+    network : Network
+        Trained network.
+    units : Units
+        Units of its outputs.
+    """
+
+    def __init__(self, network: Any, units: Units):
+        self.network = network
+        self.units = units
+
+    @property
+    def n_outputs(self) -> int:
+        """Latent outputs."""
+        return len(self.units.center)
+
+    @property
+    def n_classes(self) -> int:
+        """Classes of a student of classifiers; two classes have one latent output."""
+        return max(self.n_outputs, 2)
+
+    @abstractmethod
+    def draw(
+        self,
+        X: np.ndarray,
+        n_samples: int,
+        random_state: np.random.RandomState,
+        extra_variance: np.ndarray | float = 0.0,
+    ) -> np.ndarray:
+        """Draw members, (n, n_outputs, n_samples); the first rows do not depend on later ones.
+
+        ``extra_variance`` (n_outputs, n_samples) is the variance of independent noise on top.
+        """
+
+    @abstractmethod
+    def probabilities(
+        self, X: np.ndarray, with_entropy: bool = False
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Mean probabilities (n, n_classes), and mean entropy (n,) of the members' in nats."""
+
+    def log_probabilities(self, X: np.ndarray) -> np.ndarray:
+        """Logarithm of the mean probabilities (n, n_classes), finite at every row."""
+        probabilities = self.probabilities(X)[0]
+        small = (probabilities < LEAST_PROBABILITY).any(axis=1)
+        logarithms = np.log(probabilities, out=np.zeros_like(probabilities), where=~small[:, None])
+        if small.any():
+            logarithms[small] = self.small_log_probabilities(X[small])
+        return logarithms
+
+    @abstractmethod
+    def small_log_probabilities(self, X: np.ndarray) -> np.ndarray:
+        """Logarithm of the mean probabilities where these may be too small for a float."""
+
+    def network_for(self, X: np.ndarray, exact: bool = False) -> Any:
+        """Network that only predicts, in float64 for few rows or if ``exact``."""
+        return self.network.frozen(exact or len(X) <= EXACT_ROWS)
+
+
+class LatentFactorMembers(StudentMembers):
+    """Members of a latent factor model: ``mean(x) + loadings(x) z + e(x)``."""
+
+    def mean(self, X: np.ndarray) -> np.ndarray:
+        """Mean (n, n_outputs)."""
+        center, scale, _ = self.units
+        return center + scale * self.network_for(X).evaluate_mean(X)
+
+    def moments(self, X: np.ndarray) -> Bunch:
+        """Bunch of ``mean`` and ``variance`` (n, n_outputs)."""
+        center, scale, spread = self.units
+        mean, variance = self.network_for(X).evaluate_moments(X)
+        return Bunch(mean=center + scale * mean, variance=spread**2 * variance)
+
+    def parameters(self, X: np.ndarray, exact: bool = False) -> Bunch:
+        """Bunch of mean, loadings, mixing and member variance, as of ``Heads.in_units``."""
+        return self.network_for(X, exact).evaluate(X).in_units(self.units)
+
+    def covariance(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean (n, n_outputs), and covariance over rows (n, n, n_outputs)."""
+        heads = self.parameters(X)
+        covariance = factor_covariance(heads.loadings, heads.mixing)
+        diagonal = np.arange(len(X))
+        covariance[diagonal, diagonal] += heads.member_variance
+        return heads.mean, covariance
+
+    def draw(self, X, n_samples, random_state, extra_variance=0.0):
+        # All z first, then the noise row by row, so that first rows do not depend on later ones.
+        latent = random_state.standard_normal((*self.network.latent_shape, n_samples))
+        draws = np.empty((len(X), self.n_outputs, n_samples))
+        for rows in row_blocks(len(X), DRAW_ROWS):
+            heads = self.parameters(X[rows], exact=True)
+            noise = random_state.standard_normal(draws[rows].shape)
+            noise *= np.sqrt(heads.member_variance[..., None] + extra_variance)
+            draws[rows] = heads.mean[..., None] + noise
+            draws[rows] += draw_deviations(heads.loadings, heads.mixing, latent)
+        return draws
+
+    def probabilities(self, X, with_entropy=False):
+        probabilities = np.empty((len(X), self.n_classes))
+        entropy = np.empty(len(X)) if with_entropy else None
+        for rows in row_blocks(len(X), DRAW_ROWS):
+            heads = self.network_for(X[rows]).evaluate(X[rows])
+            probabilities[rows], part = average_probabilities(heads, self.units, with_entropy)
+            if entropy is not None:
+                entropy[rows] = part
+        return probabilities, entropy
+
+    def small_log_probabilities(self, X):
+        heads = self.network_for(X, exact=True).evaluate(X)
+        return average_log_probabilities(heads, self.units)

@@ -1,0 +1,133 @@
+"""What the transfer set holds of classes: labels, averaged probabilities, entropies."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import softmax
+
+from .._predictive.logits import entropies, latent_from_logits, latent_from_probabilities
+from ..ensembles._member_predictions import SUM_TOLERANCE
+from .design_points import Points
+from .out_of_bag import unseen_mean
+
+
+class ClassTargets:
+    """Turns members' outputs into latent ones, and keeps their averages.
+
+    Parameters
+    ----------
+    points : Points
+        Rows at which the members are evaluated.
+    outputs : {"probabilities", "logits"}
+        What the members return, (n_block, n_classes, n_members).
+    floor : float
+        Probabilities below it are lifted to it.
+    classes : array-like of shape (n_classes,) or None
+        Labels in the order of the columns, if known.
+    y : array of shape (n_own,) or None
+        Labels of the rows of `fit`.
+    weights : array of shape (n_own,) or None
+        Their weights.
+    unseen : bool array of shape (n_own, n_members) or None
+        Rows that each member did not see. If given, averages are over these members.
+
+    Attributes
+    ----------
+    classes : array of shape (n_classes,)
+        Labels in the order of the columns, once a block was added.
+    probabilities : float32 array of shape (n_points, n_classes)
+        Averages over the members.
+    entropy : array of shape (n_points - n_design,)
+        Mean entropy of the members' probabilities at calibration rows, in nats.
+    """
+
+    def __init__(
+        self,
+        points: Points,
+        outputs: str,
+        floor: float,
+        classes: ArrayLike | None = None,
+        y: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
+        unseen: np.ndarray | None = None,
+    ):
+        self.n_points, self.n_design = len(points.X), points.n_design
+        self.outputs = outputs
+        self.floor = floor
+        self.classes = classes
+        self.y = y
+        self.weights = weights
+        self.unseen = np.empty((0, 0), dtype=bool) if unseen is None else unseen
+        self.probabilities = np.empty((self.n_points, 0), dtype=np.float32)
+        self.entropy = np.empty(self.n_points - self.n_design)
+
+    def add(self, rows: slice, outputs: np.ndarray) -> np.ndarray:
+        """Keep averages at a slice of rows; return latent outputs (n_block, c, n_members)."""
+        n_classes = outputs.shape[1]
+        if n_classes < 2:
+            raise ValueError(
+                "predictions of classifiers must have shape (n_samples, n_classes, n_members) "
+                "with at least 2 classes, or be a list with an array (n_samples, n_classes) a "
+                f"member; got {n_classes} class. Two classes have two columns."
+            )
+        if self.outputs == "logits":
+            latent = latent_from_logits(outputs)
+            outputs = softmax(outputs, axis=1)
+        else:
+            check_probabilities(outputs)
+            latent = latent_from_probabilities(outputs, self.floor)
+        if rows.start == 0:
+            self.classes = name_classes(n_classes, self.classes, self.y)
+            self.probabilities = np.empty((self.n_points, n_classes), dtype=np.float32)
+        self.probabilities[rows] = self._average(outputs, self.unseen[rows])
+        n_left = max(self.n_design - rows.start, 0)
+        if n_left < len(outputs):
+            kept = slice(max(rows.start - self.n_design, 0), rows.stop - self.n_design)
+            self.entropy[kept] = entropies(outputs[n_left:]).mean(axis=-1)
+        return latent
+
+    def _average(self, probabilities: np.ndarray, unseen: np.ndarray) -> np.ndarray:
+        """Average over members, or over those that did not see a row where that is known."""
+        average = probabilities.mean(axis=-1)
+        if len(unseen):
+            average[: len(unseen)] = unseen_mean(probabilities[: len(unseen)], unseen)
+        return average
+
+
+def check_probabilities(probabilities: np.ndarray) -> None:
+    """Raise where values (n, K, M) are outside [0, 1] or do not sum to one over classes."""
+    sums = probabilities.sum(axis=1)
+    low, high = probabilities.min(), probabilities.max()
+    if low < -SUM_TOLERANCE or np.abs(sums - 1).max() > SUM_TOLERANCE:
+        raise ValueError(
+            "predictions must be probabilities of shape (n_samples, n_classes, n_members) that sum "
+            f"to one over the classes; got values from {low:.3g} to {high:.3g} with sums from "
+            f"{sums.min():.3g} to {sums.max():.3g}. For logits, pass outputs='logits'."
+        )
+
+
+def name_classes(n_classes: int, classes: ArrayLike | None, y: np.ndarray | None) -> np.ndarray:
+    """Return the labels of the columns: those given, or the sorted ones in y, or numbers."""
+    labels = None if y is None else np.unique(y)
+    if classes is None:
+        names = np.arange(n_classes) if labels is None else labels
+        source = "y has"
+    else:
+        names = np.asarray(classes)
+        source = "classes has"
+    if names.shape != (n_classes,) or len(np.unique(names)) < n_classes:
+        raise ValueError(
+            f"The members' probabilities have {n_classes} columns, and one different label is "
+            f"expected for each; {source} {names.tolist()}. Give the labels in the order of the "
+            "columns by classes."
+        )
+    if labels is not None and not np.isin(labels, names).all():
+        unknown = labels[~np.isin(labels, names)]
+        raise ValueError(
+            f"y has labels that are no classes of the ensemble: {unknown.tolist()}; its classes "
+            f"are {names.tolist()}. Voting, stacking and others fit their estimators to codes 0, "
+            "1, ... in place of labels: give them an ensemble that was fitted on codes, or an "
+            "unfitted one."
+        )
+    return names

@@ -1,0 +1,110 @@
+"""The transfer set: the rows that a student learns from, and what it learns there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.preprocessing import StandardScaler
+
+from .._utils.standardise import standardise
+from .._utils.warning import warn_user
+from .class_targets import ClassTargets
+from .contrasts import Contrasts, ContrastsBuilder
+from .design_points import Points
+from .out_of_bag import make_adjustment
+from .residuals import MemberResiduals
+from .teachers import Teacher
+
+# Spreads below this share of the standard deviation of the members' mean over rows give a warning.
+LITTLE_SPREAD = 1e-3
+
+
+@dataclass(frozen=True)
+class TransferSet:
+    """Everything that a student learns from.
+
+    Attributes
+    ----------
+    X : float32 array of shape (n_points, n_features)
+        Standardised rows: the design points, then the calibration rows.
+    contrasts : Contrasts
+        Mean and contrasts of the members at the design points.
+    targets : ClassTargets, MemberResiduals or None
+        What is known of classes or of y.
+    """
+
+    X: np.ndarray
+    contrasts: Contrasts
+    targets: ClassTargets | MemberResiduals | None
+
+    @property
+    def design(self) -> np.ndarray:
+        """Standardised design points."""
+        return self.X[: len(self.contrasts.mean)]
+
+
+def build_transfer_set(
+    teacher: Teacher,
+    points: Points,
+    targets: ClassTargets | MemberResiduals | None,
+    *,
+    scaler: StandardScaler,
+    weights: np.ndarray | None,
+    out_of_bag: str | None,
+) -> TransferSet:
+    """Evaluate the teacher at all points, and keep what the student learns from.
+
+    Parameters
+    ----------
+    teacher : EnsembleTeacher or PredictionsTeacher
+        Teacher of the student.
+    points : Points
+        Where it is evaluated.
+    targets : ClassTargets, MemberResiduals or None
+        Collects what is known of classes or of y.
+    scaler : StandardScaler
+        Scaler of the rows of `fit`.
+    weights : array of shape (n_own,) or None
+        Weights of the rows of `fit`. Other design points have their mean weight.
+    out_of_bag : {"widen", "match"} or None
+        What is done to members' outputs at rows that they were fitted to.
+    """
+    adjust = make_adjustment(out_of_bag, teacher.unseen, weights)
+    builder = ContrastsBuilder(points.n_design)
+    for rows, outputs in teacher.evaluate(points):
+        if targets is not None:
+            outputs = targets.add(rows, outputs)
+        design = slice(rows.start, min(rows.stop, points.n_design))
+        if design.start < design.stop:
+            builder.add(design, adjust(design, outputs[: design.stop - design.start]))
+    if weights is not None:
+        n_others = points.n_design - len(weights)
+        weights = np.concatenate([weights, np.full(n_others, weights.mean())])
+    contrasts = builder.build(weights)
+    _warn_if_members_agree(contrasts)
+    return TransferSet(standardise(scaler, points.X).astype(np.float32), contrasts, targets)
+
+
+def _warn_if_members_agree(contrasts: Contrasts) -> None:
+    """Warn if members do not differ at the design points, or hardly so."""
+    _, scale, spread = contrasts.units
+    n_agree = np.count_nonzero(spread == 0)
+    share = spread / scale
+    if n_agree:
+        what = (
+            f"All members agree at all design points in {n_agree} of {len(spread)} outputs: the "
+            "student's spread is zero there."
+        )
+    elif share.min() < LITTLE_SPREAD:
+        what = (
+            f"The members hardly differ at the design points: their spread is {share.min():.1g} of "
+            "the standard deviation of their mean over rows."
+        )
+    else:
+        return
+    warn_user(
+        f"{what} Members that interpolate their training rows differ at other rows only: give rows "
+        "that they were not trained on by X_unlabeled, or let augment='neighbors' make rows; both "
+        "need an ensemble that can be evaluated. With predictions, put such rows into X."
+    )

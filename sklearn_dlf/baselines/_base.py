@@ -1,0 +1,196 @@
+"""Base of students that learn each member on its own: training, and methods of both tasks."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import nn
+
+from .._estimators.base import BaseStudent
+from .._estimators.classifier_mixin import ClassifierStudentMixin
+from .._estimators.regressor_mixin import RegressorStudentMixin
+from .._fitting.em import MIN_LR_SHARE, N_POLISH_ROUNDS
+from .._fitting.trainer import Trainer, make_trainer
+from .._network.heads import Units
+from .._predictive.logits import probabilities_from_latent
+from .._transfer.contrasts import Contrasts
+from .._transfer.transfer_set import TransferSet
+from .._utils.parameters import layer_sizes, store_parameters
+from .._utils.seeding import MAX_SEED, seeded
+from ._members import HeldMembers
+from ._networks import MemberNetwork
+from ._objectives import CrossEntropy, SquaredError
+
+
+class MemberStudent(BaseStudent):
+    """Trains a network with outputs for every member, while the learning rate falls.
+
+    Its rounds have the optimiser steps of one M-step of the latent factor model. After the same
+    number of rounds, both have taken the same number of steps.
+    """
+
+    def __init__(
+        self,
+        ensemble: Any = None,
+        *,
+        augment: str | Callable | None = "auto",
+        out_of_bag: Literal["widen", "match"] | None = "widen",
+        hidden_layer_sizes: int | Sequence[int] = (100, 100),
+        activation: Literal["swish", "relu", "gelu", "silu", "tanh"] = "swish",
+        max_iter: int = 40,
+        n_epochs: int | Literal["auto"] = "auto",
+        batch_size: int | Literal["auto"] = "auto",
+        lr: float = 0.01,
+        optimizer: str | Callable = "adam",
+        weight_decay: float = 0.0,
+        device: str | torch.device = "cpu",
+        callbacks: list | None = None,
+        memory: Any = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ):
+        store_parameters(self, locals())
+
+    @abstractmethod
+    def _make_network(self, n_features: int, n_outputs: int, n_members: int) -> MemberNetwork:
+        """Make an untrained network."""
+
+    @abstractmethod
+    def _objective(self) -> nn.Module:
+        """Make the loss of outputs (m, n_outputs, n_members), given targets and weights."""
+
+    @abstractmethod
+    def _targets(self, contrasts: Contrasts) -> list[np.ndarray]:
+        """Return the targets of the loss, with a row for each design point."""
+
+    def _learn(
+        self, transfer_set: TransferSet, random_state: np.random.RandomState
+    ) -> MemberNetwork:
+        X, contrasts = transfer_set.design, transfer_set.contrasts
+        with seeded(random_state.randint(MAX_SEED), self.device):
+            network = self._make_network(X.shape[1], *contrasts.shape[1:])
+            trainer = make_trainer(self, network, X, contrasts.weights, random_state)
+            self.history_ = self._train(trainer, self._objective(), *self._targets(contrasts))
+        self.n_iter_ = len(self.history_)
+        return network
+
+    def _train(self, trainer: Trainer, objective: nn.Module, *targets: np.ndarray) -> list[dict]:
+        """Train for all rounds; return a record for each."""
+        history = []
+        for lr in np.geomspace(self.lr, MIN_LR_SHARE * self.lr, self.max_iter):
+            began = time.perf_counter()
+            trainer.lr = float(lr)
+            loss = trainer.train(objective, *targets)
+            history.append({"loss": loss, "lr": lr, "seconds": time.perf_counter() - began})
+            if self.verbose:
+                print(f"Round {len(history)}: loss {loss:.6g}, learning rate {lr:.1e}")
+        trainer.evaluate()  # raises if training has diverged
+        return history
+
+    def _sizes(self, n_features: int, n_outputs: int) -> list[int]:
+        """Return the widths of all layers, from rows to outputs."""
+        return [n_features, *layer_sizes(self.hidden_layer_sizes), n_outputs]
+
+
+class MemberRegressor(RegressorStudentMixin, MemberStudent):
+    """Student of regressors, trained by the squared error to each member."""
+
+    @property
+    def _members(self) -> HeldMembers:
+        return HeldMembers(self.student_, self._units)
+
+    def predict(
+        self, X: ArrayLike, return_std: bool = False
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """Predict the mean of the members, and their standard deviation.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        return_std : bool, default=False
+            Whether to return the members' standard deviation too.
+
+        Returns
+        -------
+        mean : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Mean of the members, in units of y.
+
+        std : ndarray of the shape of `mean`
+            Standard deviation of the student's members, without the noise of y. Only with
+            `return_std`.
+        """
+        moments = self._members.moments(self._standardised_rows(X))
+        mean = self._squeeze(moments.mean)
+        return (mean, self._squeeze(np.sqrt(moments.variance))) if return_std else mean
+
+    def member_predictions(self, X: ArrayLike) -> np.ndarray:
+        """Predict the outputs of every member.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_members) or (n_samples, n_outputs, n_members)
+            Predictions in units of y; members are in the order of the ensemble's.
+        """
+        return self._squeeze(self._members.predict(self._standardised_rows(X)))
+
+    def _objective(self):
+        return SquaredError()
+
+    def _targets(self, contrasts):
+        return [contrasts.members()]
+
+    def _train(self, trainer, objective, *targets):
+        history = super()._train(trainer, objective, *targets)
+        if trainer.can_polish:
+            for _ in range(N_POLISH_ROUNDS):
+                trainer.polish(objective, *targets)
+        return history
+
+
+class MemberClassifier(ClassifierStudentMixin, MemberStudent):
+    """Student of classifiers, trained by the cross-entropy to each member's probabilities."""
+
+    @property
+    def _members(self) -> HeldMembers:
+        # The outputs of the network are the latent outputs themselves.
+        ones = np.ones(self.n_outputs_)
+        return HeldMembers(self.student_, Units(center=0 * ones, scale=ones, spread=ones))
+
+    def member_predictions(self, X: ArrayLike) -> np.ndarray:
+        """Predict the probabilities of every member.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes, n_members)
+            Probabilities; members are in the order of the ensemble's.
+        """
+        return probabilities_from_latent(self._members.predict(self._standardised_rows(X)))
+
+    def _objective(self):
+        return CrossEntropy()
+
+    def _targets(self, contrasts):
+        return [member_probabilities(contrasts)]
+
+
+def member_probabilities(contrasts: Contrasts) -> np.ndarray:
+    """Return the members' probabilities (n, n_classes, n_members), float32."""
+    return probabilities_from_latent(contrasts.latent_members()).astype(np.float32)
