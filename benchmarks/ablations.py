@@ -1,30 +1,37 @@
-"""What the fit of a latent factor model to networks depends on, one thing at a time.
+"""Vary one thing at a time that the fit of a latent factor model to networks depends on.
 
     q          number of factors
-    start      start x EM; one split and one teacher, so that seeds are those of the student alone
-    design     rows that the student learns at, by teachers of half of the training rows
-    members    number of members, and half as many factors where that is less than ten; all are
-               measured against the largest ensemble
+    start      start and EM algorithm; all seeds use the same split and teachers, so that only the
+               student's seed changes
+    design     rows that the student learns at; the teachers are trained on half of the training
+               rows
+    members    number of members; with less than twenty, the number of factors is half of it. All
+               students are compared with the largest ensemble
     width      hidden layers of the student
-    activation of the student's hidden layers
-    noise      what is left of the members' spread beside the factors
-    diversity  what the members differ by
-    clusters   members of two groups, one displaced: how far, in units of their rms spread (what the
-               members did not see is not told, as residuals there hold the displacement)
+    activation activation of the student's hidden layers
+    noise      model of the members' spread that the factors do not explain
+    diversity  what the members differ in
+    clusters   members in two groups, of which one is displaced; the distance is in units of the
+               members' root mean square spread. The record of unseen rows is withheld, because
+               residuals at these rows would contain the displacement
 
-"Of a normal" is the energy distance that normals of the members' own means and stds have to them,
-in figures grey circles. "Members' spread" is their rms std over that of y.
+Unless a study varies them, the teachers are fifty networks of two hidden layers of 100, and the
+student has one hidden layer of 50 and ten factors and learns at the teachers' training rows.
 
-Else fifty networks of two hidden layers of 100 are the teachers, and the student has one hidden
-layer of 50, ten factors, and learns at the teachers' own rows. Prints a Markdown table a study and
-set, means over seeds (of splits, teachers and students) and their standard deviations, also of the
-mean over more than two sets, and saves a figure a study:
+"Of a normal" is the energy distance between the members and a normal distribution of their mean and
+variance; it is drawn as grey circles. "Members' spread" is their root mean square standard
+deviation divided by the standard deviation of y.
+
+Prints a Markdown table for each study and data set, with means and standard deviations over seeds
+(of splits, teachers and students); with more than two data sets, also a table of their mean. Saves
+a figure for each study:
 
     python benchmarks/ablations.py [--data-dir DIR --sets boston energy] [--studies q] [--seeds 3]
 
-Without a folder the set is ``friedman1``, which is made. Results are appended to
-benchmarks/results/ablations.jsonl, and what is there is not run again. ``--quick`` shows that all
-runs, with few members and short training; its results are no results, and have files of their own.
+Without a folder the data set is ``friedman1``, which is generated. Results are appended to
+benchmarks/results/ablations.jsonl. Runs whose results are there already are not repeated.
+``--quick`` checks in a minute that everything runs, with few members and short training. Its
+results mean nothing and are kept in files of their own.
 """
 
 from __future__ import annotations
@@ -41,7 +48,7 @@ from figures import Panels
 from measuring import N_DRAWS, mean_energy_distance, measure_student, measure_teachers, time_fit
 from sklearn.datasets import make_friedman1
 from sklearn.exceptions import ConvergenceWarning
-from studies import FULL, QUICK, STUDIES, Task
+from studies import FULL, QUICK, STUDIES, Setup
 from tables import append_records, format_rows, load_records
 from uci import SETS, STUDENT
 
@@ -49,10 +56,10 @@ from sklearn_dlf import DLFRegressor
 from sklearn_dlf.ensembles import member_predictions
 from sklearn_dlf.exceptions import TrainingDivergedError
 
-# Students learn at the rows they are given; one study is about others.
+# Parameters of the students. No rows are made, except in the study of design points.
 ROWS_AS_GIVEN = {**STUDENT, "augment": None}
 
-# What is shown: in tables, in figures, and where a student like its teachers would be.
+# Scores in the tables, scores in the figures, and the values that a perfect student would have.
 COLUMNS = {
     "nll_gap": "NLL less teachers', nats",
     "mean_error": "error of mean",
@@ -71,14 +78,14 @@ PANELS = {
     "energy": "energy distance,\nmembers' stds",
 }
 IDEAL = {"nll_gap": 0.0, "std_ratio": 1.0}
-# Name of the mean over sets, which is shown of more than two.
+# Name of the mean over data sets, which is shown if there are more than two.
 MEAN = "mean of sets"
 
 
-def measure(variant, task, seed):
-    """Scores of a variant; none where its training left the finite numbers."""
-    data = variant.data or task.data
-    parameters = {**ROWS_AS_GIVEN, **task.scale.student, **variant.student, "random_state": seed}
+def measure(variant, setup, seed):
+    """Return scores of a variant; none if its training has diverged."""
+    data = variant.data or setup.data
+    parameters = {**ROWS_AS_GIVEN, **setup.scale.student, **variant.student, "random_state": seed}
     student = DLFRegressor(**parameters)
     try:
         fit = {"ensemble": variant.teachers, **variant.fit}
@@ -88,8 +95,8 @@ def measure(variant, task, seed):
     population = variant.population or variant.teachers
     members = member_predictions(population, data.X_test)
     scores = measure_student(student, data.X_test, data.y_test, members, seed)
-    # Of the rows that teachers were fitted to, in whatever rows the student learnt at.
-    trained = task.halves()[0].data if variant.data is not None else task.data
+    # The teachers' noise of y is that at the rows of their own fit, which may not be the student's.
+    trained = setup.halves()[0].data if variant.data is not None else setup.data
     teachers = measure_teachers(population, trained, members, seed)
     mean, std = members.mean(axis=1), members.std(axis=1, ddof=1)
     normal = np.random.RandomState(seed).standard_normal((len(mean), N_DRAWS))
@@ -105,7 +112,7 @@ def measure(variant, task, seed):
 
 
 def load(name, split, data_dir):
-    """One split of a set, or one draw of friedman1."""
+    """Return one split of a data set, or one draw of friedman1."""
     if name != "friedman1":
         return load_split(name, split, data_dir)
     X, y = make_friedman1(1500, noise=1.0, random_state=split)
@@ -113,7 +120,7 @@ def load(name, split, data_dir):
 
 
 def group_values(records, key):
-    """Values of a score by variant, in the order of the study; empty where none was finite."""
+    """Return the finite values of a score for each variant, in the order of the study."""
     values: dict = {}
     for record in records:
         own = values.setdefault(record["variant"], [])
@@ -123,7 +130,7 @@ def group_values(records, key):
 
 
 def format_study(label, records):
-    """Markdown table of a study on one set: mean and standard deviation over seeds."""
+    """Return a Markdown table of a study on one data set: means and deviations over seeds."""
     values = {key: group_values(records, key) for key in COLUMNS}
     lines = [[label.replace("\n", " "), *COLUMNS.values()]]
     for variant in values["nll_gap"]:
@@ -132,7 +139,7 @@ def format_study(label, records):
 
 
 def format_spread(values):
-    """Mean and standard deviation."""
+    """Return mean and standard deviation as text."""
     if not values:
         return "diverged"
     text = f"{np.mean(values):.3f}"
@@ -140,7 +147,7 @@ def format_spread(values):
 
 
 def average_sets(records_by_set):
-    """Records of the mean over sets, a variant and seed each; nan where it diverged on one."""
+    """Return records of means over data sets, one per variant and seed; nan if one diverged."""
     found: dict = {}
     for records in records_by_set.values():
         for record in records:
@@ -152,9 +159,10 @@ def average_sets(records_by_set):
 
 
 def draw(study, records_by_set, path):
-    """Figure of a study: a panel a score, a colour a set, bars of one standard deviation.
+    """Save the figure of a study: one panel for each score, one colour for each data set.
 
-    With a mean over sets, that is black, and the sets have no bars.
+    Bars are one standard deviation. If there is a mean over data sets, it is drawn in black and the
+    data sets have no bars.
     """
     places = list(group_values(next(iter(records_by_set.values())), "nll_gap"))
     has_mean = MEAN in records_by_set
@@ -177,7 +185,7 @@ def draw(study, records_by_set, path):
 
 
 def summarise(records, key):
-    """Means and standard deviations of a score, a variant each; nan where all diverged."""
+    """Return means and standard deviations of a score by variant; nan if all seeds diverged."""
     values = group_values(records, key).values()
     mean = [np.mean(own) if own else np.nan for own in values]
     return mean, [np.std(own, ddof=1) if len(own) > 1 else 0.0 for own in values]
@@ -186,24 +194,26 @@ def summarise(records, key):
 def main():
     """Parse the command line, measure what is missing, print and draw."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--data-dir", help="folder of the sets; without it friedman1 alone")
+    parser.add_argument("--data-dir", help="folder of the data sets; without it, friedman1")
     parser.add_argument("--studies", nargs="+", default=list(STUDIES), choices=list(STUDIES))
     parser.add_argument("--sets", nargs="+", choices=[*SETS, "diabetes", "friedman1"])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="see that all runs, in a minute")
-    parser.add_argument("--results", type=Path, help="file of records")
+    parser.add_argument(
+        "--quick", action="store_true", help="check in a minute that everything runs"
+    )
+    parser.add_argument("--results", type=Path, help="file of the results")
     args = parser.parse_args()
     stem = "ablations_quick" if args.quick else "ablations"
     path = args.results or Path(__file__).parent / "results" / f"{stem}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     sets = args.sets or (["boston", "energy"] if args.data_dir else ["friedman1"])
-    warnings.simplefilter("ignore", UserWarning)  # fewer members than factors, members that agree
+    warnings.simplefilter("ignore", UserWarning)  # of members that agree, of too many factors
     warnings.simplefilter("ignore", ConvergenceWarning)
 
     @cache
-    def task_of(name, split):
+    def setup_of(name, split):
         data = load(name, split, args.data_dir)
-        return Task(data, split, QUICK if args.quick else FULL)
+        return Setup(data, split, QUICK if args.quick else FULL)
 
     for key in args.studies:
         study, records_by_set = STUDIES[key], {}
@@ -214,10 +224,10 @@ def main():
                 own = [r for r in load_records(path) if run.items() <= r.items()]
                 if not own:
                     began = time.perf_counter()
-                    task = task_of(name, 0 if study.on_one_split else seed)
+                    setup = setup_of(name, 0 if study.on_one_split else seed)
                     own = [
-                        {**run, "variant": variant.name, **measure(variant, task, seed)}
-                        for variant in study.vary(task)
+                        {**run, "variant": variant.name, **measure(variant, setup, seed)}
+                        for variant in study.vary(setup)
                     ]
                     append_records(path, own)
                     seconds = time.perf_counter() - began

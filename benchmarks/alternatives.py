@@ -1,7 +1,7 @@
-"""What users might take instead of a student for a mean and an interval, fitted to rows and y.
+"""Other methods that predict a mean and an interval, fitted to rows and y.
 
-Each returns the model, and a function that asks it at rows. Packages are those of the extra
-``bench``, and laplace-torch; an `ImportError` says that one is not installed.
+Each function returns the fitted model, and a function that predicts at rows. The packages are those
+of the extra ``bench``, and laplace-torch. A package that is not installed raises `ImportError`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import nn
 
 from sklearn_dlf._network.bodies import make_mlp
 
-# Trees of forests, layers of networks, probability of intervals.
+# Trees of forests, hidden layers of networks, probability of intervals. All are choices.
 N_TREES, HIDDEN, LEVEL = 100, (100, 100), 0.9
 
 
@@ -35,11 +35,11 @@ def boosted_normal(X, y):
     model = importlib.import_module("ngboost").NGBRegressor(verbose=False, random_state=0)
     model.fit(X, y)
 
-    def ask(rows):
+    def predict(rows):
         distribution = model.pred_dist(rows)
         return distribution.mean(), distribution.interval(LEVEL)
 
-    return model, ask
+    return model, predict
 
 
 def quantile_forest(X, y):
@@ -67,12 +67,12 @@ def laplace_network(X, y):
     model = laplace.Laplace(network, "regression", "last_layer", "full")
     model.fit(batches)
 
-    def ask(rows):
+    def predict(rows):
         mean, variance = model(torch.from_numpy(scaler.transform(rows).astype(np.float32)))
         std = (variance[..., 0] + model.sigma_noise**2).sqrt()
         return mean, mean - 1.645 * std, mean + 1.645 * std
 
-    return model, ask
+    return model, predict
 
 
 ALTERNATIVES = {

@@ -1,12 +1,13 @@
-"""What the two factors that end a classifier's fit are worth.
+"""Compare students of classifiers with and without the calibration that ends their fit.
 
-Ten networks of two hidden layers of 100 are the teachers, the student has one hidden layer of 50;
-it is scored as training left it, and as it is calibrated. Also of a forest of 100 trees, with a
-student of the default size. Prints a Markdown table, means over splits:
+The teachers are ten networks of two hidden layers of 100, with a student that has one hidden layer
+of 50; and a forest of 100 trees, with a student of the default size. Each student is scored before
+and after calibration. Prints a Markdown table of means over splits:
 
     python benchmarks/calibration.py --data-dir DIR [--sets digits letter] [--splits 2]
 
-``digits`` comes with scikit-learn; the other sets are files in DIR (see benchmarks/datasets.py).
+``digits`` comes with scikit-learn; the other data sets are files in DIR (see
+benchmarks/datasets.py).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from sklearn.ensemble import RandomForestClassifier
 from tables import format_rows
 
 from sklearn_dlf import DLFClassifier
-from sklearn_dlf._estimators import dlf_classifier as _classifier
+from sklearn_dlf._estimators import latent_factor
 from sklearn_dlf._fitting.calibration import calibrate
 from sklearn_dlf.ensembles import DeepEnsembleClassifier, member_predictions
 from sklearn_dlf.metrics import mutual_information
@@ -36,34 +37,34 @@ COLUMNS = {"nll": "NLL", "ece": "ECE", "ratio": "MI ratio", "ood_auroc": "OOD AU
 
 
 def fit_both(student, X, y, teachers):
-    """Fit a student; as training left it, and calibrated."""
-    left = []
+    """Fit a student; return it as it was before calibration, and calibrated."""
+    before = []
 
-    def keep(network, said, contrasts):
-        left.append(copy.deepcopy(network).eval().requires_grad_(False))
-        calibrate(network, said, contrasts)
+    def keep_and_calibrate(network, ensemble, units):
+        before.append(copy.deepcopy(network).eval().requires_grad_(False))
+        calibrate(network, ensemble, units)
 
-    with mock.patch.object(_classifier, "calibrate", keep):
+    with mock.patch.object(latent_factor, "calibrate", keep_and_calibrate):
         student.fit(X, y, ensemble=teachers)
     plain = copy.deepcopy(student)
-    plain.student_ = left[0]
+    plain.student_ = before[0]
     return {"student, not calibrated": plain, "student": student}
 
 
 def measure(data, seed, make_teachers, options):
-    """Scores of teachers and both students on one split."""
+    """Return scores of the teachers and of both students on one split."""
     outside = np.random.default_rng(seed).permuted(data.X_test, axis=0)
     teachers = make_teachers(seed).fit(data.X, data.y)
     members = member_predictions(teachers, data.X_test)
     inner, outer = (mutual_information(m) for m in (members, member_predictions(teachers, outside)))
-    probabilities = np.maximum(members.mean(axis=-1), 1e-6)  # all trees may say zero
+    probabilities = np.maximum(members.mean(axis=-1), 1e-6)  # all trees may predict zero
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     results = {"teacher": score(probabilities, data.y_test, teachers.classes_, inner, outer)}
     student = DLFClassifier(q=N_MEMBERS - 1, random_state=seed, **options)
     for name, fitted in fit_both(student, data.X, data.y, teachers).items():
         own, own_outer = (fitted.predict_uncertainty(X).epistemic for X in (data.X_test, outside))
-        said = fitted.predict_proba(data.X_test)
-        results[name] = score(said, data.y_test, fitted.classes_, own, own_outer)
+        averaged = fitted.predict_proba(data.X_test)
+        results[name] = score(averaged, data.y_test, fitted.classes_, own, own_outer)
         results[name]["ratio"] = own.mean() / inner.mean()
     return results
 
@@ -71,7 +72,7 @@ def measure(data, seed, make_teachers, options):
 def main():
     """Parse the command line, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--data-dir", help="folder of the sets beside digits")
+    parser.add_argument("--data-dir", help="folder of the data sets other than digits")
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
     parser.add_argument("--splits", type=int, default=2)
     parser.add_argument("--teachers", nargs="+", default=list(TEACHERS), choices=list(TEACHERS))

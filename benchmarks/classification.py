@@ -1,20 +1,23 @@
-"""Students of deep ensembles of classifiers: the latent factor model against the baselines.
+"""Compare the latent factor model with the baselines as students of deep ensembles of classifiers.
 
-Ten networks of two hidden layers of 100 are the teachers; every student has one hidden layer of 50,
-learns at the same rows (the teachers' own and those made of them, as by default), and takes as many
-optimiser steps as the latent factor model did. Epistemic uncertainty is the mutual information of
-class and member; rows out of distribution are the test rows with the values of every column
-permuted. Prints a Markdown table a set, means over splits and their standard errors, a baseline
-less the latent factor model, and a table a score over all sets:
+The teachers are ten networks of two hidden layers of 100. Every student has one hidden layer of 50.
+It learns at the teachers' training rows and at the rows that are made by default. The baselines
+take as many optimiser steps as the latent factor model did. Epistemic uncertainty is the mutual
+information of class and member. Rows out of distribution are the test rows with the values of every
+column permuted.
+
+Prints a Markdown table for each data set (means over splits and their standard errors), the scores
+of the baselines less those of the latent factor model, and a table for each score over all data
+sets:
 
     python benchmarks/classification.py --data-dir DIR [--sets digits letter] [--splits 5]
         [--figure PATH]
 
-With ``--loadings full separable`` both models of the covariance are fitted, and compared.
+With ``--loadings full separable`` both models of the covariance are fitted and compared.
 
-``digits`` comes with scikit-learn; the other sets are files in DIR (see benchmarks/datasets.py).
-Every result is appended to benchmarks/results/classification.jsonl, and what is there is not run
-again.
+``digits`` comes with scikit-learn; the other data sets are files in DIR (see
+benchmarks/datasets.py). Results are appended to benchmarks/results/classification.jsonl. Splits
+whose results are there already are not run again.
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ from tables import (
 )
 
 from sklearn_dlf import DLFClassifier
-from sklearn_dlf._fitting.em import N_REFINE_ROUNDS
+from sklearn_dlf._fitting.refinement import N_ROUNDS
 from sklearn_dlf.baselines import (
     BatchEnsembleClassifier,
     DirichletClassifier,
@@ -59,9 +62,9 @@ BASELINES = {
     "Dirichlet": DirichletClassifier,
 }
 STUDENT = {"hidden_layer_sizes": (50,)}
-# Of small differences of probabilities.
+# Decimals in tables; differences of probabilities are small.
 DIGITS = 4
-# What a table shows, and of which differences are paired.
+# Scores in the tables, and scores whose differences are paired by split.
 COLUMNS = {
     "accuracy": "accuracy",
     "nll": "NLL",
@@ -74,7 +77,7 @@ COLUMNS = {
     "fit_s": "fit, s",
 }
 PAIRED = {key: COLUMNS[key] for key in ("nll", "brier", "ece", "mi_rank_corr", "ood_auroc")}
-# What a figure shows, and where a student like its teachers would be.
+# Scores in the figure, and the values that a perfect student would have.
 PANELS = {
     "nll": "NLL less the\nteachers', nats",
     "mi_ratio": "mutual information,\nstudent's over teachers'",
@@ -85,11 +88,15 @@ IDEAL = {"nll": 0.0, "mi_ratio": 1.0, "ood_auroc": 0.0}
 
 
 def score(probabilities, y, classes, inside, outside):
-    """Scores of averaged probabilities, and of how epistemic uncertainty tells rows apart."""
-    said = classes[probabilities.argmax(axis=1)]
+    """Return scores of averaged probabilities and of epistemic uncertainty.
+
+    ``inside`` and ``outside`` (n,) are the epistemic uncertainty at test rows and at rows out of
+    distribution.
+    """
+    predicted = classes[probabilities.argmax(axis=1)]
     is_outside = np.repeat([0, 1], [len(inside), len(outside)])
     return {
-        "accuracy": accuracy_score(y, said),
+        "accuracy": accuracy_score(y, predicted),
         "nll": log_loss(y, probabilities, labels=classes),
         "brier": float(np.mean(np.sum((probabilities - (y[:, None] == classes)) ** 2, axis=1))),
         "ece": expected_calibration_error(y, probabilities, classes=classes),
@@ -98,12 +105,12 @@ def score(probabilities, y, classes, inside, outside):
 
 
 def name_models(loadings):
-    """Names of what one split measures: teachers, students, one a model of the covariance."""
+    """Return the names of teachers and students; there is one DLF student for each loadings."""
     return [TEACHERS, *(f"DLF {model}" for model in loadings), *BASELINES]
 
 
 def measure(data, seed, n_members, loadings):
-    """Train teachers and students on one split; a dict of scores for each."""
+    """Train teachers and students on one split; return a dict of scores for each."""
     outside = np.random.default_rng(seed).permuted(data.X_test, axis=0)
     teachers = DeepEnsembleClassifier(n_members, random_state=seed)
     seconds = time_fit(teachers, data.X, data.y)
@@ -121,7 +128,7 @@ def measure(data, seed, n_members, loadings):
     }
     for name, student in students.items():
         results[name] = {"fit_s": time_fit(student, data.X, data.y)}
-    n_rounds = students[f"DLF {loadings[0]}"].n_iter_ + N_REFINE_ROUNDS
+    n_rounds = students[f"DLF {loadings[0]}"].n_iter_ + N_ROUNDS
     for name, baseline in BASELINES.items():
         students[name] = baseline(ensemble, max_iter=n_rounds, **options)
         results[name] = {"fit_s": time_fit(students[name], data.X, data.y)}
@@ -140,7 +147,7 @@ def measure(data, seed, n_members, loadings):
 
 
 def print_summary(by_set, models):
-    """Tables over sets, a score each."""
+    """Print a table over all data sets for each score."""
     students = models[1:]
 
     def mean_of(key):
@@ -164,14 +171,14 @@ def print_summary(by_set, models):
 def main():
     """Parse the command line, measure what is missing, print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--data-dir", help="folder of the sets beside digits")
+    parser.add_argument("--data-dir", help="folder of the data sets other than digits")
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--members", type=int, default=10)
     parser.add_argument("--loadings", nargs="+", default=["full"], choices=["full", "separable"])
     default = Path(__file__).parent / "results" / "classification.jsonl"
-    parser.add_argument("--results", type=Path, default=default, help="file of records")
-    parser.add_argument("--figure", type=Path, help="where to save a figure of all sets")
+    parser.add_argument("--results", type=Path, default=default, help="file of the results")
+    parser.add_argument("--figure", type=Path, help="where to save a figure of all data sets")
     args = parser.parse_args()
     args.results.parent.mkdir(parents=True, exist_ok=True)
     models, by_set = name_models(args.loadings), {}
@@ -200,7 +207,7 @@ def main():
         print(format_differences(records, models[1], BASELINES, PAIRED, DIGITS), flush=True)
     print_summary(by_set, models)
     if args.figure:
-        from figures import draw_comparison  # as matplotlib is for this alone
+        from figures import draw_comparison  # here, since only the figure needs matplotlib
 
         draw_comparison(args.figure, by_set, models[1:], PANELS, {"nll", "ood_auroc"}, IDEAL)
 

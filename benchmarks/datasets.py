@@ -11,7 +11,7 @@ from sklearn.model_selection import ShuffleSplit, train_test_split
 
 
 class Split(NamedTuple):
-    """Training and test rows of one split."""
+    """Training and test rows of one split, with their values or labels."""
 
     X: np.ndarray
     y: np.ndarray
@@ -20,9 +20,9 @@ class Split(NamedTuple):
 
 
 def load_split(name, split, data_dir):
-    """Load split number ``split`` of ``diabetes`` or of a set in ``data_dir``.
+    """Load split number ``split`` of ``diabetes`` or of a data set in ``data_dir``.
 
-    A set is a file ``<name>.npz`` with ``X`` (n, d), ``y`` (n,) and ``test_indices``
+    A data set is a file ``<name>.npz`` with ``X`` (n, d), ``y`` (n,) and ``test_indices``
     (n_splits, n_test).
     """
     if name == "diabetes":
@@ -37,10 +37,10 @@ def load_split(name, split, data_dir):
 
 
 def load_classes(name, split, data_dir):
-    """Load split number ``split`` of ``digits`` or of a set of classes in ``data_dir``.
+    """Load split number ``split`` of ``digits`` or of a data set with classes in ``data_dir``.
 
-    A set is a file ``<name>.npz`` with ``X`` (n, d) and labels ``y`` (n,). A fifth of the rows, at
-    random but with the classes in their proportions, is for testing.
+    A data set is a file ``<name>.npz`` with ``X`` (n, d) and labels ``y`` (n,). A random fifth of
+    the rows, stratified by class, is for testing.
     """
     if name == "digits":
         X, y = load_digits(return_X_y=True)

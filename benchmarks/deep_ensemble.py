@@ -1,12 +1,15 @@
-"""Deep ensembles: members trained at once against one after another, and their errors.
+"""Measure the speed of training deep ensembles, and their errors on real data.
 
-Speed: `DeepEnsembleRegressor` against bare PyTorch, which trains as many `nn.Sequential` networks
-one after another: same data, batches, epochs and fused Adam, no early stopping on either side.
-The estimator validates, standardises and averages parameters as well; the bare loop does not.
-Both sides alternate in one process, and each round gives one ratio.
+Speed: `DeepEnsembleRegressor`, which trains all members at once, is compared with a plain loop in
+PyTorch, which trains the same number of `nn.Sequential` networks one after another. Both sides use
+the same data, batches, epochs and fused Adam, without early stopping. The estimator also validates,
+standardises and averages parameters; the plain loop does not. Both sides alternate in one process,
+and each round gives one ratio.
 
-Errors (`--data-dir`, a folder of `.npz` with X, y and test_indices): RMSE and time of 50 networks
-with the defaults of the estimator, on the first splits of every set.
+Errors (with `--data-dir`, a folder of `.npz` files with X, y and test_indices): RMSE, NLL, R^2 and
+time of 50 networks with the defaults of the estimator, on the first splits of every data set:
+
+    python benchmarks/deep_ensemble.py [--n-rounds 5] [--data-dir DIR --n-splits 3] [--skip-speed]
 """
 
 import argparse
@@ -28,10 +31,11 @@ LEARNING_RATE = 0.005
 
 
 def train_batched(X, y, batch_size, n_epochs):
+    """Train all members at once."""
     DeepEnsembleRegressor(
         N_MEMBERS,
         batch_size=batch_size,
-        learning_rate_init=LEARNING_RATE,
+        lr=LEARNING_RATE,
         max_iter=n_epochs,
         early_stopping=False,
         random_state=0,
@@ -39,6 +43,7 @@ def train_batched(X, y, batch_size, n_epochs):
 
 
 def train_one_by_one(X, y, batch_size, n_epochs):
+    """Train the same number of networks one after another in plain PyTorch."""
     X = torch.as_tensor((X - X.mean(axis=0)) / X.std(axis=0), dtype=torch.float32)
     y = torch.as_tensor((y - y.mean()) / y.std(), dtype=torch.float32)[:, None]
     n_batches = math.ceil(len(X) / batch_size)
@@ -56,17 +61,19 @@ def train_one_by_one(X, y, batch_size, n_epochs):
 
 
 def seconds(function, *args):
+    """Return the wall-clock seconds of a call."""
     start = time.perf_counter()
     function(*args)
     return time.perf_counter() - start
 
 
 def compare_speed(n_rows, n_epochs, n_rounds):
+    """Print times and ratios of both sides for several batch sizes."""
     X, y = make_friedman1(n_rows, noise=1.0, random_state=0)
     print(f"{N_MEMBERS} networks of 100-100, {n_rows} rows x {X.shape[1]}, {n_epochs} epochs,")
     print(f"{torch.get_num_threads()} threads; medians of {n_rounds} rounds, ratios from-to")
     for batch_size in (32, 64, 128):
-        train_batched(X[:200], y[:200], batch_size, 1)  # both sides warm
+        train_batched(X[:200], y[:200], batch_size, 1)  # warms up both sides
         train_one_by_one(X[:200], y[:200], batch_size, 1)
         rounds = [
             (
@@ -85,6 +92,7 @@ def compare_speed(n_rows, n_epochs, n_rounds):
 
 
 def report_errors(folder, n_splits, options):
+    """Print errors and times of deep ensembles with these options on every data set."""
     print(f"{N_MEMBERS} networks, first {n_splits} splits: means over splits {options or ''}")
     print(f"{'':10s}{'RMSE':>9s}{'NLL':>9s}{'R2':>8s}{'epochs':>8s}{'wall s':>8s}{'cpu s':>8s}")
     for path in sorted(Path(folder).glob("*.npz")):
@@ -110,6 +118,7 @@ def report_errors(folder, n_splits, options):
 
 
 def main():
+    """Parse the command line, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", help="folder of .npz files with X, y and test_indices")
     parser.add_argument("--n-splits", type=int, default=3)

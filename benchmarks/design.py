@@ -1,15 +1,19 @@
-"""Where a student should learn: design points beside the rows that the ensemble was fitted to.
+"""Compare design points: the rows that the ensemble was fitted to, and further rows.
 
-Forests and networks are distilled at their own rows; at these and rows made from them; with the
-spread at their own rows as it is, widened to that of members that did not see the row, or with
-outputs moved to theirs; and at fresh rows without y beside their own, the best that made rows can
-hope for. Prints, on test rows, the error of the mean relative to the teacher's spread over rows,
-ratio and correlation of the two stds, RMSE of teacher and student, share of y in the 90 % interval,
-and the processor time of the fit:
+Forests and networks are distilled at the rows of their own fit ("rows"), at these and rows made
+from them ("neighbors", "mixup"), and at these and fresh rows without y ("fresh rows"). Fresh rows
+show the best that made rows could achieve. At the rows of the ensemble's fit, the spread is left
+("as is"), widened to that of the members that did not see a row (the default), or the outputs are
+matched to those of these members ("members").
+
+Prints scores on test rows: the error of the mean, relative to the standard deviation over rows of
+the teacher's mean; ratio and correlation of the spreads; RMSE of teacher and student; the share of
+y in the 90 % interval; and the processor time of the fit:
 
     python benchmarks/design.py [--seeds 3] [--data-dir DIR --sets concrete energy]
 
-``friedman1`` is made (500 rows), other sets are files in DIR (see benchmarks/datasets.py).
+``friedman1`` is generated (500 rows) and ``diabetes`` comes with scikit-learn; other data sets are
+files in DIR (see benchmarks/datasets.py).
 """
 
 from __future__ import annotations
@@ -34,11 +38,12 @@ TEACHERS = {
     "networks": DeepEnsembleRegressor,
 }
 AS_IS, FRESH = ", as is", "fresh rows"
-# Where it is not known which rows members saw, nothing is widened, and this is said once.
+# Designs with "as is" or "members" are skipped for ensembles that do not record unseen rows, where
+# `out_of_bag` has no effect.
 DESIGNS = {
     f"rows{AS_IS}": {"augment": None, "out_of_bag": None},
     "rows": {"augment": None},
-    "rows, members": {"augment": None, "out_of_bag": "members"},
+    "rows, members": {"augment": None, "out_of_bag": "match"},
     f"neighbors{AS_IS}": {"augment": "neighbors", "out_of_bag": None},
     "neighbors": {"augment": "neighbors"},
     "mixup": {"augment": "mixup"},
@@ -48,7 +53,7 @@ COLUMNS = ["mean_error", "std_ratio", "std_corr", "rmse_teacher", "rmse", "cover
 
 
 def load(name, seed, data_dir):
-    """One split, and rows without y where they can be had."""
+    """Return one split, and fresh rows without y, or None if there are none."""
     if name != "friedman1":
         return load_split(name, seed, data_dir), None
     X, y = make_friedman1(4500, noise=1.0, random_state=seed)
@@ -56,7 +61,7 @@ def load(name, seed, data_dir):
 
 
 def measure(teacher, data, fresh, design, seed):
-    """Scores of a student that learns at one design."""
+    """Return scores of a student that learns at one design."""
     student = DLFRegressor(random_state=seed, **DESIGNS[design])
     fit = {"ensemble": teacher, "X_unlabeled": fresh if design == FRESH else None}
     seconds = time_fit(student, data.X, data.y, **fit)
@@ -78,14 +83,16 @@ def measure(teacher, data, fresh, design, seed):
 def main():
     """Parse the command line, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--data-dir", help="folder of the sets beside friedman1 and diabetes")
+    parser.add_argument(
+        "--data-dir", help="folder of the data sets other than friedman1 and diabetes"
+    )
     parser.add_argument("--sets", nargs="+", default=["friedman1", "diabetes"])
     parser.add_argument("--teachers", nargs="+", default=list(TEACHERS), choices=list(TEACHERS))
     parser.add_argument("--designs", nargs="+", default=list(DESIGNS), choices=list(DESIGNS))
     parser.add_argument("--members", type=int, default=50)
     parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
-    warnings.simplefilter("ignore", UserWarning)  # members that agree: that is what is shown
+    warnings.simplefilter("ignore", UserWarning)  # of members that agree, which is measured here
     warnings.simplefilter("ignore", RuntimeWarning)
     print("| set | teacher | design points | " + " | ".join(COLUMNS) + " |")
     print("|" + " --- |" * (3 + len(COLUMNS)))

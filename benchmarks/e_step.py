@@ -1,11 +1,13 @@
-"""Time of an E-step under both models of the covariance, for ten outputs and for a hundred.
+"""Time an E-step under both models of the covariance, for ten outputs and for a hundred.
 
-An E-step here is all that EM does between two M-steps: projection of the members, posterior,
-normalisation, targets, and the restricted log-likelihood; for the separable model the mixing too.
-Each round times all cases one after the other in one process; medians over rounds. A hundred
-outputs at the same rows are ten times the numbers, which any E-step has to read; "same entries"
-has a tenth of the rows. "algebra" leaves the passes over the members' numbers out, and is what
-O(q^3 + c^3) is about; "two passes" are these alone, as two products in float32:
+An E-step here is everything that EM does between two M-steps: projection of the members, posterior,
+normalisation, targets, and the restricted log-likelihood; for the separable model, also the mixing.
+Each round times all cases one after another in one process. Prints medians over rounds.
+
+"Same rows" means ten times as many numbers for a hundred outputs, all of which an E-step has to
+read. "Same entries" means a tenth of the rows. "Algebra" is the E-step without the passes over the
+members' outputs; its cost is O(q^3 + c^3). "Two passes" are these passes alone, as two products in
+float32:
 
     python benchmarks/e_step.py [--rounds 9] [--rows 2000] [--members 50] [--q 10]
 """
@@ -19,15 +21,15 @@ from types import SimpleNamespace
 import numpy as np
 from measuring import processor_seconds
 
-from sklearn_dlf._latent import separable as _separable
+from sklearn_dlf._latent import separable
 from sklearn_dlf._latent.models import FullModel, SeparableModel
-from sklearn_dlf._transfer.contrasts import Contrasts
+from sklearn_dlf._transfer.contrasts import make_contrasts
 
 FEW, MANY = 10, 100
 
 
-class SilentStudent:
-    """Takes what an E-step writes into a student."""
+class NoNetwork:
+    """Stands for the network that an E-step changes."""
 
     def transform_loadings(self, transform):
         """Do nothing."""
@@ -37,44 +39,43 @@ class SilentStudent:
 
 
 def make_step(model_class, n_rows, n_outputs, n_members, q):
-    """Model of random members and one of its E-steps, ready to be called."""
+    """Return a model of random members, and a function that runs one of its E-steps."""
     rng = np.random.RandomState(0)
     members = rng.standard_normal((n_rows, n_outputs, n_members)).astype(np.float32)
-    contrasts = Contrasts([members], n_rows)
-    model, student = model_class(contrasts, q), SilentStudent()
+    model, network = model_class(make_contrasts(members), q), NoNetwork()
     n_loadings = 1 if model_class is SeparableModel else n_outputs
     loadings = rng.standard_normal((n_rows, n_loadings, q)).astype(np.float32)
     model.noise_variance = 0.5
 
     def step():
         model.read(SimpleNamespace(loadings=loadings))
-        model.maximise(student)
+        model.maximise(network)
         model.log_likelihood()
-        model.e_step(student)
+        model.e_step(network)
 
     model.read(SimpleNamespace(loadings=loadings))
-    model.e_step(student)
+    model.e_step(network)
 
     return model, step
 
 
 def make_algebra(model):
-    """What of a separable E-step does not look at the rows."""
+    """Return a function that runs the part of a separable E-step that does not read the rows."""
     gram, projection = model._gram, model._projection
 
     def algebra():
-        basis = _separable.eigenbasis(model.mixing, gram, projection)
-        _separable.restricted_log_likelihood(basis, 1e6, model.noise_variance, len(model.residuals))
-        latent = _separable.posterior(basis, model.noise_variance)
-        latent, left, _ = _separable.normalise(latent)
+        basis = separable.eigenbasis(model.mixing, gram, projection)
+        separable.restricted_log_likelihood(basis, 1e6, model.noise_variance, len(model.residuals))
+        latent = separable.posterior(basis, model.noise_variance)
+        latent, left, _ = separable.normalise(latent)
         latent.right_moment(left.T @ left)
-        _separable.expected_mixing(latent, gram, projection)
+        separable.expected_mixing(latent, gram, projection)
 
     return algebra
 
 
 def make_passes(model):
-    """Least that an E-step does with all numbers: projection of members, targets of loadings."""
+    """Return a function that runs the two passes of an E-step over the members' outputs."""
     numbers = model.residuals.reshape(len(model.residuals), -1)
     n_rows, n_numbers = numbers.shape
     left, right = (np.ones((size, model.q), dtype=np.float32) for size in (n_rows, n_numbers))
@@ -103,7 +104,7 @@ def main():
     for name, model_class in (("separable", SeparableModel), ("full", FullModel)):
         for size, (n_rows, n_outputs) in sizes.items():
             model, step = make_step(model_class, n_rows, n_outputs, args.members, args.q)
-            step()  # warm
+            step()  # warms up
             cases[name, size] = step
             if name == "separable" and size != f"{MANY}, same entries":
                 cases["separable, algebra", size] = make_algebra(model)

@@ -1,12 +1,13 @@
-"""How true a student is to its teachers, on real data.
+"""Measure how faithful a student is to its teachers on real data.
 
-Fifty networks of two hidden layers of 100 are the teachers; the student has one hidden layer of 50
-and 10 factors, and learns at the teachers' own training rows. Prints one line a set, means over the
-splits, on test rows:
+The teachers are fifty networks of two hidden layers of 100. The student has one hidden layer of 50
+and 10 factors, and learns at the teachers' training rows alone. Prints one line for each data set,
+with means over the splits of scores on test rows:
 
     python benchmarks/fidelity.py --data-dir DIR [--sets energy boston] [--splits 10]
 
-``diabetes`` comes with scikit-learn; the other sets are files in DIR (see benchmarks/datasets.py).
+``diabetes`` comes with scikit-learn; the other data sets are files in DIR (see
+benchmarks/datasets.py).
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ COLUMNS = [
 
 
 def measure(data, seed, n_members, student_params):
-    """Train teachers and student on one split; a dict of `COLUMNS`."""
+    """Train teachers and student on one split; return a dict with the scores of `COLUMNS`."""
     teachers = DeepEnsembleRegressor(n_estimators=n_members, random_state=seed)
     teacher_seconds = time_fit(teachers, data.X, data.y)
     student = DLFRegressor(random_state=seed, **student_params)
@@ -64,7 +65,7 @@ def measure(data, seed, n_members, student_params):
 def main():
     """Parse the command line, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--data-dir", help="folder of the sets beside diabetes")
+    parser.add_argument("--data-dir", help="folder of the data sets other than diabetes")
     parser.add_argument("--sets", nargs="+", default=["diabetes", "energy", "boston"])
     parser.add_argument("--splits", type=int, default=10)
     parser.add_argument("--members", type=int, default=50)

@@ -1,4 +1,4 @@
-"""Figures of the benchmarks: a panel a score, a colour a series, a place a row."""
+"""Figures of the benchmarks: one panel for each score, one colour for each series."""
 
 from __future__ import annotations
 
@@ -14,11 +14,26 @@ MARKERS = "os^Dv<>"
 
 
 class Panels:
-    """A row of panels that share their places: lines from the top, or numbers on a log scale.
+    """A row of panels that share one axis of places.
 
-    ``titles`` gives the name of each panel by its score, ``places`` the names of the places,
-    ``n_beside`` how many series are beside one another within a line, and ``ideal`` where a student
-    like its teachers would be.
+    The places are lines from top to bottom, or numbers on a horizontal log scale.
+
+    Parameters
+    ----------
+    titles : dict
+        Title of the panel of each score.
+    places : list of str
+        Names of the places.
+    n_beside : int
+        Number of series that are drawn beside one another within a line.
+    label : str
+        Label of the axis of places.
+    is_number : bool
+        Whether the places are numbers on a log scale.
+    width : float
+        Width of the figure in inches.
+    ideal : dict
+        Value of each score that a perfect student would have.
     """
 
     def __init__(self, titles, places, n_beside, *, label="", is_number=False, width=13, ideal=()):
@@ -49,7 +64,7 @@ class Panels:
             panels[0].set_ylabel(label)
 
     def where(self, number):
-        """Coordinates of a series' places."""
+        """Return the coordinates of the places for a series."""
         if self.is_number:
             return np.array(self.places, dtype=float)
         step = min(0.2, 0.8 / self.n_beside)
@@ -57,7 +72,7 @@ class Panels:
         return np.arange(len(self.places)) + shift
 
     def plot(self, key, number, mean, error, **style):
-        """Dots and their bars, of series ``number`` in the panel of a score."""
+        """Draw dots and bars of series ``number`` in the panel of a score."""
         style = {"marker": MARKERS[number % len(MARKERS)], "color": f"C{number}", **style}
         style = {"markersize": 4, "capsize": 2, "linewidth": 1, **style}
         where = self.where(number)
@@ -67,14 +82,14 @@ class Panels:
             self.panels[key].errorbar(mean, where, xerr=error, linestyle="", **style)
 
     def circle(self, key, number, mean, label):
-        """Grey circles beside the dots of a series."""
+        """Draw grey circles beside the dots of a series."""
         where = self.where(number)
         points = (where, mean) if self.is_number else (mean, where)
         style = {"color": "0.5", "fillstyle": "none", "markersize": 5, "label": label}
         self.panels[key].plot(*points, "o", **style)
 
     def save(self, path, *, loc="outside right center", **legend):
-        """Add the legend, and write the figure."""
+        """Add the legend and save the figure."""
         handles = list(self.panels.values())[-1].get_legend_handles_labels()
         self.figure.legend(*handles, loc=loc, **legend)
         self.figure.savefig(path, dpi=150)
@@ -82,10 +97,11 @@ class Panels:
 
 
 def draw_comparison(path, records_by_set, models, titles, less_teachers, ideal):
-    """Figure of students on several sets: a line a set, a panel a score, a colour a model.
+    """Save a figure of students on several data sets.
 
-    Dots are means over splits, bars their standard errors; the scores of ``less_teachers`` are
-    those less the teachers', paired by split.
+    There is one line for each data set, one panel for each score and one colour for each model.
+    Dots are means over splits, and bars are their standard errors. Scores in ``less_teachers`` are
+    shown less the teachers', paired by split.
     """
     places = [name.capitalize() for name in records_by_set]
     panels = Panels(titles, places, len(models), width=10, ideal=ideal)

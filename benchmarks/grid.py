@@ -1,11 +1,11 @@
-"""What a grid over q costs with ``memory=``, against its least: a teacher and five students a fold.
+"""Compare the time of a grid over q with ``memory=`` to the least work that it could take.
 
-Side by side, in alternating rounds: a ``GridSearchCV`` over five values of q whose student has an
-unfitted teacher and a memory that starts empty; and the same work by hand, which fits the teacher
-once a fold, asks it once, and fits and scores a student for each q. Their students learn at the
-rows of the fold alone and are the same, as is checked, and short, since what memory costs shows
-most beside those. The same grid without memory is measured once. Prints medians over rounds, in
-seconds on the clock and of the processor:
+Two sides alternate. One is a ``GridSearchCV`` over five values of q, whose student has an unfitted
+teacher and a memory that starts empty. The other does the same work by hand: in each fold it fits
+and evaluates the teacher once, and fits and scores a student for each q. The students of both sides
+learn at the rows of the fold alone, and the script checks that they have the same scores. They are
+trained for a short time only, so that the cost of the memory is visible. The same grid without
+memory is measured once. Prints medians over rounds, in wall-clock and in processor seconds:
 
     OMP_NUM_THREADS=1 python benchmarks/grid.py [--rounds 3 --rows 300 --hidden 50 --max-iter 5]
 """
@@ -33,7 +33,7 @@ Q = (2, 4, 6, 8, 10)
 
 FOLDS = KFold(3)
 
-# With seeds of their own, so that students of both sides start from the same random state.
+# The teachers are seeded, so that students of both sides start from the same random state.
 TEACHERS = {
     "50 networks": DeepEnsembleRegressor(n_estimators=50, random_state=0),
     "forest of 300": RandomForestRegressor(300, min_samples_leaf=3, random_state=0),
@@ -41,14 +41,14 @@ TEACHERS = {
 
 
 class Seconds(NamedTuple):
-    """On the clock, and of the processor."""
+    """Wall-clock and processor seconds of a call."""
 
     clock: float
     processor: float
 
 
 def by_hand(student, X, y):
-    """Scores (n_q, n_folds) of students whose teacher is fitted and asked once a fold."""
+    """Return scores (n_q, n_folds) of students whose teacher is fitted once a fold."""
     scores = np.empty((len(Q), FOLDS.n_splits))
     for fold, (train, test) in enumerate(FOLDS.split(X)):
         teacher = clone(student.ensemble).fit(X[train], y[train])
@@ -61,27 +61,27 @@ def by_hand(student, X, y):
 
 
 def by_grid(student, X, y):
-    """The same scores from a grid, without memory."""
+    """Return the same scores from a grid, without memory."""
     grid = GridSearchCV(student, {"q": Q}, cv=FOLDS, refit=False, error_score="raise").fit(X, y)
     results = grid.cv_results_
     return np.stack([results[f"split{i}_test_score"] for i in range(FOLDS.n_splits)], axis=1)
 
 
 def by_grid_with_memory(student, X, y):
-    """The same scores from a grid whose memory is a new folder."""
+    """Return the same scores from a grid whose memory is a new folder."""
     with tempfile.TemporaryDirectory() as folder:
         return by_grid(clone(student).set_params(memory=folder), X, y)
 
 
 def measure(function, *args):
-    """Result and seconds of a call."""
+    """Return the result and the seconds of a call."""
     began = time.perf_counter(), time.process_time()
     result = function(*args)
     return result, Seconds(time.perf_counter() - began[0], time.process_time() - began[1])
 
 
 def compare(student, X, y, n_rounds):
-    """Median seconds by hand and with memory, the median ratio, and one grid without memory."""
+    """Yield median seconds by hand and with memory, their ratios, and seconds without memory."""
     rounds = []
     for i in range(n_rounds):
         sides = [by_hand, by_grid_with_memory]

@@ -1,4 +1,4 @@
-"""What is measured of students, in one way for all of them."""
+"""Scores of students and teachers that several benchmarks share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import time
 import numpy as np
 from scipy.stats import energy_distance
 
-from sklearn_dlf._predictive.target_noise import MemberResiduals, TargetNoise
+from sklearn_dlf._predictive.target_noise import TargetNoise
+from sklearn_dlf._transfer.residuals import MemberResiduals
 from sklearn_dlf.ensembles import member_predictions, unseen_rows
 from sklearn_dlf.metrics import (
     crps_ensemble,
@@ -18,26 +19,25 @@ from sklearn_dlf.metrics import (
     neg_nll_scorer,
 )
 
-# Draws of y that scores and intervals are taken from.
+# Number of draws of y from which scores and intervals are computed; a choice.
 N_DRAWS = 1000
 
 
 def score_draws(y, draws):
-    """CRPS and coverage of the central 95 % interval of draws (n, n_draws)."""
+    """Return the CRPS and the coverage of the central 95 % interval of draws (n, n_draws)."""
     ends = np.quantile(draws, [0.025, 0.975], axis=1).T
     return {"crps": crps_ensemble(y, draws), "coverage_95": interval_coverage(y, ends)}
 
 
 def member_noise(teachers, data):
-    """Variance of y around each member as the students take it, (1, n_members)."""
+    """Return the variance of y around each member, as students estimate it, (1, n_members)."""
     residuals = MemberResiduals(data.y[:, None], None, unseen_rows(teachers, len(data.X)))
-    for _ in residuals.watch([member_predictions(teachers, data.X)[:, None]]):
-        pass
+    residuals.add(slice(0, len(data.X)), member_predictions(teachers, data.X)[:, None])
     return residuals.variances().T
 
 
 def measure_teachers(teachers, data, members, seed):
-    """Scores of an ensemble whose ``members`` (n, n_members) each have a noise of their own."""
+    """Return scores of an ensemble whose ``members`` (n, n_members) have a noise of y each."""
     y = data.y_test
     noise = np.broadcast_to(member_noise(teachers, data), members.shape)
     rng = np.random.RandomState(seed)
@@ -51,9 +51,10 @@ def measure_teachers(teachers, data, members, seed):
 
 
 def student_nll(student, X, y):
-    """NLL of y under the student's own distribution.
+    """Return the NLL of y under the student's own distribution.
 
-    A mixture over the variance of the noise of y, and over members where the student has them.
+    It is a mixture over the variance of the noise of y. For students that hold members, it is a
+    mixture over these too.
     """
     if not hasattr(student, "member_predictions"):
         return -neg_nll_scorer(student, X, y)
@@ -65,14 +66,14 @@ def student_nll(student, X, y):
 
 
 def nll_without_misfit(student, X, y):
-    """NLL of y under the teachers' own noise, without what the student misses of their mean."""
+    """Return the NLL of y under the noise of y alone, without the misfit of the student's mean."""
     student = copy.copy(student)
     student.target_noise_ = TargetNoise(student.target_noise_.member_variances)
     return student_nll(student, X, y)
 
 
 def measure_student(student, X, y, members, seed):
-    """Scores of a student, and its fidelity to its teachers' ``members`` (n, n_members)."""
+    """Return scores of a student, and its fidelity to its teachers' ``members`` (n, n_members)."""
     mean, std = student.predict(X, return_std=True)
     own = student.sample_predictions(X, N_DRAWS, random_state=seed)
     fidelity = member_fidelity(members, mean, std)
@@ -91,13 +92,16 @@ def measure_student(student, X, y, members, seed):
 
 
 def relative_covariance_error(members, own):
-    """Frobenius norm of the difference of the covariances over rows, over the teachers' norm."""
+    """Return the error of the covariance over rows, as a ratio of Frobenius norms."""
     covariance = np.cov(members)
     return float(np.linalg.norm(np.cov(own) - covariance) / np.linalg.norm(covariance))
 
 
 def mean_energy_distance(members, own):
-    """Mean over rows of the energy distance of draws, in units of the teachers' spread there."""
+    """Return the mean over rows of the energy distance of two sets of members.
+
+    The unit at each row is the spread of ``members`` there.
+    """
     spread = np.maximum(members.std(axis=1), 1e-12 * np.abs(members).max())
     distances = [
         energy_distance(left / scale, right / scale)
@@ -107,25 +111,25 @@ def mean_energy_distance(members, own):
 
 
 def count_parameters(student):
-    """Numbers that a fitted student has learnt."""
+    """Return the number of parameters of a fitted student."""
     return sum(parameter.numel() for parameter in student.student_.parameters())
 
 
 def share_of_bound(student):
-    """Gain in log-likelihood over no factors, as a share of that of any loadings."""
-    # Without factors the likelihood is that of unit noise, since spread is the unit.
+    """Return the gain in log-likelihood over no factors, as a share of the bound's gain."""
+    # Without factors the noise has variance one, because the spread is the unit.
     without = -0.5 * (np.log(2 * np.pi) + 1)
     gain = student.log_likelihoods_[-1] - without
     return float(gain / (student.log_likelihood_bound_ - without))
 
 
 def processor_seconds(function, *args, **kwargs):
-    """Processor seconds that a call takes: other work on the machine does not count."""
+    """Return the processor seconds of a call, which do not count other work on the machine."""
     began = time.process_time()
     function(*args, **kwargs)
     return time.process_time() - began
 
 
 def time_fit(estimator, *args, **kwargs):
-    """Processor seconds that a fit takes."""
+    """Return the processor seconds of a fit."""
     return processor_seconds(estimator.fit, *args, **kwargs)

@@ -1,12 +1,14 @@
-"""How good the number of factors is that ``q="auto"`` finds.
+"""Test the number of factors that ``q="auto"`` finds.
 
-First on ensembles drawn from known models with 3, 6 and 12 factors: the number found for ten seeds,
-and how far the weakest factor's eigenvalue is above the least that any look at eigenvalues can tell
-from noise (``noise variance x sqrt(n_entries / n_members)`` [1]_; median over the seeds).
+First, on ensembles that are drawn from known models with 3, 6 and 12 factors. Prints the number
+found for each of ten seeds, and the ratio of the weakest factor's eigenvalue to the smallest one
+that any method based on eigenvalues can tell from noise (``noise variance x sqrt(n_entries /
+n_members)`` [1]_; median over the seeds).
 
-Then, with a folder of data sets, on 50 networks of two hidden layers of 100: NLL of y on test rows
-under students with fixed numbers of factors, and under the one that was found; means over splits,
-and the standard error of the difference to the best fixed number:
+Second, with a folder of data sets, on 50 networks of two hidden layers of 100. Prints the NLL of y
+on test rows of students with fixed numbers of factors and of a student with the number found, as
+means over splits; and the difference of the latter to the best fixed number, with its standard
+error:
 
     python benchmarks/q_auto.py [--data-dir DIR --sets energy boston --splits 5]
 
@@ -37,7 +39,7 @@ SETS = ["boston", "concrete", "energy", "kin8nm", "power", "wine"]
 
 
 def recover(n_features, q, n_seeds=10):
-    """Numbers of factors found for known models with ``q``, and how visible the weakest is."""
+    """Return the numbers of factors found for models with ``q``, and how visible the weakest is."""
     found, visible = [], []
     for seed in range(n_seeds):
         data = make_dlf_ensemble(n_features=n_features, n_members=50, q=q, random_state=seed)
@@ -49,7 +51,7 @@ def recover(n_features, q, n_seeds=10):
 
 
 def measure(data, seed, hidden_layer_sizes):
-    """Test NLL of y for each of `FIXED` and for "auto", the number found, the teachers' scores."""
+    """Return the test NLL of y for each of `FIXED` and for "auto", and the number found."""
     teachers = DeepEnsembleRegressor(n_estimators=50, random_state=seed).fit(data.X, data.y)
     ensemble = FittedEnsemble(teachers)
     nll = []
@@ -65,7 +67,7 @@ def measure(data, seed, hidden_layer_sizes):
 def main():
     """Parse the command line, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--data-dir", help="folder of the sets; without it only known models")
+    parser.add_argument("--data-dir", help="folder of the data sets; without it, known models only")
     parser.add_argument("--sets", nargs="+", default=SETS)
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--hidden", type=int, nargs="+", default=[100, 100])

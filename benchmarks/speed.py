@@ -1,10 +1,11 @@
-"""Speed, memory and size of students, each as a ratio to what it is wanted to stay near.
+"""Measure speed, memory and size of students as ratios, beside the targets for them.
 
-Every line measures both sides in one run: processor seconds in alternating rounds after one to warm
-up, the median of the rounds' ratios and their range. Memory is how far a fresh process's peak rises
-above what it held before (Linux only). Students and teachers are trained briefly where only their
-predictions are timed. What users might take instead is measured where it is installed (extra
-``bench``, and laplace-torch). Prints one Markdown table. For M-steps see benchmarks/m_step.py:
+The two sides of a ratio alternate in one process. Times are processor seconds; after one round that
+warms up, each round gives a ratio, and the median and range of these are printed. Memory is the
+rise of a fresh process's peak above what the process held before (Linux only). Where only
+predictions are timed, students and teachers are trained for a short time. Other methods are
+measured if they are installed (extra ``bench``, and laplace-torch). Prints one Markdown table. For
+M-steps see benchmarks/m_step.py:
 
     OMP_NUM_THREADS=1 python benchmarks/speed.py [--rounds 5] [--rows 100000] [--large]
         [--sections members rows hydra predict draws memory size others] [--quick]
@@ -41,26 +42,26 @@ MB, GIB = 1e6, 2**30
 
 
 class Sizes(NamedTuple):
-    """How much is measured."""
+    """Sizes of a run; all are choices."""
 
-    rows: int = 100_000  # predicted at
+    rows: int = 100_000  # rows to predict
     fit_rows: tuple = (2_000, 10_000)
     memory_rows: int = 200_000
-    n_iter: int = 10  # of EM; so few iterations never end before, whatever they gain
+    n_iter: int = 10  # iterations of EM; with so few, EM never converges before the last
     teacher_iter: int = 5
-    n_calls: int = 200  # of a row
+    n_calls: int = 200  # predictions of one row
 
 
 QUICK = Sizes(2_000, (200, 400), 20_000, 2, 1, 5)
 
 
 def make_data(n_rows):
-    """Rows of Friedman's first function and its noisy values."""
+    """Return rows and noisy values of Friedman's first function."""
     return make_friedman1(n_rows, N_FEATURES, noise=1.0, random_state=0)
 
 
 def make_members(n_rows, n_members):
-    """Rows, values, and members (n_rows, n_members) in float32 that are smooth functions."""
+    """Return rows, values, and members (n_rows, n_members), smooth functions in float32."""
     X, y = make_data(n_rows)
     rng = np.random.default_rng(0)
     features = np.tanh(X.astype(np.float32) @ rng.standard_normal((N_FEATURES, 20), np.float32))
@@ -70,14 +71,14 @@ def make_members(n_rows, n_members):
 
 
 def make_student(sizes, student_class=DLFRegressor, **options):
-    """Untrained student of so many iterations."""
+    """Return an untrained student whose fit has ``sizes.n_iter`` iterations."""
     if student_class is DLFRegressor:
         options = {"q": Q, "tol": 0.0, **options}
     return student_class(max_iter=sizes.n_iter, random_state=0, **options)
 
 
 def time_in_turn(cases, n_rounds):
-    """Processor seconds (n_rounds,) of every case; the first round is to warm up."""
+    """Return processor seconds (n_rounds,) of every case; a first round warms up."""
     rounds = [
         {name: processor_seconds(function) for name, function in cases.items()}
         for _ in range(n_rounds + 1)
@@ -86,12 +87,12 @@ def time_in_turn(cases, n_rounds):
 
 
 def describe(ratios):
-    """Median and range."""
+    """Return median and range as text."""
     return f"{np.median(ratios):.3g} ({ratios.min():.3g}-{ratios.max():.3g})"
 
 
 def measure_members(sizes, args):
-    """Fit to many members against few."""
+    """Compare fits to many members with fits to few."""
     X, _, members = make_members(sizes.fit_rows[-1], 500)
     cases = {
         n: functools.partial(make_student(sizes, q=9).fit, X, predictions=members[:, :n].copy())
@@ -102,7 +103,7 @@ def measure_members(sizes, args):
 
 
 def measure_rows(sizes, args):
-    """Fit to twice and four times the rows, in the same epochs and batches."""
+    """Compare fits to twice and four times the rows, with the same epochs and batches."""
     X, _, members = make_members(4 * sizes.fit_rows[-1], N_MEMBERS)
     student = make_student(sizes, n_epochs=2, batch_size=128)
     cases = {
@@ -116,7 +117,7 @@ def measure_rows(sizes, args):
 
 
 def measure_hydra(sizes, args):
-    """Fit against Hydra's, same steps and body."""
+    """Compare the fit with Hydra's, with the same steps and body."""
     for n_rows in sizes.fit_rows:
         X, _, members = make_members(n_rows, N_MEMBERS)
         for hidden in ((50,), HIDDEN):
@@ -134,7 +135,7 @@ def measure_hydra(sizes, args):
 
 
 def forward_pass(student, X, n_rows=None):
-    """All heads of a student's network at standardised rows, at once or in blocks."""
+    """Evaluate all heads of a student's network at standardised rows, at once or in blocks."""
     network = student.student_
     with torch.inference_mode():
         for block in X.split(n_rows or len(X)):
@@ -142,13 +143,13 @@ def forward_pass(student, X, n_rows=None):
 
 
 def standardised(student, X):
-    """Rows as the student's network takes them."""
+    """Return rows as the student's network takes them."""
     return torch.from_numpy(student.scaler_.transform(X).astype(np.float32))
 
 
 @functools.cache
 def make_teachers(sizes):
-    """A forest and a deep ensemble."""
+    """Fit a forest and a deep ensemble."""
     data = make_data(sizes.fit_rows[0])
     forest = RandomForestRegressor(N_TREES, random_state=0).fit(*data)
     networks = DeepEnsembleRegressor(N_MEMBERS, max_iter=sizes.teacher_iter, random_state=0)
@@ -157,14 +158,14 @@ def make_teachers(sizes):
 
 @functools.cache
 def make_fitted(sizes, student_class=DLFRegressor):
-    """A student of the networks, trained for one iteration."""
+    """Fit a student of the networks with one iteration."""
     teacher = make_teachers(sizes)[f"{N_MEMBERS} networks"]
     student = make_student(sizes._replace(n_iter=1), student_class)
     return student.fit(*make_data(sizes.fit_rows[0]), ensemble=teacher)
 
 
 def measure_predict(sizes, args):
-    """Prediction against a forward pass, against the teachers, and of a single row."""
+    """Compare predictions with forward passes and with teachers, and those of one row."""
     student, teachers = make_fitted(sizes), make_teachers(sizes)
     X, y = make_data(sizes.rows)
     rows = standardised(student, X)
@@ -211,7 +212,7 @@ def measure_predict(sizes, args):
 
 
 def count_forward(student, call):
-    """Rows that a student's network is asked about in float64 during a call."""
+    """Return the number of rows at which a call evaluates a student's network in float64."""
     counts = []
     count = student.student_.frozen(exact=True).register_forward_hook(
         lambda module, inputs, output: counts.append(len(inputs[0]))
@@ -222,18 +223,18 @@ def count_forward(student, call):
 
 
 def measure_draws(sizes, args):
-    """Draws of members: rows asked, time in forward passes, and memory."""
+    """Measure draws of members: rows evaluated, time in forward passes, and memory."""
     student = make_fitted(sizes)
     X, _ = make_data(sizes.rows)
     rows = standardised(student, X)
     random_state = np.random.RandomState(0)
     for n_draws in NUMBERS_OF_DRAWS:
-        # A row takes as long among ten times fewer, which are timed where draws are many.
+        # With the most draws, a tenth of the rows is timed; the time per row is the same.
         few = len(X) if n_draws < NUMBERS_OF_DRAWS[-1] else len(X) // 10
         shape = few, n_draws
         draw = functools.partial(student.sample_predictions, X[:few], n_draws, random_state=0)
-        asked = count_forward(student, draw) / few
-        yield f"rows asked of the network / rows, {n_draws} draws", "1", f"{asked:.3g}"
+        evaluated = count_forward(student, draw) / few
+        yield f"rows evaluated by the network / rows, {n_draws} draws", "1", f"{evaluated:.3g}"
         cases = {
             "draws": draw,
             "pass": lambda few=few: forward_pass(student, rows[:few], PREDICT_ROWS),
@@ -255,47 +256,47 @@ def measure_draws(sizes, args):
 
 
 def in_fresh_process(function, *args):
-    """What a function returns in a process of its own."""
+    """Return the result of a function that is called in a process of its own."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(function, args)
 
 
 def resident(which):
-    """Bytes of the process: "RSS" now, "HWM" at their most."""
+    """Return bytes that the process holds now ("RSS"), or its peak ("HWM")."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"Vm{which}:"):
             return 1024 * int(line.split()[1])
-    raise OSError("/proc/self/status does not tell the memory of the process")
+    raise OSError(f"/proc/self/status has no line Vm{which}: memory is measured on Linux only")
 
 
 def memory_rise(call):
-    """Bytes by which the process's peak during a call is above what it held before."""
+    """Return the bytes by which the process's peak during a call exceeds what it held before."""
     gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")  # forgets earlier peaks
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = resident("RSS")
     call()
     return resident("HWM") - before
 
 
 def rise_of_draws(student, n_rows, n_draws):
-    """Memory that draws take, in a fresh process."""
+    """Return the memory that draws take; called in a fresh process."""
     X, _ = make_data(n_rows)
-    student.sample_predictions(X[:1000], 2)  # what is made once
+    student.sample_predictions(X[:1000], 2)  # makes all that is made once
     return memory_rise(lambda: student.sample_predictions(X, n_draws, random_state=0))
 
 
 def rise_of_fit(sizes, n_rows):
-    """Memory that a fit takes beside its data, their bytes, and the whole process's peak."""
+    """Return bytes that a fit takes beside its data, bytes of X and members, and the peak."""
     warnings.simplefilter("ignore", ConvergenceWarning)
     X, y, members = make_members(n_rows, N_MEMBERS)
     student = make_student(sizes._replace(n_iter=2), n_epochs=1)
-    student.fit(X[:500], y[:500], predictions=members[:500])  # what is made once
+    student.fit(X[:500], y[:500], predictions=members[:500])  # makes all that is made once
     rise = memory_rise(lambda: student.fit(X, y, predictions=members))
     return rise, X.nbytes, members.nbytes, resident("HWM")
 
 
 def measure_memory(sizes, args):
-    """Memory of a fit to given predictions."""
+    """Measure the memory of a fit to given predictions."""
     for n_rows in [sizes.memory_rows] + [1_000_000] * args.large:
         rise, rows, members, peak = in_fresh_process(rise_of_fit, sizes, n_rows)
         what = f"fit, {n_rows} rows x {N_MEMBERS} members"
@@ -306,7 +307,7 @@ def measure_memory(sizes, args):
 
 
 def kib(model):
-    """Size of a pickle, where there is one."""
+    """Return the size of a model's pickle as text."""
     try:
         return f"{len(pickle.dumps(model)) / 1024:.0f} KiB"
     except (AttributeError, TypeError, pickle.PicklingError):
@@ -314,32 +315,34 @@ def kib(model):
 
 
 def measure_size(sizes, args):
-    """Pickles of a student and of its teachers."""
+    """Measure the pickles of a student and of its teachers."""
     student = make_fitted(sizes)
-    student.predict(make_data(100)[0])  # what is made at first use is not to be pickled
+    student.predict(
+        make_data(100)[0]
+    )  # so that a copy made at first use would count if it were pickled
     yield f"pickle: student {HIDDEN}, q = {Q}", "< 96 KiB", kib(student)
     for name, teacher in make_teachers(sizes).items():
         yield f"pickle: {name}, {sizes.fit_rows[0]} rows", "", kib(teacher)
 
 
 def measure_others(sizes, args):
-    """Mean and interval by the student, by baselines, and by what users might take instead."""
+    """Compare mean and interval of the student, of baselines, and of other methods."""
     X, _ = make_data(sizes.rows)
-    models, ask = {}, {}
+    models, predict = {}, {}
     for student_class in (DLFRegressor, HydraRegressor, BatchEnsembleRegressor):
         name = student_class.__name__
         models[name] = student = make_fitted(sizes, student_class)
-        ask[name] = lambda rows, student=student: (
+        predict[name] = lambda rows, student=student: (
             student.predict(rows),
             student.predict_interval(rows, LEVEL),
         )
     for package, make in ALTERNATIVES.items():
         name = make.__doc__.rstrip(".")
         try:
-            models[name], ask[name] = make(*make_data(sizes.fit_rows[0]))
-        except (ImportError, RuntimeError):  # or one that cannot be imported beside this torch
+            models[name], predict[name] = make(*make_data(sizes.fit_rows[0]))
+        except (ImportError, RuntimeError):  # a package may not work with this torch
             yield name, "", f"{package} is not installed"
-    cases = {name: functools.partial(ask[name], X) for name in ask}
+    cases = {name: functools.partial(predict[name], X) for name in predict}
     times = time_in_turn(cases, min(args.rounds, 3))
     ours = times[DLFRegressor.__name__]
     for name, model in models.items():
@@ -364,10 +367,12 @@ def main():
     """Parse the command line, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--rows", type=int, default=Sizes().rows, help="rows predicted at")
+    parser.add_argument("--rows", type=int, default=Sizes().rows, help="number of rows to predict")
     parser.add_argument("--sections", nargs="+", default=list(SECTIONS), choices=list(SECTIONS))
-    parser.add_argument("--large", action="store_true", help="a fit to 1,000,000 rows too")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes, to try the script")
+    parser.add_argument("--large", action="store_true", help="measure a fit to 1,000,000 rows too")
+    parser.add_argument(
+        "--quick", action="store_true", help="check with tiny sizes that everything runs"
+    )
     args = parser.parse_args()
     sizes = QUICK if args.quick else Sizes(rows=args.rows)
     warnings.simplefilter("ignore", ConvergenceWarning)

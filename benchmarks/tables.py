@@ -1,6 +1,7 @@
-"""Records of the benchmarks, and the Markdown tables that are made of them.
+"""Records of the benchmarks, and the Markdown tables that are made from them.
 
-A record is what was measured of one model on one split of one set: a dict, and a line of a file.
+A record holds the scores of one model on one split of one data set. It is a dict in memory, and a
+line of JSON in a file.
 """
 
 from __future__ import annotations
@@ -11,37 +12,37 @@ import numpy as np
 
 
 def load_records(path):
-    """Records of earlier runs."""
+    """Return the records of earlier runs; none if there is no file."""
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def append_records(path, records):
-    """Write the records of a run when it has ended: an interrupted one leaves none."""
+    """Append the records of a run that has ended; an interrupted run leaves none."""
     with path.open("a") as file:
         file.writelines(json.dumps(record) + "\n" for record in records)
 
 
 def values_of(records, model, key):
-    """Values of a score over splits; empty where it was not measured."""
+    """Return the values of a score over splits; none if it was not measured."""
     return [record[key] for record in records if record["model"] == model and key in record]
 
 
 def differences(records, model, reference, key):
-    """Values of a score less those of the reference, paired by split."""
+    """Return the values of a score less those of the reference, paired by split."""
     scores = {(record["model"], record["split"]): record for record in records}
     splits = sorted({record["split"] for record in records})
     return [scores[model, split][key] - scores[reference, split][key] for split in splits]
 
 
 def standard_error(values):
-    """Standard error of the mean; zero of a single value."""
+    """Return the standard error of the mean; zero for a single value."""
     return np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
 
 
 def format_mean(values, digits=3):
-    """Mean and standard error; nothing where nothing was measured, no digits of whole numbers."""
+    """Return mean and standard error as text, without decimals if all values are integers."""
     if not values:
         return ""
     if all(isinstance(value, int) for value in values):
@@ -54,15 +55,15 @@ def format_mean(values, digits=3):
 
 
 def format_rows(lines):
-    """Lines of a Markdown table, of which the first is its head."""
+    """Return a Markdown table; the first of the lines is its head."""
     lines = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def format_table(records, models, columns, digits=3):
-    """Table of one set, a line a model.
+    """Return a table of one data set with one line for each model.
 
-    ``columns`` gives the name of each score that is shown.
+    ``columns`` maps each score that is shown to its title.
     """
     lines = [
         [model, *(format_mean(values_of(records, model, key), digits) for key in columns)]
@@ -72,7 +73,7 @@ def format_table(records, models, columns, digits=3):
 
 
 def format_differences(records, reference, models, columns, digits=3):
-    """Table of one set: a line a model, its scores less those of the reference."""
+    """Return a table of one data set: for each model, its scores less those of the reference."""
     lines = [
         [
             model,
@@ -84,9 +85,9 @@ def format_differences(records, reference, models, columns, digits=3):
 
 
 def format_sets(records_by_set, models, cell):
-    """Table of all sets, a line each, and a column a model.
+    """Return a table with one line for each data set and one column for each model.
 
-    ``cell(records, model)`` is the text of a model on the records of one set.
+    ``cell(records, model)`` returns the text for a model from the records of one data set.
     """
     lines = [
         [name.capitalize(), *(cell(records, model) for model in models)]

@@ -1,15 +1,18 @@
-"""Students of deep ensembles on six UCI sets: the latent factor model against the baselines.
+"""Compare the latent factor model with the baselines on six UCI data sets.
 
-Fifty networks of two hidden layers of 100 are the teachers; every student has one hidden layer of
-50, learns at the teachers' own training rows and at rows made as by default (or, by ``--augment
-none``, at the former alone), and takes at least as many optimiser steps as the latent factor model
-did. Prints a Markdown table a set (means over splits and their standard errors), the paired
-differences to the latent factor model, and the tables over sets of docs/comparison.md:
+The teachers are fifty networks of two hidden layers of 100. Every student has one hidden layer of
+50. It learns at the teachers' training rows and at the rows that are made by default; with
+``--augment none`` it learns at the training rows alone. The baselines take at least as many
+optimiser steps as the latent factor model did.
+
+Prints a Markdown table for each data set (means over splits and their standard errors), the paired
+differences to the latent factor model, and the tables over all data sets of docs/comparison.md:
 
     python benchmarks/uci.py --data-dir DIR [--sets energy boston] [--splits 10] [--augment none]
         [--figure PATH]
 
-Every result is appended to benchmarks/results/uci.jsonl, and what is there is not run again.
+Results are appended to benchmarks/results/uci.jsonl. Splits whose results are there already are
+not run again.
 """
 
 from __future__ import annotations
@@ -46,7 +49,7 @@ BASELINES = {
 }
 STUDENT = {"hidden_layer_sizes": (50,)}
 AUGMENTATIONS = {"auto": "auto", "none": None}
-# What a table shows, and of which differences are paired.
+# Scores in the tables, and scores whose differences are paired by split.
 COLUMNS = {
     "rmse": "RMSE",
     "nll": "NLL",
@@ -62,7 +65,7 @@ COLUMNS = {
     "fit_s": "fit, s",
 }
 PAIRED = {key: COLUMNS[key] for key in ("rmse", "nll", "crps", "std_corr", "cov_error", "energy")}
-# What a figure shows, and where a student like its teachers would be.
+# Scores in the figure, and the values that a perfect student would have.
 PANELS = {
     "nll": "NLL of y less\nthe teachers', nats",
     "mean_error": "error of the mean,\nstds over rows",
@@ -73,7 +76,7 @@ IDEAL = {"nll": 0.0, "std_ratio": 1.0}
 
 
 def measure_split(record, data):
-    """Train teachers and all students on one split; yield ``record``, which says how, for each."""
+    """Train teachers and students on one split; yield ``record`` with the scores of each."""
     split = record["split"]
     teachers = DeepEnsembleRegressor(record["n_members"], random_state=split)
     seconds = time_fit(teachers, data.X, data.y)
@@ -99,7 +102,7 @@ def measure_split(record, data):
 
 
 def print_summary(by_set):
-    """Tables over sets, as docs/comparison.md shows them."""
+    """Print the tables over all data sets, as docs/comparison.md shows them."""
     students, sets = [DLF, *BASELINES], by_set.values()
 
     def mean_of(key):
@@ -137,15 +140,17 @@ def print_summary(by_set):
 def main():
     """Parse the command line, measure what is missing, print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--data-dir", required=True, help="folder of the sets")
+    parser.add_argument("--data-dir", required=True, help="folder of the data sets")
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
     parser.add_argument("--splits", type=int, default=10)
     parser.add_argument("--members", type=int, default=50)
-    parser.add_argument("--augment", default="auto", choices=AUGMENTATIONS, help="rows made")
-    parser.add_argument("--tol", type=float, default=DLFRegressor().tol, help="where EM ends")
+    parser.add_argument(
+        "--augment", default="auto", choices=AUGMENTATIONS, help="how further rows are made"
+    )
+    parser.add_argument("--tol", type=float, default=DLFRegressor().tol, help="tolerance of EM")
     default = Path(__file__).parent / "results" / "uci.jsonl"
-    parser.add_argument("--results", type=Path, default=default, help="file of records")
-    parser.add_argument("--figure", type=Path, help="where to save a figure of all sets")
+    parser.add_argument("--results", type=Path, default=default, help="file of the results")
+    parser.add_argument("--figure", type=Path, help="where to save a figure of all data sets")
     args = parser.parse_args()
     args.results.parent.mkdir(parents=True, exist_ok=True)
     wanted = [(name, split) for name in args.sets for split in range(args.splits)]
@@ -178,7 +183,7 @@ def main():
         print(f"\n{format_differences(records, DLF, BASELINES, PAIRED)}")
     print_summary(by_set)
     if args.figure:
-        from figures import draw_comparison  # as matplotlib is for this alone
+        from figures import draw_comparison  # here, since only the figure needs matplotlib
 
         draw_comparison(args.figure, by_set, [DLF, *BASELINES], PANELS, {"nll"}, IDEAL)
 

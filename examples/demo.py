@@ -1,4 +1,4 @@
-"""What ``make demo`` runs: both examples; tables are printed, figures saved as demo_*.png."""
+"""Run both examples, print their tables, and save their figures as demo_*.png."""
 
 import runpy
 import warnings
@@ -9,7 +9,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-# The examples end with plt.show(), which has nothing to show here.
+# The examples end with plt.show(), which warns if figures cannot be shown on a screen.
 warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
 
 for name in ["regression", "classification"]:

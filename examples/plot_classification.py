@@ -2,11 +2,11 @@
 Digits that the networks disagree on
 ====================================
 
-Twenty networks learn the digits that scikit-learn bundles, and are distilled into one student.
-Where the networks disagree, the class is uncertain for want of knowledge: their *epistemic*
-uncertainty is the mutual information of class and network. The student should tell the same rows
-to be uncertain, and know digits from what is none: the test rows with every pixel permuted, that
-is, taken from another digit.
+Twenty networks are trained on the digits that scikit-learn bundles, and are distilled into one
+student. If the networks disagree at a row, its class is uncertain for lack of knowledge. This
+*epistemic* uncertainty is measured by the mutual information of class and network. The student
+should be uncertain at the same rows as its teacher. It should also separate digits from rows that
+are no digits: here, test rows in which the values of every pixel are permuted over the rows.
 """
 
 # %%
@@ -39,9 +39,10 @@ student = DLFClassifier(q=10, random_state=0).fit(X, y, ensemble=teacher)
 # %%
 # What the student kept
 # ---------------------
-# Above: epistemic uncertainty at test digits and at permuted pixels, on a logarithmic axis, by
-# teacher and by student; and row by row. Below: the test digits that the student is least sure of,
-# each with its label and the two classes that the student finds likeliest.
+# Top: histograms of the epistemic uncertainty at test digits and at permuted pixels, on a
+# logarithmic axis, for the teacher and for the student; and the student's against the teacher's,
+# row by row. Bottom: the test digits at which the student's epistemic uncertainty is largest, each
+# with its label and its two most probable classes according to the student.
 panels = [["teacher", "student", "rows"], ["digits"] * 3]
 figure, axes = plt.subplot_mosaic(
     panels, figsize=(12, 5.8), height_ratios=[3, 1.1], layout="constrained"
@@ -71,24 +72,24 @@ axes["digits"].set_yticks([])
 axes["digits"].tick_params(length=0)
 axes["digits"].spines[:].set_visible(False)
 axes["digits"].set_title(
-    "The student is least sure of these: label, and the two classes that it finds likeliest"
+    "Digits of largest epistemic uncertainty: label, and the student's two most probable classes"
 )
 
 # %%
 # Side by side
 # ------------
-# Prediction times are those of ``predict_proba``: an average over twenty networks in the teacher,
-# over 128 draws of members in the student.
+# Prediction times are those of ``predict_proba``. The teacher averages over twenty networks, the
+# student over 100 draws of members.
 many = np.random.default_rng(0).choice(X_test, 20_000)
 
 
 def seconds(predict):
-    """Shortest of three times to predict 20,000 rows."""
+    """Return the shortest of three times to predict 20,000 rows."""
     return min(timeit.repeat(lambda: predict(many), number=1, repeat=3))
 
 
 def describe(model, display, n_parameters):
-    """One column of the table."""
+    """Return one column of the table."""
     proba = model.predict_proba(X_test)
     return [
         accuracy_score(y_test, model.classes_[proba.argmax(axis=1)]),

@@ -2,8 +2,8 @@
 A deep ensemble in a few kilobytes
 ==================================
 
-Fifty networks are trained on the diabetes data that scikit-learn bundles, and distilled into one
-student. Prints teacher and student side by side on rows that neither has seen.
+Fifty networks are trained on the diabetes data that scikit-learn bundles, and are distilled into
+one student. The example compares teacher and student on rows that neither has seen.
 """
 
 # %%
@@ -39,9 +39,10 @@ student = DLFRegressor(q=10, random_state=0).fit(X, y, ensemble=teacher)
 # %%
 # Side by side
 # ------------
-# The teacher's predictive distribution is the mixture of its members, each with the variance of y
-# around it; the student's is its Gaussian spread plus its inverse gamma of that variance.
-# Prediction times are those of ``predict``: float64 in the teacher, float32 in the student.
+# The teacher's predictive distribution of y is a mixture over its members, each with its own
+# variance of the noise of y. The student's is a mixture of normals over the inverse gamma
+# distribution of this variance, to which the variance of the members is added. Prediction times are
+# those of ``predict``, in float64 for the teacher and in float32 for the student.
 members = teacher.member_predictions(X_test)
 noise = student.target_noise_.member_variances.T
 mean, std = student.predict(X_test, return_std=True)
@@ -56,7 +57,7 @@ many = X_test.sample(20_000, replace=True, random_state=0)
 
 
 def seconds(predict):
-    """Shortest of three times to predict 20,000 rows."""
+    """Return the shortest of three times to predict 20,000 rows."""
     return min(timeit.repeat(lambda: predict(many), number=1, repeat=3))
 
 
@@ -106,8 +107,8 @@ print(f"correlation of the two spreads: {fidelity.std_correlation:.3f}")
 # %%
 # What the student kept
 # ---------------------
-# Left: spread of the fifty networks against that of the student, row by row. Right: the teacher's
-# members and members drawn from the student, along the feature that matters most.
+# Left: the student's spread against the spread of the fifty networks, row by row. Right: the
+# teacher's members and members drawn from the student, along the body mass index.
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
 SpreadDisplay.from_estimator(student, X_test, ensemble=teacher, ax=left)
 

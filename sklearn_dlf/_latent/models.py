@@ -75,7 +75,6 @@ class LatentModel(ABC):
         freedom: the bound. A mixing of outputs is written into the network.
         """
 
-
     @abstractmethod
     def read(self, heads) -> None:
         """Take over the network's loadings at the design points from its evaluated heads."""

@@ -44,6 +44,13 @@ class ContrastsBuilder:
         return Contrasts(mean, residuals, weights, rounding)
 
 
+def make_contrasts(outputs: np.ndarray, weights: np.ndarray | None = None) -> Contrasts:
+    """Return the contrasts of members' outputs (n_samples, n_outputs, n_members)."""
+    builder = ContrastsBuilder(len(outputs))
+    builder.add(slice(0, len(outputs)), outputs)
+    return builder.build(weights)
+
+
 class Contrasts:
     """Mean and contrasts of the members of an ensemble, in training units.
 

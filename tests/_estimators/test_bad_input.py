@@ -1,4 +1,4 @@
-"""Everything bad gets a clear error that says what was received and what was expected."""
+"""Errors and warnings state what was received, what was expected and the way out."""
 
 import numpy as np
 import pytest
@@ -90,7 +90,7 @@ def test_fit_names_what_is_wrong(arguments, message):
         ([Ridge().fit(X, Y), fitted_classifier()], ValueError, "mixes"),
     ],
 )
-def test_what_is_no_fitted_ensemble_is_refused_with_the_reason(ensemble, error, message):
+def test_objects_that_are_no_fitted_ensemble_are_refused_with_the_reason(ensemble, error, message):
     with pytest.raises(error, match=message):
         DLFRegressor(**QUICK).fit(X, Y, ensemble=ensemble)
 
@@ -107,7 +107,12 @@ def test_predictions_must_be_numbers():
         ("activation", "sigmoid"),
         ("init", "pca"),
         ("em", "full"),
-        ("member_noise", "off"),
+        ("member_noise", "none"),
+        ("augment", "none"),
+        ("augment", "reach"),
+        ("out_of_bag", "none"),
+        ("out_of_bag", "spread"),
+        ("out_of_bag", "members"),
         ("max_iter", 0),
         ("tol", -1.0),
         ("n_epochs", 0),
@@ -120,7 +125,10 @@ def test_predictions_must_be_numbers():
         ("batch_size", False),
         ("hidden_layer_sizes", (10, 0)),
         ("hidden_layer_sizes", (10.0,)),
-        ("hidden_layer_sizes", 10),
+        ("hidden_layer_sizes", 0),
+        ("hidden_layer_sizes", -1),
+        ("hidden_layer_sizes", True),
+        ("hidden_layer_sizes", np.array([[10, 10]])),
         ("hidden_layer_sizes", "10"),
         ("device", "abacus"),
         ("device", "meta"),
@@ -128,28 +136,40 @@ def test_predictions_must_be_numbers():
         ("body", nn.Linear(3, 5)),
     ],
 )
-def test_parameters_out_of_range_are_named(parameter, value):
+def test_invalid_parameters_are_refused_by_name(parameter, value):
     with pytest.raises(ValueError, match=f"The '{parameter}' parameter of DLFRegressor must be"):
         DLFRegressor(**{**QUICK, parameter: value}).fit(X, Y, predictions=P)
 
 
-def test_q_beyond_what_members_can_tell_is_clipped_and_the_parameter_left_alone():
+def test_a_q_that_is_too_large_is_reduced_with_a_warning_and_the_parameter_is_kept():
     student = DLFRegressor(**{**QUICK, "q": 9})
     with pytest.warns(UserWarning, match=r"q=9 .* 6 members .* q_=5 is used"):
         student.fit(X, Y, predictions=P)
     assert (student.q, student.q_) == (9, 5)
 
 
-def test_members_that_agree_give_a_warning_and_no_spread():
+def test_the_default_q_is_reduced_without_a_warning():
+    student = DLFRegressor(**{**QUICK, "q": 10}).fit(X, Y, predictions=P)  # warnings are errors
+    assert DLFRegressor().q == student.q == 10
+    assert student.q_ == 5
+
+
+@pytest.mark.parametrize("parameter", ["member_noise", "augment", "out_of_bag"])
+def test_none_turns_a_parameter_off(parameter):
+    student = DLFRegressor(**{**QUICK, "q": 1, parameter: None}).fit(X, Y, ensemble=RIDGES)
+    assert student.predict(X).shape == (30,)
+
+
+def test_members_that_agree_give_a_warning_and_a_spread_of_zero():
     student = DLFRegressor(**QUICK)
-    with pytest.warns(UserWarning, match="All members agree .* give rows they were not trained on"):
+    with pytest.warns(UserWarning, match="All members agree .* give rows that they were not trained on"):
         student.fit(X, Y, predictions=np.repeat(Y[:, None], 4, axis=1))
     _, std = student.predict(X, return_std=True)
     assert std.max() == 0.0
     assert np.isfinite(student.log_likelihoods_).all()
 
 
-def test_members_that_differ_by_roundings_of_float32_alone_agree():
+def test_members_that_differ_only_by_rounding_to_float32_count_as_equal():
     noise = np.random.RandomState(2).standard_normal((30, 4))
     rounded = (1e7 + 1e3 * Y[:, None] + 0.1 * noise).astype(np.float32)
     assert rounded.std(axis=1).max() > 0
@@ -159,7 +179,7 @@ def test_members_that_differ_by_roundings_of_float32_alone_agree():
     assert student.predict(X, return_std=True)[1].max() == 0.0
 
 
-def test_numbers_in_strings_are_values_of_y():
+def test_strings_of_numbers_are_accepted_as_values_of_y():
     as_numbers, as_strings = (
         DLFRegressor(**QUICK).fit(X, y, predictions=P) for y in (Y, Y.astype(str))
     )
@@ -171,7 +191,7 @@ def test_teacher_worse_than_a_constant_gives_a_warning():
         DLFRegressor(**QUICK).fit(X, Y, predictions=P + 100)
 
 
-def test_diverged_training_is_an_error_and_leaves_nothing_fitted():
+def test_diverged_training_raises_and_leaves_the_estimator_unfitted():
     student = DLFRegressor(**{**QUICK, "lr": 1e30, "optimizer": "sgd", "n_epochs": 20})
     with pytest.raises(TrainingDivergedError, match="Use a smaller lr"):
         student.fit(X, Y, predictions=P)
@@ -199,7 +219,7 @@ def returns(convert):
         (returns(lambda features: features.double()), "got torch.float64"),
     ],
 )
-def test_what_is_wrong_with_a_body_is_named(body, message, prototype):
+def test_errors_describe_what_is_wrong_with_a_body(body, message, prototype):
     with pytest.raises(ValueError, match=message):
         clone(prototype).set_params(body=body).fit(X, Y, predictions=P)
 
@@ -211,25 +231,25 @@ def test_a_body_in_float64_is_trained_in_float32():
 
 
 @pytest.mark.parametrize("device", ["cpu", torch.device("cpu")])
-def test_a_device_may_be_named_or_given(device):
+def test_a_device_is_given_by_name_or_as_a_torch_device(device):
     student = clone(DLFRegressor(**QUICK, device=device)).fit(X, Y, predictions=P)
     assert student.student_.device == torch.device("cpu")
 
 
-class Untouched(RandomForestClassifier):
+class NeverFittedClassifier(RandomForestClassifier):
     def fit(self, X, y, **fit_params):
-        raise AssertionError("A fit that nobody needs.")
+        raise AssertionError("The ensemble must be refused before it is fitted.")
 
 
-class UntouchedRegressor(RandomForestRegressor):
-    fit = Untouched.fit
+class NeverFittedRegressor(RandomForestRegressor):
+    fit = NeverFittedClassifier.fit
 
 
 @pytest.mark.parametrize(
     ("student", "ensemble", "message"),
     [
-        (DLFRegressor, Untouched(), "needs an ensemble of regressors; got Untouched"),
-        (DLFClassifier, UntouchedRegressor(), "needs an ensemble of classifiers; got Untouched"),
+        (DLFRegressor, NeverFittedClassifier(), "needs an ensemble of regressors; got NeverFitted"),
+        (DLFClassifier, NeverFittedRegressor(), "needs an ensemble of classifiers; got NeverFit"),
     ],
 )
 def test_an_ensemble_of_the_wrong_kind_is_refused_before_it_is_fitted(student, ensemble, message):
@@ -245,17 +265,17 @@ def test_an_ensemble_of_the_wrong_kind_is_refused_before_it_is_fitted(student, e
         (with_value(X, np.nan), {}),
     ],
 )
-def test_a_refit_that_fails_leaves_nothing_of_the_fit_before(X_again, params):
+def test_a_refit_that_fails_leaves_the_estimator_unfitted(X_again, params):
     student = DLFRegressor(**QUICK).fit(X, Y, predictions=P)
     with pytest.raises((ValueError, TrainingDivergedError)):
         student.set_params(**params).fit(X_again, Y, predictions=P)
-    for ask in (student.predict, student.sample_predictions, student.latent_parameters):
+    for method in (student.predict, student.sample_predictions, student.latent_parameters):
         with pytest.raises(NotFittedError, match="not fitted yet"):
-            ask(X)
+            method(X)
     student.set_params(**QUICK, lr=0.01, optimizer="adam").fit(X, Y, predictions=P).predict(X)
 
 
-def test_a_refit_refused_for_its_parameters_leaves_the_fit_before():
+def test_a_refit_with_invalid_parameters_keeps_the_earlier_fit():
     student = DLFRegressor(**QUICK).fit(X, Y, predictions=P)
     before = student.predict(X)
     with pytest.raises(ValueError, match="The 'q' parameter"):
@@ -275,7 +295,7 @@ def student():
         (lambda s: s.predict(with_value(X, np.nan)), "Input X contains NaN"),
         (lambda s: s.predict(with_value(X, 1e39)), "X must lie within .* standard deviations"),
         (lambda s: s.predict(with_value(X, -1e300)), "X must lie within .* standard deviations"),
-        (lambda s: s.predict(X, return_std=True, return_cov=True), "expected one of them at most"),
+        (lambda s: s.predict(X, return_std=True, return_cov=True), "expected at most one of them"),
         (lambda s: s.predict_interval(X, 1.0), "strictly between 0 and 1; got 1.0"),
         (lambda s: s.predict_quantiles(X, [0.0, 0.5]), "strictly between 0 and 1"),
         (lambda s: s.predict_interval(X, "0.9"), "a number strictly between 0 and 1; got '0.9'"),
@@ -285,19 +305,19 @@ def student():
         (lambda s: clone(s).predict(X), "not fitted yet"),
     ],
 )
-def test_prediction_names_what_is_wrong(call, message, student):
+def test_predictions_name_what_is_wrong(call, message, student):
     with pytest.raises(ValueError, match=message):
         call(student)
 
 
 @pytest.mark.parametrize("method", ["sample_y", "predict_interval", "predict_quantiles"])
-def test_noise_of_y_is_asked_for_where_it_was_not_fitted(method):
+def test_methods_that_need_the_noise_of_y_raise_after_a_fit_without_y(method):
     student = DLFRegressor(**QUICK).fit(X, predictions=P)
     with pytest.raises(NotFittedError, match=r"needs the noise of y .* fit was called without y"):
         getattr(student, method)(X)
 
 
 @pytest.mark.parametrize("method", ["sample_predictions", "sample_y"])
-def test_true_is_no_number_of_draws(method, student):
+def test_a_bool_is_refused_as_the_number_of_draws(method, student):
     with pytest.raises(TypeError, match="n_samples must be an instance of int, not bool"):
         getattr(student, method)(X, True)

@@ -11,9 +11,9 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn_dlf import DLFClassifier
 from sklearn_dlf.ensembles import member_predictions
 
-SMALL = {"q": 3, "hidden_layer_sizes": (20,), "tol": 0.05, "random_state": 0}
+SMALL = {"q": 3, "hidden_layer_sizes": (20,), "n_epochs": 3, "tol": 0.05, "random_state": 0}
 # For claims that do not depend on how well the student is fitted.
-QUICK = {"q": 2, "hidden_layer_sizes": (8,), "n_epochs": 2, "tol": 1.0, "random_state": 0}
+QUICK = {"q": 2, "hidden_layer_sizes": (8,), "n_epochs": 1, "tol": 1.0, "random_state": 0}
 
 
 @pytest.fixture(scope="module")
@@ -90,14 +90,14 @@ def test_first_draws_do_not_depend_on_later_rows(n_rows, student, iris):
 def test_labels_of_any_kind_in_any_order(labels):
     X, y = binary(labels)
     forest = RandomForestClassifier(10, max_depth=3, random_state=0).fit(X, y)
-    student = DLFClassifier(**SMALL).fit(X, y, ensemble=forest)
+    student = DLFClassifier(**SMALL, augment=None).fit(X, y, ensemble=forest)
     assert_array_equal(student.classes_, forest.classes_)
     assert student.n_outputs_ == 1  # the log-odds
     assert student.predict_proba(X).shape == (150, 2)
     assert student.score(X, y) > 0.85
 
 
-def test_predictions_as_probabilities_logits_and_lists_are_one(iris, forest):
+def test_probabilities_lists_and_logits_are_the_same_teacher(iris, forest):
     X, y = iris
     proba = np.clip(member_predictions(forest, X), 1e-3, None)
     proba /= proba.sum(axis=1, keepdims=True)
@@ -115,12 +115,11 @@ def test_predictions_as_probabilities_logits_and_lists_are_one(iris, forest):
 
 def test_a_known_model_is_recovered():
     rng = np.random.RandomState(0)
-    X = rng.standard_normal((400, 2))
+    X = rng.standard_normal((200, 2))
     mean = np.stack([X[:, 0], X[:, 1], -X.sum(axis=1)], axis=1)
     loadings = 0.5 * np.stack([mean, mean[:, ::-1]], axis=-1)
     logits = mean[..., None] + loadings @ rng.standard_normal((2, 60))
-    student = DLFClassifier(q=2, tol=0.01, random_state=0)
-    student.fit(X, predictions=softmax(logits, axis=1))
+    student = DLFClassifier(**{**SMALL, "q": 2}).fit(X, predictions=softmax(logits, axis=1))
     latent = student.latent_parameters(X)
     centred = logits - logits.mean(axis=1, keepdims=True)
     assert_allclose(latent.mean, centred.mean(axis=-1), atol=0.3)
@@ -130,15 +129,15 @@ def test_a_known_model_is_recovered():
     assert_allclose(variance.mean(), expected.mean(), rtol=0.1)
 
 
-def test_default_teacher_clone_and_pickle(iris):
-    X, y = iris
+def test_the_default_teacher_is_trained_the_same_after_clone_and_pickle(iris):
+    X, y = iris[0][::5], iris[1][::5]  # training the deep ensemble takes most of the time
     student = clone(DLFClassifier(**QUICK)).fit(X, y)
     again = pickle.loads(pickle.dumps(student))
     assert_array_equal(again.predict_proba(X), student.predict_proba(X))
     assert_array_equal(DLFClassifier(**QUICK).fit(X, y).predict_proba(X), student.predict_proba(X))
 
 
-def test_classes_come_from_the_ensemble_then_from_the_user_then_from_y(iris):
+def test_classes_are_those_of_the_ensemble_or_given_or_those_of_y(iris):
     X, y = iris[0], np.array(["b", "c", "a"])[iris[1]]
     forest = RandomForestClassifier(5, random_state=0).fit(X, y)
     proba = member_predictions(forest, X)
@@ -151,17 +150,17 @@ def test_classes_come_from_the_ensemble_then_from_the_user_then_from_y(iris):
     assert reordered.ensemble_score_ == forest.score(X, y)
 
 
-def test_classes_a_member_never_saw_are_known_to_the_student(iris):
+def test_a_class_that_a_member_was_not_trained_on_is_learnt_from_the_others(iris):
     X, y = iris
     some = y < 2
     models = [RandomForestClassifier(5, random_state=seed).fit(X, y) for seed in (0, 1)]
     models.append(RandomForestClassifier(5, random_state=2).fit(X[some], y[some]))
-    student = DLFClassifier(**{**SMALL, "q": 1}).fit(X, y, ensemble=models)
+    student = DLFClassifier(**{**SMALL, "q": 1}, augment=None).fit(X, y, ensemble=models)
     assert_array_equal(student.classes_, [0, 1, 2])
     assert student.score(X, y) > 0.9
 
 
-def test_refinement_brings_averaged_probabilities_nearer(student, iris, forest):
+def test_refinement_brings_averaged_probabilities_nearer_to_the_ensembles(student, iris, forest):
     X, y = iris
     plain = DLFClassifier(**SMALL, refine=False).fit(X, y, ensemble=forest)
     error, refined = (
@@ -171,8 +170,8 @@ def test_refinement_brings_averaged_probabilities_nearer(student, iris, forest):
     assert refined < error
 
 
-@pytest.mark.parametrize("member_noise", ["constant", "none"])
-def test_refinement_leaves_alone_a_noise_that_is_the_same_everywhere(member_noise, iris, forest):
+@pytest.mark.parametrize("member_noise", ["constant", None])
+def test_refinement_keeps_a_constant_member_noise_constant(member_noise, iris, forest):
     X = iris[0]
     student = DLFClassifier(**QUICK, member_noise=member_noise).fit(X, ensemble=forest)
     noise = student.latent_parameters(X).member_std / student.output_spread_
@@ -184,7 +183,7 @@ def test_order_of_members_and_of_two_classes_does_not_matter():
     X, y = binary([0, 1])
     forest = RandomForestClassifier(20, min_samples_leaf=5, random_state=0).fit(X, y)
     members = member_predictions(forest, X)
-    fit = DLFClassifier(**{**SMALL, "n_epochs": 8}).fit
+    fit = DLFClassifier(**SMALL).fit
     proba = fit(X, predictions=members).predict_proba(X)
     swapped = fit(X, predictions=members[:, ::-1]).predict_proba(X)[:, ::-1]
     shuffled = fit(X, predictions=members[..., ::-1]).predict_proba(X)
@@ -200,7 +199,7 @@ def test_teacher_worse_than_the_most_frequent_label_gives_a_warning(iris, forest
 
 
 @pytest.mark.parametrize(("parameter", "value"), [("probability_floor", 0.0), ("refine", "yes")])
-def test_parameters_out_of_range_are_named(parameter, value, iris):
+def test_invalid_parameters_are_refused_by_name(parameter, value, iris):
     with pytest.raises(ValueError, match=f"The '{parameter}' parameter of DLFClassifier must be"):
         DLFClassifier(**{**QUICK, parameter: value}).fit(*iris)
 
@@ -220,25 +219,25 @@ def with_value(array, value):
     [
         ({"predictions": with_value(PROBA, np.nan)}, "predictions must be finite; 18 of 2700"),
         ({"predictions": with_value(PROBA, -1.0)}, r"values from -1 to"),
-        ({"predictions": 2 * PROBA}, r"sum to one .* sums from 2 to 2\. If these are logits"),
+        ({"predictions": 2 * PROBA}, r"sum to one .* sums from 2 to 2\. For logits, pass"),
         ({"predictions": PROBA[..., :1]}, r"at least 2 members .* got shape \(150, 3, 1\)"),
         ({"predictions": PROBA[:, 0]}, r"\(n_samples, n_classes, n_members\) .* got 1 class"),
         ({"predictions": np.moveaxis(PROBA, -1, 0)}, "Members seem to come first"),
         ({"predictions": PROBA, "classes": [0, 1]}, r"3 columns.* classes has \[0, 1\]"),
         ({"predictions": PROBA, "classes": [0, 1, 1]}, "one different label for each"),
         ({"predictions": PROBA, "y": SPECIES > 0}, r"3 columns.* y has \[False, True\]"),
-        ({"predictions": PROBA, "classes": [0, 1, 7]}, r"does not know: \[2\]"),
+        ({"predictions": PROBA, "classes": [0, 1, 7]}, r"no classes of the ensemble: \[2\]; its classes are \[0, 1, 7\]"),
         ({"predictions": PROBA, "y": IRIS[:, 0]}, "Unknown label type: continuous"),
         ({"predictions": PROBA, "y": SPECIES[:20]}, "inconsistent numbers of samples"),
         ({"y": None}, "requires y to be passed, but the target y is None"),
     ],
 )
-def test_fit_names_what_is_wrong(arguments, message):
+def test_fit_names_what_is_wrong_with_its_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         DLFClassifier(**QUICK).fit(**{"X": IRIS, "y": SPECIES, **arguments})
 
 
-def test_bad_input_says_what_was_expected(iris, forest):
+def test_contradictory_arguments_of_fit_are_refused(iris, forest):
     X, y = iris
     proba = member_predictions(forest, X)
     fit = DLFClassifier(**QUICK).fit
@@ -248,13 +247,13 @@ def test_bad_input_says_what_was_expected(iris, forest):
         fit(X, y, ensemble=RandomForestRegressor(3).fit(X, y))
     with pytest.raises(ValueError, match="must be 'probabilities' or 'logits'"):
         fit(X, y, predictions=proba, outputs="odds")
-    with pytest.raises(ValueError, match="speaks of predictions"):
+    with pytest.raises(ValueError, match="describes predictions, and none were given"):
         fit(X, y, ensemble=forest, outputs="logits")
     with pytest.raises(ValueError, match="class"):
         fit(X, np.zeros(len(X)))
     with pytest.raises(ValueError, match="y has 1 class"):
         fit(X, np.zeros(len(X), dtype=int))
-    with pytest.raises(ValueError, match="The ensemble says that its classes are"):
+    with pytest.raises(ValueError, match="The classes of the ensemble are"):
         fit(X, y, ensemble=forest, classes=[2, 1, 0])
     with pytest.raises(ValueError, match="Both an ensemble and predictions"):
         fit(X, y, ensemble=forest, predictions=proba)

@@ -21,11 +21,13 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_dlf import DLFRegressor
 from sklearn_dlf.datasets import make_dlf_ensemble
-from sklearn_dlf.ensembles import FittedEnsemble, member_predictions, unseen_rows
+from sklearn_dlf.ensembles import DeepEnsembleRegressor, FittedEnsemble, member_predictions, unseen_rows
 from sklearn_dlf.metrics import interval_coverage, member_fidelity
 
 # For claims that do not depend on how well the student is fitted.
 QUICK = {"q": 2, "hidden_layer_sizes": (10,), "n_epochs": 2, "tol": 1.0, "random_state": 0}
+# For claims about the fit.
+SMALL = {"hidden_layer_sizes": (30,), "n_epochs": 3, "tol": 0.05, "random_state": 0}
 
 
 def quick_fit(known, **params):
@@ -44,7 +46,7 @@ def quick_fit(known, **params):
 def test_student_predicts_as_its_ensemble_does(ensemble, friedman):
     X, y = friedman
     ensemble = clone(ensemble).fit(X, y)
-    student = DLFRegressor(q=1, tol=0.05, random_state=0).fit(X, y, ensemble=ensemble)
+    student = DLFRegressor(q=1, **SMALL).fit(X, y, ensemble=ensemble)
     assert r2_score(ensemble.predict(X), student.predict(X)) > 0.95
     assert student.n_members_ == member_predictions(ensemble, X).shape[1]
 
@@ -60,7 +62,7 @@ def test_list_of_models_array_and_list_of_predictions_are_the_same_teacher(fried
     assert_array_equal(by_list.predict(X), by_array.predict(X))
 
 
-def test_unfitted_ensemble_is_cloned_and_fitted_and_none_trains_a_deep_one(friedman):
+def test_an_unfitted_ensemble_is_cloned_and_fitted(friedman):
     X, y = friedman
     prototype = RandomForestRegressor(7)
     student = DLFRegressor(prototype, **QUICK).fit(X, y)
@@ -68,7 +70,13 @@ def test_unfitted_ensemble_is_cloned_and_fitted_and_none_trains_a_deep_one(fried
     assert not hasattr(prototype, "estimators_")
     again = DLFRegressor(prototype, **QUICK).fit(X, y)
     assert_array_equal(student.predict(X), again.predict(X))
-    assert r2_score(y, DLFRegressor(tol=0.05, random_state=0).fit(X, y).predict(X)) > 0.8
+
+
+def test_without_a_teacher_a_deep_ensemble_is_trained(friedman):
+    X, y = friedman
+    student = DLFRegressor(**SMALL, augment=None).fit(X, y)
+    assert student.n_members_ == DeepEnsembleRegressor().n_estimators
+    assert r2_score(y, student.predict(X)) > 0.8
 
 
 def test_spread_of_a_forest_is_kept(student, forest, friedman):
@@ -111,7 +119,7 @@ def test_the_same_seed_draws_the_same_members_whatever_the_rows(method, n_rows, 
     assert not np.allclose(draw(X[:5], 9, 3), draw(X[:5], 9, 4))
 
 
-def test_intervals_of_a_forest_cover_at_least_as_they_say_on_fresh_rows(student):
+def test_intervals_of_a_forest_cover_fresh_rows_at_least_at_their_level(student):
     X, y = make_friedman1(2000, noise=1.0, random_state=1)
     for level in (0.5, 0.9):
         assert interval_coverage(y, student.predict_interval(X, level)) > level
@@ -155,7 +163,7 @@ def test_shapes_with_one_output(student, friedman):
 @pytest.mark.parametrize(
     ("scale", "shift"), [(1e3, 5e6), (1.0, 1e7), (1e-2, -1e9), (1e-30, 0.0), (1e36, 0.0)]
 )
-def test_scaling_and_shift_of_y_are_those_of_the_student(scale, shift, known):
+def test_predictions_scale_and_shift_with_y(scale, shift, known):
     student = quick_fit(known)
     scaled = DLFRegressor(**QUICK).fit(
         known.X, scale * known.y + shift, predictions=scale * known.predictions + shift
@@ -190,8 +198,8 @@ def test_pickle_is_small_and_holds_neither_data_nor_teacher(known, friedman, for
     assert_array_equal(pickle.loads(stored).predict(X), student.predict(X))
 
 
-@pytest.mark.parametrize("member_noise", ["constant", "none"])
-def test_member_noise_is_the_same_everywhere_where_asked(member_noise, known):
+@pytest.mark.parametrize("member_noise", ["constant", None])
+def test_member_noise_can_be_constant_or_zero(member_noise, known):
     noise = quick_fit(known, member_noise=member_noise).latent_parameters(known.X).member_std
     assert np.ptp(noise) <= 1e-6 * noise.max()
     assert (noise.max() > 0) == (member_noise == "constant")
@@ -219,7 +227,7 @@ def test_frames_and_names(diabetes_frame):
 
 def test_pipeline_with_a_teacher_on_raw_rows(friedman, forest):
     X, y = friedman
-    pipeline = make_pipeline(StandardScaler(), DLFRegressor(q=4, tol=0.05, random_state=0))
+    pipeline = make_pipeline(StandardScaler(), DLFRegressor(q=4, **SMALL))
     pipeline.fit(X, y, dlfregressor__ensemble=forest, dlfregressor__X_ensemble=X)
     assert r2_score(forest.predict(X), pipeline.predict(X)) > 0.95
 
@@ -255,7 +263,7 @@ def test_own_body_optimizer_and_callbacks_are_used(known):
     assert Seen.epochs == 2 * student.n_iter_
 
 
-def test_verbose_shows_every_iteration_and_silence_is_the_default(known, capsys):
+def test_verbose_prints_every_iteration_and_the_default_prints_nothing(known, capsys):
     quick_fit(known)
     assert capsys.readouterr().out == ""
     student = quick_fit(known, verbose=1)
@@ -264,7 +272,7 @@ def test_verbose_shows_every_iteration_and_silence_is_the_default(known, capsys)
     assert lines[0].startswith("EM iteration 1: log-likelihood")
 
 
-def test_factors_that_span_all_members_leave_the_mean_and_the_noise_in_peace():
+def test_as_many_factors_as_members_can_have_do_not_spoil_the_mean_and_the_noise():
     data = make_dlf_ensemble(300, n_members=6, q=5, member_noise=0.05, random_state=0)
     predictions = 0.1 * data.predictions + 10 * np.sin(data.X.sum(axis=1))[:, None]
     student = DLFRegressor(q=5, hidden_layer_sizes=(20,), random_state=0)
@@ -276,7 +284,7 @@ def test_factors_that_span_all_members_leave_the_mean_and_the_noise_in_peace():
 
 
 @pytest.mark.parametrize("shift", [0.0, 1000.0])
-def test_loadings_weigh_what_the_likelihood_of_members_says(friedman, shift):
+def test_the_automatic_loadings_weight_follows_the_likelihood_within_its_bounds(friedman, shift):
     X, y = friedman
     rng = np.random.RandomState(0)
     y = y + shift * X[:, 0]
@@ -303,7 +311,7 @@ def test_out_of_bag_rows_give_the_noise_of_y(friedman):
     assert_allclose(student.target_noise_.member_variances.mean(), expected)
 
 
-def test_refit_forgets_the_noise_of_y(known):
+def test_a_refit_without_y_removes_the_noise_of_y(known):
     student = quick_fit(known)
     student.fit(known.X, predictions=known.predictions)
     assert student.target_noise_ is None
@@ -313,12 +321,12 @@ def test_refit_forgets_the_noise_of_y(known):
 def test_order_of_members_does_not_matter(known):
     order = np.random.RandomState(0).permutation(known.predictions.shape[1])
     results = [
-        DLFRegressor(q=3, n_epochs=5, tol=0.05, random_state=0)
+        DLFRegressor(q=3, **SMALL)
         .fit(known.X, predictions=predictions)
         .predict(known.X, return_std=True)
         for predictions in (known.predictions, known.predictions[:, order])
     ]
-    # Sums over members round differently, and training carries that on.
+    # Sums over members are rounded differently, and training amplifies the difference.
     for ordered, first in zip(results[1], results[0], strict=True):
         assert np.corrcoef(ordered, first)[0, 1] > 0.995
         assert_allclose(ordered.mean(), first.mean(), atol=0.02 * first.std())

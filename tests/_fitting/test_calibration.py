@@ -1,24 +1,23 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy.stats import entropy
 from sklearn.datasets import load_iris
 
 from sklearn_dlf import DLFClassifier
 from sklearn_dlf._fitting.calibration import (
-    Said,
+    EnsembleProbabilities,
     calibrate,
     find_factors,
     find_sharpness,
     find_spread,
     mean_information,
 )
-from sklearn_dlf._fitting.trainer import seeded
 from sklearn_dlf._network.bodies import make_mlp
-from sklearn_dlf._network.students import SeparableStudent, Student
+from sklearn_dlf._network.heads import Units
+from sklearn_dlf._network.students import SeparableStudentNetwork, StudentNetwork
 from sklearn_dlf._predictive.averaged_probabilities import average_probabilities
-from sklearn_dlf._predictive.logits import LogitsWatcher
-from sklearn_dlf._transfer.contrasts import Contrasts
+from sklearn_dlf._transfer.contrasts import make_contrasts
+from sklearn_dlf._utils.seeding import seeded
 from sklearn_dlf.ensembles import FittedEnsemble, member_predictions
 from sklearn_dlf.metrics import mutual_information
 
@@ -33,14 +32,14 @@ def make_members(n_classes):
     rng = np.random.RandomState(0)
     weights = rng.standard_normal((1, 4, n_classes)) + 0.5 * rng.standard_normal((20, 4, n_classes))
 
-    def ask(rows):
+    def predict(rows):
         return np.einsum("nd,mdk->nkm", np.asarray(rows) - X.mean(axis=0), weights)
 
-    return X, FittedEnsemble(ask, outputs="logits", n_members=20)
+    return X, FittedEnsemble(predict, outputs="logits", n_members=20)
 
 
-def make_student(student_class=Student, n_outputs=3):
-    """Student that was not trained, rows, and members in whose units it speaks."""
+def make_student(student_class=StudentNetwork, n_outputs=3):
+    """Return an untrained network, rows, and the contrasts of members in its units."""
     rng = np.random.RandomState(0)
     with seeded(0):
         student = student_class(make_mlp(4, (5,), "relu"), 4, n_outputs, 2)
@@ -48,63 +47,67 @@ def make_student(student_class=Student, n_outputs=3):
     X = rng.standard_normal((200, 4)).astype(np.float32)
     outputs = np.arange(1, n_outputs + 1)[:, None] + 3 * rng.standard_normal((200, n_outputs, 1))
     outputs = outputs + rng.standard_normal((200, n_outputs, 10))
-    return student, X, Contrasts([outputs], len(X))
+    return student, X, make_contrasts(outputs)
 
 
 def average(student, X, contrasts, sharpness=1.0, spread=1.0):
     """Averaged probabilities and mean entropies of members whose logits are scaled."""
-    units = sharpness * contrasts.center, sharpness * contrasts.scale
-    spread = sharpness * spread * contrasts.spread
-    return average_probabilities(student.evaluate(X), *units, spread, with_entropy=True)
+    center, scale, own_spread = contrasts.units
+    units = Units(sharpness * center, sharpness * scale, sharpness * spread * own_spread)
+    return average_probabilities(student.evaluate(X), units, with_entropy=True)
 
 
-def say(X, probabilities, entropies, weights):
+def make_ensemble(X, probabilities, entropies, weights):
     information = mean_information(probabilities, entropies, weights)
-    return Said(X, probabilities, information, weights)
+    return EnsembleProbabilities(X, probabilities, information, weights)
 
 
 @pytest.mark.parametrize(("sharpness", "spread"), [(1.0, 1.0), (0.7, 1.3), (1.6, 0.8), (0.8, 0.8)])
 @pytest.mark.parametrize("n_outputs", [1, 3])
-@pytest.mark.parametrize("student_class", [Student, SeparableStudent])
+@pytest.mark.parametrize("student_class", [StudentNetwork, SeparableStudentNetwork])
 def test_known_factors_are_found(student_class, n_outputs, sharpness, spread):
     student, X, contrasts = make_student(student_class, n_outputs)
     wanted, entropies = average(student, X, contrasts, sharpness, spread)
     before, _ = average(student, X, contrasts)
     assert sharpness == 1.0 or np.abs(before - wanted).max() > 0.03
-    calibrate(student, say(X, wanted, entropies, np.ones(len(X))), contrasts)
+    calibrate(student, make_ensemble(X, wanted, entropies, np.ones(len(X))), contrasts.units)
     after, found = average(student, X, contrasts)
     assert_allclose(after, wanted, atol=0.01)
     assert_allclose(found, entropies, atol=0.02)
 
 
-def test_rows_without_weight_say_nothing():
+def test_rows_without_weight_do_not_count():
     student, X, contrasts = make_student()
     wanted, entropies = average(student, X, contrasts, 1.5)
     wanted[100:] = wanted[100:, ::-1]
     entropies[100:] = 0.0
-    calibrate(student, say(X, wanted, entropies, np.repeat([1.0, 0.0], 100)), contrasts)
+    calibrate(
+        student, make_ensemble(X, wanted, entropies, np.repeat([1.0, 0.0], 100)), contrasts.units
+    )
     assert_allclose(average(student, X, contrasts)[0][:100], wanted[:100], atol=0.01)
 
 
 def test_spread_grows_as_far_as_averages_allow():
     student, X, contrasts = make_student()
     sure, _ = average(student, X, contrasts)
-    information = say(X, *average(student, X, contrasts, spread=1.9), np.ones(len(X))).information
-    said = Said(X, sure, information, np.ones(len(X)))
+    information = make_ensemble(
+        X, *average(student, X, contrasts, spread=1.9), np.ones(len(X))
+    ).information
+    ensemble = EnsembleProbabilities(X, sure, information, np.ones(len(X)))
     heads = student.evaluate(X)
-    units = contrasts.center, contrasts.scale, contrasts.spread
-    _, least = find_sharpness(heads, units, 1.0, said)
-    free = find_spread(heads, units, 1.0, said)
+    units = contrasts.units
+    _, least = find_sharpness(heads, units, 1.0, ensemble)
+    free = find_spread(heads, units, 1.0, ensemble)
     assert_allclose(free, 1.9, rtol=0.01)
-    assert find_sharpness(heads, units, free, said)[1] > 1.015 * least
-    sharpness, spread = find_factors(heads, units, said)
+    assert find_sharpness(heads, units, free, ensemble)[1] > 1.015 * least
+    sharpness, spread = find_factors(heads, units, ensemble)
     assert 1.05 < spread < 0.95 * free
     assert_allclose(
-        find_sharpness(heads, units, spread, said), (sharpness, 1.01 * least), rtol=0.001
+        find_sharpness(heads, units, spread, ensemble), (sharpness, 1.01 * least), rtol=0.001
     )
 
 
-def test_members_without_doubt_are_no_trouble():
+def test_members_that_are_certain_give_finite_probabilities():
     X, members = make_members(3)
     logits = 300 * np.log(member_predictions(members, X))
     student = DLFClassifier(**SHORT).fit(X, predictions=logits, outputs="logits")
@@ -113,22 +116,22 @@ def test_members_without_doubt_are_no_trouble():
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("loadings", ["full", "separable"])
-def test_members_tell_as_much_of_classes_as_the_ensembles(n_classes, loadings):
+def test_mean_mutual_information_is_the_ensembles(n_classes, loadings):
     X, members = make_members(n_classes)
     student = DLFClassifier(**SHORT, loadings=loadings).fit(X, ensemble=members)
     wanted = mutual_information(member_predictions(members, X)).mean()
     assert_allclose(student.predict_uncertainty(X).epistemic.mean(), wanted, rtol=0.02)
 
 
-@pytest.mark.parametrize("augment", ["reach", "neighbors"])
-def test_rows_that_count_are_made_near_those_of_fit(augment, monkeypatch):
+@pytest.mark.parametrize("augment", ["far_neighbors", "neighbors"])
+def test_calibration_rows_are_made_near_those_of_fit(augment, monkeypatch):
     seen = []
 
-    def watch(student, said, contrasts):
-        seen.append(said)
-        calibrate(student, said, contrasts)
+    def record(network, ensemble, units):
+        seen.append(ensemble)
+        calibrate(network, ensemble, units)
 
-    monkeypatch.setattr("sklearn_dlf._estimators.dlf_classifier.calibrate", watch)
+    monkeypatch.setattr("sklearn_dlf._estimators.latent_factor.calibrate", record)
     X, members = make_members(3)
     student = DLFClassifier(**{**SHORT, "augment": augment}).fit(X, ensemble=members)
     rows = student.scaler_.inverse_transform(seen[0].X)
@@ -152,19 +155,7 @@ def test_rows_of_fit_without_weight_do_not_count():
     assert_allclose(student.predict_uncertainty(X[:75]).epistemic.mean(), wanted, rtol=0.02)
 
 
-@pytest.mark.parametrize("n_block", [7, 20, 33, 60])
-def test_rows_of_the_calibration_are_kept_and_do_not_pass(n_block):
-    members = np.random.RandomState(0).dirichlet([2, 2, 2], size=(60, 10)).swapaxes(1, 2)
-    watcher = LogitsWatcher(60, "probabilities", 1e-6, n_calibration=27)
-    blocks = (members[start : start + n_block] for start in range(0, 60, n_block))
-    passed = np.concatenate(list(watcher.watch(blocks)))
-    logs = np.log(members[:33])
-    assert_allclose(passed, logs - logs.mean(axis=1, keepdims=True))
-    assert_allclose(watcher.probabilities, members.mean(axis=-1), rtol=1e-6)
-    assert_allclose(watcher.entropy, entropy(members[33:], axis=1).mean(axis=-1))
-
-
-@pytest.mark.parametrize("student_class", [Student, SeparableStudent])
+@pytest.mark.parametrize("student_class", [StudentNetwork, SeparableStudentNetwork])
 def test_mean_is_scaled_about_a_centre_at_all_inputs(student_class):
     student, X, _ = make_student(student_class)
     center = np.array([0.5, -1.0, 2.0])
@@ -176,7 +167,7 @@ def test_mean_is_scaled_about_a_centre_at_all_inputs(student_class):
     assert_array_equal(after.log_noise, before.log_noise)
 
 
-@pytest.mark.parametrize("student_class", [Student, SeparableStudent])
+@pytest.mark.parametrize("student_class", [StudentNetwork, SeparableStudentNetwork])
 def test_spread_is_scaled_at_all_inputs(student_class):
     student, X, _ = make_student(student_class)
     student.limit_noise(np.array([0.0, 0.1, 0.2]))

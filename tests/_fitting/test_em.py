@@ -1,18 +1,14 @@
 import numpy as np
 import pytest
-import torch
 from numpy.testing import assert_allclose
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Bunch
 
 from sklearn_dlf import DLFRegressor
 from sklearn_dlf._fitting.em import N_POLISH_ROUNDS, ExpectationMaximisation
-from sklearn_dlf._fitting.objectives import MinibatchLikelihood, PenalisedLikelihood, squared_mmd
-from sklearn_dlf._latent import full as _latent
 from sklearn_dlf._latent.models import FullModel, SeparableModel
-from sklearn_dlf._network.bodies import make_mlp
-from sklearn_dlf._network.students import Heads, Layout, SharedLayout, Student
-from sklearn_dlf._transfer.contrasts import Contrasts
+from sklearn_dlf._network.heads import HeadLayout, Heads, SharedHeadLayout
+from sklearn_dlf._transfer.contrasts import make_contrasts
 from sklearn_dlf.datasets import make_dlf_ensemble
 from sklearn_dlf.exceptions import TrainingDivergedError
 from sklearn_dlf.metrics import member_fidelity
@@ -20,7 +16,7 @@ from sklearn_dlf.metrics import member_fidelity
 UNSETTLED = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
-class LinearStudent:
+class LinearNetwork:
     """Heads on fixed features, whose M-step is exact."""
 
     def __init__(self, features, n_outputs, n_loadings, q, seed=0):
@@ -30,7 +26,7 @@ class LinearStudent:
         self.mean_weights = np.zeros((self.features.shape[1], n_outputs))
         self.mixing = self.noise = None
         self.n_outputs = n_outputs
-        self.layout = (SharedLayout if n_loadings < n_outputs else Layout)(n_outputs, q)
+        self.layout = (SharedHeadLayout if n_loadings < n_outputs else HeadLayout)(n_outputs, q)
 
     def split(self, columns):
         return self.layout.split(columns, self.mixing)
@@ -54,38 +50,38 @@ class ExactTrainer:
     lr = 1.0
     can_polish = False
 
-    def __init__(self, student, weights):
-        self.student = student
+    def __init__(self, network, weights):
+        self.network = network
         self.root = np.sqrt(weights)[:, None]
 
     def train(self, objective, wanted):
         mean, _, loadings, _ = (
-            head.numpy() if head is not None else None for head in self.student.layout.split(wanted)
+            head.numpy() if head is not None else None for head in self.network.layout.split(wanted)
         )
-        self.student.mean_weights = self._solve(mean)
+        self.network.mean_weights = self._solve(mean)
         flat = self._solve(loadings.reshape(len(loadings), -1))
-        self.student.weights = flat.reshape(-1, *loadings.shape[1:])
+        self.network.weights = flat.reshape(-1, *loadings.shape[1:])
 
     def _solve(self, targets):
-        return np.linalg.lstsq(self.root * self.student.features, self.root * targets)[0]
+        return np.linalg.lstsq(self.root * self.network.features, self.root * targets)[0]
 
     def evaluate(self):
-        features = self.student.features
+        features = self.network.features
         return Heads(
-            features @ self.student.mean_weights,
-            np.zeros((len(features), self.student.mean_weights.shape[1])),
-            np.tensordot(features, self.student.weights, axes=1),
+            features @ self.network.mean_weights,
+            np.zeros((len(features), self.network.mean_weights.shape[1])),
+            np.tensordot(features, self.network.weights, axes=1),
         )
 
 
 def exact_em(data, q=3, model=FullModel, **params):
     predictions = data.predictions.reshape(len(data.X), -1, data.predictions.shape[-1])
-    contrasts = Contrasts([predictions], len(data.X), params.pop("weights", None))
+    contrasts = make_contrasts(predictions, params.pop("weights", None))
     features = np.cos(data.X @ np.random.RandomState(0).standard_normal((3, 20)))
     n_loadings = 1 if model is SeparableModel else predictions.shape[1]
-    student = LinearStudent(features, predictions.shape[1], n_loadings, q)
+    network = LinearNetwork(features, predictions.shape[1], n_loadings, q)
     return ExpectationMaximisation(
-        ExactTrainer(student, contrasts.weights), contrasts, model(contrasts, q), **params
+        ExactTrainer(network, contrasts.weights), contrasts, model(contrasts, q), **params
     ).run()
 
 
@@ -109,7 +105,7 @@ def test_noise_is_clipped_to_float32_and_is_divergence_beyond_float64(known, mon
     evaluate = ExactTrainer.evaluate
     for log_noise, limit in ((-3.0, -3.0), (100.0, 80.0)):
         monkeypatch.setattr(ExactTrainer, "evaluate", noisy(log_noise))
-        assert exact_em(known, max_iter=1).trainer.student.max_log_noise == limit
+        assert exact_em(known, max_iter=1).network.max_log_noise == limit
     monkeypatch.setattr(ExactTrainer, "evaluate", noisy(800.0))
     with pytest.raises(TrainingDivergedError, match="noise has no finite variance"):
         exact_em(known, max_iter=1)
@@ -200,39 +196,3 @@ def test_restricted_em_is_truer_to_the_spread_than_the_published_one(known):
     assert abs(np.log(fidelity["restricted"].std_ratio)) < abs(
         np.log(fidelity["minibatch"].std_ratio)
     )
-
-
-def test_minibatch_objective_is_the_expected_likelihood_of_its_batch():
-    rng = np.random.RandomState(0)
-    loadings, members = rng.standard_normal((8, 1, 2)), rng.standard_normal((8, 1, 5))
-    mean, noise = rng.standard_normal((8, 1)), 0.4
-    student = Student(make_mlp(1, (2,), "relu"), 1, 1, 2)
-    objective = MinibatchLikelihood(student, [1.0], noise)
-    tensors = [torch.tensor(a, dtype=torch.float32) for a in (mean, loadings, members)]
-    columns = student.layout.join(tensors[0], torch.zeros(8, 1), tensors[1])
-    loss = objective(columns, (tensors[2], torch.ones(8)))
-    residuals = (members - mean[..., None])[:, 0]
-    latent = _latent.posterior(_latent.project(loadings[:, 0], residuals), noise)
-    misfit = np.mean((residuals - loadings[:, 0] @ latent.mean.T) ** 2)
-    misfit += np.trace(loadings[:, 0] @ latent.cov @ loadings[:, 0].T) / 8
-    assert_allclose(loss.item(), 0.5 * (np.log(noise) + misfit / noise), rtol=1e-5)
-
-
-def test_squared_mmd_is_zero_on_average_for_equal_laws_and_not_for_others():
-    generator = torch.Generator().manual_seed(0)
-    draws = torch.randn(60, 100, 3, generator=generator)
-    same = [squared_mmd(a, b).item() for a, b in zip(draws[:30], draws[30:], strict=True)]
-    shifted = [squared_mmd(a + 1, b).item() for a, b in zip(draws[:30], draws[30:], strict=True)]
-    assert abs(np.mean(same)) < 3 * np.std(same) / np.sqrt(30)
-    assert min(shifted) > max(same)
-
-
-def test_penalised_start_minds_the_penalty():
-    torch.manual_seed(0)
-    student = Student(make_mlp(1, (2,), "relu"), 1, 1, 2)
-    columns = torch.zeros(4, student.layout.n_columns)
-    targets = (torch.zeros(4, 1, 20), torch.ones(4))
-    light, heavy = (PenalisedLikelihood(student, [1.0], 20, 2, weight, 4) for weight in (0.0, 10.0))
-    for objective in (light, heavy):
-        objective.latent.data.fill_(3.0)
-    assert heavy(columns, targets) > light(columns, targets) + 1

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_array_equal
+from sklearn.base import is_classifier, is_regressor
 from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
 
@@ -14,7 +15,7 @@ from sklearn_dlf._fitting.em import N_POLISH_ROUNDS
 from sklearn_dlf._fitting.objectives import ExpectedLikelihood
 from sklearn_dlf._fitting.trainer import MAX_POLISH_ROWS, TensorBatches, Trainer
 from sklearn_dlf._network.bodies import make_mlp
-from sklearn_dlf._network.students import Student
+from sklearn_dlf._network.students import StudentNetwork
 from sklearn_dlf.baselines import (
     BatchEnsembleRegressor,
     DirichletClassifier,
@@ -36,7 +37,7 @@ LOGITS = np.random.RandomState(2).standard_normal((60, 3, 8))
 
 
 def rows_of(batches):
-    """Rows of each batch of an epoch, told by the values of the only column."""
+    """Return the rows of each batch of an epoch, from the values of the only column."""
     return [batch[:, 0].int().tolist() for batch, _ in batches]
 
 
@@ -84,7 +85,7 @@ def test_a_body_that_normalises_over_batches_is_trained_on_any_number_of_rows():
 def make_trainer(rows=None, n_units=10, **params):
     """Trainer of a small student, and the arguments of `train`."""
     torch.manual_seed(0)
-    student = Student(make_mlp(3, (n_units,), "relu"), 3, 1, 2)
+    student = StudentNetwork(make_mlp(3, (n_units,), "relu"), 3, 1, 2)
     rows = X if rows is None else rows
     defaults = {
         "n_epochs": 1,
@@ -116,9 +117,9 @@ def steps_taken(**params):
             n_steps += 1
 
     trainer, arguments = make_trainer(callbacks=[Counter()], **params)
-    before = nn.utils.parameters_to_vector(trainer.student.parameters()).detach().clone()
+    before = nn.utils.parameters_to_vector(trainer.network.parameters()).detach().clone()
     trainer.train(*arguments)
-    after = nn.utils.parameters_to_vector(trainer.student.parameters()).detach()
+    after = nn.utils.parameters_to_vector(trainer.network.parameters()).detach()
     return (after - before).norm().item(), n_steps
 
 
@@ -163,7 +164,7 @@ def test_training_is_the_same_by_the_objectives_own_derivative_and_by_autograd()
 
 def test_student_and_rows_lie_on_the_device():
     trainer, _ = make_trainer(device="meta")
-    assert trainer.student.device.type == trainer.X.device.type == trainer.weights.device.type
+    assert trainer.network.device.type == trainer.X.device.type == trainer.weights.device.type
     assert trainer.X.device.type == "meta"
 
 
@@ -190,8 +191,8 @@ def test_student_and_rows_lie_on_the_device():
 )
 def test_diverged_training_is_an_error_whatever_shows_it(estimator, params):
     defaults = QUICK if estimator in (DLFRegressor, DLFClassifier) else SHORT
-    teacher = {"predictions": P} if estimator._kind == "regressor" else {"predictions": LOGITS}
-    if estimator._kind == "classifier":
+    teacher = {"predictions": P} if is_regressor(estimator()) else {"predictions": LOGITS}
+    if is_classifier(estimator()):
         teacher["outputs"] = "logits"
     student = estimator(**{**defaults, **params})
     with pytest.raises(TrainingDivergedError, match="Use a smaller lr"):
@@ -268,7 +269,7 @@ def test_an_interrupt_from_the_keyboard_ends_the_fit():
 def test_networks_are_polished_where_rows_are_many_and_nothing_else_was_asked_for(
     n_rows, params, expected
 ):
-    student = Student(make_mlp(3, (10,), "relu"), 3, 1, 2)
+    student = StudentNetwork(make_mlp(3, (10,), "relu"), 3, 1, 2)
     assert sum(parameter.numel() for parameter in student.parameters()) == 84
     defaults = {"optimizer": "adam", "plain_layers": True, "weight_decay": 0.0}
     trainer, _ = make_trainer(rows=np.zeros((n_rows, 3)), **{**defaults, **params})
@@ -305,7 +306,7 @@ def test_weights_decay_in_a_refinement_where_rows_are_few(n_rows, decays, monkey
 
 def loss_of(trainer, objective, wanted):
     """Over all rows."""
-    columns = trainer.student.train().for_loss(trainer.X)
+    columns = trainer.network.train().for_loss(trainer.X)
     return objective(columns, (wanted, trainer.weights)).item()
 
 
@@ -320,10 +321,10 @@ def test_polish_goes_on_where_small_batches_stop():
 
 def test_polish_that_gains_nothing_is_taken_back():
     trainer, (objective, wanted) = make_trainer(optimizer="adam", plain_layers=True)
-    before = nn.utils.parameters_to_vector(trainer.student.parameters()).detach().clone()
+    before = nn.utils.parameters_to_vector(trainer.network.parameters()).detach().clone()
     wanted[:, 0] = np.inf
     trainer.polish(objective, wanted)
-    after = nn.utils.parameters_to_vector(trainer.student.parameters()).detach()
+    after = nn.utils.parameters_to_vector(trainer.network.parameters()).detach()
     assert_array_equal(after, before)
 
 

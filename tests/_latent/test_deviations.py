@@ -43,8 +43,8 @@ def unit_draws(n_latent, n_noise):
 def test_draws_have_exactly_the_covariance_of_the_dense_model(fitted):
     student, X, parameters, loadings = fitted
     n_latent, n_noise = loadings.shape[1], len(loadings)
-    draws = student._draw_latent(
-        student._rows_for_student(X), n_latent + n_noise, unit_draws(n_latent, n_noise)
+    draws = student._members.draw(
+        student._standardised_rows(X), n_latent + n_noise, unit_draws(n_latent, n_noise)
     )
     deviations = (draws - parameters.mean[..., None]).reshape(n_noise, -1)
     expected = naive.covariance(loadings, np.square(parameters.member_std).ravel())

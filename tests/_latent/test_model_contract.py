@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_dlf._latent.models import NOISE_FLOOR, FullModel, LatentModel, SeparableModel
-from sklearn_dlf._transfer.contrasts import Contrasts
+from sklearn_dlf._transfer.contrasts import make_contrasts
 
 N_ROWS, N_OUTPUTS, N_MEMBERS, Q = 8, 3, 9, 2
 NOISE_VARIANCE = 0.3
@@ -92,9 +92,9 @@ class Case(NamedTuple):
         return self.model.log_likelihood()
 
 
-def make_contrasts(members, weights=None):
+def make_exact_contrasts(members, weights=None):
     """Contrasts of members, in float64: the exact claims are made without float32 rounding."""
-    contrasts = Contrasts([members], len(members), weights)
+    contrasts = make_contrasts(members, weights)
     contrasts.residuals = contrasts.residuals.astype(np.float64)
     contrasts.variance = contrasts.variance.astype(np.float64)
     return contrasts
@@ -140,7 +140,7 @@ def weights(request):
 
 @pytest.fixture
 def case(model_class, seed, weights):
-    return make_case(model_class, make_contrasts(make_members(seed), weights), seed)
+    return make_case(model_class, make_exact_contrasts(make_members(seed), weights), seed)
 
 
 def learn_anything(loadings, weights):
@@ -157,7 +157,7 @@ def learn_by_features(loadings, weights):
 
 def test_the_interface_is_abstract():
     with pytest.raises(TypeError, match="abstract"):
-        LatentModel(make_contrasts(make_members(0)), Q)
+        LatentModel(make_exact_contrasts(make_members(0)), Q)
 
 
 def test_likelihood_is_the_dense_density_of_independent_contrasts(case):
@@ -219,7 +219,7 @@ def test_the_bound_is_the_likelihood_of_the_initial_targets(case):
 def test_the_order_of_members_is_irrelevant(model_class, seed):
     members, order = make_members(seed), np.random.RandomState(0).permutation(N_MEMBERS)
     first, second = (
-        make_case(model_class, make_contrasts(each), seed)
+        make_case(model_class, make_exact_contrasts(each), seed)
         for each in (members, members[..., order])
     )
     for case in (first, second):
@@ -233,7 +233,7 @@ def test_the_order_of_members_is_irrelevant(model_class, seed):
 
 
 def test_scaled_members_have_scaled_loadings_and_noise(model_class, seed):
-    contrasts, scaled = (make_contrasts(make_members(seed)) for _ in range(2))
+    contrasts, scaled = (make_exact_contrasts(make_members(seed)) for _ in range(2))
     scaled.residuals, scaled.variance = 4 * scaled.residuals, 16 * scaled.variance
     first, second = (make_case(model_class, each, seed) for each in (contrasts, scaled))
     bounds = [case.model.initialise(case.network) for case in (first, second)]
@@ -252,7 +252,8 @@ def test_entries_of_weight_zero_change_nothing(model_class, seed):
     members, others = make_members(seed), make_members(seed)
     others[weights == 0] *= 10.0
     first, second = (
-        make_case(model_class, make_contrasts(each, weights), seed) for each in (members, others)
+        make_case(model_class, make_exact_contrasts(each, weights), seed)
+        for each in (members, others)
     )
     second.network.loadings[weights == 0] += 100.0
     assert_allclose(second.read(), first.read(), rtol=RTOL)

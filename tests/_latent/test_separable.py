@@ -13,7 +13,7 @@ from scipy.stats import multivariate_normal
 from sklearn_dlf import DLFClassifier, DLFRegressor
 from sklearn_dlf._latent import deviations, full, separable
 from sklearn_dlf._latent.models import FullModel, SeparableModel
-from sklearn_dlf._transfer.contrasts import Contrasts
+from sklearn_dlf._transfer.contrasts import make_contrasts
 from sklearn_dlf.datasets import make_dlf_ensemble
 from sklearn_dlf.metrics import member_log_likelihood_scorer
 
@@ -177,10 +177,10 @@ def test_free_loadings_are_likelier_than_the_truth_and_below_the_full_bound(netw
     data = make_dlf_ensemble(
         60, n_members=30, n_outputs=4, q=3, loadings="separable", random_state=0
     )
-    contrasts = Contrasts([data.predictions], 60)
+    contrasts = make_contrasts(data.predictions)
     bound = SeparableModel(contrasts, 3).initialise(network)
     dense = naive.separable_loadings(data.mixing, data.loadings)
-    unit = np.tile(contrasts.spread, 60)
+    unit = np.tile(contrasts.units.spread, 60)
     truth = naive.restricted_log_likelihood(
         dense / unit[:, None], contrasts.residuals, data.member_noise**2 / unit**2
     )
@@ -188,7 +188,7 @@ def test_free_loadings_are_likelier_than_the_truth_and_below_the_full_bound(netw
 
 
 def test_rows_of_the_mixing_have_unit_length_on_average(model, network):
-    contrasts = Contrasts([model.residuals], N_ROWS)
+    contrasts = make_contrasts(model.residuals)
     fitted = SeparableModel(contrasts, Q)
     fitted.initialise(network)
     assert_allclose(np.square(fitted.mixing).sum(axis=1).mean(), 1, rtol=RTOL)

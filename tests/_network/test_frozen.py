@@ -9,8 +9,10 @@ from torch import nn
 from sklearn_dlf import DLFRegressor
 from sklearn_dlf._latent.deviations import dense_loadings
 from sklearn_dlf._network.base import PREDICT_ROWS
-from sklearn_dlf._network.bodies import ACTIVATIONS, FrozenMLP, Swish, make_mlp
-from sklearn_dlf._network.students import SeparableStudent, Student
+from sklearn_dlf._network.bodies import ACTIVATIONS, Swish, make_mlp
+from sklearn_dlf._network.frozen import FrozenMLP
+from sklearn_dlf._network.heads import Units
+from sklearn_dlf._network.students import SeparableStudentNetwork, StudentNetwork
 from sklearn_dlf.baselines._networks import (
     BatchEnsembleNetwork,
     HydraNetwork,
@@ -19,10 +21,10 @@ from sklearn_dlf.baselines._networks import (
 
 N_FEATURES, N_OUTPUTS, Q, N_MEMBERS = 3, 2, 5, 4
 
-STUDENTS = [Student, SeparableStudent]
+STUDENTS = [StudentNetwork, SeparableStudentNetwork]
 
 
-def make_student(activation="swish", student_class=Student):
+def make_student(activation="swish", student_class=StudentNetwork):
     torch.manual_seed(0)
     body = make_mlp(N_FEATURES, (6, 4), activation)
     return student_class(body, N_FEATURES, n_outputs=N_OUTPUTS, q=Q).eval()
@@ -83,7 +85,7 @@ def test_a_frozen_network_of_members_is_the_same_function(network_class):
 
 def test_a_body_of_ones_own_stays_as_it_is_when_frozen():
     body = nn.Sequential(nn.Linear(N_FEATURES, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.ReLU())
-    student = Student(body, N_FEATURES, n_outputs=N_OUTPUTS, q=Q)
+    student = StudentNetwork(body, N_FEATURES, n_outputs=N_OUTPUTS, q=Q)
     frozen = student.frozen()
     assert isinstance(frozen.body, nn.Sequential)
     X = make_rows().astype(np.float32)
@@ -128,13 +130,13 @@ def test_many_rows_are_answered_as_each_of_their_blocks_is(student_class, freeze
 @pytest.mark.parametrize("student_class", STUDENTS)
 def test_moments_are_those_of_the_heads(student_class):
     student = make_student(student_class=student_class)
-    if student_class is SeparableStudent:
+    if student_class is SeparableStudentNetwork:
         student.set_mixing([[1.0, 0.5], [-0.3, 2.0]])
     X = make_rows().astype(np.float32)
     heads = student.evaluate(X)
     mean, variance = student.evaluate_moments(X)
-    units = np.zeros(N_OUTPUTS), np.ones(N_OUTPUTS), np.ones(N_OUTPUTS)
-    in_units = heads.in_units(*units)
+    ones = np.ones(N_OUTPUTS)
+    in_units = heads.in_units(Units(0 * ones, ones, ones))
     dense = dense_loadings(in_units.loadings, in_units.mixing)
     assert_array_equal(mean, heads.mean)
     assert_allclose(variance, np.square(dense).sum(axis=-1) + in_units.member_variance, rtol=1e-6)

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
 from sklearn_dlf._network.bodies import make_mlp
-from sklearn_dlf._network.students import SeparableStudent, Student
+from sklearn_dlf._network.students import SeparableStudentNetwork, StudentNetwork
 from sklearn_dlf.datasets import make_dlf_ensemble
 
 QUICK = {"q": 2, "hidden_layer_sizes": (8,), "n_epochs": 2, "tol": 1.0, "random_state": 0}
@@ -105,7 +105,7 @@ def test_rows_without_weight_do_not_raise_the_limit(known):
     assert_allclose(student_at.max_log_noise, reached[weights > 0].max(axis=0), rtol=1e-5)
 
 
-@pytest.mark.parametrize("member_noise", ["constant", "none"])
+@pytest.mark.parametrize("member_noise", ["constant", None])
 def test_member_noise_that_is_the_same_everywhere_has_no_limit(member_noise):
     student, X = fit("regressor", member_noise=member_noise)
     assert student.student_.max_log_noise.isinf().all()
@@ -113,7 +113,7 @@ def test_member_noise_that_is_the_same_everywhere_has_no_limit(member_noise):
     assert_array_equal(std, np.full_like(std, std[0, 0]))
 
 
-@pytest.mark.parametrize("student_class", [Student, SeparableStudent])
+@pytest.mark.parametrize("student_class", [StudentNetwork, SeparableStudentNetwork])
 def test_noise_is_clipped_outside_training_alone(student_class):
     torch.manual_seed(0)
     student = student_class(make_mlp(2, (5,), "relu"), 2, 3, 2)
@@ -127,7 +127,7 @@ def test_noise_is_clipped_outside_training_alone(student_class):
         assert_array_equal(free_head.detach(), head.detach())
 
 
-@pytest.mark.parametrize("student_class", [Student, SeparableStudent])
+@pytest.mark.parametrize("student_class", [StudentNetwork, SeparableStudentNetwork])
 def test_transformed_loadings_are_multiplied_and_all_else_is_left(student_class):
     torch.manual_seed(0)
     student = student_class(make_mlp(4, (6,), "tanh"), 4, 3, 2).double()

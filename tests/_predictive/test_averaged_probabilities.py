@@ -5,11 +5,12 @@ from scipy.integrate import quad
 from scipy.special import expit, softmax, xlogy
 from scipy.stats import norm
 
-from sklearn_dlf._network.students import Heads
-from sklearn_dlf._predictive import averaged_probabilities as _averages
+from sklearn_dlf._network.heads import Heads, Units
+from sklearn_dlf._predictive import averaged_probabilities as averages_module
 from sklearn_dlf._predictive.averaged_probabilities import (
     N_DRAWS,
-    _Pairs,
+    _MirroredDraws,
+    average_log_probabilities,
     average_probabilities,
     normal_draws,
 )
@@ -20,8 +21,8 @@ def average(mean, loadings, variance, with_entropy=False, mixing=None):
     with np.errstate(divide="ignore"):
         heads = Heads(mean, np.log(variance), loadings, mixing)
     n_outputs = mean.shape[1]
-    units = np.zeros(n_outputs), np.ones(n_outputs), np.ones(n_outputs)
-    return average_probabilities(heads, *units, with_entropy)
+    units = Units(np.zeros(n_outputs), np.ones(n_outputs), np.ones(n_outputs))
+    return average_probabilities(heads, units, with_entropy)
 
 
 @pytest.mark.parametrize("n_dimensions", [1, 2, 14, 40])
@@ -83,7 +84,7 @@ def test_averages_are_those_of_softmax_over_the_same_draws(spread, separable):
 
 
 @pytest.mark.parametrize("largest", [1.0, 40.0, 57.0, 62.0, 70.0, 80.0])
-def test_float32_keeps_what_is_near_the_ends_of_its_range(largest):
+def test_averages_are_right_near_the_ends_of_float32(largest):
     rng = np.random.RandomState(0)
     mean = np.array([largest, 0.0, 0.0]) + rng.randn(500, 3)
     loadings = rng.uniform(-25, 25, (500, 3, 2)) * [[0.1], [1], [1]]
@@ -93,25 +94,25 @@ def test_float32_keeps_what_is_near_the_ends_of_its_range(largest):
     assert_allclose(averaged, expected, atol=2e-5)
 
 
-def test_in_place_where_powers_stay_in_range():
+def test_the_fast_average_is_used_where_powers_stay_in_range():
     rng = np.random.RandomState(0)
-    units = np.zeros(3), np.ones(3), np.ones(3)
+    units = Units(np.zeros(3), np.ones(3), np.ones(3))
     for reach, is_done in ((1.0, True), (50.0, True), (60.0, False), (np.nan, False)):
         mean = np.array([[reach, 0.0, 0.0], [0.0, 0.0, 0.0]])
         heads = Heads(mean, np.full((2, 3), -np.inf), np.zeros((2, 3, 2)))
-        found = _Pairs(heads, *units, 50).average(slice(0, 2))
+        found = _MirroredDraws(heads, units, 50).average(slice(0, 2))
         assert (found is not None) == is_done
     rows = [rng.randn(20, 3), rng.randn(20, 3), rng.randn(20, 3, 2)]
-    assert _Pairs(Heads(*rows), *units, 50).average(slice(3, 20)).shape == (3, 17)
+    assert _MirroredDraws(Heads(*rows), units, 50).average(slice(3, 20)).shape == (3, 17)
 
 
 def test_units_are_those_of_the_heads():
     rng = np.random.RandomState(0)
     heads = Heads(rng.randn(50, 3), rng.randn(50, 3), rng.randn(50, 3, 2))
-    center, scale, spread = rng.randn(3), rng.rand(3) + 0.5, rng.rand(3) + 0.5
-    own = heads.in_units(center, scale, spread)
+    units = Units(rng.randn(3), rng.rand(3) + 0.5, rng.rand(3) + 0.5)
+    own = heads.in_units(units)
     expected, _ = average(own.mean, own.loadings, own.member_variance)
-    averaged, _ = average_probabilities(heads, center, scale, spread)
+    averaged, _ = average_probabilities(heads, units)
     assert_allclose(averaged, expected, rtol=1e-10)
 
 
@@ -135,7 +136,7 @@ def test_a_block_is_averaged_as_its_rows_are(with_entropy, separable, n_outputs,
     mixing = rng.randn(n_outputs, n_outputs) if separable else None
     mean[50] *= 1000
     expected = average(mean, loadings, variance, with_entropy, mixing)
-    monkeypatch.setattr(_averages, "BLOCK_SIZE", 40 * N_DRAWS * n_outputs)
+    monkeypatch.setattr(averages_module, "BLOCK_SIZE", 40 * N_DRAWS * n_outputs)
     for found, wanted in zip(
         average(mean, loadings, variance, with_entropy, mixing), expected, strict=True
     ):
@@ -144,8 +145,24 @@ def test_a_block_is_averaged_as_its_rows_are(with_entropy, separable, n_outputs,
             assert_allclose(found, wanted, rtol=1e-10, atol=1e-12)
 
 
-def test_one_output_is_mixed_as_it_is_loaded():
+def test_one_output_is_multiplied_by_its_mixing():
     rng = np.random.RandomState(0)
     mean, loadings, variance = rng.randn(9, 1), rng.randn(9, 1, 2), rng.rand(9, 1)
     averaged, _ = average(mean, loadings, variance, mixing=np.array([[3.0]]))
     assert_allclose(averaged, average(mean, 3 * loadings, variance)[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("n_outputs", [1, 3])
+@pytest.mark.parametrize("size", [1.0, 1e4])
+def test_log_averages_are_finite_and_those_of_the_averages(n_outputs, size):
+    rng = np.random.RandomState(0)
+    mean, noise = size * rng.randn(40, n_outputs), np.log(rng.rand(40, n_outputs))
+    heads = Heads(mean, noise, rng.randn(40, n_outputs, 2))
+    ones = np.ones(n_outputs)
+    units = Units(0 * ones, ones, ones)
+    logarithms = average_log_probabilities(heads, units)
+    probabilities, _ = average_probabilities(heads, units)
+    assert np.isfinite(logarithms).all()
+    assert_allclose(np.exp(logarithms), probabilities, rtol=1e-8, atol=1e-300)
+    if size > 1:  # e to the power of what is left does not exist as a float
+        assert logarithms.min() < -1e3

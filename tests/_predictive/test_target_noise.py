@@ -5,7 +5,7 @@ from scipy.special import ndtr
 from scipy.stats import invgamma, norm, t
 
 from sklearn_dlf import DLFRegressor
-from sklearn_dlf._predictive.target_noise import MemberResiduals, TargetNoise
+from sklearn_dlf._predictive.target_noise import TargetNoise
 
 
 def inverse_gamma(shape, scale, size=4000, seed=0):
@@ -42,12 +42,12 @@ def test_quantiles_without_spread_are_those_of_a_scaled_t():
 
 
 @pytest.mark.parametrize("shape", [0.05, 1.0, 30.0])
-def test_the_mixture_reaches_its_level_at_its_quantile(shape):
+def test_distribution_function_is_the_level_at_the_quantile(shape):
     noise = TargetNoise(inverse_gamma(shape, 1.0, size=50))
     variance, levels = np.array([[0.0], [1e-6], [1.0], [1e6]]), [1e-4, 0.05, 0.5, 0.75, 0.95]
     quantiles = noise.quantiles(np.zeros((4, 1)), variance, levels)
-    spread = np.sqrt(variance[:, :, None, None] + noise.nodes()[:, None, :])
-    reached = ndtr(quantiles[..., None] / spread).mean(axis=-1)
+    std = np.sqrt(variance[:, :, None, None] + noise.nodes()[:, None, :])
+    reached = ndtr(quantiles[..., None] / std).mean(axis=-1)
     assert_allclose(reached, np.broadcast_to(levels, reached.shape), rtol=1e-9)
     assert_array_equal(quantiles[..., 1], -quantiles[..., 4])
 
@@ -59,49 +59,7 @@ def test_draws_have_the_distribution_of_the_estimates():
     assert_allclose(np.median(draws), np.median(noise.nodes()), rtol=0.05)
 
 
-def test_residuals_are_those_of_rows_that_a_member_did_not_see():
-    y = np.zeros((4, 1))
-    outputs = np.array([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0], [4.0, 4.0]])[:, None, :]
-    unseen = np.array([[True, False], [True, False], [False, False], [False, False]])
-    residuals = MemberResiduals(y, None, unseen)
-    passed = list(residuals.watch([outputs[:1], outputs[1:]]))
-    assert_array_equal(np.concatenate(passed), outputs)
-    # The second member saw all rows, so that all have to serve.
-    assert_allclose(residuals.variances(), [[(1 + 4) / 2], [(1 + 4 + 9 + 16) / 4]])
-    assert_allclose(residuals.mean[:, 0], [1, 2, 3, 4])
-
-
-def test_residuals_are_weighted():
-    residuals = MemberResiduals(np.zeros((2, 1)), np.array([3.0, 1.0]), None)
-    list(residuals.watch([np.array([[[1.0, 1.0]], [[2.0, 3.0]]])]))
-    assert_allclose(residuals.variances(), [[(3 + 4) / 4], [(3 + 9) / 4]])
-
-
-def test_spread_is_not_counted_twice_on_unseen_rows():
-    # Truth and members are draws of one distribution, of variance 1; y has noise of variance 0.5.
-    rng = np.random.RandomState(0)
-    truth, outputs = rng.standard_normal((20_000, 1)), rng.standard_normal((20_000, 1, 30))
-    y = truth + np.sqrt(0.5) * rng.standard_normal((20_000, 1))
-    residuals = MemberResiduals(y, None, np.ones((20_000, 30), dtype=bool))
-    list(residuals.watch([outputs[:7000], outputs[7000:]]))
-    noise = residuals.variances()
-    assert noise.shape == (30, 1)
-    assert_allclose(noise.mean(), 0.5, rtol=0.1)
-    error_of_mean = np.mean((y - outputs.mean(axis=-1)) ** 2)
-    spread = outputs.var(axis=-1, ddof=1).mean()
-    assert_allclose(noise.mean() + spread * (1 + 1 / 30), error_of_mean, rtol=0.01)
-
-
-def test_noise_stays_positive_where_spread_explains_all():
-    rng = np.random.RandomState(0)
-    outputs = rng.standard_normal((500, 1, 10))
-    residuals = MemberResiduals(outputs.mean(axis=-1), None, np.ones((500, 10), dtype=bool))
-    list(residuals.watch([outputs]))
-    raw = (outputs - outputs.mean(axis=-1, keepdims=True)).var(axis=0).T
-    assert_allclose(residuals.variances(), 0.05 * raw, rtol=0.01)
-
-
-def test_what_the_student_misses_of_the_mean_is_added_to_every_variance():
+def test_the_error_of_the_students_mean_is_added_to_every_variance():
     variances = inverse_gamma(6.0, 3.0)
     noise, more = TargetNoise(variances), TargetNoise(variances, [0.7])
     assert_allclose(more.nodes(), noise.nodes() + 0.7)
@@ -110,7 +68,7 @@ def test_what_the_student_misses_of_the_mean_is_added_to_every_variance():
     )
 
 
-def test_intervals_of_a_student_that_misses_the_mean_cover_what_they_say():
+def test_intervals_of_a_student_that_misses_the_mean_have_their_level():
     rng = np.random.RandomState(0)
     X = rng.uniform(-3, 3, size=(4000, 1))
     truth = np.sin(3 * X)  # more than two units can follow

@@ -10,7 +10,6 @@ from sklearn.gaussian_process.kernels import RBF
 from sklearn.model_selection import GridSearchCV, KFold
 
 import sklearn_dlf._transfer.cache
-import sklearn_dlf._transfer.teachers
 from sklearn_dlf import DLFRegressor
 from sklearn_dlf.ensembles import DeepEnsembleRegressor, FittedEnsemble
 
@@ -18,9 +17,9 @@ QUICK = {"hidden_layer_sizes": (8,), "n_epochs": 1, "tol": 10.0}
 
 
 class CountedForest(RandomForestRegressor):
-    """A forest that counts its fits and the times it is asked, whichever clone it is."""
+    """A forest that counts its fits and evaluations, over all of its clones."""
 
-    counts = {"fit": 0, "ask": 0}  # noqa: RUF012 (shared on purpose)
+    counts = {"fit": 0, "evaluate": 0}  # noqa: RUF012 (shared on purpose)
 
     def fit(self, X, y, sample_weight=None):
         self.counts["fit"] += 1
@@ -29,15 +28,15 @@ class CountedForest(RandomForestRegressor):
 
 @pytest.fixture
 def counts(monkeypatch):
-    """Fits and questions so far."""
-    ask = sklearn_dlf._transfer.cache.member_predictions
+    """Fits and evaluations so far."""
+    member_predictions = sklearn_dlf._transfer.cache.member_predictions
 
-    def counted_ask(ensemble, X):
-        CountedForest.counts["ask"] += 1
-        return ask(ensemble, X)
+    def counted_predictions(ensemble, X):
+        CountedForest.counts["evaluate"] += 1
+        return member_predictions(ensemble, X)
 
-    monkeypatch.setattr(sklearn_dlf._transfer.cache, "member_predictions", counted_ask)
-    monkeypatch.setattr(CountedForest, "counts", {"fit": 0, "ask": 0})
+    monkeypatch.setattr(sklearn_dlf._transfer.cache, "member_predictions", counted_predictions)
+    monkeypatch.setattr(CountedForest, "counts", {"fit": 0, "evaluate": 0})
     return CountedForest.counts
 
 
@@ -49,26 +48,26 @@ def students(memory, ensemble=None, **params):
 
 
 def same_teacher(first, second):
-    """Whether two students were taught the same."""
+    """Return whether two students had the same teacher."""
     return first.output_spread_ == second.output_spread_
 
 
-def test_students_of_one_teacher_have_it_fitted_and_asked_once(friedman, tmp_path, counts):
+def test_students_of_one_teacher_fit_and_evaluate_it_once(friedman, tmp_path, counts):
     for student in students(str(tmp_path)):
         student.fit(*friedman)
-    assert counts == {"fit": 1, "ask": 1}
+    assert counts == {"fit": 1, "evaluate": 1}
 
 
-def test_without_memory_each_has_it_anew(friedman, counts):
+def test_without_memory_each_student_fits_and_evaluates_it(friedman, counts):
     for student in students(None):
         student.fit(*friedman)
-    assert counts == {"fit": 3, "ask": 3}
+    assert counts == {"fit": 3, "evaluate": 3}
 
 
-def test_a_grid_has_the_teacher_once_a_fold_and_once_to_refit(friedman, tmp_path, counts):
+def test_a_grid_fits_the_teacher_once_a_fold_and_once_to_refit(friedman, tmp_path, counts):
     student = students(joblib.Memory(tmp_path, verbose=0))[0]
     grid = GridSearchCV(student, {"q": [1, 2, 3]}, cv=KFold(2)).fit(*friedman)
-    assert counts == {"fit": 3, "ask": 3}
+    assert counts == {"fit": 3, "evaluate": 3}
     assert grid.best_estimator_.memory.location == tmp_path
 
 
@@ -101,7 +100,7 @@ def test_another_teacher_is_not_taken_for_the_same(friedman, tmp_path, counts, c
     else:
         other.set_params(ensemble__max_depth=5)
     other.fit(X, y, sample_weight=weights)
-    assert counts == {"fit": 2, "ask": 2}
+    assert counts == {"fit": 2, "evaluate": 2}
     assert not same_teacher(student, other)
 
 
@@ -115,33 +114,33 @@ def test_a_teacher_without_seed_is_fitted_anew(friedman, tmp_path, counts, rando
     assert not list(tmp_path.rglob("output.pkl"))
 
 
-def test_a_seed_of_the_teachers_own_is_enough(friedman, tmp_path, counts):
+def test_a_seed_of_the_teacher_is_enough(friedman, tmp_path, counts):
     ensemble = CountedForest(6, max_depth=4, random_state=0)
     for student in students(str(tmp_path), ensemble, random_state=None, augment=None):
         student.fit(*friedman)
-    assert counts == {"fit": 1, "ask": 1}
+    assert counts == {"fit": 1, "evaluate": 1}
     for student in students(str(tmp_path), ensemble, random_state=None):
         student.fit(*friedman)  # rows are made anew each time
-    assert counts == {"fit": 1, "ask": 4}
+    assert counts == {"fit": 1, "evaluate": 4}
 
 
-def test_a_fitted_teacher_is_asked_once_and_known_by_what_it_holds(friedman, tmp_path, counts):
+def test_a_fitted_teacher_is_evaluated_once_and_identified_by_content(friedman, tmp_path, counts):
     X, y = friedman
     forest = CountedForest(6, max_depth=4, random_state=0).fit(X, y)
     for student in students(str(tmp_path), FittedEnsemble(forest)):
         student.fit(X, y)
-    assert counts == {"fit": 1, "ask": 1}
+    assert counts == {"fit": 1, "evaluate": 1}
     other = CountedForest(6, max_depth=4, random_state=1).fit(X, y)
     students(str(tmp_path), FittedEnsemble(other))[0].fit(X, y)
-    assert counts["ask"] == 2
+    assert counts["evaluate"] == 2
 
 
-def test_fitted_networks_are_known_too(friedman, tmp_path, counts):
+def test_fitted_networks_are_identified_too(friedman, tmp_path, counts):
     X, y = friedman
     networks = FittedEnsemble(DeepEnsembleRegressor(3, max_iter=2, random_state=0).fit(X, y))
     for student in students(str(tmp_path), networks):
         student.set_params(q=1).fit(X, y)
-    assert counts["ask"] == 1
+    assert counts["evaluate"] == 1
 
 
 def test_draws_of_a_posterior_are_not_kept(friedman, tmp_path, counts):
@@ -152,11 +151,11 @@ def test_draws_of_a_posterior_are_not_kept(friedman, tmp_path, counts):
     assert not list(tmp_path.rglob("output.pkl"))
 
 
-def test_a_teacher_that_cannot_be_pickled_is_asked_each_time(friedman, tmp_path):
+def test_a_teacher_that_cannot_be_pickled_is_evaluated_each_time(friedman, tmp_path):
     X, _ = friedman
     ensemble = FittedEnsemble(lambda X: X[:, :5] * 2, outputs="values", n_members=5)
     student = students(str(tmp_path), ensemble)[0]
-    with pytest.warns(UserWarning, match="Nothing of FittedEnsemble is kept"):
+    with pytest.warns(UserWarning, match="memory keeps nothing of FittedEnsemble"):
         student.fit(X, 2 * X[:, :5].mean(axis=1))
     assert student.n_members_ == 5
 
@@ -172,7 +171,7 @@ def test_functions_that_a_notebook_may_redefine_are_not_kept(friedman, tmp_path,
         monkeypatch.setattr(sys.modules["__main__"], "scaled", scaled, raising=False)
         ensemble = FittedEnsemble(scaled, outputs="values", n_members=5)
         student = students(str(tmp_path), ensemble, augment=None)[0]
-        with pytest.warns(UserWarning, match="scaled of __main__ is known by name only"):
+        with pytest.warns(UserWarning, match="scaled of __main__ is identified by name only"):
             student.fit(X, factor * X[:, :5].mean(axis=1))
         assert_allclose(student.output_center_, factor * X[:, :5].mean())
 
@@ -181,11 +180,11 @@ def test_classes_that_a_notebook_may_redefine_are_not_kept(friedman, tmp_path, m
     X, y = friedman
     forest_class = type("Mine", (CountedForest,), {"__module__": "__main__"})
     monkeypatch.setattr(sys.modules["__main__"], "Mine", forest_class, raising=False)
-    with pytest.warns(UserWarning, match="Mine of __main__ is known by name only"):
+    with pytest.warns(UserWarning, match="Mine of __main__ is identified by name only"):
         students(str(tmp_path), forest_class(6, random_state=0))[0].fit(X, y)
     assert not list(tmp_path.rglob("output.pkl"))
 
 
-def test_what_is_no_memory_is_refused(friedman):
+def test_an_invalid_memory_is_refused(friedman):
     with pytest.raises(ValueError, match="'memory' parameter"):
         DLFRegressor(memory=3).fit(*friedman)

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -6,15 +8,22 @@ from sklearn.ensemble import ExtraTreesRegressor, RandomForestClassifier, Random
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
 from sklearn_dlf._transfer.out_of_bag import (
+    Matching,
+    Widening,
     match_unseen,
     spread_at_unseen,
     unseen_mean,
-    watch_matched,
-    watch_widened,
 )
 from sklearn_dlf.ensembles import member_predictions, unseen_rows
 
 QUICK = {"q": 2, "hidden_layer_sizes": (8,), "n_epochs": 1, "tol": 10.0, "random_state": 0}
+
+
+def adjusted(adjust, outputs, *cuts):
+    """Adjust outputs in blocks that end at the cuts."""
+    ends = [0, *cuts, len(outputs)]
+    rows = [slice(*pair) for pair in pairwise(ends)]
+    return np.concatenate([adjust(block, outputs[block]) for block in rows])
 
 
 @pytest.fixture
@@ -40,7 +49,7 @@ def test_members_that_saw_a_row_get_the_moments_of_the_others(outputs, unseen):
         assert_array_equal(matched[row], outputs[row])
 
 
-def test_members_that_agree_where_they_saw_a_row_are_moved_together(unseen):
+def test_members_that_agree_where_they_saw_a_row_stay_together(unseen):
     outputs = np.zeros((6, 1, 20))
     outputs[:, :, :8] = np.arange(8.0)
     assert_allclose(match_unseen(outputs, unseen)[0, 0, 8:], 3.5)
@@ -52,11 +61,11 @@ def test_mean_is_over_members_that_did_not_see_the_row(outputs, unseen):
     assert_allclose(mean[[2, 5]], outputs[[2, 5]].mean(axis=-1))
 
 
-def test_rows_beyond_the_ensembles_own_pass_by(outputs, unseen):
-    passed = list(watch_matched([outputs[:3], outputs[3:5], outputs[5:]], unseen[:4]))
+def test_rows_beyond_the_ensembles_own_are_not_matched(outputs, unseen):
+    matched = adjusted(Matching(unseen[:4]), outputs, 3, 5)
     expected = match_unseen(outputs, unseen)
     expected[4:] = outputs[4:]
-    assert_array_equal(np.concatenate(passed), expected)
+    assert_array_equal(matched, expected)
 
 
 @pytest.fixture
@@ -74,7 +83,7 @@ def test_spread_is_widened_to_that_of_members_that_did_not_see_the_row(fitted):
     among_unseen = 1.5 * np.array([1.0, 10.0])
     factor = spread_at_unseen(outputs, unseen)
     assert_allclose(factor, among_unseen / among_all, rtol=0.05)
-    widened = np.concatenate(list(watch_widened([outputs], unseen)))
+    widened = adjusted(Widening(unseen), outputs)
     assert_allclose(widened.mean(axis=-1), outputs.mean(axis=-1))
     assert_allclose(widened.std(axis=-1), outputs.std(axis=-1) * factor)
 
@@ -83,10 +92,10 @@ def test_spread_is_not_narrowed(fitted):
     outputs, unseen = fitted
     narrow = np.where(unseen[:, None], 0.1, 1.0) * outputs
     assert_array_equal(spread_at_unseen(narrow, unseen), 1.0)
-    assert_array_equal(next(watch_widened([narrow], unseen)), narrow)
+    assert_array_equal(adjusted(Widening(unseen), narrow), narrow)
 
 
-def test_spread_is_not_widened_by_what_few_members_say(fitted):
+def test_spread_is_not_widened_by_few_members(fitted):
     outputs, unseen = fitted
     assert_array_equal(spread_at_unseen(outputs[:40], unseen[:40]), 1.0)  # some 80 degrees
     alone = np.eye(12, dtype=bool)[np.arange(400) % 12]  # one member a row: no spread
@@ -105,13 +114,12 @@ def test_rows_without_weight_do_not_widen_the_spread(fitted):
 
 def test_widened_rows_are_the_ensembles_own(fitted):
     outputs, unseen = fitted
-    blocks = [outputs[:250], outputs[250:350], outputs[350:]]
-    widened = np.concatenate(list(watch_widened(blocks, unseen[:300])))
+    widened = adjusted(Widening(unseen[:300]), outputs, 250, 350)
     factor = spread_at_unseen(outputs[:250], unseen[:250])
     centre = outputs.mean(axis=-1, keepdims=True)
     assert_allclose(widened[:300], (centre + (outputs - centre) * factor[:, None])[:300])
     assert_array_equal(widened[300:], outputs[300:])
-    assert_array_equal(np.concatenate(list(watch_widened(blocks, None))), outputs)
+    assert_array_equal(adjusted(Widening(None), outputs, 250, 350), outputs)
 
 
 def test_a_student_has_the_spread_of_a_forest_on_fresh_rows(friedman):
@@ -119,7 +127,7 @@ def test_a_student_has_the_spread_of_a_forest_on_fresh_rows(friedman):
     forest = RandomForestRegressor(50, random_state=0).fit(X, y)
     plain, widened = (
         DLFRegressor(augment=None, out_of_bag=how, **QUICK).fit(X, ensemble=forest)
-        for how in (None, "spread")
+        for how in (None, "widen")
     )
     outputs = member_predictions(forest, X)
     factor = spread_at_unseen(outputs[:, None], unseen_rows(forest, len(X)))
@@ -130,11 +138,11 @@ def test_a_student_has_the_spread_of_a_forest_on_fresh_rows(friedman):
     assert_allclose(factor * outputs.std(axis=1, ddof=1).mean(), spread, rtol=0.1)
 
 
-def test_a_student_learns_what_a_forest_says_of_rows_it_did_not_see(friedman):
+def test_a_student_learns_the_moments_of_trees_that_did_not_see_a_row(friedman):
     X, y = friedman
     forest = RandomForestRegressor(50, random_state=0).fit(X, y)
     plain = DLFRegressor(augment=None, **QUICK).fit(X, ensemble=forest)
-    honest = DLFRegressor(augment=None, out_of_bag="members", **QUICK).fit(X, ensemble=forest)
+    honest = DLFRegressor(augment=None, out_of_bag="match", **QUICK).fit(X, ensemble=forest)
     matched = match_unseen(member_predictions(forest, X)[:, None], unseen_rows(forest, len(X)))
     assert_allclose(honest.output_spread_**2, matched.var(axis=-1, ddof=1).mean())
     assert_allclose(honest.output_center_, matched.mean())
@@ -144,16 +152,16 @@ def test_a_student_learns_what_a_forest_says_of_rows_it_did_not_see(friedman):
 def test_a_forest_of_classifiers_is_averaged_out_of_bag():
     X, y = load_iris(return_X_y=True)
     forest = RandomForestClassifier(50, oob_score=True, random_state=0).fit(X, y)
-    student = DLFClassifier(out_of_bag="members", **QUICK).fit(X, y, ensemble=forest)
+    student = DLFClassifier(out_of_bag="match", **QUICK).fit(X, y, ensemble=forest)
     assert student.ensemble_score_ == pytest.approx(forest.oob_score_)
 
 
-def test_rows_that_members_saw_must_be_known(friedman):
+def test_matching_needs_to_know_the_rows_that_members_saw(friedman):
     X, y = friedman
     trees = ExtraTreesRegressor(5, random_state=0).fit(X, y)
     with pytest.raises(ValueError, match="which rows its members did not see"):
-        DLFRegressor(out_of_bag="members", **QUICK).fit(X, y, ensemble=trees)
+        DLFRegressor(out_of_bag="match", **QUICK).fit(X, y, ensemble=trees)
     with pytest.raises(ValueError, match="which rows its members did not see"):
-        DLFRegressor(out_of_bag="members", **QUICK).fit(
+        DLFRegressor(out_of_bag="match", **QUICK).fit(
             X, y, predictions=trees.predict(X)[:, None] + [[0, 1]]
         )

@@ -238,7 +238,7 @@ def test_probabilities_are_those_of_the_ensemble(classifier, trees, iris):
 def mean_of_draws(classifier, X):
     """Probabilities, but those of the Dirichlet student with the ones that its draws have."""
     if isinstance(classifier, DirichletClassifier):
-        concentration = classifier._concentration(classifier._rows_for_student(X))
+        concentration = classifier._members.concentration(classifier._standardised_rows(X))
         return concentration / concentration.sum(axis=1, keepdims=True)
     return classifier.predict_proba(X)
 

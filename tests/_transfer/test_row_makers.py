@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from sklearn_dlf._transfer.row_makers import (
+    MAX_MADE,
+    make_rows,
+    mix_with_neighbors,
+    swap_with_far_neighbors,
+    swap_with_neighbors,
+)
+
+
+def rng():
+    return np.random.RandomState(0)
+
+
+@pytest.fixture(name="X")
+def rows():
+    return rng().standard_normal((40, 3)) + 5
+
+
+def test_swapped_rows_have_values_of_the_rows_and_of_their_neighbours(X):
+    # Two clusters whose columns would be torn apart by values of others than neighbours.
+    X = np.concatenate([X, X + 1000])
+    made = swap_with_neighbors(X, 400, rng())
+    assert all(np.isin(made[:, column], X[:, column]).all() for column in range(3))
+    far = made > 500
+    assert_array_equal(far.any(axis=1), far.all(axis=1))
+    new = ~(made[:, None] == X).all(axis=2).any(axis=1)
+    assert new.mean() > 0.5
+    own = (made[:, None] == X).mean(axis=2).max(axis=1)
+    assert 0.5 < own.mean() < 0.9
+
+
+def test_far_neighbors_are_near_and_far():
+    # A line of points: the distance of two is that of their ranks.
+    X = np.repeat(np.arange(2000.0)[:, None], 8, axis=1)
+    made = swap_with_far_neighbors(X, 4000, rng())
+    assert np.isin(made, X).all()
+    distance = np.ptp(made, axis=1)
+    near = distance <= 10
+    assert 0.5 < near.mean() < 0.75
+    # Log-uniform: about as many within each factor of four.
+    counts, _ = np.histogram(distance[~near], [10, 40, 160, 640])
+    assert counts.min() > 0.6 * counts.max()
+    assert distance.max() > 1000
+    near = np.ptp(swap_with_neighbors(X, 4000, rng()), axis=1)
+    assert near.max() <= 10
+
+
+def test_far_neighbors_of_few_rows(X):
+    assert_array_equal(np.unique(swap_with_far_neighbors(X[:12], 48, rng())), np.unique(X[:12]))
+
+
+def test_mixed_rows_lie_between_neighbours(X):
+    clusters = np.concatenate([X, X + 1000])
+    made = mix_with_neighbors(clusters, 100, rng())
+    assert not np.isin(made, clusters).any()
+    low, high = X.min(axis=0), X.max(axis=0)
+    far = made.min(axis=1, keepdims=True) > 500
+    assert far.any()
+    assert not far.all()
+    assert ((made - 1000 * far >= low) & (made - 1000 * far <= high)).all()
+
+
+def test_a_row_serves_as_often_as_the_others(X):
+    made = swap_with_neighbors(X * [1, 1e9, 1e-9], 4 * len(X), rng())
+    again = swap_with_neighbors(X * [1, 1e9, 1e-9], 4 * len(X), rng())
+    assert_array_equal(made, again)
+    parents = np.abs((made[:, None] - X * [1, 1e9, 1e-9]) == 0).sum(axis=2).argmax(axis=1)
+    assert len(np.unique(parents)) > 35
+
+
+def test_how_many_rows_are_made(X):
+    assert len(make_rows("neighbors", X, np.inf, rng())) == 160
+    assert len(make_rows("neighbors", X, 7, rng())) == 7
+    assert len(make_rows("neighbors", X, -3, rng())) == 0
+    assert len(make_rows(None, X, 7, rng())) == 0
+    assert len(make_rows("neighbors", X[:1], np.inf, rng())) == 0
+    many = rng().standard_normal((20_000, 2))
+    assert len(make_rows("mixup", many, np.inf, rng())) == MAX_MADE
+
+
+def test_a_single_column_is_mixed():
+    X = np.arange(30.0)[:, None]
+    assert not np.isin(make_rows("auto", X, np.inf, rng()), X).any()
