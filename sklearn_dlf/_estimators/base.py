@@ -23,7 +23,6 @@ from torch import nn
 from .._fitting.trainer import OPTIMIZERS
 from .._network.bodies import ACTIVATIONS
 from .._network.heads import Units
-from .._predictive.members import StudentMembers
 from .._transfer.design_points import make_points
 from .._transfer.row_makers import ROW_MAKERS
 from .._transfer.teachers import find_teacher
@@ -152,8 +151,8 @@ class BaseStudent(BaseEstimator, ABC):
 
     @property
     @abstractmethod
-    def _members(self) -> StudentMembers:
-        """Members of the fitted student, at standardised rows."""
+    def _members(self) -> Any:
+        """Members of the fitted student (`_predictive.members`), at standardised rows."""
 
     @property
     def _units(self) -> Units:

@@ -207,6 +207,6 @@ shape (n_samples, n_classes), default=None
         ndarray of shape (n_rows, n_classes, n_samples)
             Probabilities of each member, in the order of `classes_`.
         """
-        X, random_state = self._standardised_rows(X), check_random_state(random_state)
+        X, rng = self._standardised_rows(X), check_random_state(random_state)
         n_samples = check_count(n_samples)
-        return probabilities_from_latent(self._members.draw(X, n_samples, random_state))
+        return probabilities_from_latent(self._members.draw(X, n_samples, rng))

@@ -121,8 +121,8 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
         ndarray of shape (n_rows, n_samples) or (n_rows, n_outputs, n_samples)
             Predictions of each member, in units of y.
         """
-        X, random_state = self._standardised_rows(X), check_random_state(random_state)
-        return self._squeeze(self._members.draw(X, check_count(n_samples), random_state))
+        X, rng = self._standardised_rows(X), check_random_state(random_state)
+        return self._squeeze(self._members.draw(X, check_count(n_samples), rng))
 
     def sample_y(
         self,
@@ -153,10 +153,10 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
         NotFittedError
             If `fit` was not given y.
         """
-        X, random_state = self._standardised_rows(X), check_random_state(random_state)
+        X, rng = self._standardised_rows(X), check_random_state(random_state)
         n_samples = check_count(n_samples)
-        noise = self._check_target_noise("sample_y").draw(n_samples, random_state)
-        return self._squeeze(self._members.draw(X, n_samples, random_state, extra_variance=noise))
+        noise = self._check_target_noise("sample_y").draw(n_samples, rng)
+        return self._squeeze(self._members.draw(X, n_samples, rng, extra_variance=noise))
 
     def predict_quantiles(
         self, X: ArrayLike, quantiles: ArrayLike = (0.05, 0.5, 0.95)
@@ -228,13 +228,13 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
         ValueError
             If the level is no number between 0 and 1.
         """
-        level = float(confidence_level) if isinstance(confidence_level, numbers.Real) else np.nan
-        if not 0 < level < 1:
+        level: Any = confidence_level
+        if not (isinstance(level, numbers.Real) and 0 < float(level) < 1):
             raise ValueError(
                 "confidence_level must be a number strictly between 0 and 1; got "
                 f"{confidence_level!r}."
             )
-        tail = 0.5 * (1 - level)
+        tail = 0.5 * (1 - float(level))
         return self.predict_quantiles(X, [tail, 1 - tail])
 
     def _check_target_noise(self, method: str) -> TargetNoise:

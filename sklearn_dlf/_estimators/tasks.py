@@ -150,8 +150,8 @@ class ClassificationTask(Task):
             classes = teacher.classes
         elif teacher.classes is not None and not np.array_equal(classes, teacher.classes):
             raise ValueError(
-                f"The classes of the ensemble are {list(teacher.classes)}; got "
-                f"classes={list(classes)}. Leave classes out."
+                f"The classes of the ensemble are {teacher.classes.tolist()}; got "
+                f"classes={np.asarray(classes).tolist()}. Leave classes out."
             )
         return ClassTargets(
             points,
@@ -168,7 +168,7 @@ class ClassificationTask(Task):
         student.classes_ = targets.classes
         student.ensemble_score_ = None if targets.y is None else self._score_teacher(targets)
 
-    def _score_teacher(self, targets: ClassTargets) -> float:
+    def _score_teacher(self, targets: Any) -> float:
         """Return the accuracy of the teacher; warn if the most frequent label predicts better."""
         y, weights, classes = targets.y, targets.weights, np.asarray(targets.classes)
         labels = classes[targets.probabilities[: len(y)].argmax(axis=1)]

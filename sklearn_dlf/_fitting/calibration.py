@@ -31,7 +31,6 @@ from .._network.heads import Heads, Units
 from .._network.students import StudentNetwork
 from .._predictive.averaged_probabilities import average_probabilities
 from .._predictive.logits import entropies, probabilities_from_latent
-from .._transfer.class_targets import ClassTargets
 from .._transfer.design_points import MAX_CALIBRATION_ROWS
 from .._transfer.transfer_set import TransferSet
 
@@ -72,10 +71,10 @@ def ensemble_probabilities(
 ) -> EnsembleProbabilities:
     """Return the ensemble's probabilities at calibration rows, or at design points without any."""
     targets, contrasts = transfer_set.targets, transfer_set.contrasts
-    assert isinstance(targets, ClassTargets)
     if len(transfer_set.X) > targets.n_design:
         rows, entropy = np.arange(targets.n_design, len(transfer_set.X)), targets.entropy
-        averaged, weights = targets.probabilities[rows], np.ones(len(rows))
+        averaged: np.ndarray = targets.probabilities[rows]
+        weights: np.ndarray = np.ones(len(rows))
     else:
         rows = np.flatnonzero(contrasts.weights > 0)
         if len(rows) > MAX_CALIBRATION_ROWS:

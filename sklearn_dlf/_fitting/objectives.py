@@ -6,6 +6,7 @@ and a tuple of targets, whose last one are the rows' weights (m,), of mean one.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -45,7 +46,7 @@ class ExpectedLikelihood(nn.Module):
 
     def __init__(self, network: StudentNetwork, loadings_weight: float, fit_noise: bool):
         super().__init__()
-        self.metric_root = None
+        self.metric_root: np.ndarray | None = None
         self.split = network.split
         self.join = network.layout.join
         self.loadings = network.layout.loadings

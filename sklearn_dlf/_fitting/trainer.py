@@ -163,9 +163,11 @@ class Trainer:
         self.network: Any = network.to(device)
         self.X = torch.as_tensor(X, device=device)
         self.weights = torch.as_tensor(weights, device=device)
-        self.batch_size = _choose_batch_size(len(X)) if batch_size == "auto" else batch_size
-        n_batches = math.ceil(len(X) / self.batch_size)
-        self.n_epochs = (
+        self.batch_size: int = (
+            _choose_batch_size(len(X)) if isinstance(batch_size, str) else batch_size
+        )
+        n_batches: int = math.ceil(len(X) / self.batch_size)
+        self.n_epochs: Any = (
             max(1, round(STEPS_PER_M_STEP / n_batches)) if n_epochs == "auto" else n_epochs
         )
         self.lr = lr

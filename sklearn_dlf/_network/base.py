@@ -74,7 +74,7 @@ class Network(nn.Module):
         kept = self.__dict__.get("_frozen")
         if kept is None or kept[0] != versions:
             kept = self.__dict__["_frozen"] = versions, {}
-        copies = kept[1]
+        copies: dict[bool, Network] = kept[1]
         if exact not in copies:
             network = copy.deepcopy(self).eval().requires_grad_(False)
             if exact and self.device.type == "cpu":

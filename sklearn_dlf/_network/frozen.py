@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -40,7 +41,8 @@ class FrozenMLP:
 
     def __init__(self, body: MLP):
         self.layers, self.scale = [], 1.0
-        for linear_layer, activation in zip(body[::2], body[1::2], strict=True):
+        modules: list[Any] = list(body)
+        for linear_layer, activation in zip(modules[::2], modules[1::2], strict=True):
             scale = SWISH_SHARPNESS if isinstance(activation, Swish) else 1.0
             weight = linear_layer.weight * (scale / self.scale)
             bias = linear_layer.bias * scale

@@ -141,9 +141,9 @@ class StudentNetwork(Network):
 
     def evaluate(self, X: np.ndarray) -> Heads:
         """Heads at any number of rows (m, n_features), as arrays."""
-        heads = self.in_blocks(X, lambda rows: self(rows)[:3])
+        mean, log_noise, loadings = self.in_blocks(X, lambda rows: self(rows)[:3])
         mixing = None if self.mixing is None else self.mixing.cpu().numpy()
-        return Heads(*heads, mixing)
+        return Heads(mean, log_noise, loadings, mixing)
 
     def evaluate_moments(self, X: np.ndarray) -> list[np.ndarray]:
         """Mean and variance of the members at any number of rows, arrays (m, c)."""

@@ -74,8 +74,9 @@ class StudentMembers(ABC):
     def log_probabilities(self, X: np.ndarray) -> np.ndarray:
         """Logarithm of the mean probabilities (n, n_classes), finite at every row."""
         probabilities = self.probabilities(X)[0]
-        small = (probabilities < LEAST_PROBABILITY).any(axis=1)
-        logarithms = np.log(probabilities, out=np.zeros_like(probabilities), where=~small[:, None])
+        small = probabilities.min(axis=1) < LEAST_PROBABILITY
+        ordinary = ~small[:, None]
+        logarithms = np.log(probabilities, out=np.zeros_like(probabilities), where=ordinary)
         if small.any():
             logarithms[small] = self.small_log_probabilities(X[small])
         return logarithms

@@ -110,7 +110,7 @@ def make_rows(
     ValueError
         If a callable returns another number of rows or columns, or values that are not finite.
     """
-    n_rows = max(0, min(N_MADE * len(X), MAX_MADE, n_most))
+    n_rows = int(max(0, min(N_MADE * len(X), MAX_MADE, n_most)))
     if augment is None or n_rows == 0 or len(X) < 2:
         return X[:0]
     if augment == "auto":

@@ -241,9 +241,7 @@ def _stack_members(members: list | tuple, n_samples: int) -> np.ndarray:
         if members[0].ndim == 1 and len(members) == n_samples:
             hint = " For rows of members, pass an array of shape (n_samples, n_members)."
         elif len(shapes) == 1 and members[0].shape and members[0].shape[0] > n_samples:
-            hint = (
-                " Searches cut arrays with the rows, but not lists: pass an array, members last."
-            )
+            hint = " Searches cut arrays with the rows, but not lists: pass an array, members last."
         raise ValueError(
             "A list of predictions must hold one array a member, each of shape "
             f"({n_samples},) or ({n_samples}, n_outputs), with one row for each row of X; got "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.preprocessing import StandardScaler
@@ -36,7 +37,7 @@ class TransferSet:
 
     X: np.ndarray
     contrasts: Contrasts
-    targets: ClassTargets | MemberResiduals | None
+    targets: Any
 
     @property
     def design(self) -> np.ndarray:

@@ -49,7 +49,7 @@ class BaseBatchEnsemble(MemberStudent):
         return BatchEnsembleNetwork(self._sizes(n_features, n_outputs), self.activation, n_members)
 
     def _learn(self, transfer_set, random_state):
-        network = super()._learn(transfer_set, random_state)
+        network: Any = super()._learn(transfer_set, random_state)
         return network.average_members() if self.average_masks else network
 
 

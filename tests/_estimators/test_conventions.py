@@ -1,4 +1,4 @@
-"""scikit-learn's own conventions, for every estimator whose module has no such test of its own."""
+"""The checks of scikit-learn for DLFRegressor and DLFClassifier."""
 
 import pytest
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
@@ -8,9 +8,9 @@ from sklearn_dlf import DLFClassifier, DLFRegressor
 
 STOCHASTIC = {
     "check_sample_weight_equivalence_on_dense_data": (
-        "sample_weight is not equivalent to removing/repeating samples, as in scikit-learn's own "
-        "stochastic learners (SGDRegressor, BaggingRegressor): a repeated row changes the order "
-        "of the rows that mini-batches are cut from."
+        "sample_weight is not equivalent to removing or repeating samples, as in scikit-learn's "
+        "own stochastic learners (SGDRegressor, BaggingRegressor): a repeated row changes the "
+        "order of the rows from which mini-batches are cut."
     ),
 }
 
@@ -19,15 +19,16 @@ def expected_failures(estimator):
     return STOCHASTIC
 
 
-# Distil a small forest by short M-steps, so that the checks are about the student.
+# A small teacher and short M-steps keep the checks quick.
 FAST = [
     student(
-        forest(10, random_state=0),
-        q=3,
+        forest(5, random_state=0),
+        q=2,
         loadings=loadings,
-        hidden_layer_sizes=(20,),
+        hidden_layer_sizes=(10,),
         augment=None,
-        n_epochs=8,
+        max_iter=10,
+        n_epochs=1,
         tol=0.05,
     )
     for student, forest, loadings in (
@@ -38,7 +39,7 @@ FAST = [
 ]
 
 
-# Some checks have rows so few and alike that all trees agree on them.
+# All trees agree on the few and similar rows of some checks.
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # short M-steps
 @pytest.mark.filterwarnings("ignore:All members agree:UserWarning")
 @parametrize_with_checks(FAST, expected_failed_checks=expected_failures)

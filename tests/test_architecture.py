@@ -1,0 +1,79 @@
+"""The layout of the package: imports run down, modules and functions stay short."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "sklearn_dlf"
+
+# From the bottom to the top. A module imports from its own folder and from folders before it.
+FOLDERS = [
+    "exceptions",
+    "_utils",
+    "_latent",
+    "_network",
+    "_predictive",
+    "ensembles",
+    "_transfer",
+    "_fitting",
+    "_estimators",
+    "datasets",
+    "baselines",
+    "metrics",
+    "plotting",
+    "__init__",
+]
+
+MAX_MODULE_LINES, MAX_FUNCTION_LINES = 400, 60
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def folder_of(path):
+    """Return the name of the folder, or of the module, below the package."""
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imported_folders(path):
+    """Yield the folders of the package that a module imports from."""
+    parts = list(path.relative_to(PACKAGE).with_suffix("").parts)
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = parts[: len(parts) - node.level]
+            names = [*base, *(node.module.split(".") if node.module else [])]
+            yield names[0] if names else node.names[0].name
+        elif isinstance(node, ast.ImportFrom | ast.Import):
+            names = (
+                [node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+            )
+            assert not any(name.startswith("sklearn_dlf") for name in names), path
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_run_down(path):
+    own = FOLDERS.index(folder_of(path))
+    above = [name for name in imported_folders(path) if FOLDERS.index(name) > own]
+    assert above == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_modules_and_functions_are_short(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= MAX_MODULE_LINES
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, functions):
+            n_lines = node.end_lineno - node.lineno + 1
+            if ast.get_docstring(node) is not None:
+                n_lines -= node.body[0].end_lineno - node.body[0].lineno + 1
+            assert n_lines <= MAX_FUNCTION_LINES, node.name
+
+
+def test_every_folder_of_tests_is_one_of_the_package():
+    tests = Path(__file__).parent
+    folders = {
+        path.parent.relative_to(tests) for path in tests.rglob("test_*.py") if path.parent != tests
+    }
+    assert all((PACKAGE / folder).is_dir() for folder in folders)
+    assert len(folders) >= 9
