@@ -1,8 +1,8 @@
 """Where the teacher is evaluated: design points and calibration rows.
 
-Members were often trained on the rows of `fit`. They differ too little there, and these rows say
-little about the space between them. A fitted ensemble can be evaluated anywhere, so that rows can
-be made from those at hand and labelled by the ensemble [Bucila2006]. Made rows are added to the
+Members were often trained on the rows of `fit`. They differ too little there, and the space
+between these rows is empty. A fitted ensemble can be evaluated anywhere, so that rows can be made
+from those at hand and labelled by the ensemble [Bucila2006]. Made rows are added to the
 rows of `fit`, with their mean weight, and need no y. Calibration rows are made in the same way, but
 the student does not learn from them.
 

@@ -1,4 +1,4 @@
-"""BatchEnsemble: shared weights, and a rank-one mask a member."""
+"""BatchEnsemble: shared weights, and a rank-one mask for each member."""
 
 from __future__ import annotations
 
@@ -57,17 +57,17 @@ class BaseBatchEnsemble(MemberStudent):
 class BatchEnsembleRegressor(MemberRegressor, BaseBatchEnsemble):
     """BatchEnsemble: one network, whose weights each member multiplies by a rank-one mask.
 
-    Each member of the student is trained on its own member of the ensemble. Every layer has shared
-    weights and, for each member, a mask of its inputs, one of its outputs and a bias [1]_. Draws
-    of members are picked with replacement.
+    Each member of the student is trained on one member of the ensemble. Every layer has shared
+    weights and, for each member, a mask of its inputs, a mask of its outputs and a bias [1]_.
+    `sample_predictions` picks members with replacement.
 
     Parameters
     ----------
     {ensemble}
 
     average_masks : bool, default=False
-        Average the members' weights after training [2]_ (LBE, without its perturbed rows): one
-        network of the size of a single one is left, whose spread is zero.
+        Whether to average the members' weights after training [2]_ (LBE, without its perturbed
+        rows). A single network is left, whose spread is zero.
 
     {training}
 
@@ -106,17 +106,17 @@ class BatchEnsembleRegressor(MemberRegressor, BaseBatchEnsemble):
 class BatchEnsembleClassifier(MemberClassifier, BaseBatchEnsemble):
     """BatchEnsemble: one network, whose weights each member multiplies by a rank-one mask.
 
-    Each member of the student is trained on its own member of the ensemble. Every layer has shared
-    weights and, for each member, a mask of its inputs, one of its outputs and a bias [1]_. Draws
-    of members are picked with replacement.
+    Each member of the student is trained on one member of the ensemble. Every layer has shared
+    weights and, for each member, a mask of its inputs, a mask of its outputs and a bias [1]_.
+    `sample_predictions` picks members with replacement.
 
     Parameters
     ----------
     {ensemble}
 
     average_masks : bool, default=False
-        Average the members' weights after training [2]_ (LBE, without its perturbed rows): one
-        network of the size of a single one is left, whose spread is zero.
+        Whether to average the members' weights after training [2]_ (LBE, without its perturbed
+        rows). A single network is left, whose spread is zero.
 
     {training}
 

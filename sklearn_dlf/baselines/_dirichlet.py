@@ -17,28 +17,29 @@ from ._base import MemberStudent, member_probabilities
 from ._documentation import share_documentation
 from ._networks import HydraNetwork
 
-# Members that agree have an infinite precision; so many agreeing members are enough to say so.
+# Largest precision of a proxy. Members that agree would have an infinite one.
 MAX_PRECISION = 1e4
 
-# Precisions are finite up to this logarithm, far beyond what is learnt.
+# Largest logarithm of a parameter less one: far beyond what is learnt, and finite.
 MAX_LOG_EXCESS = 350.0
 
 
 @share_documentation
 class DirichletClassifier(ClassifierStudentMixin, MemberStudent):
-    """One network that says a Dirichlet distribution of the members' probabilities.
+    """One network that predicts a Dirichlet distribution of the members' probabilities.
 
-    The members at a row are summed up by a proxy: their mean, and the precision
+    The members at a row are replaced by a proxy: their mean, and the precision
     ``(K - 1) / 2 / sum_k mean_k (log mean_k - mean_m log p_mk)`` of a Dirichlet distribution of K
-    classes, at most 10,000. The student's parameters are the exponentials of its K outputs, and
-    one added. As in the code of Proxy-EnD2 [1]_, its loss is the cross-entropy that the mean has
-    to its draws, and the divergence of its distribution from the uniform over the precision plus
-    K: up to constants, the reverse Kullback-Leibler divergence to the Dirichlet distribution of
+    classes, at most 10,000. The parameters that the student predicts are one plus the exponentials
+    of its K outputs. As in the code of Proxy-EnD2 [1]_, its loss has two terms: the expected
+    cross-entropy of the proxy's mean with draws from the student's distribution; and the divergence
+    of that distribution from the uniform one, divided by the precision plus K. Up to constants,
+    their sum is the reverse Kullback-Leibler divergence to the Dirichlet distribution with
     parameters ``1 + (precision + K) * mean``.
 
-    As there, `predict_proba` is the softmax of the outputs, whereas draws and
-    `predict_uncertainty` are of the distribution, whose mean the added ones pull towards equal
-    probabilities. Draws are of each row alone: there are no members that are functions.
+    As in that code, `predict_proba` is the softmax of the outputs. Draws and `predict_uncertainty`
+    are those of the distribution, whose mean is nearer to equal probabilities because of the ones
+    that are added. Draws are independent from row to row: there are no members that are functions.
 
     Parameters
     ----------
@@ -157,7 +158,7 @@ class DirichletMembers(StudentMembers):
 
 
 def proxy_targets(probabilities):
-    """Mean (n, K) and inverse precision (n,) of the proxy of probabilities (n, K, n_members)."""
+    """Return mean (n, K) and inverse precision (n,) of the proxy of members (n, K, n_members)."""
     mean = probabilities.mean(axis=-1)
     # Stirling's approximation of the maximum likelihood precision, as in [1] of the class.
     disagreement = (mean * (np.log(mean) - np.log(probabilities).mean(axis=-1))).sum(axis=1)
@@ -166,14 +167,14 @@ def proxy_targets(probabilities):
 
 
 class ReverseDivergence(nn.Module):
-    """Divergence of the student's Dirichlet from one of the proxy's mean, over its precision.
+    """Divergence of the student's Dirichlet from one with the proxy's mean, over its precision.
 
-    Both have one added to their parameters, so that neither has a density that is infinite. The
-    precision is the proxy's and the number of classes, as that of the proxy with ones added.
+    One is added to the parameters of both, so that no density is infinite. The precision is the
+    proxy's plus the number of classes.
     """
 
     def forward(self, outputs, targets):
-        """Weighted mean over rows of outputs (m, K, 1), the logs of what is above one."""
+        """Return the weighted mean over rows, of outputs (m, K, 1): log-parameters less one."""
         mean, inverse_precision, weights = targets
         n_classes = outputs.shape[1]
         concentration = 1 + outputs[..., 0].exp()

@@ -16,7 +16,7 @@ from ._networks import HydraNetwork
 
 
 class BaseHydra(MemberStudent):
-    """One body, and a head a member."""
+    """One body, and a head for each member."""
 
     _parameter_constraints: ClassVar[dict] = {
         **MemberStudent._parameter_constraints,
@@ -54,17 +54,18 @@ class BaseHydra(MemberStudent):
 
 @share_documentation
 class HydraRegressor(MemberRegressor, BaseHydra):
-    """Hydra: one body with a linear head a member, each trained on its own member.
+    """Hydra: one body with a linear head for each member of the ensemble.
 
-    The published method [1]_; draws of members are heads picked with replacement.
+    Each head is trained on its own member [1]_. `sample_predictions` picks heads with replacement.
 
     Parameters
     ----------
     {ensemble}
 
     body : callable, default=None
-        Takes the number of features, returns an ``nn.Module`` that maps standardised rows
-        (n, n_features) to features (n, any number). Goes before the two above.
+        Takes the number of features, and returns an ``nn.Module`` that maps standardised rows
+        (n, n_features) to features (n, any number). `hidden_layer_sizes` and `activation` are
+        ignored with it.
 
     {training}
 
@@ -99,17 +100,18 @@ class HydraRegressor(MemberRegressor, BaseHydra):
 
 @share_documentation
 class HydraClassifier(MemberClassifier, BaseHydra):
-    """Hydra: one body with a linear head a member, each trained on its own member.
+    """Hydra: one body with a linear head for each member of the ensemble.
 
-    The published method [1]_; draws of members are heads picked with replacement.
+    Each head is trained on its own member [1]_. `sample_predictions` picks heads with replacement.
 
     Parameters
     ----------
     {ensemble}
 
     body : callable, default=None
-        Takes the number of features, returns an ``nn.Module`` that maps standardised rows
-        (n, n_features) to features (n, any number). Goes before the two above.
+        Takes the number of features, and returns an ``nn.Module`` that maps standardised rows
+        (n, n_features) to features (n, any number). `hidden_layer_sizes` and `activation` are
+        ignored with it.
 
     {training}
 

@@ -1,4 +1,4 @@
-"""Networks that hold a function for each member of an ensemble.
+"""Networks with outputs for every member of an ensemble.
 
 All map standardised rows (m, n_features) to outputs (m, n_outputs, n_members).
 """
@@ -14,13 +14,13 @@ from .._network.base import Network
 from .._network.bodies import ACTIVATIONS, count_body_features
 from ..ensembles._deep.training import init_layers
 
-# Standard deviation of the masks around one at the start. Random signs, the published choice, would
-# leave masks that cannot be averaged.
+# Standard deviation of the masks around one at the start. The published choice, random signs, gives
+# masks that cannot be averaged.
 MASK_STD = 0.5
 
 
 class MemberNetwork(Network):
-    """A network with outputs for every member."""
+    """Base of networks with outputs for every member."""
 
     def __init__(self, n_outputs, n_members):
         super().__init__()
@@ -37,7 +37,7 @@ class MemberNetwork(Network):
 
 
 class HydraNetwork(MemberNetwork):
-    """A body that members share, and a linear head for each of them."""
+    """A body that members share, and a linear head for each member."""
 
     def __init__(self, body, n_features, n_outputs, n_members):
         super().__init__(n_outputs, n_members)
@@ -50,7 +50,7 @@ class HydraNetwork(MemberNetwork):
 
 
 class _LayeredNetwork(MemberNetwork):
-    """Layers that take and return the members' own features (n_members, m, width)."""
+    """Layers of every member, which map features (n_members, m, width) to such features."""
 
     def __init__(self, layer, sizes, activation, n_members):
         super().__init__(sizes[-1], n_members)
@@ -60,26 +60,26 @@ class _LayeredNetwork(MemberNetwork):
         self.layers = nn.Sequential(*layers[:-1])
 
     def forward(self, X):
-        """Outputs of all members, who see the same rows."""
+        """Outputs of all members at the same rows."""
         return self.layers(X.expand(self.n_members, -1, -1)).permute(1, 2, 0)
 
 
 class SmallEnsembleNetwork(_LayeredNetwork):
-    """One network a member, side by side."""
+    """One network for each member, in batched products."""
 
     def __init__(self, sizes, activation, n_members):
         super().__init__(_OwnLinear, sizes, activation, n_members)
 
 
 class BatchEnsembleNetwork(_LayeredNetwork):
-    """One network, whose weight matrices every member multiplies by its own rank-one mask."""
+    """One network; each member multiplies its weight matrices by a rank-one mask of its own."""
 
     def __init__(self, sizes, activation, n_members):
         super().__init__(_MaskedLinear, sizes, activation, n_members)
 
     @torch.no_grad()
     def average_members(self):
-        """Make one network of all, whose weights are the average of theirs."""
+        """Replace all members by one network, whose weights are the average of theirs."""
         for layer in self.layers:
             if isinstance(layer, _MaskedLinear):
                 layer.average_members()
@@ -88,7 +88,7 @@ class BatchEnsembleNetwork(_LayeredNetwork):
 
 
 class _OwnLinear(nn.Module):
-    """Linear layer of each member, all in one batched product."""
+    """One linear layer for each member, in one batched product."""
 
     def __init__(self, fan_in, fan_out, n_members):
         super().__init__()
@@ -101,7 +101,7 @@ class _OwnLinear(nn.Module):
 
 
 class _MaskedLinear(nn.Module):
-    """Shared weights between a mask of the inputs and one of the outputs; a bias a member."""
+    """Shared weights; each member has a mask of the inputs, one of the outputs, and a bias."""
 
     def __init__(self, fan_in, fan_out, n_members):
         super().__init__()
@@ -115,7 +115,7 @@ class _MaskedLinear(nn.Module):
         return (features * self.input_mask) @ self.weight * self.output_mask + self.bias
 
     def average_members(self):
-        """Take the mean over members of mask and bias; one member is left."""
+        """Replace masks and biases by their mean over members; one member is left."""
         mask = (self.input_mask.transpose(1, 2) @ self.output_mask).mean(dim=0)
         self.weight.mul_(mask)
         self.bias = nn.Parameter(self.bias.mean(dim=0, keepdim=True))

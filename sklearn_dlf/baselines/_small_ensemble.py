@@ -1,4 +1,4 @@
-"""Small ensembles: one small network a member."""
+"""Small ensembles: one small network for each member."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ._networks import SmallEnsembleNetwork
 
 
 class BaseSmallEnsemble(MemberStudent):
-    """One network a member, all trained at once."""
+    """One network for each member, all trained at once."""
 
     def _make_network(self, n_features, n_outputs, n_members):
         return SmallEnsembleNetwork(self._sizes(n_features, n_outputs), self.activation, n_members)
@@ -18,8 +18,8 @@ class BaseSmallEnsemble(MemberStudent):
 class SmallEnsembleRegressor(MemberRegressor, BaseSmallEnsemble):
     """Each member distilled into a small network of its own, all at once by batched products.
 
-    The student has as many networks as the ensemble has members, so that it is the largest of the
-    students by far. Draws of members are networks picked with replacement.
+    The student has one network for each member of the ensemble, so that it is by far the largest of
+    all students. `sample_predictions` picks networks with replacement.
 
     Parameters
     ----------
@@ -55,8 +55,8 @@ class SmallEnsembleRegressor(MemberRegressor, BaseSmallEnsemble):
 class SmallEnsembleClassifier(MemberClassifier, BaseSmallEnsemble):
     """Each member distilled into a small network of its own, all at once by batched products.
 
-    The student has as many networks as the ensemble has members, so that it is the largest of the
-    students by far. Draws of members are networks picked with replacement.
+    The student has one network for each member of the ensemble, so that it is by far the largest of
+    all students. `sample_predictions` picks networks with replacement.
 
     Parameters
     ----------

@@ -162,7 +162,9 @@ def test_none_turns_a_parameter_off(parameter):
 
 def test_members_that_agree_give_a_warning_and_a_spread_of_zero():
     student = DLFRegressor(**QUICK)
-    with pytest.warns(UserWarning, match="All members agree .* give rows that they were not trained on"):
+    with pytest.warns(
+        UserWarning, match="All members agree .* give rows that they were not trained on"
+    ):
         student.fit(X, Y, predictions=np.repeat(Y[:, None], 4, axis=1))
     _, std = student.predict(X, return_std=True)
     assert std.max() == 0.0

@@ -141,7 +141,7 @@ def test_classes_are_those_of_the_ensemble_or_given_or_those_of_y(iris):
     X, y = iris[0], np.array(["b", "c", "a"])[iris[1]]
     forest = RandomForestClassifier(5, random_state=0).fit(X, y)
     proba = member_predictions(forest, X)
-    fit = DLFClassifier(**QUICK).fit
+    fit = DLFClassifier(**QUICK, augment=None).fit
     assert_array_equal(fit(X, ensemble=forest).classes_, ["a", "b", "c"])
     assert_array_equal(fit(X, y, predictions=proba).classes_, ["a", "b", "c"])
     assert_array_equal(fit(X, predictions=proba).classes_, [0, 1, 2])
@@ -224,9 +224,12 @@ def with_value(array, value):
         ({"predictions": PROBA[:, 0]}, r"\(n_samples, n_classes, n_members\) .* got 1 class"),
         ({"predictions": np.moveaxis(PROBA, -1, 0)}, "Members seem to come first"),
         ({"predictions": PROBA, "classes": [0, 1]}, r"3 columns.* classes has \[0, 1\]"),
-        ({"predictions": PROBA, "classes": [0, 1, 1]}, "one different label for each"),
+        ({"predictions": PROBA, "classes": [0, 1, 1]}, "one different label is expected"),
         ({"predictions": PROBA, "y": SPECIES > 0}, r"3 columns.* y has \[False, True\]"),
-        ({"predictions": PROBA, "classes": [0, 1, 7]}, r"no classes of the ensemble: \[2\]; its classes are \[0, 1, 7\]"),
+        (
+            {"predictions": PROBA, "classes": [0, 1, 7]},
+            r"no classes of the ensemble: \[2\]; its classes are \[0, 1, 7\]",
+        ),
         ({"predictions": PROBA, "y": IRIS[:, 0]}, "Unknown label type: continuous"),
         ({"predictions": PROBA, "y": SPECIES[:20]}, "inconsistent numbers of samples"),
         ({"y": None}, "requires y to be passed, but the target y is None"),

@@ -21,7 +21,12 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_dlf import DLFRegressor
 from sklearn_dlf.datasets import make_dlf_ensemble
-from sklearn_dlf.ensembles import DeepEnsembleRegressor, FittedEnsemble, member_predictions, unseen_rows
+from sklearn_dlf.ensembles import (
+    DeepEnsembleRegressor,
+    FittedEnsemble,
+    member_predictions,
+    unseen_rows,
+)
 from sklearn_dlf.metrics import interval_coverage, member_fidelity
 
 # For claims that do not depend on how well the student is fitted.
@@ -65,10 +70,10 @@ def test_list_of_models_array_and_list_of_predictions_are_the_same_teacher(fried
 def test_an_unfitted_ensemble_is_cloned_and_fitted(friedman):
     X, y = friedman
     prototype = RandomForestRegressor(7)
-    student = DLFRegressor(prototype, **QUICK).fit(X, y)
+    student = DLFRegressor(prototype, **QUICK, augment=None).fit(X, y)
     assert student.n_members_ == 7
     assert not hasattr(prototype, "estimators_")
-    again = DLFRegressor(prototype, **QUICK).fit(X, y)
+    again = DLFRegressor(prototype, **QUICK, augment=None).fit(X, y)
     assert_array_equal(student.predict(X), again.predict(X))
 
 
@@ -219,7 +224,7 @@ def test_few_and_many_rows_agree(student, friedman):
 def test_frames_and_names(diabetes_frame):
     X, y = diabetes_frame
     forest = RandomForestRegressor(5, random_state=0).fit(X, y)
-    student = DLFRegressor(**QUICK).fit(X, y, ensemble=forest)
+    student = DLFRegressor(**QUICK, augment=None).fit(X, y, ensemble=forest)
     assert_array_equal(student.feature_names_in_, X.columns)
     with pytest.raises(ValueError, match="feature names should match"):
         student.predict(X[X.columns[::-1]])
@@ -235,7 +240,7 @@ def test_pipeline_with_a_teacher_on_raw_rows(friedman, forest):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_grid_over_q_with_a_fitted_teacher(friedman, forest):
     X, y = friedman
-    student = DLFRegressor(FittedEnsemble(forest), **{**QUICK, "max_iter": 2})
+    student = DLFRegressor(FittedEnsemble(forest), **{**QUICK, "max_iter": 2}, augment=None)
     search = GridSearchCV(student, {"q": [1, 3]}, cv=2).fit(X, y)
     assert search.best_estimator_.n_members_ == 20
 

@@ -1,6 +1,6 @@
-"""Students inside the whole of scikit-learn's workflow.
+"""Students inside pipelines, searches, cross-validation and other estimators of scikit-learn.
 
-The oracle of most tests is a student that is fitted by hand to the rows that it should have seen.
+Most tests compare with a student that is fitted by hand to the rows that it should have seen.
 """
 
 from typing import Any, NamedTuple
@@ -39,16 +39,17 @@ import sklearn_dlf._transfer.cache
 from sklearn_dlf import DLFClassifier, DLFRegressor, predict_interval, sample_predictions
 from sklearn_dlf.ensembles import FittedEnsemble, member_predictions
 
-# A few steps are enough: what is claimed does not depend on how well a student is fitted.
+# Few steps of training are enough, since no claim depends on how well a student is fitted.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 QUICK = {
     "q": 2,
     "hidden_layer_sizes": (8,),
     "max_iter": 2,
-    "n_epochs": 4,
+    "n_epochs": 2,
     "lr": 0.05,
-    "out_of_bag": None,  # which predictions do not know of
+    "optimizer": "adamw",  # training by "adam" would end by L-BFGS, which takes longer
+    "out_of_bag": None,  # not known for given predictions, with which fits are compared
     "random_state": 0,
 }
 
@@ -56,13 +57,13 @@ FOLDS = KFold(2)
 
 NAMES = ["a", "b", "c", "d", "e"]
 
-# Training in float32, where sums may be taken in another order: of columns of a frame, and in
+# Training is float32, and sums may be taken in another order: over the columns of a frame, and in
 # another process.
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
 
 class Task(NamedTuple):
-    """Rows, what is observed, and a teacher of one kind."""
+    """Rows, y, and teachers of one kind: unfitted, fitted, and their predictions."""
 
     student_type: Any
     X: np.ndarray
@@ -72,7 +73,7 @@ class Task(NamedTuple):
     predictions: np.ndarray
 
     def student(self, ensemble=None, **parameters):
-        """A student with a short fit."""
+        """Make a student whose fit is short."""
         quick = {**QUICK, "refine": False} if self.student_type is DLFClassifier else QUICK
         return self.student_type(ensemble, **{**quick, **parameters})
 
@@ -82,13 +83,13 @@ class Task(NamedTuple):
         return self.student_type.__name__.lower()
 
     @property
-    def answer(self):
-        """Method whose answers tell students apart."""
+    def method(self):
+        """Name of the method whose results are compared."""
         return "predict_proba" if self.student_type is DLFClassifier else "predict"
 
-    def ask(self, model, X=None):
-        """Predictions of a student or of what is around one."""
-        return getattr(model, self.answer)(self.X if X is None else X)
+    def predict(self, model, X=None):
+        """Predict by a student, or by an estimator around one."""
+        return getattr(model, self.method)(self.X if X is None else X)
 
 
 def make_task(kind):
@@ -122,27 +123,27 @@ def classification():
 
 
 def two_teachers(task):
-    """The task's teacher, and another."""
+    """Return the teacher of the task, and another one."""
     other = BaggingClassifier if task.student_type is DLFClassifier else BaggingRegressor
     other = other(n_estimators=4, random_state=1).fit(task.X, task.y)
     return FittedEnsemble(task.teacher), FittedEnsemble(other)
 
 
 def counting(prototype, monkeypatch):
-    """Count the fits of all clones of an ensemble from now on, and what is asked of them."""
-    counts = {"fit": 0, "ask": 0}
-    fit, ask = type(prototype).fit, sklearn_dlf._transfer.cache.member_predictions
+    """Count the fits and evaluations of all clones of an ensemble from now on."""
+    counts = {"fit": 0, "evaluate": 0}
+    fit, evaluate = type(prototype).fit, sklearn_dlf._transfer.cache.member_predictions
 
     def counted_fit(self, *args, **kwargs):
         counts["fit"] += 1
         return fit(self, *args, **kwargs)
 
-    def counted_ask(ensemble, X):
-        counts["ask"] += 1
-        return ask(ensemble, X)
+    def counted_evaluation(ensemble, X):
+        counts["evaluate"] += 1
+        return evaluate(ensemble, X)
 
     monkeypatch.setattr(type(prototype), "fit", counted_fit)
-    monkeypatch.setattr(sklearn_dlf._transfer.cache, "member_predictions", counted_ask)
+    monkeypatch.setattr(sklearn_dlf._transfer.cache, "member_predictions", counted_evaluation)
     return counts
 
 
@@ -154,7 +155,9 @@ def test_last_in_a_pipeline_with_a_teacher_of_raw_rows(task):
     pipeline = make_pipeline(MinMaxScaler(), task.student())
     pipeline.fit(X, y, **{f"{step}__ensemble": task.teacher, f"{step}__X_ensemble": X})
     by_hand = task.student().fit(MinMaxScaler().fit_transform(X), y, predictions=task.predictions)
-    assert_array_equal(task.ask(pipeline), task.ask(by_hand, MinMaxScaler().fit_transform(X)))
+    assert_array_equal(
+        task.predict(pipeline), task.predict(by_hand, MinMaxScaler().fit_transform(X))
+    )
 
 
 def test_last_in_a_pipeline_with_a_teacher_of_transformed_rows(task):
@@ -163,10 +166,10 @@ def test_last_in_a_pipeline_with_a_teacher_of_transformed_rows(task):
     pipeline = make_pipeline(MinMaxScaler(), task.student(FittedEnsemble(teacher)))
     pipeline.fit(task.X, task.y)
     by_hand = task.student().fit(rows, task.y, ensemble=teacher)
-    assert_array_equal(task.ask(pipeline), task.ask(by_hand, rows))
+    assert_array_equal(task.predict(pipeline), task.predict(by_hand, rows))
 
 
-def test_a_pipeline_routes_what_its_student_asks_for(task):
+def test_a_pipeline_routes_the_metadata_that_its_student_requests(task):
     X, y = task.X, task.y
     with config_context(enable_metadata_routing=True):
         student = task.student().set_fit_request(ensemble=True, X_ensemble=True)
@@ -174,7 +177,7 @@ def test_a_pipeline_routes_what_its_student_asks_for(task):
         routed.fit(X, y, ensemble=FittedEnsemble(task.teacher), X_ensemble=X)
     rows = MinMaxScaler().fit_transform(X)
     by_hand = task.student().fit(rows, y, predictions=task.predictions)
-    assert_array_equal(task.ask(routed), task.ask(by_hand, rows))
+    assert_array_equal(task.predict(routed), task.predict(by_hand, rows))
 
 
 def test_the_rows_of_the_teacher_follow_the_folds(task):
@@ -243,7 +246,7 @@ def test_a_search_in_two_processes_fits_what_is_fitted_by_hand(task, search, way
         expected = by_hand.score(X[test], y[test], **weights)
         assert_allclose(search.cv_results_["split0_test_score"][i], expected, **CLOSE)
     refitted = clone(student).set_params(**search.best_params_).fit(X, y, **metadata)
-    assert_array_equal(task.ask(search), task.ask(refitted))
+    assert_array_equal(task.predict(search), task.predict(refitted))
 
 
 def test_parameters_of_an_unfitted_teacher_are_searched(task):
@@ -276,16 +279,16 @@ def test_draws_and_intervals_pass_through_a_search_over_a_pipeline(regression):
     )
 
 
-# What searches cannot hand over
+# Teachers that searches cannot pass on
 
 
-def test_a_list_cut_by_a_search_is_told(task):
+def test_a_list_of_models_that_a_search_may_have_cut_gives_a_warning(task):
     X, y = task.X, task.y
     trees = list(task.teacher.estimators_) * 15  # as many as rows
-    if task.student_type is DLFClassifier:  # trees of a forest know codes only
+    if task.student_type is DLFClassifier:  # trees of a forest are fitted to codes
         y = np.unique(y, return_inverse=True)[1]
     search = GridSearchCV(task.student(), {"q": [1]}, cv=FOLDS, refit=False, error_score="raise")
-    with pytest.raises(UserWarning, match=r"list of 45 models, as many as X has rows.* FittedEns"):
+    with pytest.raises(UserWarning, match=r"list of 45 models, and X has as many.* FittedEns"):
         search.fit(X, y, ensemble=trees)
     whole = GridSearchCV(task.student(), {"q": [1]}, cv=FOLDS).fit(
         X, y, ensemble=FittedEnsemble(trees)
@@ -299,20 +302,20 @@ def test_a_bare_ensemble_is_refused_by_scikit_learn_and_a_wrapped_one_passes(tas
         search.fit(task.X, task.y, ensemble=task.teacher)
     search.fit(task.X, task.y, ensemble=FittedEnsemble(task.teacher))
     by_hand = task.student(q=1).fit(task.X, task.y, ensemble=task.teacher)
-    assert_array_equal(task.ask(search), task.ask(by_hand))
+    assert_array_equal(task.predict(search), task.predict(by_hand))
 
 
-def test_a_list_cloned_unfitted_is_told(task):
+def test_a_list_of_models_that_a_search_clones_is_refused(task):
     student = task.student(list(task.teacher.estimators_))
     search = GridSearchCV(student, {"q": [1]}, cv=FOLDS, error_score="raise")
     with pytest.raises(NotFittedError, match="wrap the list in FittedEnsemble"):
         search.fit(task.X, task.y)
 
 
-def test_a_list_of_predictions_that_is_not_cut_is_told(task):
+def test_a_list_of_predictions_is_refused_in_a_search(task):
     members = list(np.moveaxis(task.predictions, -1, 0))
     search = GridSearchCV(task.student(), {"q": [1]}, cv=FOLDS, error_score="raise")
-    with pytest.raises(ValueError, match="leave lists: pass an array, members last"):
+    with pytest.raises(ValueError, match="but not lists: pass an array, members last"):
         search.fit(task.X, task.y, predictions=members)
 
 
@@ -320,7 +323,7 @@ def test_a_list_of_predictions_that_is_not_cut_is_told(task):
 
 
 @pytest.mark.parametrize("container", ["numpy", "pandas", "polars"])
-def test_with_memory_a_teacher_is_fitted_and_asked_once_a_fold(
+def test_with_memory_a_teacher_is_fitted_and_evaluated_once_a_fold(
     task, container, tmp_path, monkeypatch
 ):
     X, y = contain(container, task.X, task.y)
@@ -330,7 +333,7 @@ def test_with_memory_a_teacher_is_fitted_and_asked_once_a_fold(
     search = GridSearchCV(pipeline, grid, cv=FOLDS, refit=False, error_score="raise")
     counts = counting(task.prototype, monkeypatch)
     search.fit(X, y, **{f"{task.step}__X_ensemble": X})
-    assert counts == {"fit": 2, "ask": 2}
+    assert counts == {"fit": 2, "evaluate": 2}
 
 
 def test_processes_share_a_memory(task, tmp_path):
@@ -338,7 +341,7 @@ def test_processes_share_a_memory(task, tmp_path):
     first = GridSearchCV(student, {"q": [1]}, cv=FOLDS, refit=False, error_score="raise")
     first.fit(task.X, task.y)
     kept = sorted(tmp_path.rglob("output.pkl"))
-    assert len(kept) == 6  # a fit, its facts and its answers in each fold
+    assert len(kept) == 6  # a fit, its facts and its predictions in each fold
     second = GridSearchCV(student, {"q": [1, 2]}, cv=FOLDS, n_jobs=2, refit=False)
     second.fit(task.X, task.y)
     assert sorted(tmp_path.rglob("output.pkl")) == kept
@@ -353,15 +356,15 @@ def test_processes_share_a_memory(task, tmp_path):
 def test_predictions_of_held_out_rows_are_those_of_each_fold(task):
     X, y = task.X, task.y
     params = {"predictions": task.predictions}
-    answers = cross_val_predict(
-        task.student(), X, y, cv=FOLDS, n_jobs=2, params=params, method=task.answer
+    predictions = cross_val_predict(
+        task.student(), X, y, cv=FOLDS, n_jobs=2, params=params, method=task.method
     )
     for train, test in FOLDS.split(X):
         by_hand = task.student().fit(X[train], y[train], predictions=task.predictions[train])
-        assert_allclose(answers[test], task.ask(by_hand, X[test]), **CLOSE)
+        assert_allclose(predictions[test], task.predict(by_hand, X[test]), **CLOSE)
 
 
-def test_loky_set_from_outside_changes_no_score(task):
+def test_scores_do_not_depend_on_the_backend_of_joblib(task):
     student = task.student(FittedEnsemble(task.teacher))
     serial = cross_val_score(student, task.X, task.y, cv=3, error_score="raise")
     with joblib.parallel_config("loky", n_jobs=2):
@@ -370,10 +373,10 @@ def test_loky_set_from_outside_changes_no_score(task):
 
 
 @pytest.mark.parametrize("n_jobs", [None, 2])
-def test_students_vote(task, n_jobs):
+def test_voting_averages_its_students(task, n_jobs):
     X, y = task.X, task.y
     if task.student_type is DLFClassifier:
-        y = np.unique(y, return_inverse=True)[1]  # what voting teaches its members
+        y = np.unique(y, return_inverse=True)[1]  # voting fits its estimators to codes
         task = task._replace(y=y, teacher=clone(task.teacher).fit(X, y))
         voting_type, options = VotingClassifier, {"voting": "soft"}
     else:
@@ -385,12 +388,12 @@ def test_students_vote(task, n_jobs):
         task.student(teachers["forest"]).fit(X, y),
         task.student(teachers["bagging"], q=1).fit(X, y),
     ]
-    mean = np.mean([task.ask(student) for student in by_hand], axis=0)
-    assert_allclose(task.ask(voting), mean, **CLOSE)
+    mean = np.mean([task.predict(student) for student in by_hand], axis=0)
+    assert_allclose(task.predict(voting), mean, **CLOSE)
     assert voting.get_params()["forest__ensemble"] is teachers["forest"]
 
 
-def test_students_of_unfitted_teachers_vote_about_any_labels(classification):
+def test_voting_with_unfitted_teachers_takes_labels_of_any_kind(classification):
     X, y = classification.X, classification.y
     students = [
         (name, classification.student(clone(classification.prototype), random_state=seed))
@@ -402,7 +405,7 @@ def test_students_of_unfitted_teachers_vote_about_any_labels(classification):
     assert_array_equal(voting.predict(X), labels[np.mean(by_hand, axis=0).argmax(axis=1)])
 
 
-def test_a_teacher_of_labels_that_is_given_codes_is_told(classification):
+def test_voting_refuses_a_teacher_that_was_fitted_on_labels(classification):
     student = classification.student(FittedEnsemble(classification.teacher))
     with pytest.raises(ValueError, match="fitted on codes, or an unfitted one"):
         VotingClassifier([("a", student)]).fit(classification.X, classification.y)
@@ -416,10 +419,10 @@ def test_a_student_learns_a_transformed_target(regression):
     assert_array_equal(model.predict(X), np.expm1(by_hand.predict(X)))
 
 
-def test_a_teacher_of_the_target_as_it_was_gives_a_warning(regression):
+def test_a_teacher_of_the_untransformed_target_gives_a_warning(regression):
     student = regression.student(FittedEnsemble(regression.teacher))
     model = TransformedTargetRegressor(student, transformer=StandardScaler())
-    with pytest.warns(UserWarning, match="TransformedTargetRegressor needs a teacher of the tr"):
+    with pytest.warns(UserWarning, match="TransformedTargetRegressor, give a teacher of the tr"):
         model.fit(regression.X, regression.y)
 
 
@@ -443,15 +446,15 @@ def test_a_clone_is_unfitted_and_learns_the_same(task):
     assert again.get_params() == student.get_params()
     with pytest.raises(NotFittedError):
         again.predict(task.X)
-    assert_array_equal(task.ask(again.fit(task.X, task.y)), task.ask(student))
+    assert_array_equal(task.predict(again.fit(task.X, task.y)), task.predict(student))
 
 
-def test_a_pipeline_comes_back_from_a_file(task, tmp_path):
+def test_a_pipeline_loaded_from_a_file_predicts_the_same(task, tmp_path):
     pipeline = make_pipeline(MinMaxScaler(), task.student())
     pipeline.fit(task.X, task.y, **{f"{task.step}__predictions": task.predictions})
     joblib.dump(pipeline, tmp_path / "student.joblib", compress=3)
     again = joblib.load(tmp_path / "student.joblib")
-    assert_array_equal(task.ask(again), task.ask(pipeline))
+    assert_array_equal(task.predict(again), task.predict(pipeline))
     assert_array_equal(
         sample_predictions(again, task.X, 3, random_state=0),
         sample_predictions(pipeline, task.X, 3, random_state=0),
@@ -479,17 +482,17 @@ FRAMES = ["pandas", "polars"]
 
 
 @pytest.mark.parametrize("container", FRAMES)
-def test_frames_teach_what_arrays_teach(task, container):
+def test_a_fit_to_frames_equals_a_fit_to_arrays(task, container):
     X, y = contain(container, task.X, task.y)
     teacher = clone(task.teacher).fit(X, y)
     student = task.student().fit(X, y, ensemble=teacher)
     by_hand = task.student().fit(task.X, task.y, ensemble=task.teacher)
     assert_array_equal(student.feature_names_in_, NAMES)
-    assert_allclose(task.ask(student, X), task.ask(by_hand), **CLOSE)
+    assert_allclose(task.predict(student, X), task.predict(by_hand), **CLOSE)
 
 
 @pytest.mark.parametrize("container", FRAMES)
-def test_frames_are_cut_with_the_folds(task, container):
+def test_frames_are_split_with_the_folds(task, container):
     X, y = contain(container, task.X, task.y)
     weights = contain(container, task.X, np.linspace(1, 2, len(task.X)))[1]
     pipeline = make_pipeline(MinMaxScaler(), task.student(FittedEnsemble(task.teacher)))
@@ -508,7 +511,7 @@ def test_frames_are_cut_with_the_folds(task, container):
 
 
 @pytest.mark.parametrize("container", FRAMES)
-def test_predictions_in_a_frame_are_cut_with_the_folds(regression, container):
+def test_predictions_in_a_frame_are_split_with_the_folds(regression, container):
     X, y, predictions = regression.X, regression.y, regression.predictions
     frame = contain(container, predictions[:, :5])
     scores = [
@@ -538,7 +541,7 @@ def test_another_number_of_columns_is_an_error_behind_a_pipeline(task):
 
 
 @pytest.mark.parametrize("container", FRAMES)
-def test_set_output_hands_names_to_the_student(task, container):
+def test_set_output_passes_column_names_to_the_student(task, container):
     X, y = contain("pandas", task.X, task.y)
     teacher = FittedEnsemble(clone(task.teacher).fit(X, y))
     metadata = {f"{task.step}__X_ensemble": X}
@@ -548,4 +551,4 @@ def test_set_output_hands_names_to_the_student(task, container):
     named = pipeline.set_output(transform=container).fit(X, y, **metadata)
     assert_array_equal(named[-1].feature_names_in_, NAMES)
     assert not hasattr(plain[-1], "feature_names_in_")
-    assert_allclose(task.ask(named, X), task.ask(plain, X), **CLOSE)
+    assert_allclose(task.predict(named, X), task.predict(plain, X), **CLOSE)
