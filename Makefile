@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 DOCUMENTED := $(VENV)/documented
+OLDEST := .venv-oldest
 
-.PHONY: help demo test lint docs clean
+.PHONY: help demo test lint docs test-oldest clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -33,6 +34,16 @@ $(DOCUMENTED): $(INSTALLED)
 docs: $(DOCUMENTED)  ## build the documentation into docs/_build/html, examples run, warnings are errors
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
+$(OLDEST)/installed: setup.cfg pyproject.toml constraints-oldest.txt
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/pip install --quiet --constraint constraints-oldest.txt --editable ".[plot,test]"
+	@touch $@
+
+# Newer versions turn some calls of the older ones into warnings, and the reverse, so that warnings
+# are no errors here. Doctests print numbers as the newest numpy does.
+test-oldest: $(OLDEST)/installed  ## run the tests with the oldest supported versions (Python 3.10, 3.11)
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -n 2 -W default -p no:doctest -o addopts=--import-mode=importlib tests
+
 clean:  ## remove what the targets made
-	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache demo_*.png
+	rm -rf $(VENV) $(OLDEST) *.egg-info .pytest_cache .mypy_cache .ruff_cache demo_*.png
 	rm -rf docs/_build docs/auto_examples docs/generated docs/sg_execution_times.rst
