@@ -191,12 +191,12 @@ def measure_predict(sizes, args):
         }
         times = time_in_turn(cases, min(args.rounds, 3))
         yield (
-            f"{name}'s predict / ours, {len(X)} rows",
+            f"predict of {name} / of the student, {len(X)} rows",
             ">= 20",
             describe(times["teacher"] / times["predict"]),
         )
         yield (
-            f"{name}'s std of members / predict, std, {len(X)} rows",
+            f"std of the members of {name} / predict, std, {len(X)} rows",
             ">= 20",
             describe(times["members"] / times["predict, std"]),
         )
@@ -243,12 +243,12 @@ def measure_draws(sizes, args):
         times = time_in_turn(cases, args.rounds)
         what = f"sample_predictions / one forward pass, {n_draws} draws, {few} rows"
         yield what, "", describe(times["draws"] / times["pass"])
-        what = f"the same / as many normal numbers of numpy, {n_draws} draws"
+        what = f"the same / the same number of normal draws of numpy, {n_draws} draws"
         yield what, "", describe(times["draws"] / times["normals"])
         rise = in_fresh_process(rise_of_draws, student, sizes.rows, n_draws)
         result = 8 * sizes.rows * n_draws
         yield (
-            f"sample_predictions: memory beside the {result / MB:.0f} MB of the result, "
+            f"sample_predictions: memory beyond the {result / MB:.0f} MB of the result, "
             f"{n_draws} draws, {sizes.rows} rows",
             "bounded",
             f"{(rise - result) / MB:.0f} MB",
@@ -346,7 +346,7 @@ def measure_others(sizes, args):
     times = time_in_turn(cases, min(args.rounds, 3))
     ours = times[DLFRegressor.__name__]
     for name, model in models.items():
-        what = f"mean and {LEVEL:.0%} interval, {len(X)} rows: {name} / ours"
+        what = f"mean and {LEVEL:.0%} interval, {len(X)} rows: {name} / student"
         seconds = np.median(times[name])
         yield what, "", f"{describe(times[name] / ours)}; {seconds:.2f} s; {kib(model)}"
 

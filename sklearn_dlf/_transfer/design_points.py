@@ -17,10 +17,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._utils.warning import warn_user
 from .row_makers import RowMaker, make_rows
 
 # Largest number of calibration rows, and the fewest that are used.
 MAX_CALIBRATION_ROWS, MIN_CALIBRATION_ROWS = 2_000, 50
+
+# Unlabeled rows whose columns differ by this factor in scale, or by this number of standard
+# deviations in location, give a warning: a choice that leaves room for rows of another region.
+OTHER_UNITS = 10.0
+
+# Fewest unlabeled rows whose scale is judged too small.
+MIN_ROWS_OF_SCALE = 10
 
 # Most rows at which a posterior is drawn at once. Its time grows with the cube of their number.
 MAX_JOINT_ROWS = 2_000
@@ -104,6 +112,7 @@ def make_points(
         return Points(X, n_own, n_own)
     base = X if weights is None else X[weights > 0]
     if unlabeled is not None:
+        _warn_if_in_other_units(base, unlabeled)
         base = np.concatenate([base, unlabeled])
     n_most = MAX_JOINT_ROWS - len(base) if teacher.is_drawn else np.inf
     made = make_rows(augment, base, n_most, random_state, automatic)
@@ -114,6 +123,26 @@ def make_points(
     if len(design) == n_own:
         return Points(X, n_own, n_own)
     return Points(np.concatenate([design, calibration]), n_own, len(design))
+
+
+def _warn_if_in_other_units(X: np.ndarray, unlabeled: np.ndarray) -> None:
+    """Warn if most columns of ``unlabeled`` have another location or scale than those of X."""
+    std = X.std(axis=0)
+    varies = std > 0
+    if not varies.any():
+        return
+    std = std[varies]
+    distance = np.abs(unlabeled.mean(axis=0) - X.mean(axis=0))[varies] / std
+    ratio = unlabeled.std(axis=0)[varies] / std
+    is_narrow = len(unlabeled) >= MIN_ROWS_OF_SCALE and np.median(ratio) < 1 / OTHER_UNITS
+    if is_narrow or np.median(distance) > OTHER_UNITS or np.median(ratio) > OTHER_UNITS:
+        warn_user(
+            "X_unlabeled seems to be in other units than X: in the middle column, its mean is "
+            f"{np.median(distance):.2g} standard deviations of X away, and its standard deviation "
+            f"is {np.median(ratio):.2g} of that of X. A pipeline transforms X, but not "
+            "X_unlabeled: give transformed rows, or use metadata routing and "
+            "Pipeline(..., transform_input=['X_unlabeled'])."
+        )
 
 
 def _make_calibration_rows(

@@ -12,10 +12,19 @@ from sklearn.ensemble import (
 )
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.utils._param_validation import InvalidParameterError
 from torch import nn
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
-from sklearn_dlf.baselines import HydraRegressor
+from sklearn_dlf.baselines import (
+    BatchEnsembleClassifier,
+    BatchEnsembleRegressor,
+    DirichletClassifier,
+    HydraClassifier,
+    HydraRegressor,
+    SmallEnsembleClassifier,
+    SmallEnsembleRegressor,
+)
 from sklearn_dlf.exceptions import TrainingDivergedError
 
 QUICK = {"q": 2, "hidden_layer_sizes": (10,), "n_epochs": 1, "tol": 10.0, "random_state": 0}
@@ -139,6 +148,28 @@ def test_predictions_must_be_numbers():
 def test_invalid_parameters_are_refused_by_name(parameter, value):
     with pytest.raises(ValueError, match=f"The '{parameter}' parameter of DLFRegressor must be"):
         DLFRegressor(**{**QUICK, parameter: value}).fit(X, Y, predictions=P)
+
+
+@pytest.mark.parametrize(
+    "sizes", [(10, 0), 0, -1, "10", map(int, "12"), (n for n in (10,)), iter([9])]
+)
+@pytest.mark.parametrize(
+    "student_type",
+    [
+        DLFRegressor,
+        DLFClassifier,
+        HydraRegressor,
+        HydraClassifier,
+        BatchEnsembleRegressor,
+        BatchEnsembleClassifier,
+        SmallEnsembleRegressor,
+        SmallEnsembleClassifier,
+        DirichletClassifier,
+    ],
+)
+def test_hidden_layer_sizes_are_positive_integers_in_a_sequence(student_type, sizes):
+    with pytest.raises(InvalidParameterError, match=r"'hidden_layer_sizes' .* a sequence of such"):
+        student_type(hidden_layer_sizes=sizes).fit(X, Y > 0, predictions=P)
 
 
 def test_a_q_that_is_too_large_is_reduced_with_a_warning_and_the_parameter_is_kept():

@@ -71,6 +71,24 @@ def test_probabilities_are_consistent(student, iris):
     assert difference.max() < 0.05
 
 
+@pytest.mark.parametrize("distance", [1e3, 1e6, 1e12])
+@pytest.mark.parametrize("loadings", ["full", "separable"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_log_probabilities_far_away_are_finite(n_classes, loadings, distance, iris):
+    X, y = (part[iris[1] < n_classes] for part in iris)
+    forest = RandomForestClassifier(5, random_state=0).fit(X, y)
+    student = DLFClassifier(**QUICK, loadings=loadings, augment=None).fit(X, y, ensemble=forest)
+    proba = student.predict_proba(X)
+    assert_allclose(student.predict_log_proba(X), np.log(proba), rtol=1e-5, atol=1e-6)
+    far = np.concatenate([distance * X, -distance * X, X])
+    log_proba = student.predict_log_proba(far)  # warnings are errors
+    assert np.isfinite(log_proba).all()
+    assert log_proba.max() <= 0.0
+    assert_array_equal(log_proba.argmax(axis=1), student.predict_proba(far).argmax(axis=1))
+    assert_allclose(np.exp(log_proba).sum(axis=1), 1.0, rtol=1e-6)
+    assert_allclose(student.predict_log_proba(X[:1]), student.predict_log_proba(X)[:1], rtol=1e-6)
+
+
 def test_uncertainty_adds_up(student, iris):
     parts = student.predict_uncertainty(iris[0])
     assert_allclose(parts.aleatoric + parts.epistemic, parts.total, atol=1e-12)
@@ -82,7 +100,7 @@ def test_uncertainty_adds_up(student, iris):
 def test_first_draws_do_not_depend_on_later_rows(n_rows, student, iris):
     X = np.resize(iris[0], (n_rows, 4))
     draw = student.sample_predictions
-    # The exponentials of large logits carry their rounding on.
+    # Exponentials amplify the rounding of large logits.
     assert_allclose(draw(X[:5], 9, 3), draw(X, 9, 3)[:5], rtol=1e-11)
 
 
@@ -187,7 +205,8 @@ def test_order_of_members_and_of_two_classes_does_not_matter():
     proba = fit(X, predictions=members).predict_proba(X)
     swapped = fit(X, predictions=members[:, ::-1]).predict_proba(X)[:, ::-1]
     shuffled = fit(X, predictions=members[..., ::-1]).predict_proba(X)
-    # The same start learns a mean of another sign: students differ as those of two seeds do.
+    # With swapped classes the same start learns a mean of the opposite sign, so that the students
+    # differ as those of two seeds do.
     assert np.abs(swapped - proba).mean() < 0.03
     assert np.abs(shuffled - proba).mean() < 0.01
 

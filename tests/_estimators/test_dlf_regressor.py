@@ -335,3 +335,43 @@ def test_order_of_members_does_not_matter(known):
     for ordered, first in zip(results[1], results[0], strict=True):
         assert np.corrcoef(ordered, first)[0, 1] > 0.995
         assert_allclose(ordered.mean(), first.mean(), atol=0.02 * first.std())
+
+
+def scale_parameters(network, other):
+    for parameter in network.parameters():
+        parameter.mul_(0.5)
+
+
+def load_another_state(network, other):
+    network.load_state_dict(other.state_dict())
+
+
+def replace_a_parameter(network, other):
+    network.heads.bias = torch.nn.Parameter(network.heads.bias + 1.0)
+
+
+def set_the_noise(network, other):
+    network.set_noise(0.01)
+
+
+# Few rows are evaluated in float64 and many in float32, by two copies of the network.
+@pytest.mark.parametrize("n_rows", [1, 300])
+@pytest.mark.parametrize(
+    "change", [scale_parameters, load_another_state, replace_a_parameter, set_the_noise]
+)
+def test_a_change_of_the_fitted_network_is_seen_by_the_next_prediction(change, n_rows, known):
+    X = np.resize(known.X, (n_rows, known.X.shape[1]))
+    student, other = quick_fit(known), quick_fit(known, random_state=1)
+    before = np.array(student.predict(X, return_std=True))
+    with torch.no_grad():
+        change(student.student_, other.student_)
+    after = np.array(student.predict(X, return_std=True))
+    assert not np.allclose(after, before, rtol=0.01)
+    # A pickle holds the network only, and no copies of it that predict.
+    restored = pickle.loads(pickle.dumps(student))
+    assert_array_equal(after, restored.predict(X, return_std=True))
+
+
+def test_one_hidden_layer_may_be_given_as_an_integer(known):
+    by_int, by_tuple = (quick_fit(known, hidden_layer_sizes=sizes) for sizes in (10, (10,)))
+    assert_array_equal(by_int.predict(known.X), by_tuple.predict(known.X))

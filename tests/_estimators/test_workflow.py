@@ -32,7 +32,7 @@ from sklearn.model_selection import (
     cross_val_predict,
     cross_val_score,
 )
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 import sklearn_dlf._transfer.cache
@@ -178,6 +178,27 @@ def test_a_pipeline_routes_the_metadata_that_its_student_requests(task):
     rows = MinMaxScaler().fit_transform(X)
     by_hand = task.student().fit(rows, y, predictions=task.predictions)
     assert_array_equal(task.predict(routed), task.predict(by_hand, rows))
+
+
+def test_a_pipeline_transforms_unlabeled_rows_on_request(task):
+    X, unlabeled = task.X, task.X[::-1] + 1.0
+    scaler = MinMaxScaler().fit(X)
+    teacher = clone(task.teacher).fit(scaler.transform(X), task.y)
+    student = task.student(FittedEnsemble(teacher))
+    with config_context(enable_metadata_routing=True):
+        pipeline = Pipeline(
+            [("scale", MinMaxScaler()), ("student", student.set_fit_request(X_unlabeled=True))],
+            transform_input=["X_unlabeled"],
+        )
+        pipeline.fit(X, task.y, X_unlabeled=unlabeled)
+    by_hand, without, untransformed = (
+        clone(student).fit(scaler.transform(X), task.y, X_unlabeled=rows)
+        for rows in (scaler.transform(unlabeled), None, unlabeled)
+    )
+    rows = scaler.transform(X)
+    assert_array_equal(task.predict(pipeline), task.predict(by_hand, rows))
+    assert not np.allclose(task.predict(pipeline), task.predict(without, rows))
+    assert not np.allclose(task.predict(pipeline), task.predict(untransformed, rows))
 
 
 def test_the_rows_of_the_teacher_follow_the_folds(task):

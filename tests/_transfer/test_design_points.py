@@ -149,11 +149,21 @@ def test_calibration_rows_are_limited(recorder, X, monkeypatch):
 
 def test_unlabeled_rows_are_design_points_and_need_no_y(recorder, X):
     student, y = DLFRegressor(augment=None, **QUICK), recorder(X)[:, 1]
-    student.fit(X, y, ensemble=recorder.ensemble(), X_unlabeled=X[:7] + 100)
-    assert_array_equal(recorder.rows, np.concatenate([X, X[:7] + 100]))
-    DLFRegressor(**QUICK).fit(X, ensemble=recorder.ensemble(), X_unlabeled=X[:7] + 100)
+    student.fit(X, y, ensemble=recorder.ensemble(), X_unlabeled=X[:7] + 8)
+    assert_array_equal(recorder.rows, np.concatenate([X, X[:7] + 8]))
+    DLFRegressor(**QUICK).fit(X, ensemble=recorder.ensemble(), X_unlabeled=X[:7] + 8)
     assert len(recorder.rows) == 47 * 5
-    assert (recorder.rows[47:] > 50).any()
+    assert (recorder.rows[47:] > 10).all(axis=1).any()
+
+
+@pytest.mark.parametrize("transform", [lambda X: X + 30, lambda X: 50 * X, lambda X: X / 50])
+def test_unlabeled_rows_in_other_units_give_a_warning(recorder, X, transform):
+    unlabeled = transform(X - X.mean(axis=0))
+    with pytest.warns(UserWarning, match=r"other units than X.*transform_input") as record:
+        DLFRegressor(**QUICK).fit(
+            X - X.mean(axis=0), ensemble=recorder.ensemble(), X_unlabeled=unlabeled
+        )
+    assert record[0].filename == __file__
 
 
 def test_unlabeled_rows_must_have_the_same_columns(recorder, X):

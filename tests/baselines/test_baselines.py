@@ -8,6 +8,7 @@ from scipy.special import digamma
 from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.exceptions import NotFittedError
+from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_dlf.baselines import (
@@ -31,7 +32,7 @@ SMALL = {"hidden_layer_sizes": (20,), "random_state": 0}
 QUICK = {"hidden_layer_sizes": (8,), "n_epochs": 2, "max_iter": 2, "random_state": 0}
 STOCHASTIC = {
     "check_sample_weight_equivalence_on_dense_data": (
-        "a repeated row changes the order of the rows that mini-batches are cut from."
+        "a repeated row changes the order of the rows from which mini-batches are cut."
     ),
 }
 
@@ -47,7 +48,7 @@ def quick_fit(student, known, **params):
     return student(**{**QUICK, **params}).fit(known.X, known.y, predictions=known.predictions)
 
 
-# Some checks have rows so few and alike that all trees agree on them.
+# All trees agree on the few and similar rows of some checks.
 @pytest.mark.filterwarnings("ignore:All members agree:UserWarning")
 @parametrize_with_checks(
     [
@@ -153,6 +154,38 @@ def test_rows_of_weight_zero_do_not_matter(student, known):
     assert_allclose(fits[0].predict(known.X), fits[1].predict(known.X), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("student", REGRESSORS)
+def test_one_hidden_layer_may_be_given_as_an_integer(student, known):
+    by_int, by_tuple = (quick_fit(student, known, hidden_layer_sizes=n) for n in (8, (8,)))
+    assert_array_equal(by_int.predict(known.X), by_tuple.predict(known.X))
+
+
+def test_one_hidden_layer_of_a_dirichlet_student_may_be_given_as_an_integer(iris, trees):
+    by_int, by_tuple = (
+        DirichletClassifier(**{**QUICK, "hidden_layer_sizes": n}).fit(iris[0], ensemble=trees)
+        for n in (8, (8,))
+    )
+    assert_array_equal(by_int.predict_proba(iris[0]), by_tuple.predict_proba(iris[0]))
+
+
+@pytest.mark.parametrize("student", [*REGRESSORS, *CLASSIFIERS])
+def test_none_turns_made_rows_and_out_of_bag_rows_off(student, known):
+    fitted = student(**QUICK, augment=None, out_of_bag=None)
+    if student in REGRESSORS:
+        fitted.fit(known.X, predictions=known.predictions)
+    else:
+        proba = 1 / (1 + np.exp(-known.predictions))
+        fitted.fit(known.X, predictions=np.stack([1 - proba, proba], axis=1))
+    assert np.isfinite(fitted.predict(known.X)).all()
+
+
+@pytest.mark.parametrize("parameter", ["augment", "out_of_bag"])
+@pytest.mark.parametrize("student", [*REGRESSORS, *CLASSIFIERS])
+def test_the_string_none_is_refused(student, parameter, known):
+    with pytest.raises(InvalidParameterError, match=f"The '{parameter}' parameter of"):
+        student(**QUICK, **{parameter: "none"}).fit(known.X, predictions=known.predictions)
+
+
 def test_learning_rate_falls_to_a_fiftieth(known):
     history = quick_fit(HydraRegressor, known, max_iter=5).history_
     assert len(history) == 5
@@ -161,7 +194,7 @@ def test_learning_rate_falls_to_a_fiftieth(known):
     assert history[-1]["loss"] < history[0]["loss"]
 
 
-def test_hydra_takes_a_body_of_the_users(known):
+def test_hydra_takes_a_custom_body(known):
     def make_body(n_features):
         return torch.nn.Sequential(torch.nn.Linear(n_features, 3), torch.nn.Tanh())
 
@@ -169,7 +202,7 @@ def test_hydra_takes_a_body_of_the_users(known):
     assert fitted.student_.heads.in_features == 3
 
 
-def test_small_networks_do_not_feel_each_other():
+def test_each_small_network_has_parameters_of_its_own():
     torch.manual_seed(0)
     network = SmallEnsembleNetwork([3, 5, 2], "relu", 4)
     X = torch.randn(6, 3)
@@ -181,7 +214,7 @@ def test_small_networks_do_not_feel_each_other():
     assert changed.tolist() == [False, True, False, False]
 
 
-def test_a_masked_layer_is_a_masked_matrix():
+def test_a_masked_layer_multiplies_by_a_masked_matrix():
     torch.manual_seed(0)
     network = BatchEnsembleNetwork([3, 2], "relu", 4)
     X = torch.randn(6, 3)
@@ -192,7 +225,7 @@ def test_a_masked_layer_is_a_masked_matrix():
         torch.testing.assert_close(network(X)[..., member], expected)
 
 
-def test_averaged_masks_leave_one_network_with_the_mean_of_a_linear_layer():
+def test_averaged_masks_of_a_linear_layer_give_the_mean_of_its_members():
     torch.manual_seed(0)
     network = BatchEnsembleNetwork([3, 2], "relu", 4)
     X = torch.randn(6, 3)
@@ -236,7 +269,10 @@ def test_probabilities_are_those_of_the_ensemble(classifier, trees, iris):
 
 
 def mean_of_draws(classifier, X):
-    """Probabilities, but those of the Dirichlet student with the ones that its draws have."""
+    """Return the mean of the distribution that members are drawn from.
+
+    It differs from `predict_proba` for the Dirichlet student, whose parameters have ones added.
+    """
     if isinstance(classifier, DirichletClassifier):
         concentration = classifier._members.concentration(classifier._standardised_rows(X))
         return concentration / concentration.sum(axis=1, keepdims=True)
@@ -263,11 +299,36 @@ def test_draws_average_to_their_mean(classifier, iris):
 
 
 @pytest.mark.parametrize("n_rows", [150, 300, 8500])
-def test_first_rows_are_drawn_as_without_those_after_them(n_rows, classifier, iris):
+def test_draws_at_the_first_rows_do_not_depend_on_later_rows(n_rows, classifier, iris):
     X = np.resize(iris[0], (n_rows, 4))
     draw = classifier.sample_predictions
-    # The exponentials of large logits carry their rounding on.
+    # Exponentials amplify the rounding of large logits.
     assert_allclose(draw(X[:5], 9, 3), draw(X, 9, 3)[:5], rtol=1e-11)
+
+
+def test_log_probabilities_are_logarithms_of_probabilities(classifier, iris):
+    proba = classifier.predict_proba(iris[0])
+    assert_allclose(classifier.predict_log_proba(iris[0]), np.log(proba), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("distance", [1e3, 1e6, 1e12])
+def test_log_probabilities_far_away_are_finite(distance, classifier, iris):
+    X = np.concatenate([distance * iris[0], -distance * iris[0], iris[0]])
+    log_proba = classifier.predict_log_proba(X)  # warnings are errors
+    assert np.isfinite(log_proba).all()
+    assert log_proba.max() <= 0.0
+    assert_array_equal(log_proba.argmax(axis=1), classifier.predict_proba(X).argmax(axis=1))
+    assert_allclose(np.exp(log_proba).sum(axis=1), 1.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("student", CLASSIFIERS)
+def test_log_probabilities_of_two_classes_far_away_are_finite(student, iris):
+    X, y = iris[0][50:], iris[1][50:]
+    fitted = student(RandomForestClassifier(5, random_state=0), **QUICK).fit(X, y)
+    proba = fitted.predict_proba(X)
+    assert_allclose(fitted.predict_log_proba(X), np.log(proba), rtol=1e-5, atol=1e-6)
+    log_proba = fitted.predict_log_proba(np.concatenate([1e6 * X, -1e6 * X]))
+    assert np.isfinite(log_proba).all()
 
 
 def test_probabilities_far_away_are_finite(classifier, iris):
@@ -331,7 +392,7 @@ def test_probabilities_and_entropy_of_a_dirichlet_student(iris, trees):
     with torch.no_grad():
         rows = torch.as_tensor(fitted.scaler_.transform(X[:1]))
         excess = fitted.student_.frozen(exact=True)(rows)[0, :, 0].exp().numpy()
-    # The probabilities are without the ones, uncertainty with them.
+    # Ones are added to the parameters for the uncertainty, but not for the probabilities.
     assert_allclose(proba[0], excess / excess.sum(), rtol=1e-6)
     alpha = 1 + excess
     mean = alpha / alpha.sum()
