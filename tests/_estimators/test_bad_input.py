@@ -27,6 +27,18 @@ from sklearn_dlf.baselines import (
 )
 from sklearn_dlf.exceptions import TrainingDivergedError
 
+STUDENTS = [
+    DLFRegressor,
+    DLFClassifier,
+    HydraRegressor,
+    HydraClassifier,
+    BatchEnsembleRegressor,
+    BatchEnsembleClassifier,
+    SmallEnsembleRegressor,
+    SmallEnsembleClassifier,
+    DirichletClassifier,
+]
+
 QUICK = {"q": 2, "hidden_layer_sizes": (10,), "n_epochs": 1, "tol": 10.0, "random_state": 0}
 
 X = np.random.RandomState(0).standard_normal((30, 3))
@@ -153,20 +165,7 @@ def test_invalid_parameters_are_refused_by_name(parameter, value):
 @pytest.mark.parametrize(
     "sizes", [(10, 0), 0, -1, "10", map(int, "12"), (n for n in (10,)), iter([9])]
 )
-@pytest.mark.parametrize(
-    "student_type",
-    [
-        DLFRegressor,
-        DLFClassifier,
-        HydraRegressor,
-        HydraClassifier,
-        BatchEnsembleRegressor,
-        BatchEnsembleClassifier,
-        SmallEnsembleRegressor,
-        SmallEnsembleClassifier,
-        DirichletClassifier,
-    ],
-)
+@pytest.mark.parametrize("student_type", STUDENTS)
 def test_hidden_layer_sizes_are_positive_integers_in_a_sequence(student_type, sizes):
     with pytest.raises(InvalidParameterError, match=r"'hidden_layer_sizes' .* a sequence of such"):
         student_type(hidden_layer_sizes=sizes).fit(X, Y > 0, predictions=P)
@@ -314,6 +313,20 @@ def test_a_refit_with_invalid_parameters_keeps_the_earlier_fit():
     with pytest.raises(ValueError, match="The 'q' parameter"):
         student.set_params(q=0).fit(X, Y, predictions=P)
     assert_array_equal(student.predict(X), before)
+
+
+@pytest.mark.parametrize("student_type", STUDENTS)
+def test_every_prediction_of_an_unfitted_student_raises_not_fitted_error(student_type):
+    student = student_type()
+    methods = [
+        getattr(student, name)
+        for name in dir(student_type)
+        if name.startswith(("predict", "sample_", "latent_", "member_pred"))
+    ]
+    assert len(methods) >= 5
+    for method in methods:
+        with pytest.raises(NotFittedError, match="not fitted yet"):
+            method(X)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import pytest
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
@@ -45,3 +46,8 @@ FAST = [
 @parametrize_with_checks(FAST, expected_failed_checks=expected_failures)
 def test_scikit_learn_conventions(estimator, check):
     check(estimator)
+
+
+def test_only_regressors_take_several_targets():
+    assert get_tags(DLFRegressor()).target_tags.multi_output
+    assert not get_tags(DLFClassifier()).target_tags.multi_output

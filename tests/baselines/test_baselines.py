@@ -54,9 +54,9 @@ def quick_fit(student, known, **params):
     [
         student(
             forest(5, random_state=0),
-            hidden_layer_sizes=(20,),
+            hidden_layer_sizes=(10,),
             augment=None,
-            n_epochs=8,
+            n_epochs=4,
             max_iter=4,
         )
         for forest, students in (
