@@ -2,9 +2,9 @@
 
 A student with two hidden layers of 100 and nine factors learns ten networks on the digits (10
 classes). Prints the processor time of `predict_proba`, and of its averages alone, divided by that
-of a forward pass of the student in the same precision, as medians over alternating rounds. Prints
-the error of averages over a few fixed draws against averages over 100,000 random draws, and for
-comparison the error of the same number of random draws:
+of a forward pass of the student in the same precision, as medians over alternating rounds on one
+thread. Prints the error of averages over a few fixed draws against averages over 100,000 random
+draws, and for comparison the error of the same number of random draws:
 
     OMP_NUM_THREADS=1 python benchmarks/averaging.py [--rounds 15]
 """

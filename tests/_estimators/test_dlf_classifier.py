@@ -65,31 +65,54 @@ def test_probabilities_are_consistent(student, iris):
     draws = student.sample_predictions(X, 4000, random_state=0)
     assert draws.shape == (len(X), 3, 4000)
     assert_allclose(draws.sum(axis=1), 1)
-    # The average is over some hundred fixed draws.
+    # Probabilities are averaged over a hundred fixed draws.
     difference = np.abs(draws.mean(axis=-1) - proba)
     assert difference.mean() < 0.005
     assert difference.max() < 0.05
 
 
-@pytest.mark.parametrize("distance", [1e3, 1e6, 1e12])
-@pytest.mark.parametrize("loadings", ["full", "separable"])
-@pytest.mark.parametrize("n_classes", [2, 3])
-def test_log_probabilities_far_away_are_finite(n_classes, loadings, distance, iris):
-    X, y = (part[iris[1] < n_classes] for part in iris)
-    forest = RandomForestClassifier(5, random_state=0).fit(X, y)
-    student = DLFClassifier(**QUICK, loadings=loadings, augment=None).fit(X, y, ensemble=forest)
+@pytest.fixture(
+    scope="module", params=[(2, "full"), (2, "separable"), (3, "full"), (3, "separable")]
+)
+def steep(request):
+    """Rows, and a student whose logits grow with the distance of a row, and their mean fastest."""
+    n_classes, loadings = request.param
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((150, 3))
+    logits = 5 * X[:, :n_classes, None] + 0.5 * rng.standard_normal((n_classes, 8))
+    student = DLFClassifier(**{**QUICK, "n_epochs": 5}, loadings=loadings)
+    return X, student.fit(X, predictions=logits, outputs="logits")
+
+
+def test_log_probabilities_are_logarithms_of_ordinary_probabilities(steep):
+    X, student = steep
     proba = student.predict_proba(X)
-    assert_allclose(student.predict_log_proba(X), np.log(proba), rtol=1e-5, atol=1e-6)
+    assert_allclose(student.predict_log_proba(X), np.log(proba), rtol=1e-10)
+
+
+@pytest.mark.parametrize("distance", [1e3, 1e6, 1e12])
+def test_log_probabilities_far_away_are_finite(distance, steep):
+    X, student = steep
     far = np.concatenate([distance * X, -distance * X, X])
     log_proba = student.predict_log_proba(far)  # warnings are errors
     assert np.isfinite(log_proba).all()
-    assert log_proba.max() <= 0.0
+    assert log_proba.min() < -1000
+    assert log_proba.max() <= 0
     assert_array_equal(log_proba.argmax(axis=1), student.predict_proba(far).argmax(axis=1))
-    assert_allclose(np.exp(log_proba).sum(axis=1), 1.0, rtol=1e-6)
-    assert_allclose(student.predict_log_proba(X[:1]), student.predict_log_proba(X)[:1], rtol=1e-6)
+    assert_allclose(np.exp(log_proba).sum(axis=1), 1, rtol=1e-12)
 
 
-def test_uncertainty_adds_up(student, iris):
+def test_log_probabilities_of_many_rows_are_those_of_few_rows(steep):
+    X, student = steep
+    # Probabilities along this ray fall from ordinary ones to some below the range of float32.
+    ray = np.geomspace(1, 1e4, 600)[:, None] * X[:1]
+    many = student.predict_log_proba(ray)  # in float32 where that is precise enough
+    few = np.concatenate([student.predict_log_proba(part) for part in np.split(ray, 3)])
+    assert few.min() < -1000
+    assert_allclose(many, few, rtol=1e-4, atol=1e-5)
+
+
+def test_total_uncertainty_is_the_sum_of_aleatoric_and_epistemic(student, iris):
     parts = student.predict_uncertainty(iris[0])
     assert_allclose(parts.aleatoric + parts.epistemic, parts.total, atol=1e-12)
     assert parts.epistemic.min() >= 0

@@ -108,7 +108,7 @@ def test_draws_have_the_mean_and_covariance_that_are_predicted(student, friedman
     X = friedman[0][:6]
     mean, cov = student.predict(X, return_cov=True)
     draws = student.sample_predictions(X, 40_000, random_state=0)
-    # Moments of 40,000 draws are known to about 1 / 200 of their scale.
+    # Moments of 40,000 draws have a standard error of about 1 / 200 of their scale.
     scale = np.sqrt(np.diag(cov))
     assert_allclose((draws.mean(axis=1) - mean) / scale, 0, atol=0.025)
     assert_allclose(np.cov(draws) / np.outer(scale, scale), cov / np.outer(scale, scale), atol=0.04)
@@ -175,7 +175,7 @@ def test_predictions_scale_and_shift_with_y(scale, shift, known):
     )
     mean, std = student.predict(known.X, return_std=True)
     scaled_mean, scaled_std = scaled.predict(known.X, return_std=True)
-    # Training is float32, and chaotic in its last digits.
+    # Training is float32, and amplifies differences in the last digits.
     assert_allclose((scaled_mean - shift) / scale, mean, atol=0.02 * mean.std())
     assert_allclose(scaled_std / scale, std, rtol=0.05)
 
@@ -221,7 +221,7 @@ def test_few_and_many_rows_agree(student, friedman):
     assert_allclose(many[:50], few, rtol=1e-5)
 
 
-def test_frames_and_names(diabetes_frame):
+def test_column_names_of_frames_are_kept_and_checked(diabetes_frame):
     X, y = diabetes_frame
     forest = RandomForestRegressor(5, random_state=0).fit(X, y)
     student = DLFRegressor(**QUICK, augment=None).fit(X, y, ensemble=forest)
@@ -311,7 +311,7 @@ def test_out_of_bag_rows_give_the_noise_of_y(friedman):
     residual = ((y[:, None] - outputs) ** 2 * unseen).sum(axis=0) / unseen.sum(axis=0)
     among_unseen = np.nanvar(np.where(unseen, outputs, np.nan), axis=1, ddof=1)
     spread = (among_unseen[:, None] * unseen).sum(axis=0) / unseen.sum(axis=0)
-    # Spread is in a tree's residuals twice: its own deviation and that of the truth.
+    # A tree's residual contains the spread twice: the deviation of the tree and that of the truth.
     expected = residual.mean() - 2 * spread.mean()
     assert_allclose(student.target_noise_.member_variances.mean(), expected)
 

@@ -59,6 +59,16 @@ CASES = {
         UserWarning,
         "All members agree",
     ),
+    "unlabeled rows are in other units": (
+        DLFRegressor(**QUICK),
+        lambda: {
+            "y": Y,
+            "ensemble": [Ridge(alpha).fit(X, Y) for alpha in (1, 9, 99)],
+            "X_unlabeled": 1000 * X,
+        },
+        UserWarning,
+        "X_unlabeled seems to be in other units",
+    ),
     "the ensemble is worse than a constant": (
         DLFRegressor(**QUICK),
         lambda: {"y": Y, "predictions": P + 100},

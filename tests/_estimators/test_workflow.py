@@ -283,7 +283,7 @@ def test_teachers_are_compared_by_a_search(task):
     teachers = two_teachers(task)
     search = GridSearchCV(task.student(), {"ensemble": teachers}, cv=FOLDS, error_score="raise")
     search.fit(task.X, task.y)
-    assert search.best_params_["ensemble"] in teachers  # themselves, not clones
+    assert search.best_params_["ensemble"] in teachers  # the same objects, not clones
     assert search.best_estimator_.n_members_ == search.best_params_["ensemble"].n_members
 
 

@@ -39,7 +39,7 @@ STOCHASTIC = {
 
 @pytest.fixture(scope="module", params=REGRESSORS)
 def regressor(request, friedman, forest):
-    """A student of `forest`, well fitted."""
+    """Return a student of `forest` that is fitted well."""
     X, y = friedman
     return request.param(**SMALL, max_iter=6).fit(X, y, ensemble=forest)
 
@@ -71,7 +71,9 @@ def test_scikit_learn_conventions(estimator, check):
     check(estimator)
 
 
-def test_each_member_of_the_student_follows_its_own(regressor, forest, friedman):
+def test_each_member_of_a_regressor_is_nearest_to_the_member_that_it_learnt(
+    regressor, forest, friedman
+):
     X, _ = friedman
     members = member_predictions(forest, X)
     student = regressor.member_predictions(X)
@@ -113,14 +115,15 @@ def test_draws_of_y_have_the_spread_of_members_and_noise(regressor, friedman):
     draws = regressor.sample_y(X, 40_000, random_state=0)
     mean, std = regressor.predict(X, return_std=True)
     expected = np.sqrt(std**2 + regressor.target_noise_.nodes().mean())
-    # Moments of 40,000 draws are known to 1 / 200 of the scale, the variance's nodes to 1 %.
+    # Moments of 40,000 draws have a standard error of 1 / 200 of the scale. The mean of the nodes
+    # is the expected variance of the noise to 1 %.
     assert_allclose((draws.mean(axis=1) - mean) / expected, 0, atol=0.02)
     assert_allclose(draws.std(axis=1), expected, rtol=0.03)
     assert_allclose(regressor.predict_quantiles(X, [0.5])[:, 0], mean, rtol=1e-9)
 
 
 @pytest.mark.parametrize("student", REGRESSORS)
-def test_several_outputs_and_no_y(student, two_outputs):
+def test_shapes_with_two_outputs_and_a_fit_without_y(student, two_outputs):
     fitted = student(**QUICK).fit(two_outputs.X, predictions=two_outputs.predictions)
     X = two_outputs.X[:6]
     mean, std = fitted.predict(X, return_std=True)
@@ -256,7 +259,7 @@ def trees(iris):
 
 @pytest.fixture(scope="module", params=CLASSIFIERS)
 def classifier(request, iris, trees):
-    """A student of `trees`, well fitted."""
+    """Return a student of `trees` that is fitted well."""
     X, y = iris
     return request.param(**SMALL, max_iter=8, augment=None).fit(X, y, ensemble=trees)
 
@@ -340,7 +343,7 @@ def test_probabilities_far_away_are_finite(classifier, iris):
 
 
 @pytest.mark.parametrize("student", OF_MEMBERS)
-def test_each_member_of_a_classifier_follows_its_own(student, iris, trees):
+def test_each_member_of_a_classifier_is_nearest_to_the_member_that_it_learnt(student, iris, trees):
     X, y = iris
     fitted = student(**SMALL, max_iter=12).fit(X, y, ensemble=trees)
     own = fitted.member_predictions(X)

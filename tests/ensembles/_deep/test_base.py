@@ -187,7 +187,7 @@ def test_layer_sizes_are_an_int_or_a_sequence(sizes, friedman):
         ({"weight_decay": -1.0}, "'weight_decay' parameter .* Got -1.0"),
         ({"weight_decay": "none"}, "'weight_decay' parameter .* Got 'none'"),
     ],
-    ids=repr,
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
 def test_wrong_parameters_raise(parameters, message, friedman, estimator_class):
     X, y = friedman
