@@ -125,7 +125,8 @@ shape (n_samples, n_classes), default=None
         ndarray of shape (n_samples, n_classes)
             Probabilities, in the order of `classes_`.
         """
-        return self._members.probabilities(self._standardised_rows(X))[0]
+        X = self._standardised_rows(X)
+        return self._members.probabilities(X)[0]
 
     def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
         """Predict the logarithm of the averaged probabilities.
@@ -142,7 +143,8 @@ shape (n_samples, n_classes), default=None
         ndarray of shape (n_samples, n_classes)
             Log-probabilities in nats, in the order of `classes_`.
         """
-        return self._members.log_probabilities(self._standardised_rows(X))
+        X = self._standardised_rows(X)
+        return self._members.log_probabilities(X)
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Predict the class of the largest averaged probability.

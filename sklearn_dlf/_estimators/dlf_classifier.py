@@ -69,7 +69,7 @@ class DLFClassifier(ClassifierStudentMixin, LatentFactorStudent):
         known for bagging, forests and deep ensembles which rows a member did not see, if X are the
         rows of their fit. If it is not known, "widen" does nothing and "match" raises an error.
 
-    hidden_layer_sizes : int or array-like of int, default=(100, 100)
+    hidden_layer_sizes : int or sequence of int, default=(100, 100)
         Units of the network's hidden layers. Ignored with `body`.
 
     activation : {"swish", "relu", "gelu", "silu", "tanh"}, default="swish"

@@ -56,7 +56,7 @@ class DLFRegressor(RegressorStudentMixin, LatentFactorStudent):
         known for bagging, forests and deep ensembles which rows a member did not see, if X are the
         rows of their fit. If it is not known, "widen" does nothing and "match" raises an error.
 
-    hidden_layer_sizes : int or array-like of int, default=(100, 100)
+    hidden_layer_sizes : int or sequence of int, default=(100, 100)
         Units of the network's hidden layers. Ignored with `body`.
 
     activation : {"swish", "relu", "gelu", "silu", "tanh"}, default="swish"
@@ -153,8 +153,11 @@ class DLFRegressor(RegressorStudentMixin, LatentFactorStudent):
         per entry, outputs in units of the members' rms spread. None unless ``q="auto"``; empty
         with two members.
 
-    n_members_, n_outputs_ : int
-        Numbers of members and of outputs of the ensemble.
+    n_members_ : int
+        Number of members of the ensemble.
+
+    n_outputs_ : int
+        Number of outputs of the ensemble.
 
     n_iter_ : int
         Iterations of EM, those by L-BFGS included.

@@ -205,7 +205,8 @@ class LatentFactorStudent(BaseStudent):
             (n_samples, n_outputs), float64, in units of the ensemble's outputs. If separable,
             ``loadings`` (n_samples, q) without unit, and ``mixing`` (n_outputs, n_outputs).
         """
-        heads = self._members.parameters(self._standardised_rows(X))
+        X = self._standardised_rows(X)
+        heads = self._members.parameters(X)
         parameters = Bunch(
             mean=heads.mean, loadings=heads.loadings, member_std=np.sqrt(heads.member_variance)
         )

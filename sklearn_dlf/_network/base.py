@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -70,11 +71,13 @@ class Network(nn.Module):
         in place. Changes through ``.data`` are not noticed, as torch does not count them. The copy
         is not pickled.
         """
-        versions = [_version(tensor) for tensor in _tensors(self)]
+        tensors = list(_tensors(self))
+        versions = [_version(tensor) for tensor in tensors]
         kept = self.__dict__.get("_frozen")
-        if kept is None or kept[0] != versions:
-            kept = self.__dict__["_frozen"] = versions, {}
-        copies: dict[bool, Network] = kept[1]
+        # The tensors are kept too, so that a new one cannot take the address of an old one.
+        if kept is None or kept[1] != versions or not all(map(is_, kept[0], tensors)):
+            kept = self.__dict__["_frozen"] = tensors, versions, {}
+        copies: dict[bool, Network] = kept[2]
         if exact not in copies:
             network = copy.deepcopy(self).eval().requires_grad_(False)
             if exact and self.device.type == "cpu":

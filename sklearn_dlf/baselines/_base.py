@@ -127,7 +127,8 @@ class MemberRegressor(RegressorStudentMixin, MemberStudent):
             Standard deviation of the student's members, without the noise of y. Only with
             `return_std`.
         """
-        moments = self._members.moments(self._standardised_rows(X))
+        X = self._standardised_rows(X)
+        moments = self._members.moments(X)
         mean = self._squeeze(moments.mean)
         return (mean, self._squeeze(np.sqrt(moments.variance))) if return_std else mean
 
@@ -144,7 +145,8 @@ class MemberRegressor(RegressorStudentMixin, MemberStudent):
         ndarray of shape (n_samples, n_members) or (n_samples, n_outputs, n_members)
             Predictions in units of y; members are in the order of the ensemble's.
         """
-        return self._squeeze(self._members.predict(self._standardised_rows(X)))
+        X = self._standardised_rows(X)
+        return self._squeeze(self._members.predict(X))
 
     def _objective(self):
         return SquaredError()
@@ -182,7 +184,8 @@ class MemberClassifier(ClassifierStudentMixin, MemberStudent):
         ndarray of shape (n_samples, n_classes, n_members)
             Probabilities; members are in the order of the ensemble's.
         """
-        return probabilities_from_latent(self._members.predict(self._standardised_rows(X)))
+        X = self._standardised_rows(X)
+        return probabilities_from_latent(self._members.predict(X))
 
     def _objective(self):
         return CrossEntropy()

@@ -106,7 +106,8 @@ class DirichletClassifier(ClassifierStudentMixin, MemberStudent):
             Softmax of the outputs, in the order of `classes_`: the mean of the Dirichlet
             distribution but for the ones added to its parameters.
         """
-        return softmax(self._members.log_excess(self._standardised_rows(X)), axis=1)
+        X = self._standardised_rows(X)
+        return softmax(self._members.log_excess(X), axis=1)
 
     def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
         """Predict the logarithm of `predict_proba`.
@@ -121,7 +122,8 @@ class DirichletClassifier(ClassifierStudentMixin, MemberStudent):
         ndarray of shape (n_samples, n_classes)
             Log-probabilities in nats, in the order of `classes_`.
         """
-        return log_softmax(self._members.log_excess(self._standardised_rows(X)), axis=1)
+        X = self._standardised_rows(X)
+        return log_softmax(self._members.log_excess(X), axis=1)
 
 
 class DirichletMembers(StudentMembers):

@@ -17,7 +17,7 @@ augment : {"auto", "neighbors", "far_neighbors", "mixup"}, callable or None, def
 out_of_bag : {"widen", "match"} or None, default="widen"
     What is done at rows that members were fitted to, as in :class:`~sklearn_dlf.DLFRegressor`.
 
-hidden_layer_sizes : int or array-like of int, default=(100, 100)
+hidden_layer_sizes : int or sequence of int, default=(100, 100)
     Units of the network's hidden layers.
 
 activation : {"swish", "relu", "gelu", "silu", "tanh"}, default="swish"
@@ -40,8 +40,8 @@ lr : float, default=0.01
     First learning rate.
 
 optimizer : {"adam", "adamw", "sgd"} or callable, default="adam"
-    Optimiser, or a class or callable as skorch takes it. With "adam", no weight decay and no
-    `body`, training of regressors ends by L-BFGS over all design points at once if there are at
+    Optimiser, or a class or callable as skorch takes it. With "adam" and no weight
+    decay, training of regressors ends by L-BFGS over all design points at once if there are at
     least two for each parameter of the network, at most 32,768, and at most 2^28 products of a row
     and a parameter.
 
@@ -68,10 +68,11 @@ verbose : int, default=0
 """,
     "attributes": """
 student_ : nn.Module
-    The network, in training units.
+    The network, in training units. Predictions use a copy of it, which is renewed if a parameter is
+    replaced or changed in place, but not if it is changed through ``.data``.
 
-n_members_, n_outputs_ : int
-    Numbers of members and of outputs of the ensemble.
+n_members_ : int
+    Number of members of the ensemble.
 
 n_iter_ : int
     Rounds.
@@ -89,6 +90,9 @@ feature_names_in_ : ndarray of shape (`n_features_in_`,)
     Names of the columns, if all are strings.
 """,
     "classifier_attributes": """
+n_outputs_ : int
+    Number of latent outputs: 1 for two classes, else the number of classes.
+
 classes_ : ndarray of shape (n_classes,)
     Labels of the ensemble, in the order of the columns of the probabilities.
 
@@ -99,6 +103,9 @@ output_center_, output_scale_, output_spread_ : ndarray of shape (`n_outputs_`,)
     Mean and standard deviation over rows of the members' mean logits, and the members' rms spread.
 """,
     "regressor_attributes": """
+n_outputs_ : int
+    Number of outputs of the ensemble.
+
 target_noise_ : TargetNoise
     Inverse gamma of the variance of y around a member: ``shape`` and ``scale`` (n_outputs,).
     None without y.

@@ -65,7 +65,7 @@ class HydraRegressor(MemberRegressor, BaseHydra):
     body : callable, default=None
         Takes the number of features, and returns an ``nn.Module`` that maps standardised rows
         (n, n_features) to features (n, any number). `hidden_layer_sizes` and `activation` are
-        ignored with it.
+        ignored with it, and training does not end by L-BFGS.
 
     {training}
 
@@ -111,7 +111,7 @@ class HydraClassifier(MemberClassifier, BaseHydra):
     body : callable, default=None
         Takes the number of features, and returns an ``nn.Module`` that maps standardised rows
         (n, n_features) to features (n, any number). `hidden_layer_sizes` and `activation` are
-        ignored with it.
+        ignored with it, and training does not end by L-BFGS.
 
     {training}
 
