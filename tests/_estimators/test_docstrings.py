@@ -33,7 +33,8 @@ CLASSIFIERS = [
     SmallEnsembleClassifier,
     DirichletClassifier,
 ]
-UNITS = "output_center_, output_scale_, output_spread_"
+# Attributes whose meaning depends on the task.
+OF_TASK = ["ensemble_score_", "n_outputs_", "output_center_, output_scale_, output_spread_"]
 
 
 def methods(name, *estimators):
@@ -78,7 +79,7 @@ def test_students_of_regressors_and_classifiers_share_descriptions():
             "verbose",
         ],
         include_attrs=True,
-        exclude_attrs=["ensemble_score_", "n_iter_", UNITS],
+        exclude_attrs=["n_iter_", *OF_TASK],
     )
 
 
@@ -87,7 +88,7 @@ def test_baselines_share_descriptions():
         [*REGRESSORS, *CLASSIFIERS],
         include_params=True,
         include_attrs=True,
-        exclude_attrs=["ensemble_score_", UNITS],
+        exclude_attrs=OF_TASK,
     )
 
 
@@ -107,7 +108,7 @@ def test_baselines_of_one_task_or_one_method_share_descriptions(estimators):
         estimators,
         include_params=True,
         include_attrs=True,
-        exclude_attrs=None if is_one_task else ["ensemble_score_", UNITS],
+        exclude_attrs=None if is_one_task else OF_TASK,
     )
 
 
