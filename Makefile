@@ -39,8 +39,8 @@ $(OLDEST)/installed: setup.cfg pyproject.toml constraints-oldest.txt
 	$(OLDEST)/bin/pip install --quiet --constraint constraints-oldest.txt --editable ".[plot,test]"
 	@touch $@
 
-# Newer versions turn some calls of the older ones into warnings, and the reverse, so that warnings
-# are no errors here. Doctests print numbers as the newest numpy does.
+# Older versions of other packages warn of each other, so that warnings are no errors here. Doctests
+# are left out: they print numbers as the newest numpy does.
 test-oldest: $(OLDEST)/installed  ## run the tests with the oldest supported versions (Python 3.10, 3.11)
 	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -n 2 -W default -p no:doctest -o addopts=--import-mode=importlib tests
 

@@ -143,6 +143,11 @@ class BaseStudent(BaseEstimator, ABC):
         weights = sample_weight
         if weights is not None:
             weights = _check_sample_weight(weights, X, dtype=np.float64, ensure_non_negative=True)
+            if not weights.any():  # older versions of scikit-learn let zeros pass
+                raise ValueError(
+                    "All values of sample_weight are zero; expected a positive weight for at least "
+                    "one row."
+                )
         return X, None if y is None else task.check_y(y), weights, X_unlabeled
 
     @abstractmethod

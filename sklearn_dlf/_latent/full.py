@@ -78,7 +78,7 @@ class SpectralSolution(NamedTuple):
     log_likelihood: float
 
 
-def _blocks(rows: np.ndarray) -> Iterator[slice]:
+def _entry_blocks(rows: np.ndarray) -> Iterator[slice]:
     """Slices of rows, each of about `BLOCK_SIZE` numbers."""
     return row_blocks(len(rows), max(1, BLOCK_SIZE // rows.shape[1]))
 
@@ -86,7 +86,7 @@ def _blocks(rows: np.ndarray) -> Iterator[slice]:
 def cross_product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Product ``left' right``, a sum over entries in float64, (n_left, n_right)."""
     total = np.zeros((left.shape[1], right.shape[1]))
-    for block in _blocks(right):
+    for block in _entry_blocks(right):
         rows = np.asarray(right[block], dtype=np.float64)
         # numpy takes less time for the product of an array with itself.
         others = rows if left is right else np.asarray(left[block], dtype=np.float64)
@@ -97,7 +97,7 @@ def cross_product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 def contrast_variance(residuals: np.ndarray) -> np.ndarray:
     """Unbiased variance of the members at each entry, (n_entries,). Eq. (4)."""
     variance = np.empty(len(residuals))
-    for block in _blocks(residuals):
+    for block in _entry_blocks(residuals):
         rows = np.asarray(residuals[block], dtype=np.float64)
         variance[block] = np.einsum("ji,ji->j", rows, rows)
     return variance / (residuals.shape[1] - 1)
@@ -166,7 +166,7 @@ def expected_residual_variance(
     ``variance`` and a are the ``targets``.
     """
     explained = np.empty(len(variance))
-    for block in _blocks(loadings):
+    for block in _entry_blocks(loadings):
         double = 2.0 * targets[block] - loadings[block]
         explained[block] = np.einsum("jq,jq->j", loadings[block], double, dtype=np.float64)
     return variance - explained

@@ -65,6 +65,10 @@ def is_fitted(model: Any) -> bool:
     Some models can predict before they are fitted: a Gaussian process predicts its prior.
     `check_is_fitted` accepts them, alone or in a pipeline. Here they count as not fitted.
     """
+    if isinstance(model, NeuralNet):  # versions differ in what scikit-learn finds of them
+        return getattr(model, "initialized_", False)
+    if _is_catboost(model):
+        return model.is_fitted()
     if not hasattr(model, "__sklearn_tags__"):
         return True
     if isinstance(model, Pipeline):
@@ -88,6 +92,10 @@ def fitted_column_names(model: Any) -> list[str] | None:
         names = model.feature_names_
         # CatBoost gives the columns of arrays the names "0", "1", ...
         if names == [str(i) for i in range(len(names))]:
+            names = None
+    elif names is None and hasattr(model, "feature_name_"):  # LightGBM before version 4.5
+        names = model.feature_name_
+        if names == [f"Column_{i}" for i in range(len(names))]:  # names of columns of arrays
             names = None
     return None if names is None else list(names)
 

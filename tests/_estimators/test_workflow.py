@@ -1,3 +1,5 @@
+import warnings
+
 """Students inside pipelines, searches, cross-validation and other estimators of scikit-learn.
 
 Most tests compare with a student that is fitted by hand to the rows that it should have seen.
@@ -309,8 +311,10 @@ def test_a_list_of_models_that_a_search_may_have_cut_gives_a_warning(task):
     if task.student_type is DLFClassifier:  # trees of a forest are fitted to codes
         y = np.unique(y, return_inverse=True)[1]
     search = GridSearchCV(task.student(), {"q": [1]}, cv=FOLDS, refit=False, error_score="raise")
-    with pytest.raises(UserWarning, match=r"list of 45 models, and X has as many.* FittedEns"):
-        search.fit(X, y, ensemble=trees)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        with pytest.raises(UserWarning, match=r"list of 45 models, and X has as many.* FittedEns"):
+            search.fit(X, y, ensemble=trees)
     whole = GridSearchCV(task.student(), {"q": [1]}, cv=FOLDS).fit(
         X, y, ensemble=FittedEnsemble(trees)
     )
