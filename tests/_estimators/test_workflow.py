@@ -1,10 +1,10 @@
-import warnings
 
 """Students inside pipelines, searches, cross-validation and other estimators of scikit-learn.
 
 Most tests compare with a student that is fitted by hand to the rows that it should have seen.
 """
 
+import warnings
 from typing import Any, NamedTuple
 
 import joblib
