@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import numbers
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state, check_scalar
@@ -27,7 +29,7 @@ from .._transfer.design_points import make_points
 from .._transfer.row_makers import ROW_MAKERS
 from .._transfer.teachers import find_teacher
 from .._transfer.transfer_set import TransferSet, build_transfer_set
-from .._utils.parameters import BodyMaker, Count, Device, LayerSizes
+from .._utils.parameters import Count, Device, LayerSizes
 from .._utils.standardise import standardise
 from .tasks import Task
 
@@ -47,7 +49,6 @@ class BaseStudent(BaseEstimator, ABC):
         "out_of_bag": [StrOptions({"widen", "match"}), None],
         "hidden_layer_sizes": [LayerSizes()],
         "activation": [StrOptions(set(ACTIVATIONS))],
-        "body": [BodyMaker(), None],
         "max_iter": [Count()],
         "n_epochs": [StrOptions({"auto"}), Count()],
         "batch_size": [StrOptions({"auto"}), Count()],
@@ -61,9 +62,23 @@ class BaseStudent(BaseEstimator, ABC):
         "verbose": ["verbose"],
     }
 
-    if TYPE_CHECKING:  # parameters are stored by `store_parameters`
-
-        def __getattr__(self, name: str) -> Any: ...
+    # Parameters, which `store_parameters` stores.
+    ensemble: Any
+    augment: str | Callable | None
+    out_of_bag: str | None
+    hidden_layer_sizes: int | Sequence[int]
+    activation: str
+    max_iter: int
+    n_epochs: int | str
+    batch_size: int | str
+    lr: float
+    optimizer: str | Callable
+    weight_decay: float
+    device: str | torch.device
+    callbacks: list | None
+    memory: Any
+    random_state: int | np.random.RandomState | None
+    verbose: int
 
     def _fit(
         self,
@@ -78,7 +93,7 @@ class BaseStudent(BaseEstimator, ABC):
         sample_weight: Any,
     ) -> BaseStudent:
         """Fit step by step; `fit` of both tasks calls it."""
-        self.__dict__.pop("student_", None)  # a fit that fails leaves no student of an earlier one
+        self.__dict__.pop("student_", None)  # after a failed fit the estimator is not fitted
         random_state = check_random_state(self.random_state)
         rows = X if X_ensemble is None else X_ensemble
         X, y, weights, X_unlabeled = self._validate(X, y, task, rows, X_unlabeled, sample_weight)
@@ -119,7 +134,7 @@ class BaseStudent(BaseEstimator, ABC):
         self.scaler_ = scaler
         self.output_center_, self.output_scale_, self.output_spread_ = transfer_set.contrasts.units
         _, self.n_outputs_, self.n_members_ = transfer_set.contrasts.shape
-        self._takes_other_rows = X_ensemble is not None
+        self._ensemble_takes_other_rows = X_ensemble is not None
         self.student_: nn.Module = network.eval().requires_grad_(False)
         return self
 

@@ -17,6 +17,9 @@ from .tasks import ClassificationTask
 class ClassifierStudentMixin(ClassifierMixin, BaseStudent):
     """A student of classifiers; subclasses define its members."""
 
+    classes_: np.ndarray
+    ensemble_score_: float | None
+
     # Members' probabilities below it are lifted to it; a parameter of some students.
     probability_floor: float = 1e-6
 

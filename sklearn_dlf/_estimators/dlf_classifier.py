@@ -94,7 +94,7 @@ class DLFClassifier(ClassifierStudentMixin, LatentFactorStudent):
         constant member noise.
 
     max_iter : int, default=100
-        Largest number of iterations of EM, without the forty rounds of training of `refine`.
+        Largest number of iterations of EM, not counting the forty rounds of `refine`.
 
     tol : float, default=1e-3
         Smallest gain of an iteration in restricted log-likelihood, in nats per entry. After two
@@ -169,11 +169,12 @@ class DLFClassifier(ClassifierStudentMixin, LatentFactorStudent):
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        Labels of the ensemble, in the order of the columns of the probabilities.
+        Sorted labels of the ensemble: the order of the columns of the probabilities.
 
     student_ : nn.Module
         The network, in training units. Predictions use a copy of it, which is renewed if a
-        parameter is replaced or changed in place, but not if it is changed through ``.data``.
+        parameter is replaced or changed in place, but not if it is changed through ``.data`` or
+        ``.numpy()``.
 
     q_ : int
         Number of latent factors used.

@@ -81,7 +81,7 @@ class DLFRegressor(RegressorStudentMixin, LatentFactorStudent):
         constant member noise.
 
     max_iter : int, default=100
-        Largest number of iterations of EM, without the last four by L-BFGS (see `optimizer`).
+        Largest number of iterations of EM, not counting the last four by L-BFGS (see `optimizer`).
 
     tol : float, default=1e-3
         Smallest gain of an iteration in restricted log-likelihood, in nats per entry. After two
@@ -143,7 +143,8 @@ class DLFRegressor(RegressorStudentMixin, LatentFactorStudent):
     ----------
     student_ : nn.Module
         The network, in training units. Predictions use a copy of it, which is renewed if a
-        parameter is replaced or changed in place, but not if it is changed through ``.data``.
+        parameter is replaced or changed in place, but not if it is changed through ``.data`` or
+        ``.numpy()``.
 
     q_ : int
         Number of latent factors used.

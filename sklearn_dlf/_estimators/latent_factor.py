@@ -25,7 +25,7 @@ from .._network.students import SeparableStudentNetwork, StudentNetwork
 from .._predictive.members import LatentFactorMembers
 from .._transfer.contrasts import Contrasts
 from .._transfer.transfer_set import TransferSet
-from .._utils.parameters import Count, layer_sizes, store_parameters
+from .._utils.parameters import BodyMaker, Count, layer_sizes, store_parameters
 from .._utils.seeding import MAX_SEED, seeded
 from .._utils.warning import warn_user
 from .base import BaseStudent
@@ -43,9 +43,20 @@ class LatentFactorStudent(BaseStudent):
     # Whether the student is refined after EM; a parameter of students of classifiers.
     refine: bool = False
 
+    # Parameters, which `store_parameters` stores.
+    q: int | str
+    loadings: str
+    member_noise: str | None
+    init: str
+    em: str
+    tol: float
+    loadings_weight: float | str
+    mmd_weight: float
+
     _parameter_constraints: ClassVar[dict] = {
         **BaseStudent._parameter_constraints,
         "q": [StrOptions({"auto"}), Count()],
+        "body": [BodyMaker(), None],
         "loadings": [StrOptions({"full", "separable"})],
         "member_noise": [StrOptions({"input", "constant"}), None],
         "init": [StrOptions({"spectral", "mmd", "random"})],
@@ -153,7 +164,7 @@ class LatentFactorStudent(BaseStudent):
     def _choose_q(self, contrasts: Contrasts, separable: bool) -> int:
         """Return the number of factors: the best at held-out members, or the user's, clipped."""
         self.q_scores_ = None
-        if self.q == "auto":
+        if isinstance(self.q, str):  # "auto"
             self.q_scores_ = factor_scores(contrasts.residuals, noise_floor=NOISE_FLOOR)
             return max(1, int(np.argmax(self.q_scores_))) if len(self.q_scores_) else 1
         n_samples, n_outputs, n_members = contrasts.shape
@@ -170,7 +181,7 @@ class LatentFactorStudent(BaseStudent):
 
     def _choose_loadings_weight(self, contrasts: Contrasts) -> float:
         """Return the weight of the loadings' error against the mean's, each in its own unit."""
-        if self.loadings_weight != "auto":
+        if not isinstance(self.loadings_weight, str):  # "auto"
             return self.loadings_weight
         _, scale, spread = contrasts.units
         share = np.mean((spread / scale) ** 2)

@@ -20,6 +20,9 @@ from .tasks import RegressionTask
 class RegressorStudentMixin(RegressorMixin, BaseStudent):
     """A student of regressors; subclasses define its members."""
 
+    target_noise_: TargetNoise | None
+    ensemble_score_: float | None
+
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(
         self,

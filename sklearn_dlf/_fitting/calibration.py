@@ -2,7 +2,7 @@
 
 The first factor multiplies all logits: it is the inverse of a temperature, by which classifiers are
 calibrated [Guo2017]. It minimises the cross-entropy of the student's averaged probabilities with
-the ensemble's. A small network may be in doubt near the rows of `fit`, where the ensemble is not.
+the ensemble's. A small network may predict probabilities that are too even near the rows of `fit`.
 
 The second factor multiplies the spread alone. Spread is fitted in logits. Where members' logits are
 not Gaussian, or where logits hardly change probabilities, it carries another amount of information
@@ -41,8 +41,8 @@ LEAST_PROBABILITY = np.finfo(np.float32).tiny
 MAX_LOSS = 0.01
 
 # The logarithms of both factors lie within these bounds and are found to this tolerance. Each
-# depends a little on the other, so they are found in turn, this number of times.
-LOG_BOUNDS, TOLERANCE, N_ROUNDS = (np.log(0.5), np.log(2.0)), 0.005, 3
+# depends a little on the other, so they are found in turns, this number of times.
+LOG_BOUNDS, TOLERANCE, N_TURNS = (np.log(0.5), np.log(2.0)), 0.005, 3
 
 
 class EnsembleProbabilities(NamedTuple):
@@ -82,6 +82,8 @@ def ensemble_probabilities(
         members = probabilities_from_latent(contrasts.latent_members(rows))
         averaged, entropy = members.mean(axis=-1), entropies(members).mean(axis=-1)
         weights = contrasts.weights[rows]
+    # Under out_of_bag="match" the targets are averages over members that did not see the row, while
+    # the information is that of all members.
     information = mean_information(averaged, entropy, weights)
     return EnsembleProbabilities(
         transfer_set.X[rows], targets.probabilities[rows], information, weights
@@ -110,7 +112,7 @@ def find_factors(
 ) -> tuple[float, float]:
     """Return the factor of all logits, and the factor of the spread on top of it."""
     sharpness, least = find_sharpness(heads, units, 1.0, ensemble)
-    for _ in range(N_ROUNDS):
+    for _ in range(N_TURNS):
         spread = find_spread(heads, units, sharpness, ensemble)
         sharpness, loss = find_sharpness(heads, units, spread, ensemble)
     most = (1 + MAX_LOSS) * least

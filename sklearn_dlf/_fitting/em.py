@@ -202,7 +202,7 @@ class ExpectationMaximisation:
         """Set the first targets and noise variance, and the bound that free loadings reach."""
         self.log_likelihood_bound = self.model.initialise(self.network)
         self.network.set_noise(max(self.model.noise_variance, MIN_START_NOISE))
-        if self.init != "spectral":  # a mixing of outputs stays the spectral one
+        if self.init != "spectral":  # the mixing of outputs is kept from the spectral start
             self.model.noise_variance = self._penalised_start() if self.init == "mmd" else 1.0
             self.read_network()
             self.e_step()

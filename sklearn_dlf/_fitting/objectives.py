@@ -17,8 +17,8 @@ from .._network.students import StudentNetwork
 # variance. A smaller spread is not worth the network's capacity.
 MIN_MEMBER_NOISE = 1e-4
 
-# Largest ratio of the unexplained variance to the noise head's that counts. One step can move the
-# head by orders of magnitude at a row far from all others, whose loss would then drown all else.
+# The ratio of the unexplained variance to the noise head's is clipped to this. One step can move
+# the head by orders of magnitude at a row far from all others, whose loss would drown all else.
 MAX_VARIANCE_RATIO = 100.0
 
 
@@ -55,7 +55,7 @@ class ExpectedLikelihood(nn.Module):
         mean = torch.ones(1, network.n_outputs)
         loadings = torch.ones(1, *network.layout.loadings_shape)
         self.register_buffer("column_weights", self.join(mean, 0 * mean, loadings))
-        # An error of shared loadings is an error of every output.
+        # Shared loadings are part of every output, so that their error counts for all of them.
         self.n_sharing = network.n_outputs / loadings.shape[1]
         self.weigh_loadings(loadings_weight)
 

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 # Rounds of training, along half a cosine of learning rates.
 N_ROUNDS = 40
 
-# The first learning rate is EM's own times the odds of the mean's relative error after EM, error
-# over one minus error, clipped to this share and one. The worse EM fitted the mean (a small network
-# for many classes), the faster the start.
-MIN_LR_SHARE = 0.1
+# The first learning rate is EM's own times the odds of the mean's relative error after EM, clipped
+# to this number and one. The odds are error / (1 - error), the denominator at least this.
+# The worse EM fitted the mean (a small network for many classes), the faster the start.
+MIN_ODDS = 0.1
 
 # Number of members that a round is trained on; they are chosen anew in every round.
 N_MEMBERS = 8
@@ -58,8 +58,8 @@ class Refinement:
         """
         trainer, contrasts, model = em.trainer, em.contrasts, em.model
         objective = self._make_objective(em)
-        odds = em.mean_error / max(1 - em.mean_error, MIN_LR_SHARE)
-        first_lr = em.first_lr * np.clip(odds, MIN_LR_SHARE, 1.0)
+        odds = em.mean_error / max(1 - em.mean_error, MIN_ODDS)
+        first_lr = em.first_lr * np.clip(odds, MIN_ODDS, 1.0)
         if trainer.has_many_rows:
             trainer.weight_decay = 0.0
         for share in np.arange(N_ROUNDS) / N_ROUNDS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -63,7 +64,7 @@ def make_body(
             "The callable `body` must return an nn.Module that maps (n_rows, n_features) to "
             f"(n_rows, n_body_features); got {type(body).__name__}."
         )
-    return body.float()
+    return copy.deepcopy(body).float()  # a callable may return the same module in every call
 
 
 def count_body_features(body: nn.Module, n_features: int) -> int:

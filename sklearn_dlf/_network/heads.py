@@ -49,7 +49,7 @@ class Heads(NamedTuple):
     mixing: Any = None
 
     def moments(self):
-        """Mean and variance of the members (m, c); float32 cannot hold all squares."""
+        """Mean and float64 variance of the members (m, c), as squares may overflow float32."""
         log_noise, loadings = self.log_noise.cpu().double(), self.loadings.cpu().double()
         mixing = None if self.mixing is None else self.mixing.cpu().double()
         return self.mean, log_noise.exp() + factor_variance(loadings, mixing)
@@ -118,7 +118,7 @@ class HeadLayout(NamedTuple):
 
 
 class SharedHeadLayout(HeadLayout):
-    """Columns of each head: first the means, then the noises, then the loadings all share."""
+    """Columns of each head: the means, then the noises, then loadings that all outputs share."""
 
     @property
     def n_columns(self) -> int:

@@ -118,10 +118,10 @@ class StudentNetwork(Network):
 
     @torch.no_grad()
     def scale_mean(self, factor: float, center: np.ndarray) -> None:
-        """Multiply the mean and ``center`` (n_outputs,) by a factor, in units of the mean head.
+        """Multiply the mean by a factor, in units of the mean head.
 
-        ``center`` is the head's zero in its own unit. It stays the zero, so that its part of the
-        change goes into the biases.
+        The mean is ``center + head`` with a fixed ``center`` (n_outputs,). So the head becomes
+        ``factor * head + (factor - 1) * center``; the last term goes into the biases.
         """
         weight, bias = self._parameters_by_head()
         weight.mean.mul_(factor)

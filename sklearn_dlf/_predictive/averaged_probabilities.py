@@ -48,7 +48,9 @@ def normal_draws(n_dimensions: int, n_draws: int = N_DRAWS) -> np.ndarray:
         draws = solve_triangular(cholesky(draws @ draws.T / half, lower=True), draws, lower=True)
     else:
         draws /= np.sqrt(np.mean(draws**2, axis=1, keepdims=True))
-    return np.concatenate([draws, -draws], axis=1)
+    draws = np.concatenate([draws, -draws], axis=1)
+    draws.setflags(write=False)  # it is shared by all calls
+    return draws
 
 
 def coefficients(
@@ -72,7 +74,9 @@ def full_coefficients(n_outputs: int, q: int, n_pairs: int) -> np.ndarray:
     draws = BITS_PER_NAT * normal_draws(q + n_outputs, 2 * n_pairs)[:, :n_pairs]
     factors = np.broadcast_to(draws[:q].T, (n_outputs, n_pairs, q))
     noise = draws[q:, :, None]
-    return np.concatenate([np.ones_like(noise), factors, noise], axis=-1)
+    joined = np.concatenate([np.ones_like(noise), factors, noise], axis=-1)
+    joined.setflags(write=False)  # it is shared by all calls
+    return joined
 
 
 def average_probabilities(
@@ -100,7 +104,7 @@ def average_probabilities(
     pairs = _MirroredDraws(heads, units, n_draws // 2)
     probabilities = np.empty((n_samples, max(n_outputs, 2)))
     entropy = np.empty(n_samples) if with_entropy else None
-    # Without `average`, all members are held several times over.
+    # `logits` and the softmax hold several copies of all members.
     n_part = max(1, pairs.n_rows // 4)
     for rows in row_blocks(n_samples, pairs.n_rows):
         average = None if n_outputs == 1 or with_entropy else pairs.average(rows)
@@ -184,8 +188,8 @@ class _MirroredDraws:
         squares = torch.exp2(2 * self.mean[:, None, rows])
         torch.div(squares, one.exp2_(), out=other)
         one_sum, other_sum = one.sum(dim=0), other.sum(dim=0)
-        # The powers of a pair do not exceed the sums. Their product is a square, and the smallest
-        # square is the inverse of the largest.
+        # The powers of a pair do not exceed the sums, and their product is a square. The smallest
+        # square is the inverse of the largest, because the middle of the logits is zero.
         largest = torch.maximum(one_sum.amax(dim=0), other_sum.amax(dim=0))
         if not (largest * squares.amax(dim=(0, 1))).max() <= MAX_POWER:
             return None

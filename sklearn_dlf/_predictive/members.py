@@ -6,6 +6,7 @@ All rows here are standardised.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,12 @@ from .._network.heads import Units
 from .._utils.blocks import DRAW_ROWS, row_blocks
 from .averaged_probabilities import average_log_probabilities, average_probabilities
 
-# Up to this many rows are evaluated in float64. It costs little for few rows, and their prediction
-# does not depend on the batch that they are in. Draws are always made in float64.
+# Up to this many rows are evaluated in float64 on the CPU. It costs little for few rows, and their
+# prediction does not depend on the batch that they are in. Draws use float64 at any number of rows.
 EXACT_ROWS = 2**8
 
 # Probabilities below this are too near to the end of float32 for their logarithm to be right.
-LEAST_PROBABILITY = 1e-30
+SMALL_PROBABILITY = 1e-30
 
 
 class StudentMembers(ABC):
@@ -71,22 +72,12 @@ class StudentMembers(ABC):
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Mean probabilities (n, n_classes), and mean entropy (n,) of the members' in nats."""
 
+    @abstractmethod
     def log_probabilities(self, X: np.ndarray) -> np.ndarray:
         """Logarithm of the mean probabilities (n, n_classes), finite at every row."""
-        probabilities = self.probabilities(X)[0]
-        small = probabilities.min(axis=1) < LEAST_PROBABILITY
-        ordinary = ~small[:, None]
-        logarithms = np.log(probabilities, out=np.zeros_like(probabilities), where=ordinary)
-        if small.any():
-            logarithms[small] = self.small_log_probabilities(X[small])
-        return logarithms
-
-    @abstractmethod
-    def small_log_probabilities(self, X: np.ndarray) -> np.ndarray:
-        """Logarithm of the mean probabilities where these may be too small for a float."""
 
     def network_for(self, X: np.ndarray, exact: bool = False) -> Any:
-        """Network that only predicts, in float64 for few rows or if ``exact``."""
+        """Network that only predicts, in float64 (on the CPU) for few rows or if ``exact``."""
         return self.network.frozen(exact or len(X) <= EXACT_ROWS)
 
 
@@ -138,6 +129,23 @@ class LatentFactorMembers(StudentMembers):
                 entropy[rows] = part
         return probabilities, entropy
 
-    def small_log_probabilities(self, X):
-        heads = self.network_for(X, exact=True).evaluate(X)
-        return average_log_probabilities(heads, self.units)
+    def log_probabilities(self, X):
+        def log_average(rows):
+            heads = self.network_for(rows, exact=True).evaluate(rows)
+            return average_log_probabilities(heads, self.units)
+
+        return finite_logarithm(self.probabilities(X)[0], X, log_average)
+
+
+def finite_logarithm(
+    probabilities: np.ndarray, X: np.ndarray, log_average: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Logarithm of probabilities (n, K) at rows X, finite where these are too small for a float.
+
+    ``log_average`` takes rows, and returns the logarithms that are used there.
+    """
+    small = np.flatnonzero(probabilities.min(axis=1) < SMALL_PROBABILITY)
+    logarithms = np.log(probabilities, out=np.zeros_like(probabilities), where=probabilities > 0)
+    for block in row_blocks(len(small), DRAW_ROWS):
+        logarithms[small[block]] = log_average(X[small[block]])
+    return logarithms

@@ -35,9 +35,9 @@ class ClassTargets:
     Attributes
     ----------
     classes : array of shape (n_classes,)
-        Labels in the order of the columns, once a block was added.
+        Sorted labels, once a block was added.
     probabilities : float32 array of shape (n_points, n_classes)
-        Averages over the members.
+        Averages over the members, in the order of the sorted labels.
     entropy : array of shape (n_points - n_design,)
         Mean entropy of the members' probabilities at calibration rows, in nats.
     """
@@ -71,15 +71,19 @@ class ClassTargets:
                 "with at least 2 classes, or be a list with an array (n_samples, n_classes) a "
                 f"member; got {n_classes} class. Two classes have two columns."
             )
+        if rows.start == 0:
+            names = name_classes(n_classes, self.classes, self.y)
+            self._order = np.argsort(names)
+            self.classes = names[self._order]
+            self.probabilities = np.empty((self.n_points, n_classes), dtype=np.float32)
+        if (np.diff(self._order) < 0).any():  # scorers of scikit-learn expect sorted labels
+            outputs = outputs[:, self._order]
         if self.outputs == "logits":
             latent = latent_from_logits(outputs)
             outputs = softmax(outputs, axis=1)
         else:
             check_probabilities(outputs)
             latent = latent_from_probabilities(outputs, self.floor)
-        if rows.start == 0:
-            self.classes = name_classes(n_classes, self.classes, self.y)
-            self.probabilities = np.empty((self.n_points, n_classes), dtype=np.float32)
         self.probabilities[rows] = self._average(outputs, self.unseen[rows])
         n_left = max(self.n_design - rows.start, 0)
         if n_left < len(outputs):

@@ -10,8 +10,8 @@ import numpy as np
 def rows_like(X: Any, values: np.ndarray) -> Any:
     """Return rows `values` (n, n_features) in the container of X.
 
-    X is a DataFrame of pandas or polars, an array, or whatever numpy makes an array of. A column
-    keeps its type if its values fit into it.
+    X is a DataFrame of pandas or polars, or anything that `numpy.asarray` takes. A column keeps its
+    type if its values fit into it.
     """
     if hasattr(X, "iloc"):
         frame = type(X)(values, columns=X.columns)

@@ -7,7 +7,7 @@ import numpy as np
 from .._latent.full import contrast_variance
 from .._network.heads import Units
 
-# A spread of up to this many roundings of the members' mean over rows is taken for none.
+# A spread is set to zero up to this many machine epsilons times the size of the members' mean.
 N_ROUNDINGS = 8
 
 
@@ -33,7 +33,7 @@ class ContrastsBuilder:
             self._residuals = np.empty(shape, dtype=np.float32)
         self._mean[rows] = outputs.mean(axis=-1)
         self._residuals[rows] = outputs - self._mean[rows, :, None]
-        # Members that predict in float32 are recognised by their values.
+        # If every output is a number of float32, members were rounded to that precision.
         self._is_single = self._is_single and np.array_equal(outputs, outputs.astype(np.float32))
 
     def build(self, weights: np.ndarray | None = None) -> Contrasts:

@@ -23,12 +23,9 @@ from .row_makers import RowMaker, make_rows
 # Largest number of calibration rows, and the fewest that are used.
 MAX_CALIBRATION_ROWS, MIN_CALIBRATION_ROWS = 2_000, 50
 
-# Unlabeled rows whose columns differ by this factor in scale, or by this number of standard
-# deviations in location, give a warning: a choice that leaves room for rows of another region.
-OTHER_UNITS = 10.0
-
-# Fewest unlabeled rows whose scale is judged too small.
-MIN_ROWS_OF_SCALE = 10
+# Unlabeled rows give a warning from this many interquartile ranges away, or if their own range is
+# this many times that of X. A choice: rows of another region are seldom that far.
+ELSEWHERE = 10.0
 
 # Most rows at which a posterior is drawn at once. Its time grows with the cube of their number.
 MAX_JOINT_ROWS = 2_000
@@ -108,11 +105,13 @@ def make_points(
     if not teacher.can_be_evaluated or transformed:
         augment = None if augment == "auto" else augment
         if augment is not None or unlabeled is not None:
-            _refuse("X_unlabeled" if augment is None else f"augment={augment!r}", teacher)
+            _raise_cannot_be_evaluated(
+                "X_unlabeled" if augment is None else f"augment={augment!r}", teacher
+            )
         return Points(X, n_own, n_own)
     base = X if weights is None else X[weights > 0]
     if unlabeled is not None:
-        _warn_if_in_other_units(base, unlabeled)
+        _warn_if_elsewhere(base, unlabeled)
         base = np.concatenate([base, unlabeled])
     n_most = MAX_JOINT_ROWS - len(base) if teacher.is_drawn else np.inf
     made = make_rows(augment, base, n_most, random_state, automatic)
@@ -125,21 +124,25 @@ def make_points(
     return Points(np.concatenate([design, calibration]), n_own, len(design))
 
 
-def _warn_if_in_other_units(X: np.ndarray, unlabeled: np.ndarray) -> None:
-    """Warn if most columns of ``unlabeled`` have another location or scale than those of X."""
-    std = X.std(axis=0)
-    varies = std > 0
+def _warn_if_elsewhere(X: np.ndarray, unlabeled: np.ndarray) -> None:
+    """Warn if a quarter of the columns of ``unlabeled`` are far from X, or on a larger scale.
+
+    Medians and interquartile ranges are compared, which heavy tails do not move. Columns without a
+    range, such as rare indicators, are not judged.
+    """
+    low, middle, high = np.percentile(X, [25, 50, 75], axis=0)
+    own_low, own_middle, own_high = np.percentile(unlabeled, [25, 50, 75], axis=0)
+    varies = high > low
     if not varies.any():
         return
-    std = std[varies]
-    distance = np.abs(unlabeled.mean(axis=0) - X.mean(axis=0))[varies] / std
-    ratio = unlabeled.std(axis=0)[varies] / std
-    is_narrow = len(unlabeled) >= MIN_ROWS_OF_SCALE and np.median(ratio) < 1 / OTHER_UNITS
-    if is_narrow or np.median(distance) > OTHER_UNITS or np.median(ratio) > OTHER_UNITS:
+    unit = (high - low)[varies]
+    distance = np.quantile(np.abs(own_middle - middle)[varies] / unit, 0.75)
+    ratio = np.quantile((own_high - own_low)[varies] / unit, 0.75)
+    if max(distance, ratio) > ELSEWHERE:
         warn_user(
-            "X_unlabeled seems to be in other units than X: in the middle column, its mean is "
-            f"{np.median(distance):.2g} standard deviations of X away, and its standard deviation "
-            f"is {np.median(ratio):.2g} of that of X. A pipeline transforms X, but not "
+            "X_unlabeled seems to be far from X, or on another scale: in a quarter of the columns, "
+            f"its median is {distance:.2g} or more interquartile ranges of X away, or its own "
+            f"range is {ratio:.2g} or more times that of X. A pipeline transforms X, but not "
             "X_unlabeled: give transformed rows, or use metadata routing and "
             "Pipeline(..., transform_input=['X_unlabeled'])."
         )
@@ -164,8 +167,8 @@ def _rows_not_in(X: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return rows[[row.tobytes() not in known for row in np.ascontiguousarray(rows)]]
 
 
-def _refuse(what: str, teacher: Any) -> None:
-    """Raise: the teacher cannot be evaluated at further rows. The message has the way out."""
+def _raise_cannot_be_evaluated(what: str, teacher: Any) -> None:
+    """Raise an error: the teacher cannot be evaluated at further rows."""
     reason = (
         "the transformation of X_ensemble to X is not known here"
         if teacher.can_be_evaluated

@@ -118,7 +118,7 @@ def make_rows(
     if not callable(augment):
         return ROW_MAKERS[augment](X, n_rows, random_state)
     rows = check_array(
-        augment(X, n_rows, random_state), dtype=np.float64, input_name="rows of augment"
+        augment(X.copy(), n_rows, random_state), dtype=np.float64, input_name="rows of augment"
     )
     if rows.shape != (n_rows, X.shape[1]):
         raise ValueError(

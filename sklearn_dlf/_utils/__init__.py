@@ -1,1 +1,1 @@
-"""Small tools of all rooms: blocks of rows, seeds, parameters, warnings."""
+"""Code that several folders use: blocks of rows, seeds, parameters, warnings."""

@@ -109,22 +109,6 @@ class DirichletClassifier(ClassifierStudentMixin, MemberStudent):
         X = self._standardised_rows(X)
         return softmax(self._members.log_excess(X), axis=1)
 
-    def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
-        """Predict the logarithm of `predict_proba`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Log-probabilities in nats, in the order of `classes_`.
-        """
-        X = self._standardised_rows(X)
-        return log_softmax(self._members.log_excess(X), axis=1)
-
 
 class DirichletMembers(StudentMembers):
     """Draws from a Dirichlet distribution at each row; they are no functions of the rows."""
@@ -154,9 +138,9 @@ class DirichletMembers(StudentMembers):
             entropy[rows] = (mean[rows] * expected).sum(axis=1)
         return mean, entropy if with_entropy else None
 
-    def small_log_probabilities(self, X):
-        concentration = self.concentration(X, exact=True)
-        return np.log(concentration) - np.log(concentration.sum(axis=1, keepdims=True))
+    def log_probabilities(self, X):
+        # Those of `predict_proba`, the softmax of the outputs.
+        return log_softmax(self.log_excess(X), axis=1)
 
 
 def proxy_targets(probabilities):

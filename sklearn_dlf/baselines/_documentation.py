@@ -69,7 +69,7 @@ verbose : int, default=0
     "attributes": """
 student_ : nn.Module
     The network, in training units. Predictions use a copy of it, which is renewed if a parameter is
-    replaced or changed in place, but not if it is changed through ``.data``.
+    replaced or changed in place, but not if it is changed through ``.data`` or ``.numpy()``.
 
 n_members_ : int
     Number of members of the ensemble.
@@ -94,7 +94,7 @@ n_outputs_ : int
     Number of latent outputs: 1 for two classes, else the number of classes.
 
 classes_ : ndarray of shape (n_classes,)
-    Labels of the ensemble, in the order of the columns of the probabilities.
+    Sorted labels of the ensemble: the order of the columns of the probabilities.
 
 ensemble_score_ : float
     Accuracy of the teacher at the rows of `fit`. None without y.

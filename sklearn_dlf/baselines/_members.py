@@ -11,7 +11,7 @@ from .._predictive.logits import (
     log_probabilities_from_latent,
     probabilities_from_latent,
 )
-from .._predictive.members import StudentMembers
+from .._predictive.members import StudentMembers, finite_logarithm
 from .._utils.blocks import DRAW_ROWS, row_blocks
 
 
@@ -48,6 +48,9 @@ class HeldMembers(StudentMembers):
             mean[rows], entropy[rows] = members.mean(axis=-1), entropies(members).mean(axis=-1)
         return mean, entropy if with_entropy else None
 
-    def small_log_probabilities(self, X):
-        logarithms = log_probabilities_from_latent(self.predict(X, exact=True))
-        return logsumexp(logarithms, axis=-1) - np.log(logarithms.shape[-1])
+    def log_probabilities(self, X):
+        def log_average(rows):
+            logarithms = log_probabilities_from_latent(self.predict(rows, exact=True))
+            return logsumexp(logarithms, axis=-1) - np.log(logarithms.shape[-1])
+
+        return finite_logarithm(self.probabilities(X)[0], X, log_average)

@@ -205,7 +205,7 @@ def _member_log_likelihood(
 
 def _check_rows_are_shared(student: Any, ensemble: Any) -> None:
     """Raise if the student's own teacher takes other rows than the student, and none are given."""
-    if ensemble is None and student._takes_other_rows:
+    if ensemble is None and student._ensemble_takes_other_rows:
         raise ValueError(
             "The student was fitted with X_ensemble, so that its ensemble does not take the rows "
             "that the student takes; expected X_ensemble here too. Pass it by metadata routing: "

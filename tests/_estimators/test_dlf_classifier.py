@@ -186,9 +186,15 @@ def test_classes_are_those_of_the_ensemble_or_given_or_those_of_y(iris):
     assert_array_equal(fit(X, ensemble=forest).classes_, ["a", "b", "c"])
     assert_array_equal(fit(X, y, predictions=proba).classes_, ["a", "b", "c"])
     assert_array_equal(fit(X, predictions=proba).classes_, [0, 1, 2])
+    sorted_student = fit(X, y, predictions=proba)
     reordered = fit(X, y, predictions=proba[:, [2, 0, 1]], classes=["c", "a", "b"])
-    assert_array_equal(reordered.classes_, ["c", "a", "b"])
+    # Labels are sorted, as scikit-learn's scorers expect.
+    assert_array_equal(reordered.classes_, ["a", "b", "c"])
+    assert_array_equal(reordered.predict_proba(X), sorted_student.predict_proba(X))
     assert reordered.ensemble_score_ == forest.score(X, y)
+    logits = np.log(np.maximum(proba[:, [2, 0, 1]], 1e-6))
+    from_logits = fit(X, y, predictions=logits, outputs="logits", classes=["c", "a", "b"])
+    assert_allclose(from_logits.predict_proba(X), sorted_student.predict_proba(X), atol=1e-3)
 
 
 def test_a_class_that_a_member_was_not_trained_on_is_learnt_from_the_others(iris):

@@ -375,3 +375,17 @@ def test_a_change_of_the_fitted_network_is_seen_by_the_next_prediction(change, n
 def test_one_hidden_layer_may_be_given_as_an_integer(known):
     by_int, by_tuple = (quick_fit(known, hidden_layer_sizes=sizes) for sizes in (10, (10,)))
     assert_array_equal(by_int.predict(known.X), by_tuple.predict(known.X))
+
+
+def test_a_body_that_a_callable_returns_again_is_left_as_it_was(known):
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Tanh())
+    before = [parameter.detach().clone() for parameter in net.parameters()]
+    student = DLFRegressor(q=2, body=lambda n_features: net, n_epochs=1, tol=10.0, random_state=0)
+    first, second = (
+        student.fit(known.X, predictions=known.predictions).predict(known.X) for _ in range(2)
+    )
+    assert_array_equal(first, second)
+    for parameter, value in zip(net.parameters(), before, strict=True):
+        assert_array_equal(parameter.detach(), value)
+        assert parameter.requires_grad

@@ -59,7 +59,7 @@ CASES = {
         UserWarning,
         "All members agree",
     ),
-    "unlabeled rows are in other units": (
+    "unlabeled rows are on another scale": (
         DLFRegressor(**QUICK),
         lambda: {
             "y": Y,
@@ -67,7 +67,7 @@ CASES = {
             "X_unlabeled": 1000 * X,
         },
         UserWarning,
-        "X_unlabeled seems to be in other units",
+        "X_unlabeled seems to be far from X",
     ),
     "the ensemble is worse than a constant": (
         DLFRegressor(**QUICK),

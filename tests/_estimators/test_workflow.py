@@ -1,4 +1,3 @@
-
 """Students inside pipelines, searches, cross-validation and other estimators of scikit-learn.
 
 Most tests compare with a student that is fitted by hand to the rows that it should have seen.

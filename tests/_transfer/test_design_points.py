@@ -156,14 +156,30 @@ def test_unlabeled_rows_are_design_points_and_need_no_y(recorder, X):
     assert (recorder.rows[47:] > 10).all(axis=1).any()
 
 
-@pytest.mark.parametrize("transform", [lambda X: X + 30, lambda X: 50 * X, lambda X: X / 50])
+@pytest.mark.parametrize("transform", [lambda X: X + 30, lambda X: 50 * X])
 def test_unlabeled_rows_in_other_units_give_a_warning(recorder, X, transform):
     unlabeled = transform(X - X.mean(axis=0))
-    with pytest.warns(UserWarning, match=r"other units than X.*transform_input") as record:
+    with pytest.warns(
+        UserWarning, match=r"far from X, or on another scale.*transform_input"
+    ) as record:
         DLFRegressor(**QUICK).fit(
             X - X.mean(axis=0), ensemble=recorder.ensemble(), X_unlabeled=unlabeled
         )
     assert record[0].filename == __file__
+
+
+def test_unlabeled_rows_like_those_of_fit_give_no_warning(recorder):
+    # Rare indicators, counts and heavy tails, of which few rows say little.
+    for seed in range(5):
+        random = np.random.RandomState(seed)
+
+        def draw(n_rows, random=random):
+            indicators = random.uniform(size=(n_rows, 4)) < 0.03
+            heavy = [random.standard_cauchy(n_rows), np.exp(2.5 * random.standard_normal(n_rows))]
+            return np.column_stack([indicators, random.binomial(10, 0.02, n_rows), *heavy])
+
+        fit = {"ensemble": recorder.ensemble(), "X_unlabeled": draw(10)}
+        DLFRegressor(**QUICK).fit(draw(60), **fit)
 
 
 def test_unlabeled_rows_must_have_the_same_columns(recorder, X):
