@@ -93,9 +93,10 @@ def fitted_column_names(model: Any) -> list[str] | None:
         # CatBoost gives the columns of arrays the names "0", "1", ...
         if names == [str(i) for i in range(len(names))]:
             names = None
-    elif names is None and hasattr(model, "feature_name_"):  # LightGBM before version 4.5
-        names = model.feature_name_
-        if names == [f"Column_{i}" for i in range(len(names))]:  # names of columns of arrays
+    elif hasattr(model, "feature_name_"):  # LightGBM; before version 4.5 it has no other names
+        names = list(model.feature_name_ if names is None else names)
+        # Up to version 4.6, LightGBM gives the columns of arrays the names "Column_0", ...
+        if names == [f"Column_{i}" for i in range(len(names))]:
             names = None
     return None if names is None else list(names)
 
