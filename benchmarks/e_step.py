@@ -1,12 +1,12 @@
 """Time an E-step under both models of the covariance, for ten outputs and for a hundred.
 
 An E-step here is everything that EM does between two M-steps: projection of the members, posterior,
-normalisation, targets, and the restricted log-likelihood; for the separable model, also the mixing.
+normalisation, targets, the restricted log-likelihood, and the closed-form parts of the M-step.
 Each round times all cases one after another in one process. Prints medians over rounds.
 
 "Same rows" means ten times as many numbers for a hundred outputs, all of which an E-step has to
 read. "Same entries" means a tenth of the rows. "Algebra" is the E-step without the passes over the
-members' outputs; its cost is O(q^3 + c^3). "Two passes" are these passes alone, as two products in
+members' outputs. "Two passes" are these passes alone, as two products in
 float32:
 
     python benchmarks/e_step.py [--rounds 9] [--rows 2000] [--members 50] [--q 10]

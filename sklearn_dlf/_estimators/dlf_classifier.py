@@ -63,8 +63,8 @@ class DLFClassifier(ClassifierStudentMixin, LatentFactorStudent):
 
     out_of_bag : {"widen", "match"} or None, default="widen"
         What is done at rows that members were fitted to, where they differ less than on fresh rows.
-        "widen": their deviations from their mean are widened by one factor an output, to the spread
-        of members that did not see the row. "match": they are matched to the mean and spread of the
+        "widen": their deviations from their mean are multiplied by one number an output, which
+        gives them the spread of members that did not see the row. "match": they are matched to the mean and spread of the
         members that did not see the row, if these are five or more. None: nothing is done. It is
         known for bagging, forests and deep ensembles which rows a member did not see, if X are the
         rows of their fit. If it is not known, "widen" does nothing and "match" raises an error.
@@ -111,12 +111,12 @@ class DLFClassifier(ClassifierStudentMixin, LatentFactorStudent):
     refine : bool, default=True
         Whether the network is trained on, after EM, by the cross-entropy of its averaged and its
         members' probabilities with the ensemble's. Not with ``em="minibatch"``. In the end the
-        student is calibrated by two factors. One multiplies all logits, so that averaged
-        probabilities are nearest to the ensemble's. The other multiplies the spread, so that the
-        mean mutual information is the ensemble's, as far as the averages allow. They are found at
-        up to 2,000 further rows, made near those of `fit`, from which the student does not learn,
-        or at the design points if `augment` makes none or columns are so discrete that there are
-        none. Calibration rows count equally.
+        student is calibrated by two numbers between 0.5 and 2. One multiplies all logits, so that
+        averaged probabilities are nearest to the ensemble's. The other multiplies the spread, so
+        that the mean mutual information is the ensemble's, as far as the averages allow. They are
+        found at up to 2,000 further rows, made near those of `fit`, from which the student does not
+        learn, or at the design points if `augment` makes none or columns are so discrete that there
+        are none. Calibration rows count equally.
 
     loadings_weight : float or "auto", default="auto"
         Weight of the loadings' error, in units of the members' mean variance, against the mean's,

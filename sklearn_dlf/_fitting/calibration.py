@@ -1,12 +1,12 @@
-"""Calibration of a student of classifiers: two factors that match it to its ensemble.
+"""Calibration of a student of classifiers: two multipliers that match it to its ensemble.
 
-The first factor multiplies all logits: it is the inverse of a temperature, by which classifiers are
+The first one multiplies all logits: it is the inverse of a temperature, by which classifiers are
 calibrated [Guo2017]. It minimises the cross-entropy of the student's averaged probabilities with
 the ensemble's. A small network may predict probabilities that are too even near the rows of `fit`.
 
-The second factor multiplies the spread alone. Spread is fitted in logits. Where members' logits are
+The second one multiplies the spread alone. Spread is fitted in logits. Where members' logits are
 not Gaussian, or where logits hardly change probabilities, it carries another amount of information
-about the class. The factor brings the mean mutual information of class and member to the
+about the class. The multiplier brings the mean mutual information of class and member to the
 ensemble's.
 
 Both are found at calibration rows, from which neither the members nor the student have learnt:
@@ -40,7 +40,7 @@ LEAST_PROBABILITY = np.finfo(np.float32).tiny
 # Largest relative increase of the cross-entropy of averaged probabilities by a larger spread.
 MAX_LOSS = 0.01
 
-# The logarithms of both factors lie within these bounds and are found to this tolerance. Each
+# The logarithms of both multipliers lie within these bounds and are found to this tolerance. Each
 # depends a little on the other, so they are found in turns, this number of times.
 LOG_BOUNDS, TOLERANCE, N_TURNS = (np.log(0.5), np.log(2.0)), 0.005, 3
 
@@ -102,15 +102,15 @@ def calibrate(network: StudentNetwork, ensemble: EnsembleProbabilities, units: U
     units : Units
         Units of the heads.
     """
-    sharpness, spread = find_factors(network.evaluate(ensemble.X), units, ensemble)
+    sharpness, spread = find_multipliers(network.evaluate(ensemble.X), units, ensemble)
     network.scale_mean(sharpness, units.center / units.scale)
     network.scale_spread(sharpness * spread)
 
 
-def find_factors(
+def find_multipliers(
     heads: Heads, units: Units, ensemble: EnsembleProbabilities
 ) -> tuple[float, float]:
-    """Return the factor of all logits, and the factor of the spread on top of it."""
+    """Return the multiplier of all logits, and that of the spread on top of it."""
     sharpness, least = find_sharpness(heads, units, 1.0, ensemble)
     for _ in range(N_TURNS):
         spread = find_spread(heads, units, sharpness, ensemble)
@@ -118,8 +118,8 @@ def find_factors(
     most = (1 + MAX_LOSS) * least
     if spread > 1 and loss > most:
 
-        def excess(log_factor):
-            return find_sharpness(heads, units, np.exp(log_factor), ensemble)[1] - most
+        def excess(logarithm):
+            return find_sharpness(heads, units, np.exp(logarithm), ensemble)[1] - most
 
         spread = np.exp(brentq(excess, 0.0, np.log(spread), xtol=TOLERANCE))
         sharpness, _ = find_sharpness(heads, units, spread, ensemble)
@@ -134,8 +134,8 @@ def find_sharpness(
     Also return that cross-entropy, the mean over rows in nats.
     """
 
-    def cross_entropy(log_factor):
-        averaged, _ = _average(heads, units, np.exp(log_factor), spread)
+    def cross_entropy(logarithm):
+        averaged, _ = _average(heads, units, np.exp(logarithm), spread)
         logs = np.log(np.maximum(averaged, LEAST_PROBABILITY))
         return -np.average((ensemble.probabilities * logs).sum(axis=1), weights=ensemble.weights)
 
@@ -147,12 +147,12 @@ def find_sharpness(
 def find_spread(
     heads: Heads, units: Units, sharpness: float, ensemble: EnsembleProbabilities
 ) -> float:
-    """Return the factor of the spread that brings mutual information nearest to the ensemble's."""
+    """Return the multiplier of the spread under which mutual information is the ensemble's."""
     if ensemble.information <= 0:
         return 1.0
 
-    def excess(log_factor):
-        averaged, entropy = _average(heads, units, sharpness, np.exp(log_factor), with_entropy=True)
+    def excess(logarithm):
+        averaged, entropy = _average(heads, units, sharpness, np.exp(logarithm), with_entropy=True)
         return mean_information(averaged, entropy, ensemble.weights) - ensemble.information
 
     low, high = LOG_BOUNDS

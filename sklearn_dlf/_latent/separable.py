@@ -11,8 +11,8 @@ is the same at all design points, and ``loadings`` Phi (n_rows, q). Equation num
 
 Covariance. A member's covariance is ``Phi Phi' (x) L L' + s2 I``, Eq. (17). All algebra is done in
 the Kronecker product of the eigenvectors of ``Phi' Phi`` and ``L' L``, where the covariance is
-diagonal. This takes O(q^3 + n_outputs^3) operations, and no array has the size of
-``q n_outputs`` squared.
+diagonal. This takes O(q^3 + n_outputs^3 + n_members n_outputs q (n_outputs + q)) operations, and no
+array has the size of ``q n_outputs`` squared.
 
 Posterior of Z. Its precisions in this basis are ``1 + a_k g_l / s2`` for the eigenvalues a of
 ``L' L`` and g of ``Phi' Phi``, Eqs. (18) and (19).

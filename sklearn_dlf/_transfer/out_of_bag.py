@@ -3,7 +3,7 @@
 A member that was fitted to a row has learnt its y, noise included, and differs less from the other
 members there than elsewhere. Members that did not see the row have the mean and the spread there
 that the ensemble has on fresh rows. So either the members' deviations are widened at such rows by
-one factor an output (``out_of_bag="widen"``), or each row's members are matched to the mean and
+one multiplier an output (``out_of_bag="widen"``), or each row's members are matched to the mean and
 spread of those that did not see it (``out_of_bag="match"``).
 """
 
@@ -17,7 +17,7 @@ from scipy.special import gammaln
 # Mean and spread at a row are taken from at least this many members that did not see it.
 MIN_UNSEEN = 5
 
-# The widening factor of an output is found from at least this many degrees of freedom. Its standard
+# The multiplier of an output is found from at least this many degrees of freedom. Its standard
 # error is then about 7 %.
 MIN_DEGREES = 100
 
@@ -56,17 +56,17 @@ class Adjustment(ABC):
 class Widening(Adjustment):
     """Widens deviations from the mean to the spread of members that did not see the row.
 
-    The factor of each output is found at the first block.
+    The multiplier of each output is found at the first block: 65,536 rows of an ensemble.
     """
 
     def adjust(self, rows, outputs, unseen):
         if rows.start == 0:
             weights = None if self.weights is None else self.weights[: len(unseen)]
-            self._factor = spread_at_unseen(outputs, unseen, weights)
-        if (self._factor <= 1).all():
+            self._multiplier = spread_at_unseen(outputs, unseen, weights)
+        if (self._multiplier <= 1).all():
             return outputs
         centre = outputs.mean(axis=-1, keepdims=True)
-        return centre + (outputs - centre) * self._factor[:, None]
+        return centre + (outputs - centre) * self._multiplier[:, None]
 
 
 class Matching(Adjustment):
@@ -121,15 +121,15 @@ def spread_at_unseen(
         rows &= weights > 0
         weights = weights[rows]
     some, counts = outputs[rows], counts[rows]
-    factor = np.ones(outputs.shape[1])
+    multiplier = np.ones(outputs.shape[1])
     if (counts - 1).sum() < MIN_DEGREES:
-        return factor
+        return multiplier
     fresh = np.sqrt(moments_of_some(some, unseen[rows])[1]) / _std_bias(counts)[:, None]
     fresh = np.average(fresh, axis=0, weights=weights)
     spread = np.average(some.std(axis=-1, ddof=1), axis=0, weights=weights)
     spread /= _std_bias(outputs.shape[-1])
-    np.divide(fresh, spread, out=factor, where=spread > 0)
-    return np.maximum(factor, 1.0)
+    np.divide(fresh, spread, out=multiplier, where=spread > 0)
+    return np.maximum(multiplier, 1.0)
 
 
 def _std_bias(n: int | np.ndarray) -> np.ndarray:

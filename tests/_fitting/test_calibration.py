@@ -7,7 +7,7 @@ from sklearn_dlf import DLFClassifier
 from sklearn_dlf._fitting.calibration import (
     EnsembleProbabilities,
     calibrate,
-    find_factors,
+    find_multipliers,
     find_sharpness,
     find_spread,
     mean_information,
@@ -65,7 +65,7 @@ def make_ensemble(X, probabilities, entropies, weights):
 @pytest.mark.parametrize(("sharpness", "spread"), [(1.0, 1.0), (0.7, 1.3), (1.6, 0.8), (0.8, 0.8)])
 @pytest.mark.parametrize("n_outputs", [1, 3])
 @pytest.mark.parametrize("student_class", [StudentNetwork, SeparableStudentNetwork])
-def test_known_factors_are_found(student_class, n_outputs, sharpness, spread):
+def test_known_multipliers_are_found(student_class, n_outputs, sharpness, spread):
     student, X, contrasts = make_student(student_class, n_outputs)
     wanted, entropies = average(student, X, contrasts, sharpness, spread)
     before, _ = average(student, X, contrasts)
@@ -100,7 +100,7 @@ def test_spread_grows_as_far_as_averages_allow():
     free = find_spread(heads, units, 1.0, ensemble)
     assert_allclose(free, 1.9, rtol=0.01)
     assert find_sharpness(heads, units, free, ensemble)[1] > 1.015 * least
-    sharpness, spread = find_factors(heads, units, ensemble)
+    sharpness, spread = find_multipliers(heads, units, ensemble)
     assert 1.05 < spread < 0.95 * free
     assert_allclose(
         find_sharpness(heads, units, spread, ensemble), (sharpness, 1.01 * least), rtol=0.001
