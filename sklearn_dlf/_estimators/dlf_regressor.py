@@ -51,10 +51,11 @@ class DLFRegressor(RegressorStudentMixin, LatentFactorStudent):
     out_of_bag : {"widen", "match"} or None, default="widen"
         What is done at rows that members were fitted to, where they differ less than on fresh rows.
         "widen": their deviations from their mean are multiplied by one number an output, which
-        gives them the spread of members that did not see the row. "match": they are matched to the mean and spread of the
-        members that did not see the row, if these are five or more. None: nothing is done. It is
-        known for bagging, forests and deep ensembles which rows a member did not see, if X are the
-        rows of their fit. If it is not known, "widen" does nothing and "match" raises an error.
+        gives them the spread of members that did not see the row. "match": they are matched to the
+        mean and spread of the members that did not see the row, if these are five or more. None:
+        nothing is done. It is known for bagging, forests and deep ensembles which rows a member did
+        not see, if X are the rows of their fit. If it is not known, "widen" does nothing and
+        "match" raises an error.
 
     hidden_layer_sizes : int or sequence of int, default=(100, 100)
         Units of the network's hidden layers. Ignored with `body`.
