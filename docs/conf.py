@@ -14,6 +14,7 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx-mathjax-offline",  # equations are shown without a connection too
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build"]
@@ -21,7 +22,10 @@ templates_path = ["_templates"]
 default_role = "literal"
 html_theme = "pydata_sphinx_theme"
 html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
-html_sidebars = {"index": []}
+# Pages without pages below them need no column for these.
+html_sidebars = dict.fromkeys(
+    ["index", "workflow", "method", "equations", "comparison", "ablations", "glossary"], []
+)
 html_show_sourcelink = False
 
 myst_heading_anchors = 3
