@@ -2,7 +2,8 @@
 
 from ._estimators.dlf_classifier import DLFClassifier
 from ._estimators.dlf_regressor import DLFRegressor
-from ._estimators.unwrap import (
+from ._estimators.wrapped_students import (
+    conformalize,
     predict_interval,
     predict_quantiles,
     predict_uncertainty,
@@ -15,6 +16,7 @@ __version__ = "0.1.0"
 __all__ = [
     "DLFClassifier",
     "DLFRegressor",
+    "conformalize",
     "predict_interval",
     "predict_quantiles",
     "predict_uncertainty",

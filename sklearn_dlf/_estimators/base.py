@@ -93,6 +93,7 @@ class BaseStudent(BaseEstimator, ABC):
         sample_weight: Any,
     ) -> BaseStudent:
         """Fit step by step; `fit` of both tasks calls it."""
+        self.__dict__.pop("conformal_scores_", None)
         self.__dict__.pop("student_", None)  # after a failed fit the estimator is not fitted
         random_state = check_random_state(self.random_state)
         rows = X if X_ensemble is None else X_ensemble

@@ -16,6 +16,7 @@ References
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 from scipy.stats import gamma, invgamma
 
@@ -83,7 +84,7 @@ class TargetNoise:
         quantiles = invgamma.ppf(levels, np.where(constant, 1.0, shape))
         return np.where(constant, scale, scale * quantiles) + self.squared_misfit[:, None]
 
-    def quantiles(self, mean: np.ndarray, variance: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    def quantiles(self, mean: np.ndarray, variance: np.ndarray, levels: ArrayLike) -> np.ndarray:
         """Quantiles of y (n, n_outputs, n_levels), in units of y.
 
         ``mean`` and ``variance`` (n, n_outputs) are those of the members. The distribution of y is

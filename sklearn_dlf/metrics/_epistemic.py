@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._estimators.unwrap import find_student, predict_uncertainty, sample_predictions
+from .._estimators.unwrap import find_student
+from .._estimators.wrapped_students import predict_uncertainty, sample_predictions
 from ..ensembles import ensemble_kind, member_predictions
 from ._scores import mutual_information
 
@@ -24,7 +25,7 @@ def epistemic_uncertainty(estimator: Any, X: ArrayLike) -> tuple[np.ndarray, str
     standard deviation in units of y for regressors.
     """
     try:
-        student, transform, invert = find_student(estimator)
+        student, transform, invert, _ = find_student(estimator)
     except TypeError:
         kind, members = ensemble_kind(estimator), member_predictions(estimator, X)
         uncertainty = mutual_information if kind == "classifier" else _standard_deviation

@@ -15,7 +15,8 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import _num_samples
 
-from .._estimators.unwrap import find_student, sample_y
+from .._estimators.unwrap import find_student
+from .._estimators.wrapped_students import sample_y
 from .._latent.deviations import dense_loadings
 from .._latent.full import member_log_likelihood
 from .._latent.models import NOISE_FLOOR
@@ -125,7 +126,7 @@ def _student_nll(
     if is_classifier(estimator):
         probabilities = estimator.predict_proba(X)
         return log_loss(y, probabilities, labels=estimator.classes_, sample_weight=weights)
-    student, transform, invert = find_student(estimator)
+    student, transform, invert, _ = find_student(estimator)
     if invert is not None:
         raise TypeError(
             "The density of y is not known if the target is transformed; expected an estimator "
@@ -171,7 +172,7 @@ def _member_log_likelihood(
     X_ensemble: Any = None,
 ) -> float:
     """Log-likelihood of the teacher's members at X under a student, nats per member and entry."""
-    student, transform, _ = find_student(estimator)
+    student, transform, *_ = find_student(estimator)
     if not hasattr(student, "latent_parameters") or is_classifier(student):
         raise TypeError(
             f"The likelihood of members is not known under {type(student).__name__}; expected "

@@ -1,0 +1,56 @@
+"""Split conformal prediction: quantiles of y with a guarantee, from held-out rows.
+
+The residual of y at a held-out row, in units of the student's own predictive distribution there, is
+its score. If held-out and new rows are exchangeable, the score of a new row has any rank among the
+``n`` held-out ones with probability ``1 / (n + 1)`` [Vovk2005]_. So the quantiles of y at a new row
+are quantiles of the scores, multiplied by the student's unit at that row: intervals stay wide where
+the student is uncertain, and narrow where it is not.
+
+References
+----------
+.. [Vovk2005] Vovk, Gammerman, Shafer. "Algorithmic Learning in a Random World". Springer 2005.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+# A rank such as 20 * 0.05 is off by some 1e-15; a wrong rank is off by one.
+RANK_TOLERANCE = 1e-9
+
+
+def conformal_quantiles(
+    scores: np.ndarray, center: np.ndarray, unit: np.ndarray, levels: np.ndarray
+) -> np.ndarray:
+    """Return quantiles of y (n, n_outputs, n_levels).
+
+    Parameters
+    ----------
+    scores : array of shape (n_held_out, n_outputs)
+        Sorted scores of the held-out rows.
+    center, unit : arrays of shape (n, n_outputs)
+        Center and unit of the student's predictive distribution at new rows.
+    levels : array of shape (n_levels,)
+        Levels, strictly between 0 and 1. Below one half, y is less than the quantile with at most
+        that probability; otherwise it is at most the quantile with at least that probability.
+
+    Raises
+    ------
+    ValueError
+        If there are too few held-out rows for a level.
+    """
+    places = (len(scores) + 1) * np.asarray(levels)
+    ranks = np.where(
+        np.asarray(levels) < 0.5,
+        np.floor(places + RANK_TOLERANCE),
+        np.ceil(places - RANK_TOLERANCE),
+    ).astype(int)
+    outside = (ranks < 1) | (ranks > len(scores))
+    if outside.any():
+        level = np.asarray(levels)[outside][0]
+        n_needed = int(np.ceil(1 / min(level, 1 - level) - RANK_TOLERANCE)) - 1
+        raise ValueError(
+            f"A quantile at level {level:g} needs at least {n_needed} rows in conformalize; got "
+            f"{len(scores)}. Give more rows there, or take levels nearer to one half."
+        )
+    return center[..., None] + unit[..., None] * scores[ranks - 1].T
