@@ -146,7 +146,7 @@ def test_std_is_finite_where_squares_leave_float32(known):
     student = DLFRegressor(q=2, hidden_layer_sizes=(8,), n_epochs=2, tol=1.0, random_state=0)
     student.fit(known.X, predictions=known.predictions)
     far = 1e22 * known.X
-    rows = np.resize(far, (300, known.X.shape[1]))  # so many are asked in float32
+    rows = np.resize(far, (300, known.X.shape[1]))  # more than are evaluated in float64
     _, std = student.predict(rows, return_std=True)
     assert np.isfinite(std).all()
     assert std.max() > 1e19  # the square of which is more than float32 holds

@@ -109,7 +109,7 @@ def test_design_points_are_added_and_learnt(recorder, X):
     assert len(recorder.rows) == 40
     with_added = DLFRegressor(**QUICK).fit(X, y, ensemble=recorder.ensemble())
     assert len(recorder.rows) == 200
-    # The scores and the noise of y know the rows of y alone, the units all that were asked about.
+    # Score and noise of y are those of the rows with y; the units are those of all design points.
     assert with_added.ensemble_score_ == without.ensemble_score_
     assert_allclose(
         with_added.target_noise_.member_variances, without.target_noise_.member_variances
