@@ -182,7 +182,8 @@ class BaseStudent(BaseEstimator, ABC):
 
     def _standardised_rows(self, X: Any) -> np.ndarray:
         """Return validated and standardised rows (n, n_features)."""
-        check_is_fitted(self)
+        if not hasattr(self, "student_"):  # `check_is_fitted` takes a tenth of the time of a row
+            check_is_fitted(self)
         return standardise(self.scaler_, validate_data(self, X, dtype=np.float64, reset=False))
 
     def __sklearn_is_fitted__(self) -> bool:

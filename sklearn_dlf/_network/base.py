@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
-from operator import is_
 from typing import Any
 
 import numpy as np
@@ -71,13 +70,10 @@ class Network(nn.Module):
         changed in place. Changes through ``.data`` or ``.numpy()`` are not noticed, as torch does
         not count them. The copy is not pickled.
         """
-        parts = list(_parts(self))
-        versions = [_version(part) for part in parts if isinstance(part, torch.Tensor)]
-        kept = self.__dict__.get("_frozen")
-        # The parts are kept too, so that a new one cannot take the address of an old one.
-        if kept is None or kept[1] != versions or not all(map(is_, kept[0], parts)):
-            kept = self.__dict__["_frozen"] = parts, versions, {}
-        copies: dict[bool, Network] = kept[2]
+        snapshot, copies = self.__dict__.get("_frozen", (None, {}))
+        if snapshot is None or not snapshot.is_current():
+            copies = {}
+            self.__dict__["_frozen"] = _Snapshot(self), copies
         if exact not in copies:
             network = copy.deepcopy(self).eval().requires_grad_(False)
             if exact and self.device.type == "cpu":
@@ -102,20 +98,39 @@ class Network(nn.Module):
         return {name: value for name, value in self.__dict__.items() if name != "_frozen"}
 
 
-def _parts(module: nn.Module) -> Iterator[nn.Module | torch.Tensor]:
-    """Yield all modules, parameters and buffers; torch's own iterators take three times as long."""
-    for part in module._modules.values():
-        if part is not None:
-            yield part
-            yield from _parts(part)
-    for tensors in (module._parameters, module._buffers):
-        yield from (tensor for tensor in tensors.values() if tensor is not None)
+class _Snapshot:
+    """Modules, parameters and buffers of a module, to notice that one was replaced or changed.
 
+    It is compared at every prediction, so that it is written for speed: for one row, a walk through
+    the modules would take a tenth of the time.
+    """
 
-def _version(tensor: torch.Tensor) -> tuple[int, int]:
-    """Return numbers that change when a tensor is replaced or changed in place."""
-    # Tensors made in inference mode have no version and cannot be changed outside of it.
-    return tensor.data_ptr(), -1 if tensor.is_inference() else tensor._version
+    def __init__(self, module: nn.Module):
+        contents = [
+            content
+            for part in module.modules()
+            for content in (part._modules, part._parameters, part._buffers)
+            if content
+        ]
+        self._contents = [(content, [*map(id, content.values())]) for content in contents]
+        # They are kept, so that a new object cannot have the identity of an old one.
+        self._parts = [list(content.values()) for content in contents]
+        tensors = [part for parts in self._parts for part in parts if torch.is_tensor(part)]
+        # Tensors made in inference mode have no version and cannot be changed outside of it.
+        self._tensors = [tensor for tensor in tensors if not tensor.is_inference()]
+        self._versions = self._read_versions()
+
+    def is_current(self) -> bool:
+        """Return whether nothing has changed since."""
+        for content, ids in self._contents:
+            if [*map(id, content.values())] != ids:
+                return False
+        return self._read_versions() == self._versions
+
+    def _read_versions(self) -> list[int]:
+        """Return numbers that change with the values, or with the memory that they are in."""
+        versions = [tensor._version for tensor in self._tensors]
+        return versions + [tensor.data_ptr() for tensor in self._tensors]
 
 
 def join(blocks: Iterable[tuple[torch.Tensor, ...]], n_rows: int) -> list[torch.Tensor]:
