@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -112,25 +113,27 @@ class _Snapshot:
             for content in (part._modules, part._parameters, part._buffers)
             if content
         ]
-        self._contents = [(content, [*map(id, content.values())]) for content in contents]
-        # They are kept, so that a new object cannot have the identity of an old one.
-        self._parts = [list(content.values()) for content in contents]
-        tensors = [part for parts in self._parts for part in parts if torch.is_tensor(part)]
+        # The parts are kept, so that a new one cannot have the identity of an old one.
+        self._contents = [(content, [*content.values()]) for content in contents]
+        parts = [part for _, parts in self._contents for part in parts]
         # Tensors made in inference mode have no version and cannot be changed outside of it.
-        self._tensors = [tensor for tensor in tensors if not tensor.is_inference()]
+        self._tensors = [
+            part for part in parts if torch.is_tensor(part) and not part.is_inference()
+        ]
         self._versions = self._read_versions()
 
     def is_current(self) -> bool:
         """Return whether nothing has changed since."""
-        for content, ids in self._contents:
-            if [*map(id, content.values())] != ids:
+        for content, parts in self._contents:
+            if not all(map(is_, content.values(), parts)):
                 return False
         return self._read_versions() == self._versions
 
     def _read_versions(self) -> list[int]:
-        """Return numbers that change with the values, or with the memory that they are in."""
+        """Return numbers that change with the values, or when the whole module is moved or cast."""
         versions = [tensor._version for tensor in self._tensors]
-        return versions + [tensor.data_ptr() for tensor in self._tensors]
+        versions += [tensor.data_ptr() for tensor in self._tensors[:1]]
+        return versions
 
 
 def join(blocks: Iterable[tuple[torch.Tensor, ...]], n_rows: int) -> list[torch.Tensor]:
