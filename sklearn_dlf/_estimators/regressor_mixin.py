@@ -188,7 +188,7 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
         Raises
         ------
         NotFittedError
-            If `fit` was not given y.
+            If `fit` was not given y, and `conformalize` was not called.
         ValueError
             If a level is not between 0 and 1.
         """
@@ -305,7 +305,7 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
         Raises
         ------
         NotFittedError
-            If `fit` was not given y.
+            If `fit` was not given y, and `conformalize` was not called.
         ValueError
             If the level is no number between 0 and 1.
         """

@@ -34,6 +34,10 @@ class WrappedStudent(NamedTuple):
     invert: Callable[[np.ndarray], np.ndarray] | None = None
     transform_target: Callable[[np.ndarray], np.ndarray] = lambda y: y
 
+    def in_units_of_y(self, values: np.ndarray) -> np.ndarray:
+        """Return values (n, ...) or (n, n_outputs, ...) of the student in units of y."""
+        return values if self.invert is None else self.invert(values)
+
 
 def find_student(estimator: Any) -> WrappedStudent:
     """Find the student inside an estimator; raise TypeError if there is none.
@@ -69,7 +73,7 @@ def find_student(estimator: Any) -> WrappedStudent:
             return inner.transform_target(np.asarray(columns))
 
         return inner._replace(
-            invert=_chain_inversion(inner.invert, transformer), transform_target=transform_target
+            invert=_chain_inversion(inner, transformer), transform_target=transform_target
         )
     raise TypeError(
         f"No student was found in {type(estimator).__name__}; expected DLFRegressor, "
@@ -90,13 +94,11 @@ def find_with_method(estimator: Any, method: str, expected: str) -> WrappedStude
     return wrapped
 
 
-def _chain_inversion(
-    invert_inner: Callable[[np.ndarray], np.ndarray] | None, transformer: Any
-) -> Callable[[np.ndarray], np.ndarray]:
+def _chain_inversion(inner: WrappedStudent, transformer: Any) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function that undoes the inner transformation of y first, then the outer one."""
 
     def invert(values: np.ndarray) -> np.ndarray:
-        values = values if invert_inner is None else invert_inner(values)
+        values = inner.in_units_of_y(values)
         outputs_last = np.moveaxis(values[:, None] if values.ndim == 2 else values, 1, -1)
         columns = outputs_last.reshape(-1, outputs_last.shape[-1])  # transformers take matrices
         columns = np.asarray(transformer.inverse_transform(columns))

@@ -71,7 +71,7 @@ def sample_predictions(
     values = wrapped.student.sample_predictions(
         wrapped.transform(X), n_samples=n_samples, random_state=random_state
     )
-    return values if wrapped.invert is None else wrapped.invert(values)
+    return wrapped.in_units_of_y(values)
 
 
 def sample_y(
@@ -119,7 +119,7 @@ def sample_y(
     values = wrapped.student.sample_y(
         wrapped.transform(X), n_samples=n_samples, random_state=random_state
     )
-    return values if wrapped.invert is None else wrapped.invert(values)
+    return wrapped.in_units_of_y(values)
 
 
 def predict_quantiles(
@@ -153,7 +153,7 @@ def predict_quantiles(
         If there is no student in `estimator`, or the student is a classifier.
 
     NotFittedError
-        If `estimator` is not fitted, or was fitted without y.
+        If `estimator` is not fitted, or was fitted without y and not conformalized.
 
     ValueError
         If a level is not between 0 and 1.
@@ -184,8 +184,8 @@ def predict_quantiles(
     # A decreasing transformation maps the (1 - p)-quantile of the transformed target to the
     # p-quantile of y; an increasing one maps the p-quantile to it. So the levels p and 1 - p are
     # both transformed back, and their order tells which of the two is the p-quantile.
-    at_level = wrapped.invert(student.predict_quantiles(rows, levels))
-    at_opposite = wrapped.invert(student.predict_quantiles(rows, 1 - levels))
+    at_level = wrapped.in_units_of_y(student.predict_quantiles(rows, levels))
+    at_opposite = wrapped.in_units_of_y(student.predict_quantiles(rows, 1 - levels))
     return np.where(
         levels < 0.5, np.minimum(at_level, at_opposite), np.maximum(at_level, at_opposite)
     )
@@ -219,7 +219,7 @@ def predict_interval(estimator: Any, X: ArrayLike, confidence_level: float = 0.9
         If there is no student in `estimator`, or the student is a classifier.
 
     NotFittedError
-        If `estimator` is not fitted, or was fitted without y.
+        If `estimator` is not fitted, or was fitted without y and not conformalized.
 
     ValueError
         If the level is not between 0 and 1.
@@ -243,8 +243,9 @@ def predict_interval(estimator: Any, X: ArrayLike, confidence_level: float = 0.9
     """
     wrapped = find_with_method(estimator, "predict_interval", "a regressor")
     ends = wrapped.student.predict_interval(wrapped.transform(X), confidence_level=confidence_level)
-    ends = ends if wrapped.invert is None else wrapped.invert(ends)
-    return np.sort(ends, axis=-1)  # a decreasing transformation swaps the ends
+    return np.sort(
+        wrapped.in_units_of_y(ends), axis=-1
+    )  # a decreasing transformation swaps the ends
 
 
 def conformalize(estimator: Any, X: ArrayLike, y: ArrayLike) -> Any:

@@ -9,7 +9,6 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit
 from sklearn.base import BaseEstimator, RegressorMixin, clone
-from sklearn.datasets import make_regression
 from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
@@ -18,6 +17,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.svm import LinearSVC
+from small_ensembles import X, classifiers_of, fitted_ridges, labels, y
 
 from sklearn_dlf.ensembles import (
     FittedEnsemble,
@@ -25,19 +25,7 @@ from sklearn_dlf.ensembles import (
     unseen_rows,
 )
 
-X, y = make_regression(60, 4, noise=5.0, random_state=0)
-labels = np.array(["a", "b", "c"])[np.digitize(y, np.quantile(y, [1 / 3, 2 / 3]))]
 frame = pd.DataFrame(X, columns=["w", "x", "y", "z"])
-
-
-def fitted_ridges():
-    return [Ridge(alpha).fit(X, y) for alpha in (0.1, 10.0, 1000.0)]
-
-
-def classifiers_of(*pairs):
-    """One classifier for each string of labels, fitted on the rows with these labels only."""
-    masks = [np.isin(labels, list(pair)) for pair in pairs]
-    return [LogisticRegression().fit(X[mask], labels[mask]) for mask in masks]
 
 
 def test_a_fitted_ensemble_survives_clone_and_pickle():

@@ -5,31 +5,19 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
-from sklearn.datasets import make_regression
 from sklearn.ensemble import (
     RandomForestRegressor,
 )
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
+from small_ensembles import X, classifiers_of, fitted_ridges, labels, y
 
 from sklearn_dlf.ensembles import (
     describe_ensemble,
     member_predictions,
 )
 
-X, y = make_regression(60, 4, noise=5.0, random_state=0)
-labels = np.array(["a", "b", "c"])[np.digitize(y, np.quantile(y, [1 / 3, 2 / 3]))]
 frame = pd.DataFrame(X, columns=["w", "x", "y", "z"])
-
-
-def fitted_ridges(rows=X):
-    return [Ridge(alpha).fit(rows, y) for alpha in (0.1, 10.0, 1000.0)]
-
-
-def classifiers_of(*pairs):
-    """One classifier for each string of labels, fitted on the rows with these labels only."""
-    masks = [np.isin(labels, list(pair)) for pair in pairs]
-    return [LogisticRegression().fit(X[mask], labels[mask]) for mask in masks]
 
 
 # Columns

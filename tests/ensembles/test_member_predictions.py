@@ -5,54 +5,21 @@ import tracemalloc
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.datasets import make_classification, make_regression
+from sklearn.datasets import make_classification
 from sklearn.ensemble import (
     BaggingRegressor,
     ExtraTreesRegressor,
     RandomForestClassifier,
     RandomForestRegressor,
 )
-from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.linear_model import LinearRegression
+from small_ensembles import Constants, Probabilities, X, fitted_ridges, labels, y
 
 from sklearn_dlf.ensembles import (
-    Members,
     ensemble_kind,
     member_predictions,
-    register_ensemble,
     unseen_rows,
 )
-
-X, y = make_regression(60, 4, noise=5.0, random_state=0)
-labels = np.array(["a", "b", "c"])[np.digitize(y, np.quantile(y, [1 / 3, 2 / 3]))]
-
-
-def fitted_ridges(rows=X):
-    return [Ridge(alpha).fit(rows, y) for alpha in (0.1, 10.0, 1000.0)]
-
-
-class Constants:
-    """An ensemble of another library, without scikit-learn's interface."""
-
-    def __init__(self, *values, n_announced=None):
-        self.values = values
-        self.n_announced = n_announced or len(values)
-
-
-def constant_outputs(ensemble, kind="regressor"):
-    def predict(X):
-        return (np.broadcast_to(value, (len(X), *np.shape(value))) for value in ensemble.values)
-
-    return Members(kind, ensemble.n_announced, predict)
-
-
-register_ensemble(Constants, constant_outputs)
-
-
-class Probabilities(Constants):
-    pass
-
-
-register_ensemble(Probabilities, lambda ensemble: constant_outputs(ensemble, "classifier"))
 
 
 def test_predictions_have_the_requested_dtype():

@@ -3,13 +3,21 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
-from sklearn.datasets import make_regression
 from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.linear_model import LinearRegression, Ridge
+from small_ensembles import (
+    Constants,
+    Probabilities,
+    X,
+    classifiers_of,
+    constant_outputs,
+    fitted_ridges,
+    y,
+)
 
 from sklearn_dlf.ensembles import (
     FittedEnsemble,
@@ -20,44 +28,6 @@ from sklearn_dlf.ensembles import (
     member_predictions,
     register_ensemble,
 )
-
-X, y = make_regression(60, 4, noise=5.0, random_state=0)
-labels = np.array(["a", "b", "c"])[np.digitize(y, np.quantile(y, [1 / 3, 2 / 3]))]
-
-
-def fitted_ridges(rows=X):
-    return [Ridge(alpha).fit(rows, y) for alpha in (0.1, 10.0, 1000.0)]
-
-
-def classifiers_of(*pairs):
-    """One classifier for each string of labels, fitted on the rows with these labels only."""
-    masks = [np.isin(labels, list(pair)) for pair in pairs]
-    return [LogisticRegression().fit(X[mask], labels[mask]) for mask in masks]
-
-
-class Constants:
-    """An ensemble of another library, without scikit-learn's interface."""
-
-    def __init__(self, *values, n_announced=None):
-        self.values = values
-        self.n_announced = n_announced or len(values)
-
-
-def constant_outputs(ensemble, kind="regressor"):
-    def predict(X):
-        return (np.broadcast_to(value, (len(X), *np.shape(value))) for value in ensemble.values)
-
-    return Members(kind, ensemble.n_announced, predict)
-
-
-register_ensemble(Constants, constant_outputs)
-
-
-class Probabilities(Constants):
-    pass
-
-
-register_ensemble(Probabilities, lambda ensemble: constant_outputs(ensemble, "classifier"))
 
 
 class SlowConstants(Constants):
