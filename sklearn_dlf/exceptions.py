@@ -1,7 +1,11 @@
-"""Errors that the package raises and for which scikit-learn has no class."""
+"""Errors and warnings of the package for which scikit-learn has no class."""
 
-__all__ = ["TrainingDivergedError"]
+__all__ = ["SeenRowsWarning", "TrainingDivergedError"]
 
 
 class TrainingDivergedError(ArithmeticError):
     """Training of the student led to values that are not finite; no student was kept."""
+
+
+class SeenRowsWarning(UserWarning):
+    """The noise of y was estimated at rows that the members may have been fitted to."""

@@ -27,7 +27,7 @@ from .._network.bodies import ACTIVATIONS
 from .._network.heads import Units
 from .._transfer.design_points import make_points
 from .._transfer.row_makers import ROW_MAKERS
-from .._transfer.teachers import find_teacher
+from .._transfer.teachers import check_unseen, find_teacher
 from .._transfer.transfer_set import TransferSet, build_transfer_set
 from .._utils.parameters import Count, Device, LayerSizes
 from .._utils.standardise import standardise
@@ -91,6 +91,7 @@ class BaseStudent(BaseEstimator, ABC):
         X_ensemble: Any,
         X_unlabeled: Any,
         sample_weight: Any,
+        unseen: Any,
     ) -> BaseStudent:
         """Fit step by step; `fit` of both tasks calls it."""
         self.__dict__.pop("conformal_scores_", None)
@@ -106,10 +107,14 @@ class BaseStudent(BaseEstimator, ABC):
             weights,
             kind=task.kind,
             make_default=task.default_teacher,
+            cv=task.cv,
             memory=self.memory,
             is_seeded=isinstance(self.random_state, numbers.Integral),
+            verbose=self.verbose,
             random_state=random_state,
         )
+        if unseen is not None:
+            teacher.unseen = check_unseen(unseen, len(X), teacher.n_members)
         points = make_points(
             X,
             weights,
@@ -131,12 +136,13 @@ class BaseStudent(BaseEstimator, ABC):
             out_of_bag=self.out_of_bag,
         )
         network = self._learn(transfer_set, random_state)
-        task.set_attributes(self, network, transfer_set)
         self.scaler_ = scaler
         self.output_center_, self.output_scale_, self.output_spread_ = transfer_set.contrasts.units
         _, self.n_outputs_, self.n_members_ = transfer_set.contrasts.shape
         self._ensemble_takes_other_rows = X_ensemble is not None
-        self.student_: nn.Module = network.eval().requires_grad_(False)
+        network = network.eval().requires_grad_(False)
+        task.set_attributes(self, self._make_members(network), transfer_set, random_state)
+        self.student_: nn.Module = network
         return self
 
     def _validate(
@@ -170,10 +176,14 @@ class BaseStudent(BaseEstimator, ABC):
     def _learn(self, transfer_set: TransferSet, random_state: np.random.RandomState) -> Any:
         """Return a network trained on a transfer set, and set attributes of the training."""
 
-    @property
     @abstractmethod
+    def _make_members(self, network: Any) -> Any:
+        """Return the members of a trained network (`_predictive.members`)."""
+
+    @property
     def _members(self) -> Any:
-        """Members of the fitted student (`_predictive.members`), at standardised rows."""
+        """Members of the fitted student, at standardised rows."""
+        return self._make_members(self.student_)
 
     @property
     def _units(self) -> Units:

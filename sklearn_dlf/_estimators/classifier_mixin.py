@@ -36,6 +36,7 @@ class ClassifierStudentMixin(ClassifierMixin, BaseStudent):
         X_ensemble: Any = None,
         X_unlabeled: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        unseen: ArrayLike | bool | None = None,
     ) -> ClassifierStudentMixin:
         """Distil an ensemble.
 
@@ -79,6 +80,11 @@ shape (n_samples, n_classes), default=None
             Weights of the rows of X; a weight of two counts as two equal rows. Other design points
             have the mean weight.
 
+        unseen : bool array-like of shape (n_samples,) or (n_samples, n_members), or True, \
+default=None
+            Rows of X that the members, or that each member, was not fitted to; True for all. None
+            for what the ensemble knows itself. See `out_of_bag` for what it is used for.
+
         Returns
         -------
         self
@@ -112,6 +118,7 @@ shape (n_samples, n_classes), default=None
             X_ensemble=X_ensemble,
             X_unlabeled=X_unlabeled,
             sample_weight=sample_weight,
+            unseen=unseen,
         )
         return self
 

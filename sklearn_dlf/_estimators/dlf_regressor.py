@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.utils._param_validation import StrOptions
 
 from .latent_factor import LatentFactorStudent
 from .regressor_mixin import RegressorStudentMixin
@@ -56,6 +59,17 @@ class DLFRegressor(RegressorStudentMixin, LatentFactorStudent):
         nothing is done. It is known for bagging, forests and deep ensembles which rows a member did
         not see, if X are the rows of their fit. If it is not known, "widen" does nothing and
         "match" raises an error.
+
+    target_noise : {"auto", "input", "constant"}, default="auto"
+        Variance of y around a member, beside its tails: a function of the row, or a constant.
+        "auto" chooses by the held-out likelihood of the residuals, and takes a constant where it is
+        not known which rows the members were not fitted to.
+
+    cv : int, splitter or None, default=None
+        Folds, as scikit-learn takes them, by which an unfitted `ensemble` is cross-fitted too: for
+        each fold, a clone is fitted to the other folds. So the noise of y is estimated at rows that
+        members did not see, for an ensemble of any kind. With None, this is known for bagging,
+        forests with ``bootstrap=True`` and deep ensembles only.
 
     hidden_layer_sizes : int or sequence of int, default=(100, 100)
         Units of the network's hidden layers. Ignored with `body`.
@@ -180,8 +194,9 @@ class DLFRegressor(RegressorStudentMixin, LatentFactorStudent):
         ``lr``, ``seconds``.
 
     target_noise_ : TargetNoise
-        Inverse gamma of the variance of y around a member: ``shape`` and ``scale`` (n_outputs,).
-        None without y.
+        Variance of y around a member: an inverse gamma variable (``shape``, ``scale``), times a
+        function of the row where ``depends_on_row``; ``spread_share``, the share of the members'
+        variance that counts for y. Each (n_outputs,). None without y.
 
     ensemble_score_ : float
         R^2 of the teacher's mean at the rows of `fit`. None without y.
@@ -222,6 +237,12 @@ class DLFRegressor(RegressorStudentMixin, LatentFactorStudent):
     >>> student.predict_interval(X, confidence_level=0.9).shape
     (200, 2)
     """
+
+    _parameter_constraints: ClassVar[dict] = {
+        **LatentFactorStudent._parameter_constraints,
+        "target_noise": [StrOptions({"auto", "input", "constant"})],
+        "cv": ["cv_object"],
+    }
 
     def predict(
         self, X: ArrayLike, return_std: bool = False, return_cov: bool = False

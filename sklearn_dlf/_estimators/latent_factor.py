@@ -77,6 +77,8 @@ class LatentFactorStudent(BaseStudent):
         loadings: Literal["full", "separable"] = "full",
         augment: str | Callable | None = "auto",
         out_of_bag: Literal["widen", "match"] | None = "widen",
+        target_noise: Literal["auto", "input", "constant"] = "auto",
+        cv: Any = None,
         hidden_layer_sizes: int | Sequence[int] = (100, 100),
         activation: Literal["swish", "relu", "gelu", "silu", "tanh"] = "swish",
         body: Callable[[int], torch.nn.Module] | None = None,
@@ -191,9 +193,8 @@ class LatentFactorStudent(BaseStudent):
         """Return the default of a parameter."""
         return signature(type(self)).parameters[name].default
 
-    @property
-    def _members(self) -> LatentFactorMembers:
-        return LatentFactorMembers(self.student_, self._units)
+    def _make_members(self, network: Any) -> LatentFactorMembers:
+        return LatentFactorMembers(network, self._units)
 
     def latent_parameters(self, X: ArrayLike) -> Bunch:
         """Return the parameters of the members' distribution at each row.

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import Bunch, check_array, check_random_state
 
 from .._predictive.conformal import conformal_quantiles
+from .._predictive.target_distribution import TargetDistribution
 from .._predictive.target_noise import TargetNoise
 from .._utils.blocks import DRAW_ROWS, row_blocks
 from .base import BaseStudent, check_count
@@ -24,6 +25,11 @@ UNIT_LEVEL = 0.84
 
 class RegressorStudentMixin(RegressorMixin, BaseStudent):
     """A student of regressors; subclasses define its members."""
+
+    # How the noise of y depends on the row, and folds for an unfitted teacher; parameters of some
+    # students.
+    target_noise: str = "auto"
+    cv: Any = None
 
     target_noise_: TargetNoise | None
     ensemble_score_: float | None
@@ -40,6 +46,7 @@ class RegressorStudentMixin(RegressorMixin, BaseStudent):
         X_ensemble: Any = None,
         X_unlabeled: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        unseen: ArrayLike | bool | None = None,
     ) -> RegressorStudentMixin:
         """Distil an ensemble.
 
@@ -77,6 +84,11 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
             Weights of the rows of X; a weight of two counts as two equal rows. Other design points
             have the mean weight.
 
+        unseen : bool array-like of shape (n_samples,) or (n_samples, n_members), or True, \
+default=None
+            Rows of X that the members, or that each member, was not fitted to; True for all. The
+            noise of y is estimated there. None for what the ensemble knows itself.
+
         Returns
         -------
         self
@@ -96,12 +108,13 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
         self._fit(
             X,
             y,
-            RegressionTask(),
+            RegressionTask(self.target_noise, y is not None, self.cv),
             ensemble=ensemble,
             predictions=predictions,
             X_ensemble=X_ensemble,
             X_unlabeled=X_unlabeled,
             sample_weight=sample_weight,
+            unseen=unseen,
         )
         return self
 
@@ -163,9 +176,40 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
             If `fit` was not given y.
         """
         X, rng = self._standardised_rows(X), check_random_state(random_state)
-        n_samples = check_count(n_samples)
-        noise = self._check_target_noise("sample_y").draw(n_samples, rng)
-        return self._squeeze(self._members.draw(X, n_samples, rng, extra_variance=noise))
+        distribution = self._target_distribution("sample_y")
+        return self._squeeze(distribution.draw(X, check_count(n_samples), rng))
+
+    def predict_uncertainty(self, X: ArrayLike) -> Bunch:
+        """Predict the variance of y, in its aleatoric and epistemic parts.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        Bunch
+            Each (n_samples,) or (n_samples, n_outputs). In squared units of y: ``total``, the
+            variance of y; ``epistemic``, the variance of the members, times the share of it that
+            counts for y (`target_noise_.spread_share`, mostly one); ``aleatoric``, the variance of
+            y around a member. In units of y: ``std``, the root of ``total``. Noise with very heavy
+            tails has an infinite variance; use `predict_interval` then.
+
+        Raises
+        ------
+        NotFittedError
+            If `fit` was not given y, and the members have no variance of their own.
+        """
+        X = self._standardised_rows(X)
+        parts = self._target_distribution("predict_uncertainty").variances(X)
+        total = parts.epistemic + parts.aleatoric
+        return Bunch(
+            total=self._squeeze(total),
+            aleatoric=self._squeeze(parts.aleatoric),
+            epistemic=self._squeeze(parts.epistemic),
+            std=self._squeeze(np.sqrt(total)),
+        )
 
     def predict_quantiles(
         self, X: ArrayLike, quantiles: ArrayLike = (0.05, 0.5, 0.95)
@@ -193,22 +237,15 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
             If a level is not between 0 and 1.
         """
         X = self._standardised_rows(X)
-        scores = getattr(self, "conformal_scores_", None)
-        noise = None if scores is not None else self._check_target_noise("predict_quantiles")
         levels = np.atleast_1d(np.asarray(quantiles, dtype=np.float64))
         if levels.ndim != 1 or not np.all((levels > 0) & (levels < 1)):
             raise ValueError(
                 f"quantiles must lie strictly between 0 and 1, in one dimension; got {quantiles!r}."
             )
-        result = np.empty((len(X), self.n_outputs_, len(levels)))
-        for rows in row_blocks(len(X), DRAW_ROWS):
-            if scores is not None:
-                center, unit = self._center_and_unit(X[rows])
-                result[rows] = conformal_quantiles(scores, center, unit, levels)
-            elif noise is not None:
-                moments = self._members.moments(X[rows])
-                result[rows] = noise.quantiles(moments.mean, moments.variance, levels)
-        return self._squeeze(result)
+        scores = getattr(self, "conformal_scores_", None)
+        if scores is not None:
+            return self._squeeze(conformal_quantiles(scores, *self._center_and_unit(X), levels))
+        return self._squeeze(self._target_distribution("predict_quantiles").quantiles(X, levels))
 
     def conformalize(self, X: ArrayLike, y: ArrayLike) -> RegressorStudentMixin:
         """Give `predict_interval` and `predict_quantiles` a guarantee, from held-out rows.
@@ -254,11 +291,8 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
                 f"y must have {self.n_outputs_} value(s) for each of the {len(X)} rows of X; got "
                 f"shape {np.shape(y)}."
             )
-        scores = np.empty(values.shape)
-        for rows in row_blocks(len(X), DRAW_ROWS):
-            center, unit = self._center_and_unit(X[rows])
-            scores[rows] = (values[rows] - center) / unit
-        self.conformal_scores_ = np.sort(scores, axis=0)
+        center, unit = self._center_and_unit(X)
+        self.conformal_scores_ = np.sort((values - center) / unit, axis=0)
         return self
 
     def _center_and_unit(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -266,13 +300,14 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
 
         Without the noise of y, the unit is the members' standard deviation.
         """
-        moments = self._members.moments(X)
-        if self.target_noise_ is None:
-            unit = np.sqrt(moments.variance)
-        else:
-            upper = self.target_noise_.quantiles(moments.mean, moments.variance, [UNIT_LEVEL])
-            unit = upper[..., 0] - moments.mean
-        return moments.mean, np.maximum(unit, np.finfo(np.float64).tiny)
+        center, unit = np.empty((2, len(X), self.n_outputs_))
+        for rows in row_blocks(len(X), DRAW_ROWS):
+            moments = self._members.moments(X[rows])
+            center[rows], unit[rows] = moments.mean, np.sqrt(moments.variance)
+        if self.target_noise_ is not None:
+            upper = self._target_distribution("conformalize").quantiles(X, [UNIT_LEVEL])
+            unit = upper[..., 0] - center
+        return center, np.maximum(unit, np.finfo(np.float64).tiny)
 
     def predict_interval(self, X: ArrayLike, confidence_level: float = 0.9) -> np.ndarray:
         """Predict a central interval of y at each row.
@@ -318,15 +353,21 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
         tail = 0.5 * (1 - float(level))
         return self.predict_quantiles(X, [tail, 1 - tail])
 
-    def _check_target_noise(self, method: str) -> TargetNoise:
-        """Return the noise of y, or raise with the way to get it."""
+    def _target_distribution(self, method: str) -> TargetDistribution:
+        """Return the distribution of y, or raise with the way to get it."""
         if self.target_noise_ is None:
             raise NotFittedError(
                 f"{method} needs the noise of y around the ensemble; fit was called without y. "
                 "Call fit(X, y, ...) with the observed values. sample_predictions and predict do "
                 "not need them."
             )
-        return self.target_noise_
+        return TargetDistribution(self._members, self.target_noise_)
+
+    def _log_density(self, X: ArrayLike, y: ArrayLike) -> np.ndarray:
+        """Return the log-density of y (n, n_outputs) at each row and output, in nats."""
+        X, y = self._standardised_rows(X), np.asarray(y, dtype=np.float64)
+        distribution = self._target_distribution("neg_nll_scorer")
+        return distribution.log_density(X, y.reshape(len(X), -1))
 
     def _squeeze(self, values: np.ndarray) -> np.ndarray:
         """Drop the axis of outputs (n, n_outputs, ...) if there is one output."""

@@ -12,7 +12,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
-from .._predictive.target_noise import TargetNoise
+from .._fitting.target_noise import fit_target_noise
 from .._transfer.class_targets import ClassTargets
 from .._transfer.design_points import Points
 from .._transfer.residuals import MemberResiduals
@@ -20,6 +20,15 @@ from .._transfer.teachers import Teacher, check_range
 from .._transfer.transfer_set import TransferSet
 from .._utils.warning import warn_user
 from ..ensembles import DeepEnsembleClassifier, DeepEnsembleRegressor
+from ..exceptions import SeenRowsWarning
+
+SEEN_ROWS = (
+    "The noise of y is estimated at rows that the members may have been fitted to. If they were, "
+    "it is too small, and intervals of y are too narrow. There are three ways out. Say by `unseen` "
+    "which rows of X the members were not fitted to, such as rows that you have held out. Or give "
+    "an ensemble that knows it (bagging, a forest with bootstrap=True, a deep ensemble), or an "
+    "unfitted one of any kind with cv=5. Or call conformalize(X, y) with held-out rows."
+)
 
 
 class Task(ABC):
@@ -35,12 +44,15 @@ class Task(ABC):
         Options of `validate_data` for y.
     needs_calibration : bool
         Whether calibration rows are made.
+    cv : int, splitter or None
+        Folds by which an unfitted teacher is cross-fitted.
     """
 
     kind: ClassVar[str]
     automatic_augment: ClassVar[str]
     y_options: ClassVar[dict[str, Any]]
     needs_calibration: bool = False
+    cv: Any = None
 
     @abstractmethod
     def check_y(self, y: np.ndarray) -> np.ndarray:
@@ -62,12 +74,33 @@ class Task(ABC):
         """Return an object that collects what is known of y while the teacher is evaluated."""
 
     @abstractmethod
-    def set_attributes(self, student: Any, network: Any, transfer_set: TransferSet) -> None:
+    def set_attributes(
+        self,
+        student: Any,
+        members: Any,
+        transfer_set: TransferSet,
+        random_state: np.random.RandomState,
+    ) -> None:
         """Set the fitted attributes of the task."""
 
 
+@dataclass(frozen=True)
 class RegressionTask(Task):
-    """Values of y, and their noise around the members."""
+    """Values of y, and their noise around the members.
+
+    Parameters
+    ----------
+    noise : {"auto", "input", "constant"}
+        Whether the noise of y depends on the row.
+    needs_calibration : bool
+        Whether calibration rows are made.
+    cv : int, splitter or None
+        Folds by which an unfitted teacher is cross-fitted.
+    """
+
+    noise: str
+    needs_calibration: bool
+    cv: Any
 
     kind = "regressor"
     automatic_augment = "neighbors"
@@ -82,19 +115,22 @@ class RegressionTask(Task):
         return DeepEnsembleRegressor()
 
     def targets(self, teacher, points, y, weights, out_of_bag):
-        return (
-            None if y is None else MemberResiduals(y.reshape(len(y), -1), weights, teacher.unseen)
+        if y is None:
+            return None
+        if teacher.unseen is None and teacher.cross_fitted is None:
+            warn_user(SEEN_ROWS, SeenRowsWarning)
+        return MemberResiduals(
+            points, y.reshape(len(y), -1), weights, teacher.unseen, teacher.cross_fitted
         )
 
-    def set_attributes(self, student, network, transfer_set):
+    def set_attributes(self, student, members, transfer_set, random_state):
         student.target_noise_ = student.ensemble_score_ = None
-        residuals, contrasts = transfer_set.targets, transfer_set.contrasts
+        residuals = transfer_set.targets
         if residuals is None:
             return
-        error = network.evaluate_mean(transfer_set.design) - contrasts.mean
-        error = contrasts.units.scale * error
-        squared_misfit = np.average(error**2, axis=0, weights=contrasts.weights)
-        student.target_noise_ = TargetNoise(residuals.variances(), squared_misfit)
+        student.target_noise_ = fit_target_noise(
+            members, transfer_set, kind=self.noise, random_state=random_state
+        )
         student.ensemble_score_ = self._score_teacher(residuals)
 
     def _score_teacher(self, residuals: MemberResiduals) -> float:
@@ -163,7 +199,7 @@ class ClassificationTask(Task):
             unseen=teacher.unseen if out_of_bag == "match" else None,
         )
 
-    def set_attributes(self, student, network, transfer_set):
+    def set_attributes(self, student, members, transfer_set, random_state):
         targets = transfer_set.targets
         student.classes_ = targets.classes
         student.ensemble_score_ = None if targets.y is None else self._score_teacher(targets)

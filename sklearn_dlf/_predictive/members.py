@@ -28,7 +28,7 @@ SMALL_PROBABILITY = 1e-30
 class StudentMembers(ABC):
     """Predictions of the members of a fitted student, in units of the members' outputs.
 
-    Students of regressors need ``moments`` too: a Bunch of ``mean`` and ``variance``
+    Students of regressors need ``moments(X, exact)`` too: a Bunch of ``mean`` and ``variance``
     (n, n_outputs).
 
     Parameters
@@ -55,16 +55,9 @@ class StudentMembers(ABC):
 
     @abstractmethod
     def draw(
-        self,
-        X: np.ndarray,
-        n_samples: int,
-        random_state: np.random.RandomState,
-        extra_variance: np.ndarray | float = 0.0,
+        self, X: np.ndarray, n_samples: int, random_state: np.random.RandomState
     ) -> np.ndarray:
-        """Draw members, (n, n_outputs, n_samples); the first rows do not depend on later ones.
-
-        ``extra_variance`` (n_outputs, n_samples) is the variance of independent noise on top.
-        """
+        """Draw members, (n, n_outputs, n_samples); the first rows do not depend on later ones."""
 
     @abstractmethod
     def probabilities(
@@ -89,10 +82,10 @@ class LatentFactorMembers(StudentMembers):
         center, scale, _ = self.units
         return center + scale * self.network_for(X).evaluate_mean(X)
 
-    def moments(self, X: np.ndarray) -> Bunch:
+    def moments(self, X: np.ndarray, exact: bool = False) -> Bunch:
         """Bunch of ``mean`` and ``variance`` (n, n_outputs)."""
         center, scale, spread = self.units
-        mean, variance = self.network_for(X).evaluate_moments(X)
+        mean, variance = self.network_for(X, exact).evaluate_moments(X)
         return Bunch(mean=center + scale * mean, variance=spread**2 * variance)
 
     def parameters(self, X: np.ndarray, exact: bool = False) -> Bunch:
@@ -107,14 +100,14 @@ class LatentFactorMembers(StudentMembers):
         covariance[diagonal, diagonal] += heads.member_variance
         return heads.mean, covariance
 
-    def draw(self, X, n_samples, random_state, extra_variance=0.0):
+    def draw(self, X, n_samples, random_state):
         # All z first, then the noise row by row, so that first rows do not depend on later ones.
         latent = random_state.standard_normal((*self.network.latent_shape, n_samples))
         draws = np.empty((len(X), self.n_outputs, n_samples))
         for rows in row_blocks(len(X), DRAW_ROWS):
             heads = self.parameters(X[rows], exact=True)
             noise = random_state.standard_normal(draws[rows].shape)
-            noise *= np.sqrt(heads.member_variance[..., None] + extra_variance)
+            noise *= np.sqrt(heads.member_variance)[..., None]
             draws[rows] = heads.mean[..., None] + noise
             draws[rows] += draw_deviations(heads.loadings, heads.mixing, latent)
         return draws

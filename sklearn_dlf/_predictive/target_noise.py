@@ -1,8 +1,10 @@
-"""The noise of y around a member: an inverse gamma distribution of its variance.
+"""The noise of y around a member: a function of the row, times an inverse gamma variable.
 
-Each member has an estimate of the variance of y around it. The estimates are taken as draws from an
-inverse gamma distribution, and the student draws from it [Park2025]. The predictive distribution of
-y is then a scale mixture of normals. It is evaluated here by quadrature, without drawing.
+The variance of y around a member is ``g(x) W``. ``W`` follows an inverse gamma distribution, as in
+[Park2025]_, so that the noise has tails. ``g`` is one at every row, or the exponential of a
+function that is piecewise linear in each column, in the members' mean, and in the logarithm of
+their variance. The predictive distribution of y is then a scale mixture of
+normals. It is evaluated here by quadrature, without drawing.
 
 Around a student's members, y has more noise than around the ensemble's. The student's mean misses
 the ensemble's mean, and its mean squared error at the design points is added to the variance.
@@ -15,21 +17,18 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtr, ndtri
-from scipy.stats import gamma, invgamma
+from scipy.special import gammainccinv, ndtr, ndtri
 
-# An inverse gamma has two parameters. It is fitted to this many estimates or more.
-MIN_ESTIMATES = 5
-
-# Estimates with a smaller coefficient of variation than this are taken for a constant. The excess
-# kurtosis of the mixture, three times its square, would be 3e-6.
-MIN_VARIATION = 1e-3
-
-# Equally likely quadrature nodes of the variance. They cut off a little of its tail: the ends of a
-# 95 % interval are within 0.2 % of the exact ones at shape 6, and within 1 % at shape 2.
-N_NODES = 64
+# Quadrature of the inverse gamma variable. It is a monotone function of a standard normal score,
+# and the trapezoidal rule over the score is exact to rounding for smooth functions of it. Scores
+# beyond the last one have a probability of 4e-8.
+SCORE_STEP, LAST_SCORE = 0.2, 5.4
 
 # Newton's method stops when a step is below this share of the distance; the error left is about
 # the square of it. Four or five steps mostly suffice. The largest number is reached only far in
@@ -40,81 +39,208 @@ STEP_SHARE, MAX_STEPS = 1e-8, 100
 MAX_SCALED = 40.0
 
 
+# Pieces of the function of each column.
+N_PIECES = 5
+
+
+class PiecewiseLinear(NamedTuple):
+    """Encoding of columns by which a linear function of it is piecewise linear in each column.
+
+    A column has a number for each piece: zero below it, one above it, and linear on it
+    [Gorishniy2022]_. So the function is constant beyond the range of the data.
+
+    Attributes
+    ----------
+    columns : array of shape (n_pieces,)
+        Column of each piece.
+    low, width : arrays of shape (n_pieces,)
+        Lower end and width of each piece.
+    center : array of shape (n_pieces,)
+        Mean of each number, which is subtracted.
+
+    References
+    ----------
+    .. [Gorishniy2022] Gorishniy, Rubachev, Babenko. "On Embeddings for Numerical Features in
+       Tabular Deep Learning". NeurIPS 2022, arXiv:2203.05556.
+    """
+
+    columns: np.ndarray
+    low: np.ndarray
+    width: np.ndarray
+    center: np.ndarray
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Return the encoding (n, n_pieces) of values (n, n_columns)."""
+        position = (values[:, self.columns] - self.low) / self.width
+        return np.clip(position, 0.0, 1.0) - self.center
+
+
+def make_piecewise_linear(values: np.ndarray) -> PiecewiseLinear:
+    """Return an encoding of columns (n, n_columns) between equally spaced quantiles."""
+    levels = np.linspace(0, 1, N_PIECES + 1)
+    columns, low, width = [], [], []
+    for column, knots in enumerate(np.quantile(values, levels, axis=0).T):
+        knots = np.unique(knots)
+        columns += [column] * (len(knots) - 1)
+        low += list(knots[:-1])
+        width += list(np.diff(knots))
+    parts = np.array(columns, dtype=int), np.array(low), np.array(width)
+    encoding = PiecewiseLinear(*parts, center=np.zeros(len(columns)))
+    return encoding._replace(center=encoding(values).mean(axis=0))
+
+
+class VarianceFunction(NamedTuple):
+    """Logarithm of ``g`` of one output: linear in an encoding of columns.
+
+    The columns are those of the standardised row, the members' mean and the logarithm of their
+    variance.
+
+    Attributes
+    ----------
+    encoding : PiecewiseLinear
+        Encoding of the columns.
+    coefficients : array of shape (n_pieces,)
+        Coefficients of the encoding.
+    """
+
+    encoding: PiecewiseLinear
+    coefficients: np.ndarray
+
+    def __call__(self, X: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+        """Return ``g`` (n,) at rows with this mean and variance (n,) of the members."""
+        return np.exp(self.encoding(noise_columns(X, mean, variance)) @ self.coefficients)
+
+
+def noise_columns(X: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """Return what the noise of one output may depend on, (n, n_features + 2)."""
+    least = np.finfo(np.float64).tiny
+    return np.column_stack([X, mean, np.log(np.maximum(variance, least))])
+
+
 class TargetNoise:
     """Distribution of the variance of y around a member, for each output.
 
     Parameters
     ----------
-    variances : array of shape (n_members, n_outputs)
-        Each member's estimate, in squared units of y.
-    squared_misfit : float or array of shape (n_outputs,), default=0
+    shape, scale : arrays of shape (n_outputs,)
+        Parameters of the inverse gamma variable, the latter in squared units of y. Where the
+        variance has no tails, ``shape`` is infinite and ``scale`` is the variance itself.
+    spread_share : array of shape (n_outputs,), default=None
+        Share of the members' variance that counts for y; None for all of it.
+    squared_misfit : array of shape (n_outputs,), default=0
         Mean squared error of the student's mean against the ensemble's, in squared units of y. It
         is added to the variance around every member.
+    variance_functions : list of VarianceFunction or None, one for each output, default=None
+        Factors that depend on the row. None for noise that does not.
 
     Attributes
     ----------
-    member_variances : array of shape (n_members, n_outputs)
-        The estimates.
-    squared_misfit : array of shape (n_outputs,)
-        The same for each output.
-    shape, scale : arrays of shape (n_outputs,)
-        Parameters of the inverse gamma. Where the variance is taken for a constant, ``shape`` is
-        infinite and ``scale`` is the constant.
+    shape, scale, spread_share, squared_misfit, variance_functions
+        As the parameters, one value for each output.
     """
 
-    def __init__(self, variances: np.ndarray, squared_misfit: float | np.ndarray = 0.0):
-        self.member_variances = np.asarray(variances)
-        self.squared_misfit = np.broadcast_to(squared_misfit, self.member_variances.shape[1]).copy()
-        fits = [_fit_inverse_gamma(column) for column in self.member_variances.T]
-        self.shape, self.scale = (np.array(parameter) for parameter in zip(*fits, strict=True))
+    def __init__(
+        self,
+        shape: ArrayLike,
+        scale: ArrayLike,
+        spread_share: ArrayLike | None = None,
+        squared_misfit: ArrayLike = 0.0,
+        variance_functions: Sequence[VarianceFunction | None] | None = None,
+    ):
+        self.shape = np.asarray(shape, dtype=np.float64)
+        self.scale = np.asarray(scale, dtype=np.float64)
+        n_outputs = len(self.shape)
+        share = 1.0 if spread_share is None else spread_share
+        self.spread_share = np.broadcast_to(share, n_outputs).astype(np.float64)
+        self.squared_misfit = np.broadcast_to(squared_misfit, n_outputs).astype(np.float64)
+        self.variance_functions: list[VarianceFunction | None] = [
+            *(variance_functions or [None] * n_outputs)
+        ]
+
+    @property
+    def depends_on_row(self) -> bool:
+        """Whether the noise of any output depends on the row."""
+        return any(function is not None for function in self.variance_functions)
+
+    def factor(self, X: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+        """Return ``g`` (n, n_outputs) at standardised rows, where members have these moments."""
+        factor = np.ones(mean.shape)
+        for output, function in enumerate(self.variance_functions):
+            if function is not None:
+                factor[:, output] = function(X, mean[:, output], variance[:, output])
+        return factor
 
     def nodes(self) -> np.ndarray:
-        """Equally likely variances (n_outputs, n_nodes) in place of the distribution."""
-        levels = (np.arange(N_NODES) + 0.5) / N_NODES
-        return self._transform(levels[None, :].repeat(len(self.shape), axis=0))
+        """Variances (n_outputs, n_nodes) in place of the distribution, where ``g`` is one.
+
+        Their probabilities are those of `node_weights`.
+        """
+        scores, _ = _score_rule()
+        return self.scale[:, None] * np.stack([_unit_variance(a, scores) for a in self.shape])
+
+    def mean_variance(self, factor: np.ndarray) -> np.ndarray:
+        """Return the mean variance around a member (n, n_outputs), misfit included.
+
+        It is infinite where the tails have no variance (``shape`` up to one).
+        """
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean = np.where(np.isinf(self.shape), self.scale, self.scale / (self.shape - 1))
+        return factor * np.where(self.shape <= 1, np.inf, mean) + self.squared_misfit
 
     def draw(self, n_samples: int, random_state: np.random.RandomState) -> np.ndarray:
-        """Draw variances (n_outputs, n_samples)."""
-        return self._transform(random_state.uniform(size=(len(self.shape), n_samples)))
+        """Draw variances (n_outputs, n_samples), where ``g`` is one and without the misfit."""
+        scores = random_state.standard_normal((len(self.shape), n_samples))
+        unit = [_unit_variance(shape, row) for shape, row in zip(self.shape, scores, strict=True)]
+        return self.scale[:, None] * np.stack(unit)
 
-    def _transform(self, levels: np.ndarray) -> np.ndarray:
-        """Quantiles of the variance at ``levels`` (n_outputs, n_levels)."""
-        shape, scale = self.shape[:, None], self.scale[:, None]
-        constant = np.isinf(shape)
-        quantiles = invgamma.ppf(levels, np.where(constant, 1.0, shape))
-        return np.where(constant, scale, scale * quantiles) + self.squared_misfit[:, None]
-
-    def quantiles(self, mean: np.ndarray, variance: np.ndarray, levels: ArrayLike) -> np.ndarray:
+    def quantiles(
+        self, mean: np.ndarray, variance: np.ndarray, factor: np.ndarray, levels: ArrayLike
+    ) -> np.ndarray:
         """Quantiles of y (n, n_outputs, n_levels), in units of y.
 
         ``mean`` and ``variance`` (n, n_outputs) are those of the members. The distribution of y is
         symmetric around the mean, so that levels ``p`` and ``1 - p`` need one distance.
         """
-        total = variance[..., None] + self.nodes()  # (n, n_outputs, n_nodes)
-        std = np.sqrt(np.maximum(total, np.finfo(np.float64).tiny))
+        std = self.std_nodes(variance, factor)
         levels = np.asarray(levels, dtype=np.float64)
         quantiles = np.empty((*mean.shape, len(levels)))
         tails = np.maximum(levels, 1.0 - levels)  # the same for both ends of an interval
         for tail in np.unique(tails):
-            distance = _mixture_quantile(std, tail)
+            distance = _mixture_quantile(std, node_weights(), tail)
             for column in np.flatnonzero(tails == tail):
                 quantiles[..., column] = mean + distance * np.sign(levels[column] - 0.5)
         return quantiles
 
-
-def _fit_inverse_gamma(variances: np.ndarray) -> tuple[float, float]:
-    """Maximum likelihood shape and scale; (inf, mean) if the variance is taken for a constant."""
-    mean = variances.mean()
-    if len(variances) < MIN_ESTIMATES or variances.std() <= MIN_VARIATION * mean:
-        return np.inf, mean
-    if variances.min() <= 0.0:
-        return np.inf, mean
-    shape, _, inverse_scale = gamma.fit(mean / variances, floc=0)
-    return shape, mean / inverse_scale
+    def std_nodes(self, variance: np.ndarray, factor: np.ndarray) -> np.ndarray:
+        """Standard deviations of y (n, n_outputs, n_nodes), whose mixture it follows."""
+        fixed = self.spread_share * variance + self.squared_misfit
+        total = fixed[..., None] + factor[..., None] * self.nodes()
+        return np.sqrt(np.maximum(total, np.finfo(np.float64).tiny))
 
 
-def _mixture_quantile(std: np.ndarray, level: float) -> np.ndarray:
-    """Quantile at ``level`` >= 0.5 of an equal mixture of ``N(0, std^2)``, std (..., n_nodes).
+@cache
+def _score_rule() -> tuple[np.ndarray, np.ndarray]:
+    """Normal scores and their probabilities: a trapezoidal rule of the standard normal."""
+    scores = np.arange(-LAST_SCORE, LAST_SCORE + SCORE_STEP / 2, SCORE_STEP)
+    weights = np.exp(-0.5 * scores**2)
+    weights /= weights.sum()
+    return scores, weights
+
+
+def node_weights() -> np.ndarray:
+    """Return the probabilities (n_nodes,) of the nodes."""
+    return _score_rule()[1]
+
+
+def _unit_variance(shape: float, scores: np.ndarray) -> np.ndarray:
+    """Quantiles of an inverse gamma variable of scale one at normal scores; one without tails."""
+    if np.isinf(shape):
+        return np.ones_like(scores)
+    return 1 / gammainccinv(shape, ndtr(scores))
+
+
+def _mixture_quantile(std: np.ndarray, weights: np.ndarray, level: float) -> np.ndarray:
+    """Quantile at ``level`` >= 0.5 of a mixture of ``N(0, std^2)``, std (..., n_nodes).
 
     The distribution function is concave to the right of the centre. After its first step, Newton's
     method is below the root and rises to it.
@@ -123,12 +249,12 @@ def _mixture_quantile(std: np.ndarray, level: float) -> np.ndarray:
     low = z * std.min(axis=-1)
     if np.isinf(z):
         return low
-    distance = z * np.sqrt(np.square(std).mean(axis=-1))
+    distance = z * (std @ weights)
     for _ in range(MAX_STEPS):
         scaled = distance[..., None] / std
-        excess = ndtr(scaled).mean(axis=-1) - level
+        excess = ndtr(scaled) @ weights - level
         density = np.exp(-0.5 * np.square(np.minimum(scaled, MAX_SCALED)))
-        slope = (density / std).mean(axis=-1) / np.sqrt(2 * np.pi)
+        slope = ((density / std) @ weights) / np.sqrt(2 * np.pi)
         step = excess / slope
         distance = np.maximum(distance - step, low)
         if np.all(np.abs(step) <= STEP_SHARE * distance):

@@ -29,6 +29,8 @@ class EnsembleFacts(NamedTuple):
         What its members predict.
     classes : array of shape (n_classes,) or None
         Labels of the columns, if the ensemble has them.
+    n_members : int
+        Number of its members.
     is_drawn : bool
         Whether members are draws from a posterior: functions of all rows at once.
     unseen : bool array of shape (n_samples, n_members) or None
@@ -38,6 +40,7 @@ class EnsembleFacts(NamedTuple):
     name: str
     kind: str
     classes: np.ndarray | None
+    n_members: int
     is_drawn: bool
     unseen: np.ndarray | None
 
@@ -144,6 +147,7 @@ def _describe(load: Callable[[], Any], key: str | None, n_samples: int) -> Ensem
         type(ensemble).__name__,
         ensemble_kind(ensemble),
         members.classes,
+        members.n_members,
         members.resample is not None,
         unseen_rows(ensemble, n_samples),
     )

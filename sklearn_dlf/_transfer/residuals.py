@@ -1,55 +1,77 @@
-"""What the transfer set holds of y: the members' squared residuals around it.
+"""What the transfer set holds of y: residuals of the ensemble at rows of `fit`.
 
-On rows that a member did not see, its mean squared residual has three parts: the noise of y, the
-deviation of the truth from the ensemble's mean, and the member's own deviation from that mean. The
-student's spread already stands for the two deviations. So the variance among the members that did
-not see the row is subtracted twice (among all members, if only one did not see it). Spread and
-noise of y then add up to the squared error of the ensemble's mean. On rows that the members were
-trained on, residuals do not contain the deviations, and they are used as they are.
+Where members did not see a row, the residual of their mean has the noise of y and the deviation of
+the truth from the ensemble's mean, as at a new row. The mean over a few members has more variance
+than the mean over all, and that is kept too. On rows that members were trained on, residuals are
+too small: an ensemble has learnt a part of the noise.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from .design_points import Points
 from .out_of_bag import moments_of_some
 
-# Smallest share of the residual variance that is taken for noise of y, where the members' spread
-# would explain all of it.
-MIN_NOISE_SHARE = 0.05
+# The variance of members that did not see a row is shrunk to its mean over rows, as if that had
+# been found from this many degrees of freedom. A row that two members did not see has one.
+PRIOR_DEGREES = 5
 
 
 class MemberResiduals:
-    """Collects the variance of y around each member, block by block.
-
-    If it is known which rows a member did not see, these rows alone are used for it, and what the
-    members' spread explains of the residuals there is subtracted. Rows without y are ignored.
+    """Collects the residuals of the ensemble's mean, block by block.
 
     Parameters
     ----------
+    points : Points
+        Rows at which the members are evaluated.
     y : array of shape (n_own, n_outputs)
         Observed values at the rows of `fit`.
     weights : array of shape (n_own,) or None
         Weights of the rows.
     unseen : bool array of shape (n_own, n_members) or None
         Rows that each member did not see.
+    cross_fitted : pair of arrays of shape (n_own, n_outputs), or None
+        Mean and variance of the members of an ensemble of the same kind that was not fitted to the
+        row, from cross-fitting. They are used in place of the ensemble's own.
 
     Attributes
     ----------
     mean : array of shape (n_own, n_outputs)
-        Mean of the members at the rows that were added.
+        Mean of the members at the rows of `fit`.
+    calibration_mean, calibration_variance : arrays of shape (n_points - n_design, n_outputs)
+        Mean and variance of the members at calibration rows.
+    unseen_mean : array of shape (n_own, n_outputs)
+        Mean of the members that did not see the row; of all members at rows that all saw.
+    excess : array of shape (n_own,)
+        Variance of the mean over some members beyond that of the mean over all, in units of the
+        members' variance.
+    is_unseen : bool array of shape (n_own,)
+        Whether the residual is that of members that did not see the row.
     """
 
     def __init__(
-        self, y: np.ndarray, weights: np.ndarray | None = None, unseen: np.ndarray | None = None
+        self,
+        points: Points,
+        y: np.ndarray,
+        weights: np.ndarray | None = None,
+        unseen: np.ndarray | None = None,
+        cross_fitted: tuple[np.ndarray, np.ndarray] | None = None,
     ):
         self.y = y
+        self._n_design = points.n_design
+        shape = len(points.X) - points.n_design, y.shape[1]
+        self.calibration_mean, self.calibration_variance = np.empty((2, *shape))
         self.weights = np.ones(len(y)) if weights is None else weights
         self.unseen = unseen
+        self.is_cross_fitted = cross_fitted is not None
         self.mean = np.empty(y.shape)
-        # Weighted sums over all rows and over unseen ones: squared residuals and the members'
-        # variance (n_outputs, n_members), weights (n_members,).
-        self._sums: dict[str, tuple] = {}
+        self.unseen_mean: np.ndarray
+        self._variance: np.ndarray
+        self.unseen_mean, self._variance = cross_fitted or np.empty((2, *y.shape))
+        self._degrees = np.full(len(y), np.inf if self.is_cross_fitted else 0.0)
+        self.excess = np.zeros(len(y))
+        self.is_unseen = np.full(len(y), self.is_cross_fitted)
 
     def add(self, rows: slice, outputs: np.ndarray) -> np.ndarray:
         """Add residuals of outputs (n_block, n_outputs, n_members); return the outputs."""
@@ -58,40 +80,41 @@ class MemberResiduals:
                 f"The members have {outputs.shape[1]} outputs and y has {self.y.shape[1]}; "
                 "expected the same number."
             )
+        first = max(self._n_design - rows.start, 0)
+        if first < len(outputs):
+            kept = slice(rows.start + first - self._n_design, rows.stop - self._n_design)
+            self.calibration_mean[kept] = outputs[first:].mean(axis=-1)
+            self.calibration_variance[kept] = outputs[first:].var(axis=-1, ddof=1)
         own = outputs[: len(self.y[rows])]
         self.mean[rows] = own.mean(axis=-1)
-        squares = (self.y[rows, :, None] - own) ** 2
-        variance = own.var(axis=-1, ddof=1)
-        weights = np.repeat(self.weights[rows, None], own.shape[-1], axis=1)
-        self._add_sums("all", squares, variance, weights)
-        if self.unseen is not None:
-            unseen = self.unseen[rows]
-            several = unseen.sum(axis=1)[:, None] > 1
-            variance = np.where(several, moments_of_some(own, unseen)[1], variance)
-            self._add_sums("unseen", squares, variance, weights * unseen)
+        if self.is_cross_fitted:
+            return outputs
+        n_members = own.shape[-1]
+        unseen = np.zeros((len(own), n_members), bool) if self.unseen is None else self.unseen[rows]
+        counts = unseen.sum(axis=1)
+        self.is_unseen[rows] = counts > 0
+        chosen = np.where(counts[:, None] > 0, unseen, True)
+        self.unseen_mean[rows], self._variance[rows] = moments_of_some(own, chosen)
+        self.excess[rows] = 1 / chosen.sum(axis=1) - 1 / n_members
+        self._degrees[rows] = np.maximum(chosen.sum(axis=1) - 1, 0)
         return outputs
 
-    def _add_sums(
-        self, name: str, squares: np.ndarray, variance: np.ndarray, weights: np.ndarray
-    ) -> None:
-        """Add a block's squared residuals (n_block, c, M), variance (n_block, c) and weights."""
-        sums = (
-            np.einsum("jci,ji->ci", squares, weights),
-            variance.T @ weights,
-            weights.sum(axis=0),
-        )
-        before = self._sums.get(name, (0.0, 0.0, 0.0))
-        self._sums[name] = tuple(a + b for a, b in zip(before, sums, strict=True))
+    @property
+    def residuals(self) -> np.ndarray:
+        """Y less the mean of the members that did not see the row, (n_own, n_outputs)."""
+        return self.y - self.unseen_mean
 
-    def variances(self) -> np.ndarray:
-        """Variance of y around each member, (n_members, n_outputs), in squared units of y."""
-        squared, _, weight = self._sums["all"]
-        variances = squared / weight
-        if "unseen" in self._sums:
-            squared, variance, weight = self._sums["unseen"]
-            known = weight > 0
-            residual = squared[:, known] / weight[known]
-            twice = 2 * (variance[:, known] / weight[known]).mean(axis=1)
-            share = 1 - twice / np.maximum(residual.mean(axis=1), np.finfo(np.float64).tiny)
-            variances[:, known] = residual * np.maximum(share, MIN_NOISE_SHARE)[:, None]
-        return variances.T
+    def variance(self) -> np.ndarray:
+        """Variance of the members that did not see the row, shrunk, (n_own, n_outputs).
+
+        Members that saw a row differ more where its noise is large. So their variance must not be
+        compared with its residual.
+        """
+        if self.is_cross_fitted:
+            return self._variance
+        degrees = self._degrees[:, None]
+        weights = degrees * self.weights[:, None] * np.ones(self.y.shape[1])
+        if not weights.any():
+            return self._variance
+        mean = np.average(self._variance, axis=0, weights=weights)
+        return (degrees * self._variance + PRIOR_DEGREES * mean) / (degrees + PRIOR_DEGREES)

@@ -21,6 +21,7 @@ from ..ensembles import is_fitted_ensemble
 from ..ensembles._member_models import kind_of
 from .cache import EnsembleFacts, Evaluate, TeacherCache
 from .containers import rows_like
+from .cross_fitting import cross_fit
 from .design_points import Points
 
 # Rows at which an ensemble is evaluated at a time. It bounds the float64 copy of the outputs.
@@ -48,17 +49,28 @@ class EnsembleTeacher:
 
     Attributes
     ----------
-    classes, is_drawn, unseen
+    classes, n_members, is_drawn, unseen
         As in the facts.
+    cross_fitted : pair of arrays (n_samples, n_outputs), or None
+        Mean and variance of members of ensembles that were not fitted to the row.
     """
 
     can_be_evaluated = True
 
-    def __init__(self, facts: EnsembleFacts, predict: Evaluate, X: Any, kind: str):
+    def __init__(
+        self,
+        facts: EnsembleFacts,
+        predict: Evaluate,
+        X: Any,
+        kind: str,
+        cross_fitted: tuple[np.ndarray, np.ndarray] | None = None,
+    ):
         check_kind(kind, facts.kind, facts.name)
         self.predict = predict
         self.X = X
-        self.classes, self.is_drawn, self.unseen = facts.classes, facts.is_drawn, facts.unseen
+        self.classes, self.n_members = facts.classes, facts.n_members
+        self.is_drawn, self.unseen = facts.is_drawn, facts.unseen
+        self.cross_fitted = cross_fitted
 
     def evaluate(self, points: Points | None = None) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield slices of the points with the members' outputs there; at ``X`` without points."""
@@ -84,7 +96,8 @@ class PredictionsTeacher:
     can_be_evaluated = False
     is_drawn = False
     classes = None  # only the number of outputs is known
-    unseen = None  # the members' own fit is not known
+    unseen: np.ndarray | None = None  # the members' own fit is not known
+    cross_fitted = None
 
     def __init__(self, predictions: Any, n_samples: int):
         if isinstance(predictions, list | tuple):
@@ -92,6 +105,7 @@ class PredictionsTeacher:
         self.predictions = np.asarray(predictions)
         self.n_samples = n_samples
         self._check()
+        self.n_members = self.predictions.shape[-1]
 
     def evaluate(self, points: Points | None = None) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield slices of rows with the members' outputs there."""
@@ -138,8 +152,10 @@ def find_teacher(
     *,
     kind: str,
     make_default: Callable[[], Any],
+    cv: Any = None,
     memory: Any,
     is_seeded: bool,
+    verbose: int = 0,
     random_state: np.random.RandomState,
 ) -> Teacher:
     """Return the teacher: given predictions, a fitted ensemble, or an ensemble fitted here.
@@ -155,13 +171,23 @@ def find_teacher(
         Kind of the student.
     make_default : callable
         Returns the unfitted ensemble that is used if none is given.
+    cv : int, splitter or None
+        Folds by which an ensemble that is fitted here is cross-fitted too.
     memory : str, joblib.Memory or None
         Where fits and predictions are kept.
     is_seeded : bool
         Whether ``random_state`` was made from an integer, so that a fit can be repeated.
+    verbose : int
+        Whether to print a line for each fold.
     random_state : RandomState instance
         Source of the ensemble's seeds.
     """
+    if cv is not None and (predictions is not None or _is_fitted(ensemble)):
+        what = "predictions were" if predictions is not None else "a fitted ensemble was"
+        raise ValueError(
+            f"cv={cv!r} cross-fits an unfitted ensemble, but {what} given. Give the ensemble "
+            "unfitted; or leave cv out, and say by `unseen` which rows its members did not see."
+        )
     if predictions is not None:
         if ensemble is not None:
             raise ValueError(
@@ -170,7 +196,7 @@ def find_teacher(
             )
         return PredictionsTeacher(predictions, _num_samples(X))
     cache = TeacherCache(memory)
-    if ensemble is not None and is_fitted_ensemble(ensemble):
+    if _is_fitted(ensemble):
         _check_list_is_whole(ensemble, _num_samples(X))
         facts, predict = cache.look_up(ensemble, X)
         return EnsembleTeacher(facts, predict, X, kind)
@@ -183,8 +209,44 @@ def find_teacher(
     prototype = make_default() if ensemble is None else ensemble
     check_kind(kind, kind_of(prototype), type(prototype).__name__)
     prototype, n_seeds = _seed_ensemble(prototype, random_state)
-    facts, predict = cache.fit(prototype, X, y, sample_weight, is_seeded or not n_seeds)
-    return EnsembleTeacher(facts, predict, X, kind)
+    repeatable = is_seeded or not n_seeds
+    facts, predict = cache.fit(prototype, X, y, sample_weight, repeatable)
+    cross_fitted = None
+    if cv is not None:
+        cross_fitted = cross_fit(
+            prototype,
+            X,
+            y,
+            sample_weight,
+            cv=cv,
+            cache=cache,
+            repeatable=repeatable,
+            verbose=verbose,
+        )
+    return EnsembleTeacher(facts, predict, X, kind, cross_fitted)
+
+
+def _is_fitted(ensemble: Any) -> bool:
+    """Return whether an ensemble was given, and is fitted."""
+    return ensemble is not None and is_fitted_ensemble(ensemble)
+
+
+def check_unseen(unseen: Any, n_samples: int, n_members: int) -> np.ndarray | None:
+    """Return which rows each member did not see (n_samples, n_members), as the user said."""
+    mask = np.asarray(unseen)
+    if mask.dtype != bool:
+        raise TypeError(
+            f"unseen must be True or hold booleans; got {type(unseen).__name__} of dtype "
+            f"{mask.dtype}. For row numbers, use np.isin(np.arange(n_samples), numbers)."
+        )
+    if mask.shape not in ((), (n_samples,), (n_samples, n_members)):
+        raise ValueError(
+            f"unseen must be True, or have shape ({n_samples},) or ({n_samples}, {n_members}): a "
+            f"value for each row of X, and for each member if members differ; got {mask.shape}."
+        )
+    columns = mask[:, None] if mask.ndim == 1 else mask
+    full = np.broadcast_to(columns, (n_samples, n_members)).copy()
+    return full if full.any() else None
 
 
 def check_kind(kind: str, ensemble_kind: str | None, name: str) -> None:

@@ -101,9 +101,8 @@ class MemberStudent(BaseStudent):
 class MemberRegressor(RegressorStudentMixin, MemberStudent):
     """Student of regressors, trained by the squared error to each member."""
 
-    @property
-    def _members(self) -> HeldMembers:
-        return HeldMembers(self.student_, self._units)
+    def _make_members(self, network: Any) -> HeldMembers:
+        return HeldMembers(network, self._units)
 
     def predict(
         self, X: ArrayLike, return_std: bool = False
@@ -165,11 +164,10 @@ class MemberRegressor(RegressorStudentMixin, MemberStudent):
 class MemberClassifier(ClassifierStudentMixin, MemberStudent):
     """Student of classifiers, trained by the cross-entropy to each member's probabilities."""
 
-    @property
-    def _members(self) -> HeldMembers:
+    def _make_members(self, network: Any) -> HeldMembers:
         # The outputs of the network are the latent outputs themselves.
         ones = np.ones(self.n_outputs_)
-        return HeldMembers(self.student_, Units(center=0 * ones, scale=ones, spread=ones))
+        return HeldMembers(network, Units(center=0 * ones, scale=ones, spread=ones))
 
     def member_predictions(self, X: ArrayLike) -> np.ndarray:
         """Predict the probabilities of every member.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
@@ -76,9 +78,8 @@ class DirichletClassifier(ClassifierStudentMixin, MemberStudent):
     ((150, 3), (150, 3, 7))
     """
 
-    @property
-    def _members(self) -> DirichletMembers:
-        return DirichletMembers(self.student_, self._units)
+    def _make_members(self, network: Any) -> DirichletMembers:
+        return DirichletMembers(network, self._units)
 
     def _make_network(self, n_features, n_outputs, n_members):
         n_classes = max(n_outputs, 2)

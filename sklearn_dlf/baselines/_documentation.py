@@ -107,8 +107,9 @@ n_outputs_ : int
     Number of outputs of the ensemble.
 
 target_noise_ : TargetNoise
-    Inverse gamma of the variance of y around a member: ``shape`` and ``scale`` (n_outputs,).
-    None without y.
+    Variance of y around a member: an inverse gamma variable (``shape``, ``scale``), times a
+    function of the row where ``depends_on_row``; ``spread_share``, the share of the members'
+    variance that counts for y. Each (n_outputs,). None without y.
 
 ensemble_score_ : float
     R^2 of the teacher's mean at the rows of `fit`. None without y.

@@ -23,21 +23,20 @@ class HeldMembers(StudentMembers):
         outputs = self.network_for(X, exact).evaluate(X)
         return self.units.center[:, None] + self.units.scale[:, None] * outputs
 
-    def moments(self, X: np.ndarray) -> Bunch:
+    def moments(self, X: np.ndarray, exact: bool = False) -> Bunch:
         """Bunch of ``mean`` and ``variance`` (n, n_outputs)."""
         mean, variance = np.empty((2, len(X), self.n_outputs))
         for rows in row_blocks(len(X), DRAW_ROWS):
-            members = self.predict(X[rows])
+            members = self.predict(X[rows], exact)
             mean[rows], variance[rows] = members.mean(axis=-1), members.var(axis=-1)
         return Bunch(mean=mean, variance=variance)
 
-    def draw(self, X, n_samples, random_state, extra_variance=0.0):
+    def draw(self, X, n_samples, random_state):
         # Members are picked with replacement, the same ones for all rows.
         picked = random_state.randint(self.network.n_members, size=n_samples)
         draws = np.empty((len(X), self.n_outputs, n_samples))
         for rows in row_blocks(len(X), DRAW_ROWS):
-            noise = random_state.standard_normal(draws[rows].shape) * np.sqrt(extra_variance)
-            draws[rows] = self.predict(X[rows], exact=True)[..., picked] + noise
+            draws[rows] = self.predict(X[rows], exact=True)[..., picked]
         return draws
 
     def probabilities(self, X, with_entropy=False):

@@ -24,7 +24,7 @@ from .._transfer.cache import TeacherCache
 from .._transfer.teachers import EnsembleTeacher, PredictionsTeacher
 from .._utils.blocks import row_blocks
 from ..ensembles import is_fitted_ensemble
-from ._scores import crps_ensemble, gaussian_mixture_nll
+from ._scores import crps_ensemble
 from ._validation import check_weights
 
 # Smallest spread for the density of the members, in units of the standard deviation of their mean
@@ -132,13 +132,9 @@ def _student_nll(
             "The density of y is not known if the target is transformed; expected an estimator "
             "without TransformedTargetRegressor. Use neg_crps_scorer, which needs no density."
         )
-    mean, std = student.predict(transform(X), return_std=True)
-    noise = student._check_target_noise("neg_nll_scorer").nodes()
-    n_outputs = len(noise)
-    variances = (std.reshape(-1, n_outputs, 1) ** 2 + noise).reshape(-1, noise.shape[1])
-    means = np.broadcast_to(mean.reshape(-1, 1), variances.shape)
-    weights = None if weights is None else np.repeat(weights, n_outputs)
-    return gaussian_mixture_nll(np.ravel(y), means, variances, weights)
+    densities = student._log_density(transform(X), y)
+    weights = None if weights is None else np.repeat(weights, densities.shape[1])
+    return -float(np.average(densities.ravel(), weights=weights))
 
 
 def _student_crps(

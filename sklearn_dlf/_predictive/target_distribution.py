@@ -1,0 +1,80 @@
+"""The distribution of y at any rows: a fitted student's members, and the noise of y around them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import logsumexp
+from sklearn.utils import Bunch
+
+from .._utils.blocks import DRAW_ROWS, row_blocks
+from .._utils.seeding import MAX_SEED
+from .target_noise import TargetNoise, node_weights
+
+
+class TargetDistribution:
+    """Distribution of y under a student: a mixture of normals at each row.
+
+    Parameters
+    ----------
+    members : StudentMembers
+        Members of the student, which have moments. All rows are standardised.
+    noise : TargetNoise
+        Noise of y around them.
+    """
+
+    def __init__(self, members: Any, noise: TargetNoise):
+        self.members = members
+        self.noise = noise
+
+    def _moments(self, X: np.ndarray, exact: bool = False) -> Bunch:
+        """Bunch of ``mean``, ``variance`` and ``factor`` (n, n_outputs): moments, and ``g``."""
+        moments = self.members.moments(X, exact)
+        factor = self.noise.factor(X, moments.mean, moments.variance)
+        return Bunch(mean=moments.mean, variance=moments.variance, factor=factor)
+
+    def quantiles(self, X: np.ndarray, levels: ArrayLike) -> np.ndarray:
+        """Quantiles (n, n_outputs, n_levels), in units of y."""
+        quantiles = np.empty((len(X), self.members.n_outputs, np.size(levels)))
+        for rows in row_blocks(len(X), DRAW_ROWS):
+            at = self._moments(X[rows])
+            quantiles[rows] = self.noise.quantiles(at.mean, at.variance, at.factor, levels)
+        return quantiles
+
+    def log_density(self, X: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Logarithm of the density of y (n, n_outputs) at each row and output, in nats."""
+        logarithms = np.empty(y.shape)
+        for rows in row_blocks(len(X), DRAW_ROWS):
+            at = self._moments(X[rows])
+            std = self.noise.std_nodes(at.variance, at.factor)
+            scaled = (y[rows] - at.mean)[..., None] / std
+            normal = -0.5 * (scaled**2 + np.log(2 * np.pi)) - np.log(std)
+            logarithms[rows] = logsumexp(normal, b=node_weights(), axis=-1)
+        return logarithms
+
+    def variances(self, X: np.ndarray) -> Bunch:
+        """Bunch of ``epistemic`` and ``aleatoric`` variances (n, n_outputs), which sum to y's."""
+        epistemic, aleatoric = np.empty((2, len(X), self.members.n_outputs))
+        for rows in row_blocks(len(X), DRAW_ROWS):
+            at = self._moments(X[rows])
+            epistemic[rows] = self.noise.spread_share * at.variance
+            aleatoric[rows] = self.noise.mean_variance(at.factor)
+        return Bunch(epistemic=epistemic, aleatoric=aleatoric)
+
+    def draw(
+        self, X: np.ndarray, n_samples: int, random_state: np.random.RandomState
+    ) -> np.ndarray:
+        """Draws of y (n, n_outputs, n_samples); the first rows do not depend on later ones."""
+        noise_state = np.random.RandomState(random_state.randint(MAX_SEED))
+        unit = self.noise.draw(n_samples, noise_state)
+        draws = self.members.draw(X, n_samples, random_state)
+        share = np.sqrt(self.noise.spread_share)[:, None]
+        for rows in row_blocks(len(X), DRAW_ROWS):
+            at = self._moments(X[rows], exact=True)
+            mean = at.mean[..., None]
+            draws[rows] = mean + share * (draws[rows] - mean)
+            variance = at.factor[..., None] * unit + self.noise.squared_misfit[:, None]
+            draws[rows] += np.sqrt(variance) * noise_state.standard_normal(variance.shape)
+        return draws
