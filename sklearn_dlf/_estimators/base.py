@@ -27,7 +27,7 @@ from .._network.bodies import ACTIVATIONS
 from .._network.heads import Units
 from .._transfer.design_points import make_points
 from .._transfer.row_makers import ROW_MAKERS
-from .._transfer.teachers import check_unseen, find_teacher
+from .._transfer.teachers import find_teacher
 from .._transfer.transfer_set import TransferSet, build_transfer_set
 from .._utils.parameters import Count, Device, LayerSizes
 from .._utils.standardise import standardise
@@ -113,8 +113,7 @@ class BaseStudent(BaseEstimator, ABC):
             verbose=self.verbose,
             random_state=random_state,
         )
-        if unseen is not None:
-            teacher.unseen = check_unseen(unseen, len(X), teacher.n_members)
+        teacher.declare_unseen(unseen, len(X))
         points = make_points(
             X,
             weights,
@@ -123,7 +122,7 @@ class BaseStudent(BaseEstimator, ABC):
             automatic=task.automatic_augment,
             unlabeled=X_unlabeled,
             transformed=X_ensemble is not None,
-            with_calibration=task.needs_calibration,
+            calibration_state=task.calibration_state(random_state),
             random_state=random_state,
         )
         scaler = StandardScaler().fit(X, sample_weight=weights)
@@ -135,12 +134,11 @@ class BaseStudent(BaseEstimator, ABC):
             weights=weights,
             out_of_bag=self.out_of_bag,
         )
-        network = self._learn(transfer_set, random_state)
+        network = self._learn(transfer_set, random_state).eval().requires_grad_(False)
         self.scaler_ = scaler
         self.output_center_, self.output_scale_, self.output_spread_ = transfer_set.contrasts.units
         _, self.n_outputs_, self.n_members_ = transfer_set.contrasts.shape
         self._ensemble_takes_other_rows = X_ensemble is not None
-        network = network.eval().requires_grad_(False)
         task.set_attributes(self, self._make_members(network), transfer_set, random_state)
         self.student_: nn.Module = network
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -12,6 +13,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
+from .._fitting.member_variances import distil_target_noise
 from .._fitting.target_noise import fit_target_noise
 from .._transfer.class_targets import ClassTargets
 from .._transfer.design_points import Points
@@ -53,6 +55,12 @@ class Task(ABC):
     y_options: ClassVar[dict[str, Any]]
     needs_calibration: bool = False
     cv: Any = None
+
+    def calibration_state(
+        self, random_state: np.random.RandomState
+    ) -> np.random.RandomState | None:
+        """Return the source of calibration rows; None if none are made."""
+        return random_state if self.needs_calibration else None
 
     @abstractmethod
     def check_y(self, y: np.ndarray) -> np.ndarray:
@@ -111,13 +119,18 @@ class RegressionTask(Task):
         check_range(y, "y")
         return y
 
+    def calibration_state(self, random_state):
+        # A copy, so that the student does not depend on whether y was given.
+        return copy.deepcopy(super().calibration_state(random_state))
+
     def default_teacher(self):
         return DeepEnsembleRegressor()
 
     def targets(self, teacher, points, y, weights, out_of_bag):
         if y is None:
             return None
-        if teacher.unseen is None and teacher.cross_fitted is None:
+        knows_noise = teacher.has_variance or teacher.cross_fitted is not None
+        if teacher.unseen is None and not knows_noise:
             warn_user(SEEN_ROWS, SeenRowsWarning)
         return MemberResiduals(
             points, y.reshape(len(y), -1), weights, teacher.unseen, teacher.cross_fitted
@@ -126,11 +139,14 @@ class RegressionTask(Task):
     def set_attributes(self, student, members, transfer_set, random_state):
         student.target_noise_ = student.ensemble_score_ = None
         residuals = transfer_set.targets
+        if transfer_set.variances is not None:
+            student.target_noise_ = distil_target_noise(members, transfer_set, random_state)
+        elif residuals is not None:
+            student.target_noise_ = fit_target_noise(
+                members, transfer_set, kind=self.noise, random_state=random_state
+            )
         if residuals is None:
             return
-        student.target_noise_ = fit_target_noise(
-            members, transfer_set, kind=self.noise, random_state=random_state
-        )
         student.ensemble_score_ = self._score_teacher(residuals)
 
     def _score_teacher(self, residuals: MemberResiduals) -> float:

@@ -24,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import gammainccinv, ndtr, ndtri
+from sklearn.neural_network import MLPRegressor
 
 # Quadrature of the inverse gamma variable. It is a monotone function of a standard normal score,
 # and the trapezoidal rule over the score is exact to rounding for smooth functions of it. Scores
@@ -111,10 +112,39 @@ class VarianceFunction(NamedTuple):
         return np.exp(self.encoding(noise_columns(X, mean, variance)) @ self.coefficients)
 
 
+class NetworkVariance(NamedTuple):
+    """``g`` of one output, learnt by a network from the members' own variances.
+
+    Attributes
+    ----------
+    network : MLPRegressor
+        Predicts the standardised logarithm of ``g`` at standardised rows.
+    center, unit : float
+        Mean and standard deviation of the logarithm.
+    lowest, highest : float
+        Range of the logarithm that was learnt. Values beyond it are clipped, since an exponential
+        must not be extrapolated.
+    """
+
+    network: MLPRegressor
+    center: float
+    unit: float
+    lowest: float
+    highest: float
+
+    def __call__(self, X: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+        """Return ``g`` (n,) at rows."""
+        logarithm = self.center + self.unit * self.network.predict(X)
+        return np.exp(np.clip(logarithm, self.lowest, self.highest))
+
+
 def noise_columns(X: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
     """Return what the noise of one output may depend on, (n, n_features + 2)."""
     least = np.finfo(np.float64).tiny
     return np.column_stack([X, mean, np.log(np.maximum(variance, least))])
+
+
+Factor = VarianceFunction | NetworkVariance
 
 
 class TargetNoise:
@@ -130,8 +160,8 @@ class TargetNoise:
     squared_misfit : array of shape (n_outputs,), default=0
         Mean squared error of the student's mean against the ensemble's, in squared units of y. It
         is added to the variance around every member.
-    variance_functions : list of VarianceFunction or None, one for each output, default=None
-        Factors that depend on the row. None for noise that does not.
+    variance_functions : list of VarianceFunction, NetworkVariance or None, default=None
+        One for each output: factors that depend on the row. None for noise that does not.
 
     Attributes
     ----------
@@ -145,7 +175,7 @@ class TargetNoise:
         scale: ArrayLike,
         spread_share: ArrayLike | None = None,
         squared_misfit: ArrayLike = 0.0,
-        variance_functions: Sequence[VarianceFunction | None] | None = None,
+        variance_functions: Sequence[Factor | None] | None = None,
     ):
         self.shape = np.asarray(shape, dtype=np.float64)
         self.scale = np.asarray(scale, dtype=np.float64)
@@ -153,9 +183,7 @@ class TargetNoise:
         share = 1.0 if spread_share is None else spread_share
         self.spread_share = np.broadcast_to(share, n_outputs).astype(np.float64)
         self.squared_misfit = np.broadcast_to(squared_misfit, n_outputs).astype(np.float64)
-        self.variance_functions: list[VarianceFunction | None] = [
-            *(variance_functions or [None] * n_outputs)
-        ]
+        self.variance_functions: list[Factor | None] = [*(variance_functions or [None] * n_outputs)]
 
     @property
     def depends_on_row(self) -> bool:

@@ -16,6 +16,9 @@ from sklearn.utils.validation import _num_samples, check_memory, has_fit_paramet
 
 from .._utils.warning import warn_user
 from ..ensembles import describe_ensemble, ensemble_kind, member_predictions, unseen_rows
+from ..ensembles._member_predictions import member_variances
+
+Evaluate = Callable[[Any], np.ndarray]
 
 
 class EnsembleFacts(NamedTuple):
@@ -35,6 +38,8 @@ class EnsembleFacts(NamedTuple):
         Whether members are draws from a posterior: functions of all rows at once.
     unseen : bool array of shape (n_samples, n_members) or None
         Rows that each member did not see in its fit.
+    predict_variance : callable or None
+        Takes rows, returns the members' variances of y, if they have any.
     """
 
     name: str
@@ -43,9 +48,7 @@ class EnsembleFacts(NamedTuple):
     n_members: int
     is_drawn: bool
     unseen: np.ndarray | None
-
-
-Evaluate = Callable[[Any], np.ndarray]
+    predict_variance: Evaluate | None = None
 
 
 class TeacherCache:
@@ -98,7 +101,10 @@ class TeacherCache:
             describe, evaluate = (
                 self._memory.cache(function, ignore=["load"]) for function in (_describe, _evaluate)
             )
-        return describe(load, key, _num_samples(X)), partial(evaluate, load, key)
+        facts, has_variance = describe(load, key, _num_samples(X))
+        if has_variance:
+            facts = facts._replace(predict_variance=lambda X: member_variances(load(), X))
+        return facts, partial(evaluate, load, key)
 
     def _key(self, content: Any, ensemble: Any) -> str | None:
         """Return a hash of everything that determines the results; None if nothing is kept."""
@@ -139,11 +145,16 @@ def fit_ensemble(prototype: Any, X: Any, y: Any, sample_weight: Any) -> Any:
     return ensemble.fit(X, y)
 
 
-def _describe(load: Callable[[], Any], key: str | None, n_samples: int) -> EnsembleFacts:
-    """Return the facts of the ensemble with this key, evaluated at ``n_samples`` rows."""
+def _describe(
+    load: Callable[[], Any], key: str | None, n_samples: int
+) -> tuple[EnsembleFacts, bool]:
+    """Return the facts of the ensemble with this key, evaluated at ``n_samples`` rows.
+
+    Also return whether its members have a variance of y.
+    """
     ensemble = load()
     members = describe_ensemble(ensemble)
-    return EnsembleFacts(
+    facts = EnsembleFacts(
         type(ensemble).__name__,
         ensemble_kind(ensemble),
         members.classes,
@@ -151,6 +162,7 @@ def _describe(load: Callable[[], Any], key: str | None, n_samples: int) -> Ensem
         members.resample is not None,
         unseen_rows(ensemble, n_samples),
     )
+    return facts, members.predict_variance is not None
 
 
 def _evaluate(load: Callable[[], Any], key: str | None, X: Any) -> np.ndarray:

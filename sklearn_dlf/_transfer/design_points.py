@@ -64,7 +64,7 @@ def make_points(
     automatic: str,
     unlabeled: np.ndarray | None,
     transformed: bool,
-    with_calibration: bool,
+    calibration_state: np.random.RandomState | None,
     random_state: np.random.RandomState,
 ) -> Points:
     """Build the design points (rows of X first) and the calibration rows.
@@ -85,10 +85,10 @@ def make_points(
         Further rows of the user.
     transformed : bool
         Whether the ensemble takes other rows than those of X.
-    with_calibration : bool
-        Whether to make calibration rows, none of them a design point. They are made as the other
-        rows, except that "far_neighbors" makes near ones. There are none if no design points are
-        made, and none for draws from a posterior.
+    calibration_state : RandomState instance or None
+        Source of calibration rows, none of them a design point; None for no such rows. They are
+        made as the other rows, except that "far_neighbors" makes near ones. There are none if no
+        design points are made, and none for draws from a posterior.
     random_state : RandomState instance
         Source of the random choices.
 
@@ -117,8 +117,8 @@ def make_points(
     made = make_rows(augment, base, n_most, random_state, automatic)
     design = np.concatenate([X, *([] if unlabeled is None else [unlabeled]), made])
     calibration = X[:0]
-    if with_calibration and len(made) and not teacher.is_drawn:
-        calibration = _make_calibration_rows(augment, base, design, random_state)
+    if calibration_state is not None and len(made) and not teacher.is_drawn:
+        calibration = _make_calibration_rows(augment, base, design, calibration_state)
     if len(design) == n_own:
         return Points(X, n_own, n_own)
     return Points(np.concatenate([design, calibration]), n_own, len(design))

@@ -6,6 +6,7 @@ Both return the members' outputs in blocks of rows, as float64 arrays of shape
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -34,7 +35,49 @@ GIVEN_ROWS = 2**12
 MAX_OUTPUT = 1e38
 
 
-class EnsembleTeacher:
+class Teacher(ABC):
+    """What both teachers have in common.
+
+    Attributes
+    ----------
+    n_members : int
+        Number of members.
+    unseen : bool array of shape (n_samples, n_members) or None
+        Rows that each member did not see. None if that is not known.
+    """
+
+    n_members: int
+    unseen: np.ndarray | None = None
+
+    @abstractmethod
+    def evaluate(self, points: Points | None = None) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield slices of the points with the members' outputs there."""
+
+    @abstractmethod
+    def evaluate_variance(self, points: Points) -> np.ndarray | None:
+        """Variance of y around the members at the design points, if they have one."""
+
+    def declare_unseen(self, unseen: Any, n_samples: int) -> None:
+        """Keep what the user says of unseen rows, unless it is None; raise if it has no form."""
+        if unseen is None:
+            return
+        mask = np.asarray(unseen)
+        if mask.dtype != bool:
+            raise TypeError(
+                f"unseen must be True or hold booleans; got {type(unseen).__name__} of dtype "
+                f"{mask.dtype}. For row numbers, use np.isin(np.arange(n_samples), numbers)."
+            )
+        shape = n_samples, self.n_members
+        if mask.shape not in ((), shape[:1], shape):
+            raise ValueError(
+                f"unseen must be True, or have shape ({n_samples},) or {shape}: a value for each "
+                f"row of X, and for each member if members differ; got {mask.shape}."
+            )
+        full = np.broadcast_to(mask[:, None] if mask.ndim == 1 else mask, shape)
+        self.unseen = full.copy() if full.any() else None
+
+
+class EnsembleTeacher(Teacher):
     """A fitted ensemble, and the rows of `fit` as it takes them.
 
     Parameters
@@ -71,6 +114,8 @@ class EnsembleTeacher:
         self.classes, self.n_members = facts.classes, facts.n_members
         self.is_drawn, self.unseen = facts.is_drawn, facts.unseen
         self.cross_fitted = cross_fitted
+        self._predict_variance: Any = facts.predict_variance
+        self.has_variance = facts.predict_variance is not None
 
     def evaluate(self, points: Points | None = None) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield slices of the points with the members' outputs there; at ``X`` without points."""
@@ -81,8 +126,22 @@ class EnsembleTeacher:
             block = X if n_rows >= n_points else _safe_indexing(X, rows)
             yield rows, _with_outputs(self.predict(block))
 
+    def evaluate_variance(self, points: Points) -> np.ndarray | None:
+        """Variance of y around the members at the design points (n, n_outputs, n_members).
 
-class PredictionsTeacher:
+        None if the members have no variance of their own.
+        """
+        if not self.has_variance:
+            return None
+        X = self.X if points.are_own else rows_like(self.X, points.X)
+        blocks = (
+            self._predict_variance(_safe_indexing(X, rows))
+            for rows in row_blocks(points.n_design, BLOCK_ROWS)
+        )
+        return np.concatenate([_with_outputs(block) for block in blocks])
+
+
+class PredictionsTeacher(Teacher):
     """Predictions of the members at the rows of `fit`.
 
     Parameters
@@ -94,9 +153,9 @@ class PredictionsTeacher:
     """
 
     can_be_evaluated = False
+    has_variance = False
     is_drawn = False
     classes = None  # only the number of outputs is known
-    unseen: np.ndarray | None = None  # the members' own fit is not known
     cross_fitted = None
 
     def __init__(self, predictions: Any, n_samples: int):
@@ -111,6 +170,9 @@ class PredictionsTeacher:
         """Yield slices of rows with the members' outputs there."""
         for rows in row_blocks(self.n_samples, GIVEN_ROWS):
             yield rows, _with_outputs(self.predictions[rows].astype(np.float64))
+
+    def evaluate_variance(self, points: Points) -> None:
+        """Return None: predictions have no variance."""
 
     def _check(self) -> None:
         """Raise if the array is not as expected, with the likely reason."""
@@ -140,9 +202,6 @@ class PredictionsTeacher:
             )
 
 
-Teacher = EnsembleTeacher | PredictionsTeacher
-
-
 def find_teacher(
     ensemble: Any,
     predictions: Any,
@@ -157,7 +216,7 @@ def find_teacher(
     is_seeded: bool,
     verbose: int = 0,
     random_state: np.random.RandomState,
-) -> Teacher:
+) -> EnsembleTeacher | PredictionsTeacher:
     """Return the teacher: given predictions, a fitted ensemble, or an ensemble fitted here.
 
     Parameters
@@ -229,24 +288,6 @@ def find_teacher(
 def _is_fitted(ensemble: Any) -> bool:
     """Return whether an ensemble was given, and is fitted."""
     return ensemble is not None and is_fitted_ensemble(ensemble)
-
-
-def check_unseen(unseen: Any, n_samples: int, n_members: int) -> np.ndarray | None:
-    """Return which rows each member did not see (n_samples, n_members), as the user said."""
-    mask = np.asarray(unseen)
-    if mask.dtype != bool:
-        raise TypeError(
-            f"unseen must be True or hold booleans; got {type(unseen).__name__} of dtype "
-            f"{mask.dtype}. For row numbers, use np.isin(np.arange(n_samples), numbers)."
-        )
-    if mask.shape not in ((), (n_samples,), (n_samples, n_members)):
-        raise ValueError(
-            f"unseen must be True, or have shape ({n_samples},) or ({n_samples}, {n_members}): a "
-            f"value for each row of X, and for each member if members differ; got {mask.shape}."
-        )
-    columns = mask[:, None] if mask.ndim == 1 else mask
-    full = np.broadcast_to(columns, (n_samples, n_members)).copy()
-    return full if full.any() else None
 
 
 def check_kind(kind: str, ensemble_kind: str | None, name: str) -> None:

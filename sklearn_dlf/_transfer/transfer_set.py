@@ -33,11 +33,14 @@ class TransferSet:
         Mean and contrasts of the members at the design points.
     targets : ClassTargets, MemberResiduals or None
         What is known of classes or of y.
+    variances : array of shape (n_design, n_outputs, n_members) or None
+        Variance of y around the members, in squared units of y, if members have one of their own.
     """
 
     X: np.ndarray
     contrasts: Contrasts
     targets: Any
+    variances: np.ndarray | None = None
 
     @property
     def design(self) -> np.ndarray:
@@ -84,7 +87,8 @@ def build_transfer_set(
         weights = np.concatenate([weights, np.full(n_others, weights.mean())])
     contrasts = builder.build(weights)
     _warn_if_members_agree(contrasts)
-    return TransferSet(standardise(scaler, points.X).astype(np.float32), contrasts, targets)
+    X = standardise(scaler, points.X).astype(np.float32)
+    return TransferSet(X, contrasts, targets, teacher.evaluate_variance(points))
 
 
 def _warn_if_members_agree(contrasts: Contrasts) -> None:

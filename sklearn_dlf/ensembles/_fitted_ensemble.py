@@ -14,6 +14,7 @@ from ._member_models import (
     Outputs,
     align_classes,
     as_outputs,
+    as_variance,
     describe_model,
     expand_columns,
     fitted_column_names,
@@ -39,7 +40,19 @@ def _list_members(
         raise ValueError(f"The list mixes {counts}, expected models of one kind.")
     kind = described[0].kind
     if kind == "regressor":
-        return Members(kind, len(models), lambda X: (model.predict(X) for model in described))
+        variances = [
+            model.predict_variance for model in described if model.predict_variance is not None
+        ]
+        return Members(
+            kind,
+            len(models),
+            lambda X: (model.predict(X) for model in described),
+            predict_variance=(
+                None
+                if len(variances) < len(models)
+                else lambda X: (variance(X) for variance in variances)
+            ),
+        )
     classes, columns = align_classes(described, classes)
 
     def predict(X):
@@ -57,16 +70,30 @@ def _callable_members(
 ) -> Members:
     """Describe one callable that returns all members at once, along the last axis."""
 
-    def predict(X):
+    def evaluate(X):
         raw = np.asarray(function(X))
         if raw.ndim not in (2, 3) or raw.shape[-1] != n_members:
             raise ValueError(
                 f"The callable returned an array of shape {raw.shape}, expected members last: "
                 f"(n_samples, ..., n_members={n_members})."
             )
+        return raw
+
+    def predict(X):
+        raw = evaluate(X)
         return (as_outputs(raw[..., i], outputs) for i in range(n_members))
 
-    return Members(kind_of_outputs(outputs), n_members, predict, classes)
+    def predict_variance(X):
+        raw = evaluate(X)
+        return (as_variance(raw[..., i]) for i in range(n_members))
+
+    return Members(
+        kind_of_outputs(outputs),
+        n_members,
+        predict,
+        classes,
+        predict_variance=predict_variance if outputs == "mean_variance" else None,
+    )
 
 
 class FittedEnsemble:
@@ -85,11 +112,12 @@ class FittedEnsemble:
         ensemble itself. Modules are evaluated in evaluation mode, on the device they are on. A
         single callable returns all members at once, along the last axis.
 
-    outputs : {"values", "probabilities", "logits"}, default=None
+    outputs : {"values", "probabilities", "logits", "mean_variance"}, default=None
         What the models return that are neither regressors nor classifiers, such as callables and
         torch modules: values of `y`, probabilities, or logits (or log-probabilities). A single
-        column of probabilities or logits belongs to the second of two classes. None for
-        regressors and classifiers.
+        column of probabilities or logits belongs to the second of two classes. "mean_variance":
+        two columns, mean and variance of `y`; students distil both. None for regressors and
+        classifiers.
 
     classes : array-like of shape (n_classes,), default=None
         Labels in the order of the columns of callables and torch modules. The columns of

@@ -23,7 +23,7 @@ from ._torch_models import evaluate_module, evaluate_net
 Kind = Literal["regressor", "classifier"]
 
 #: What callables, torch modules and models of unknown kind can return.
-Outputs = Literal["values", "probabilities", "logits"]
+Outputs = Literal["values", "probabilities", "logits", "mean_variance"]
 
 #: When a classifier is represented by its predicted labels: "needed" is without `predict_proba`.
 Votes = Literal["never", "always", "needed"]
@@ -31,11 +31,15 @@ Votes = Literal["never", "always", "needed"]
 
 @dataclass(frozen=True)
 class Model:
-    """One member: its kind, the function that evaluates it, and the labels of its columns."""
+    """One member: its kind, functions that evaluate it, and the labels of its columns.
+
+    `predict_variance` returns the variance of y around the member, if the member has one.
+    """
 
     kind: Kind
     predict: Callable[[Any], np.ndarray]
     classes: np.ndarray | None = None
+    predict_variance: Callable[[Any], np.ndarray] | None = None
 
 
 def type_name(cls: type) -> str:
@@ -56,7 +60,7 @@ def kind_of(model: Any) -> Kind | None:
 
 def kind_of_outputs(outputs: Outputs | None) -> Kind:
     """Return the kind of a model that returns such `outputs`."""
-    return "regressor" if outputs == "values" else "classifier"
+    return "regressor" if outputs in ("values", "mean_variance") else "classifier"
 
 
 def is_fitted(model: Any) -> bool:
@@ -166,14 +170,15 @@ def describe_model(
             f"{label} is not fitted, expected fitted models: call its `fit`. Where a search "
             "or another estimator has cloned them unfitted, wrap the list in FittedEnsemble."
         )
+    if hasattr(model, "pred_dist"):
+        return _describe_distribution(model)
     kind = kind_of(model)
     if kind is None:
         return _describe_by_outputs(model, outputs, label)
     if outputs is not None and kind != kind_of_outputs(outputs):
         raise ValueError(f"outputs={outputs!r} contradicts {label}, which is a {kind}.")
     if kind == "regressor":
-        predict = _without_variance(model, partial(_evaluate_estimator, model, "predict"))
-        return Model(kind, predict)
+        return _with_variance(model, partial(_evaluate_estimator, model, "predict"))
     classes = getattr(model, "classes_", None)
     if classes is None or np.ndim(classes[0]) > 0:
         raise ValueError(f"{label} has no `classes_` of one output, expected a single target.")
@@ -186,6 +191,17 @@ def describe_model(
     raise ValueError(
         f"{label} has no `predict_proba`, expected probabilities: calibrate it first, for example "
         "with CalibratedClassifierCV."
+    )
+
+
+def _describe_distribution(model: Any) -> Model:
+    """Describe a model that predicts a distribution, as those of NGBoost do."""
+
+    def variance(X):
+        return np.asarray(_evaluate_estimator(model, "pred_dist", X).dist.var())
+
+    return Model(
+        "regressor", partial(_evaluate_estimator, model, "predict"), predict_variance=variance
     )
 
 
@@ -210,7 +226,7 @@ def _describe_by_outputs(model: Any, outputs: Outputs | None, label: str) -> Mod
     elif isinstance(model, Module):
         evaluate = partial(evaluate_module, model)
     elif outputs == "values" and hasattr(model, "predict"):
-        evaluate = _without_variance(model, partial(_evaluate_estimator, model, "predict"))
+        return _with_variance(model, partial(_evaluate_estimator, model, "predict"))
     elif outputs == "probabilities" and hasattr(model, "predict_proba"):
         evaluate = partial(_evaluate_estimator, model, "predict_proba")
     elif callable(model):
@@ -220,7 +236,13 @@ def _describe_by_outputs(model: Any, outputs: Outputs | None, label: str) -> Mod
             f"{label} has no method that returns {outputs} and is not callable: pass a callable "
             "that takes X and returns them."
         )
-    return Model(kind_of_outputs(outputs), lambda X: as_outputs(evaluate(X), outputs))
+    return Model(
+        kind_of_outputs(outputs),
+        lambda X: as_outputs(evaluate(X), outputs),
+        predict_variance=(
+            (lambda X: as_variance(evaluate(X))) if outputs == "mean_variance" else None
+        ),
+    )
 
 
 def _evaluate_estimator(model: Any, method: str, X: Any) -> Any:
@@ -237,11 +259,15 @@ def _evaluate_estimator(model: Any, method: str, X: Any) -> Any:
     return getattr(model, method)(match_columns(model, X))
 
 
-def _without_variance(model: Any, predict: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Drop the variance that CatBoost's RMSEWithUncertainty returns as a second column."""
+def _with_variance(model: Any, predict: Callable[[Any], Any]) -> Model:
+    """Describe a regressor; CatBoost's RMSEWithUncertainty returns a variance as second column."""
     if _is_catboost(model) and model.get_all_params()["loss_function"] == "RMSEWithUncertainty":
-        return lambda X: predict(X)[:, 0]
-    return predict
+        return Model(
+            "regressor",
+            lambda X: predict(X)[:, 0],
+            predict_variance=lambda X: as_variance(predict(X)),
+        )
+    return Model("regressor", predict)
 
 
 def _predict_votes(model: Any, classes: np.ndarray, X: Any) -> np.ndarray:
@@ -258,6 +284,8 @@ def as_outputs(raw: ArrayLike, outputs: Outputs) -> np.ndarray:
     raw = np.asarray(raw)
     if outputs == "values":
         return raw
+    if outputs == "mean_variance":
+        return _check_pair(raw)[:, 0]
     if raw.ndim == 2 and raw.shape[1] == 1:
         raw = raw[:, 0]
     if raw.ndim == 2:
@@ -265,6 +293,27 @@ def as_outputs(raw: ArrayLike, outputs: Outputs) -> np.ndarray:
     if outputs == "logits":
         return np.stack([expit(-raw), expit(raw)], axis=-1)
     return np.stack([1 - raw, raw], axis=-1)
+
+
+def as_variance(raw: ArrayLike) -> np.ndarray:
+    """Return the second column of mean and variance (n, 2), checked to be positive."""
+    variance = _check_pair(np.asarray(raw))[:, 1]
+    if not (np.isfinite(variance).all() and variance.min(initial=1.0) > 0):
+        raise ValueError(
+            "A member returned variances that are not finite or not positive, smallest "
+            f"{variance.min():.3g}; expected the variance of y, such as exp of a log variance."
+        )
+    return variance
+
+
+def _check_pair(raw: np.ndarray) -> np.ndarray:
+    """Return mean and variance (n, 2), or raise."""
+    if raw.ndim != 2 or raw.shape[1] != 2:
+        raise ValueError(
+            "outputs='mean_variance' expects two columns of each member, the mean and the variance "
+            f"of y, (n_samples, 2); got {raw.shape}."
+        )
+    return raw
 
 
 def align_classes(

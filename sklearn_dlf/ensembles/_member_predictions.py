@@ -88,6 +88,18 @@ def member_predictions(ensemble: Any, X: ArrayLike, *, dtype: DTypeLike = np.flo
     return predictions
 
 
+def member_variances(ensemble: Any, X: Any) -> np.ndarray:
+    """Return the variance of y around each member, whose members must have one of their own.
+
+    The shape is that of `member_predictions`, (n_samples, n_members) or (n_samples, n_outputs,
+    n_members), in squared units of y.
+    """
+    members = describe_ensemble(ensemble)
+    assert members.predict_variance is not None
+    rows: Any = X if hasattr(X, "shape") else np.asarray(X)
+    return np.stack([np.asarray(each) for each in members.predict_variance(rows)], axis=-1)
+
+
 def check_floating(dtype: DTypeLike) -> np.dtype:
     """Return a dtype for members' predictions; raise ValueError if it is not floating-point."""
     dtype = np.dtype(dtype)

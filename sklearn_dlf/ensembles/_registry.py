@@ -46,6 +46,11 @@ class Members:
         returns None where that is not known; an array of any other shape is treated as None.
         The default, None, is for ensembles for which it is never known.
 
+    predict_variance : callable, default=None
+        Only for regressors whose members have a variance of y of their own. Called as
+        ``predict_variance(X)``. It returns an iterable of one array for each member, of the shape
+        that `predict` returns, in squared units of `y`.
+
     resample : callable, default=None
         Only for members that are draws from a posterior. Called as
         ``resample(n_members, random_state)``. It returns `Members` with that number of draws,
@@ -90,6 +95,7 @@ class Members:
     classes: np.ndarray | None = None
     unseen: Callable[[], np.ndarray | None] | None = None
     resample: Callable[[int, Any], Members] | None = None
+    predict_variance: Callable[[Any], Iterable[Any]] | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -116,7 +122,8 @@ class Members:
         Returns
         -------
         members : Members
-            Their `resample` applies the same transformations to other draws.
+            Their `resample` applies the same transformations to other draws. If outputs are
+            transformed, they have no `predict_variance`, as the variance is not transformed.
 
         Examples
         --------
@@ -132,9 +139,16 @@ class Members:
             outputs = self.predict(X if before is None else before(X))
             return outputs if after is None else map(after, outputs)
 
+        variance = self.predict_variance if after is None else None
+        if variance is not None and before is not None:
+            inner = variance
+
+            def variance(X):
+                return inner(before(X))
+
         draw = self.resample
         if draw is None:
-            return replace(self, predict=predict)
+            return replace(self, predict=predict, predict_variance=variance)
 
         def resample(n_members, random_state):
             return draw(n_members, random_state).through(before, after)

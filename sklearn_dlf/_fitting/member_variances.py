@@ -1,0 +1,93 @@
+"""Noise of y that members bring: the variance that each predicts is distilled.
+
+The mean over members of this variance is learnt as a function of the row, by a small network, at
+all design points. How much members differ in it is kept too: the ratio of a member's variance to
+the mean follows the inverse gamma variable of `TargetNoise`. No y is needed. Where y is given at
+rows that members have not seen, it corrects the level of the variance and its tails.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from scipy.stats import gamma
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPRegressor
+
+from .._predictive.target_noise import Factor, NetworkVariance, TargetNoise
+from .._transfer.transfer_set import TransferSet
+from .noise_model import SHAPES, NoiseModel, fit_constant
+from .target_noise import join_outputs, residual_rows, squared_misfit
+
+# Layers of the network, and epochs of its training; it has a few kilobytes.
+LAYERS, MAX_EPOCHS = (32, 32), 200
+
+# Rows at which members are compared.
+MAX_ROWS = 2_000
+
+
+def distil_target_noise(
+    members: Any, transfer_set: TransferSet, random_state: np.random.RandomState
+) -> TargetNoise:
+    """Distil the members' own variances of y.
+
+    Parameters
+    ----------
+    members : StudentMembers
+        Members of the trained student, with moments.
+    transfer_set : TransferSet
+        What it has learnt from, with variances of members.
+    random_state : RandomState instance
+        Source of the network's start and batches.
+    """
+    variances = transfer_set.variances
+    assert variances is not None
+    rows = None if transfer_set.targets is None else residual_rows(members, transfer_set)
+    X, chosen = transfer_set.design, np.flatnonzero(transfer_set.contrasts.weights > 0)
+    models: list[NoiseModel] = []
+    functions: list[Factor | None] = []
+    for output in range(variances.shape[1]):
+        mean = variances[:, output].mean(axis=-1)
+        function = _learn_variance(X[chosen], np.log(mean[chosen]), random_state)
+        functions.append(function)
+        if rows is not None and rows.are_unseen:
+            offset = np.log(function(rows.X, rows.mean[:, output], rows.spread[:, output]))
+            data = rows.of_output(output, np.empty((len(offset), 0)), offset)
+            models.append(fit_constant(data, with_share=True))
+            continue
+        compared = chosen
+        if len(compared) > MAX_ROWS:
+            compared = random_state.choice(compared, MAX_ROWS, replace=False)
+        models.append(_model_of_ratios(variances[compared, output] / mean[compared, None]))
+    return join_outputs(models, functions, squared_misfit(members, transfer_set))
+
+
+def _learn_variance(
+    X: np.ndarray, logarithm: np.ndarray, random_state: np.random.RandomState
+) -> NetworkVariance:
+    """Return a network that has learnt the logarithm of a variance (n,) at rows."""
+    center, unit = logarithm.mean(), logarithm.std() or 1.0
+    network = MLPRegressor(
+        hidden_layer_sizes=LAYERS,
+        max_iter=MAX_EPOCHS,
+        early_stopping=len(X) >= 100,
+        n_iter_no_change=20,
+        random_state=random_state,
+    )
+    with warnings.catch_warnings():
+        # The last epochs change little; a user could not do anything about it.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        network.fit(X.astype(np.float64), (logarithm - center) / unit)
+    return NetworkVariance(network, center, unit, logarithm.min(), logarithm.max())
+
+
+def _model_of_ratios(ratios: np.ndarray) -> NoiseModel:
+    """Return the model under which ``W`` follows the ratios of members' variances to their mean."""
+    shape = SHAPES[1]
+    if ratios.std() > np.sqrt(1 / (SHAPES[1] - 2)):  # the deviation at the largest shape
+        shape = np.clip(gamma.fit(1 / ratios.ravel(), floc=0)[0], 1 + 1 / SHAPES[1], SHAPES[1])
+    # The level is such that the mean of W is one; without tails W is one.
+    level = 1.0 if shape == SHAPES[1] else (shape - 1) / shape
+    return NoiseModel(np.log(level), np.log(shape), 1.0, np.empty(0))
