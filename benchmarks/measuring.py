@@ -6,10 +6,10 @@ import copy
 import time
 
 import numpy as np
-from scipy.stats import energy_distance
+from scipy.special import logsumexp
+from scipy.stats import energy_distance, norm
 
-from sklearn_dlf._predictive.target_noise import TargetNoise
-from sklearn_dlf._transfer.residuals import MemberResiduals
+from sklearn_dlf._predictive.target_noise import node_weights
 from sklearn_dlf.ensembles import member_predictions, unseen_rows
 from sklearn_dlf.metrics import (
     crps_ensemble,
@@ -22,6 +22,9 @@ from sklearn_dlf.metrics import (
 # Number of draws of y from which scores and intervals are computed; a choice.
 N_DRAWS = 1000
 
+# Smallest share of the teachers' residual variance that is taken for noise of y; a choice.
+MIN_NOISE_SHARE = 0.05
+
 
 def score_draws(y, draws):
     """Return the CRPS and the coverage of the central 95 % interval of draws (n, n_draws)."""
@@ -30,10 +33,25 @@ def score_draws(y, draws):
 
 
 def member_noise(teachers, data):
-    """Return the variance of y around each member, as students estimate it, (1, n_members)."""
-    residuals = MemberResiduals(data.y[:, None], None, unseen_rows(teachers, len(data.X)))
-    residuals.add(slice(0, len(data.X)), member_predictions(teachers, data.X)[:, None])
-    return residuals.variances().T
+    """Return the variance of y around each member at rows that it did not see, (1, n_members).
+
+    A member's residual there has its own deviation from the mean over members, and that of the
+    truth. So the variance among members that did not see the row is subtracted twice.
+    """
+    members, unseen = member_predictions(teachers, data.X), unseen_rows(teachers, len(data.X))
+    if unseen is None:
+        unseen = np.zeros(members.shape, bool)
+    squares = (data.y[:, None] - members) ** 2
+    noise = squares.mean(axis=0)
+    among = np.var(
+        members, axis=1, ddof=1, where=np.where(unseen.sum(1)[:, None] > 1, unseen, True)
+    )
+    known = unseen.any(axis=0)
+    counts = unseen[:, known].sum(axis=0)
+    residual = (squares * unseen)[:, known].sum(axis=0) / counts
+    twice = 2 * ((among[:, None] * unseen)[:, known].sum(axis=0) / counts).mean()
+    noise[known] = residual * max(1 - twice / residual.mean(), MIN_NOISE_SHARE)
+    return noise[None]
 
 
 def measure_teachers(teachers, data, members, seed):
@@ -53,22 +71,24 @@ def measure_teachers(teachers, data, members, seed):
 def student_nll(student, X, y):
     """Return the NLL of y under the student's own distribution.
 
-    It is a mixture over the variance of the noise of y. For students that hold members, it is a
-    mixture over these too.
+    For students that hold members, it is a mixture over these too.
     """
     if not hasattr(student, "member_predictions"):
         return -neg_nll_scorer(student, X, y)
-    means, noise = student.member_predictions(X), student.target_noise_.nodes()[0]
-    # Every member at every variance of the noise.
-    means = np.repeat(means, len(noise), axis=1)
-    variances = np.tile(noise, (len(X), means.shape[1] // len(noise)))
-    return gaussian_mixture_nll(y, means, variances)
+    noise, mean = student.target_noise_, student.predict(X)[:, None]
+    members = mean + np.sqrt(noise.spread_share) * (student.member_predictions(X) - mean)
+    factor = noise.factor(student.scaler_.transform(X), mean, members.var(axis=1)[:, None])
+    std = noise.std_nodes(np.zeros(mean.shape), factor)  # (n, 1, n_nodes)
+    logarithms = norm.logpdf(y[:, None, None], members[..., None], std)
+    weights = node_weights() / members.shape[1]
+    return float(-logsumexp(logarithms, b=weights, axis=(1, 2)).mean())
 
 
 def nll_without_misfit(student, X, y):
     """Return the NLL of y under the noise of y alone, without the misfit of the student's mean."""
     student = copy.copy(student)
-    student.target_noise_ = TargetNoise(student.target_noise_.member_variances)
+    student.target_noise_ = copy.copy(student.target_noise_)
+    student.target_noise_.squared_misfit = np.zeros(student.n_outputs_)
     return student_nll(student, X, y)
 
 

@@ -25,6 +25,7 @@ from sklearn_dlf.metrics import (
     gaussian_mixture_nll,
     interval_coverage,
     member_fidelity,
+    neg_nll_scorer,
 )
 from sklearn_dlf.plotting import SpreadDisplay
 
@@ -40,17 +41,16 @@ student = DLFRegressor(q=10, random_state=0).fit(X, y, ensemble=teacher)
 # Side by side
 # ------------
 # The teacher's predictive distribution of y is a mixture over its members, each with its own
-# variance of the noise of y. The student's is a mixture of normals over the inverse gamma
-# distribution of this variance, to which the variance of the members is added. Prediction times are
-# those of ``predict``, in float64 for the teacher and in float32 for the student.
+# variance of the noise of y. The student's has the variance of its members, and the noise of y that
+# was fitted to residuals which members have not seen. Prediction times are those of ``predict``, in
+# float64 for the teacher and in float32 for the student.
 members = teacher.member_predictions(X_test)
-noise = student.target_noise_.member_variances.T
+noise = teacher.member_noise_variance_
 mean, std = student.predict(X_test, return_std=True)
-variance = std[:, None] ** 2 + student.target_noise_.nodes()
 
 rng = np.random.RandomState(0)
 pick = rng.randint(members.shape[1], size=2000)
-teacher_y = members[:, pick] + rng.standard_normal((len(mean), 2000)) * np.sqrt(noise[:, pick])
+teacher_y = members[:, pick] + rng.standard_normal((len(mean), 2000)) * np.sqrt(noise[pick])
 teacher_interval = np.quantile(teacher_y, [0.025, 0.975], axis=1).T
 student_interval = student.predict_interval(X_test, confidence_level=0.95)
 many = X_test.sample(20_000, replace=True, random_state=0)
@@ -72,7 +72,7 @@ rows = [
         "NLL (nats)",
         ".3f",
         gaussian_mixture_nll(y_test, members, np.broadcast_to(noise, members.shape)),
-        gaussian_mixture_nll(y_test, np.broadcast_to(mean[:, None], variance.shape), variance),
+        -neg_nll_scorer(student, X_test, y_test),
     ),
     (
         "CRPS",
