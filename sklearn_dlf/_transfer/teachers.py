@@ -22,6 +22,7 @@ from ..ensembles._member_models import kind_of
 from .cache import EnsembleFacts, Evaluate, TeacherCache
 from .containers import rows_like
 from .design_points import Points
+from .row_names import warn_if_nameless
 
 # Rows at which an ensemble is evaluated at a time. It bounds the float64 copy of the outputs.
 BLOCK_ROWS = 2**16
@@ -172,6 +173,7 @@ def find_teacher(
     cache = TeacherCache(memory)
     if ensemble is not None and is_fitted_ensemble(ensemble):
         _check_list_is_whole(ensemble, _num_samples(X))
+        warn_if_nameless(ensemble, X)
         facts, predict = cache.look_up(ensemble, X)
         return EnsembleTeacher(facts, predict, X, kind)
     if y is None:
