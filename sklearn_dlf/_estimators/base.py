@@ -80,6 +80,8 @@ class BaseStudent(BaseEstimator, ABC):
     random_state: int | np.random.RandomState | None
     verbose: int
 
+    ensemble_score_: float | None
+
     def _fit(
         self,
         X: Any,
@@ -130,6 +132,7 @@ class BaseStudent(BaseEstimator, ABC):
             weights=weights,
             out_of_bag=self.out_of_bag,
         )
+        self.ensemble_score_ = task.score_teacher(transfer_set)
         network = self._learn(transfer_set, random_state)
         task.set_attributes(self, network, transfer_set)
         self.scaler_ = scaler

@@ -22,7 +22,9 @@ from ..ensembles._member_models import kind_of
 from .cache import EnsembleFacts, Evaluate, TeacherCache
 from .containers import rows_like
 from .design_points import Points
+from .row_checks import judge_rows
 from .row_names import warn_if_nameless
+from .row_records import RowFacts
 
 # Rows at which an ensemble is evaluated at a time. It bounds the float64 copy of the outputs.
 BLOCK_ROWS = 2**16
@@ -54,6 +56,7 @@ class EnsembleTeacher:
     """
 
     can_be_evaluated = True
+    row_facts = RowFacts(match=True)  # those of its own fit, unless it was fitted before
 
     def __init__(self, facts: EnsembleFacts, predict: Evaluate, X: Any, kind: str):
         check_kind(kind, facts.kind, facts.name)
@@ -86,6 +89,7 @@ class PredictionsTeacher:
     is_drawn = False
     classes = None  # only the number of outputs is known
     unseen = None  # the members' own fit is not known
+    row_facts = RowFacts(match=True)  # the members were evaluated by the user
 
     def __init__(self, predictions: Any, n_samples: int):
         if isinstance(predictions, list | tuple):
@@ -175,7 +179,9 @@ def find_teacher(
         _check_list_is_whole(ensemble, _num_samples(X))
         warn_if_nameless(ensemble, X)
         facts, predict = cache.look_up(ensemble, X)
-        return EnsembleTeacher(facts, predict, X, kind)
+        teacher = EnsembleTeacher(facts, predict, X, kind)
+        teacher.row_facts = judge_rows(ensemble, X, y, kind)
+        return teacher
     if y is None:
         raise ValueError(
             f"A student that is a {kind} requires y to be passed, but the target y is None: "

@@ -15,6 +15,7 @@ from .contrasts import Contrasts, ContrastsBuilder
 from .design_points import Points
 from .out_of_bag import make_adjustment
 from .residuals import MemberResiduals
+from .row_records import RowFacts
 from .teachers import Teacher
 
 # Spreads below this share of the standard deviation of the members' mean over rows give a warning.
@@ -33,11 +34,14 @@ class TransferSet:
         Mean and contrasts of the members at the design points.
     targets : ClassTargets, MemberResiduals or None
         What is known of classes or of y.
+    row_facts : RowFacts
+        What is known of the rows that the teacher got.
     """
 
     X: np.ndarray
     contrasts: Contrasts
     targets: Any
+    row_facts: RowFacts
 
     @property
     def design(self) -> np.ndarray:
@@ -84,7 +88,8 @@ def build_transfer_set(
         weights = np.concatenate([weights, np.full(n_others, weights.mean())])
     contrasts = builder.build(weights)
     _warn_if_members_agree(contrasts)
-    return TransferSet(standardise(scaler, points.X).astype(np.float32), contrasts, targets)
+    X = standardise(scaler, points.X).astype(np.float32)
+    return TransferSet(X, contrasts, targets, teacher.row_facts)
 
 
 def _warn_if_members_agree(contrasts: Contrasts) -> None:
