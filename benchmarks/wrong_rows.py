@@ -99,8 +99,8 @@ def warnings_of(ensemble, X, y, predictions=None, sample_weight=None):
         if targets is not None:
             task.score_teacher(transfer_set)
     texts = [str(warning.message) for warning in caught]
-    return [text for text in texts if "rows that the ensemble gets" in text or "record" in text
-            or text.startswith("The ensemble predicts")]  # fmt: skip
+    ours = "rows that the ensemble gets", "rows of fit seem not", "The ensemble predicts"
+    return [text for text in texts if any(part in text for part in ours)]
 
 
 def is_labels(ensemble, y):
@@ -284,7 +284,7 @@ def healthy_fits(n_seeds):
     for seed in range(n_seeds):
         for name, X, y in healthy_data(seed):
             is_class = y.dtype.kind == "i"
-            half = len(X) // 2
+            half = 2 * len(X) // 5  # another number of rows than are held out
             scaled = StandardScaler().fit_transform(X)
             for teacher_name, teacher in healthy_teachers(is_class, seed):
                 own = fit(teacher, X, y)
@@ -304,15 +304,17 @@ def healthy_fits(n_seeds):
 
 
 def main():
-    """Print both tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3, help="seeds of the healthy data")
-    parser.add_argument("--only", choices=["wrong", "healthy"])
+    parser.add_argument("--only", choices=["wrong", "healthy", "order"])
     options = parser.parse_args()
-    if options.only != "healthy":
+    if options.only in (None, "wrong"):
         print_wrong()
-    if options.only != "wrong":
+    if options.only in (None, "healthy"):
         print_healthy(options.seeds)
+    if options.only in (None, "order"):
+        print_orders(options.seeds)
 
 
 def print_wrong():
@@ -353,6 +355,46 @@ def print_healthy(n_seeds):
     print("\nHealthy fits: false alarms of fits")
     for rows, alarms in counts.items():
         print(f"{rows:20}{sum(alarms):4} of {len(alarms)}")
+
+
+def recording_teachers(is_class, seed):
+    """Yield names and unfitted teachers that record which rows their members did not see."""
+    base = {"random_state": seed}
+    forest = RandomForestClassifier if is_class else RandomForestRegressor
+    yield "forest", forest(20, **base)
+    yield "forest, 5 rows a leaf", forest(20, min_samples_leaf=5, **base)
+    yield "forest, depth 2", forest(20, max_depth=2, **base)
+    bagging = BaggingClassifier if is_class else BaggingRegressor
+    nearest = KNeighborsClassifier if is_class else KNeighborsRegressor
+    yield "30 bagged 1-NN", bagging(nearest(1), 30, **base)
+    yield "30 bagged 5-NN", bagging(nearest(), 30, **base)
+    yield "30 bagged linear models", bagging(LogisticRegression() if is_class else Ridge(), 30)
+    deep = DeepEnsembleClassifier if is_class else DeepEnsembleRegressor
+    yield "deep ensemble", deep(10, max_iter=30, **base)
+
+
+def print_orders(n_seeds):
+    """Print which fits warn at own rows, at own rows in another order, and at as many others."""
+    counts = defaultdict(lambda: defaultdict(list))
+    for seed in range(n_seeds):
+        for _, X, y in healthy_data(seed):
+            half = len(X) // 2
+            own = X[:half], y[:half]
+            order = np.random.RandomState(seed).permutation(half)
+            rows = {
+                "own rows": own,
+                "another order": (X[:half][order], y[:half][order]),
+                "other rows": (X[half : 2 * half], y[half : 2 * half]),
+            }
+            for name, teacher in recording_teachers(y.dtype.kind == "i", seed):
+                teacher = fit(teacher, *own)
+                for how, given in rows.items():
+                    texts = warnings_of(teacher, *given)
+                    counts[name][how].append(any("rows of fit seem not" in t for t in texts))
+    print("\nWarnings that rows are not the ensemble's own, in their order")
+    for name, by_rows in counts.items():
+        shares = (f"{how} {sum(w):3} of {len(w)}" for how, w in by_rows.items())
+        print(f"{name:26}" + "   ".join(shares))
 
 
 if __name__ == "__main__":

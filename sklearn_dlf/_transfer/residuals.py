@@ -71,6 +71,14 @@ class MemberResiduals:
             self._add_sums("unseen", squares, variance, weights * unseen)
         return outputs
 
+    def indicators(self, n_outputs: int) -> np.ndarray:
+        """Return y (n_own, n_outputs), which classes have as zeros and ones."""
+        return self.y
+
+    def forget_unseen(self) -> None:
+        """Use all rows of all members from now on."""
+        self.unseen = None
+
     def _add_sums(
         self, name: str, squares: np.ndarray, variance: np.ndarray, weights: np.ndarray
     ) -> None:

@@ -25,6 +25,7 @@ from .design_points import Points
 from .row_checks import judge_rows
 from .row_names import warn_if_nameless
 from .row_records import RowFacts
+from .unseen_check import loss_of_grown_trees
 
 # Rows at which an ensemble is evaluated at a time. It bounds the float64 copy of the outputs.
 BLOCK_ROWS = 2**16
@@ -53,10 +54,19 @@ class EnsembleTeacher:
     ----------
     classes, is_drawn, unseen
         As in the facts.
+    row_facts : RowFacts
+        Whether ``X`` are rows like those of the ensemble's own fit.
+    is_record_checked : bool
+        Whether ``unseen`` is known to hold for ``X``.
+    grown_loss : float or None
+        Loss of trees in their own fit (`unseen_check.loss_of_grown_trees`).
     """
 
     can_be_evaluated = True
-    row_facts = RowFacts(match=True)  # those of its own fit, unless it was fitted before
+    # Of an ensemble that was fitted here. Of others, `find_teacher` sets what is known.
+    row_facts = RowFacts(match=True)
+    is_record_checked = True  # that of unseen rows
+    grown_loss: float | None = None
 
     def __init__(self, facts: EnsembleFacts, predict: Evaluate, X: Any, kind: str):
         check_kind(kind, facts.kind, facts.name)
@@ -90,6 +100,8 @@ class PredictionsTeacher:
     classes = None  # only the number of outputs is known
     unseen = None  # the members' own fit is not known
     row_facts = RowFacts(match=True)  # the members were evaluated by the user
+    is_record_checked = True
+    grown_loss = None
 
     def __init__(self, predictions: Any, n_samples: int):
         if isinstance(predictions, list | tuple):
@@ -181,6 +193,9 @@ def find_teacher(
         facts, predict = cache.look_up(ensemble, X)
         teacher = EnsembleTeacher(facts, predict, X, kind)
         teacher.row_facts = judge_rows(ensemble, X, y, kind)
+        if teacher.unseen is not None and y is not None:
+            teacher.is_record_checked = False
+            teacher.grown_loss = loss_of_grown_trees(ensemble)
         return teacher
     if y is None:
         raise ValueError(

@@ -17,6 +17,7 @@ from .out_of_bag import make_adjustment
 from .residuals import MemberResiduals
 from .row_records import RowFacts
 from .teachers import Teacher
+from .unseen_check import check_record
 
 # Spreads below this share of the standard deviation of the members' mean over rows give a warning.
 LITTLE_SPREAD = 1e-3
@@ -79,6 +80,9 @@ def build_transfer_set(
     builder = ContrastsBuilder(points.n_design)
     for rows, outputs in teacher.evaluate(points):
         if targets is not None:
+            if rows.start == 0 and not _record_holds(teacher, targets, outputs):
+                targets.forget_unseen()
+                adjust = make_adjustment(out_of_bag, None, weights)
             outputs = targets.add(rows, outputs)
         design = slice(rows.start, min(rows.stop, points.n_design))
         if design.start < design.stop:
@@ -90,6 +94,14 @@ def build_transfer_set(
     _warn_if_members_agree(contrasts)
     X = standardise(scaler, points.X).astype(np.float32)
     return TransferSet(X, contrasts, targets, teacher.row_facts)
+
+
+def _record_holds(teacher: Teacher, targets: Any, outputs: np.ndarray) -> bool:
+    """Return whether the teacher's record of unseen rows may be that of the rows of `fit`."""
+    if teacher.is_record_checked or teacher.unseen is None or teacher.row_facts.match is False:
+        return True  # rows in other units were warned of, and may be the own ones
+    y = targets.indicators(outputs.shape[1])[: len(outputs)]
+    return check_record(outputs[: len(y)], y, teacher.unseen[: len(y)], teacher.grown_loss)
 
 
 def _warn_if_members_agree(contrasts: Contrasts) -> None:
