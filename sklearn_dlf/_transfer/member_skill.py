@@ -20,6 +20,9 @@ from sklearn.preprocessing import StandardScaler
 from ..ensembles import FittedEnsemble
 from ..ensembles._member_models import kind_of
 
+# Fewer rows say too little of what members of such rows should reach.
+MIN_ROWS = 50
+
 # Rows of the new fits at most, taken at equal distances. The penalty of a linear model is set
 # against the sum of losses, so that fewer rows regularise more; 5,000 rows are seldom too few.
 MAX_ROWS = 5_000
@@ -59,7 +62,7 @@ def least_skill(ensemble: Any, X: np.ndarray, y: np.ndarray, kind: str) -> float
         The loss is the squared error, or the log loss.
     """
     members = _members(ensemble)
-    if not members or kind_of(members[0]) != kind or y.ndim != 1:
+    if not members or kind_of(members[0]) != kind or y.ndim != 1 or len(y) < MIN_ROWS:
         return None
     member = members[0]
     y = np.unique(y, return_inverse=True)[1] if kind == "classifier" else y
