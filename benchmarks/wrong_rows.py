@@ -1,7 +1,7 @@
 """Which fits warn that the teacher gets wrong rows, and which healthy ones do so falsely.
 
-``python benchmarks/wrong_rows.py [--only wrong|healthy|order]`` takes a few minutes. No student is trained: the checks are
-run through the functions that `fit` calls before it trains.
+``python benchmarks/wrong_rows.py [--only wrong|healthy|order]`` takes a few minutes.
+No student is trained: the checks are run through the functions that `fit` calls before it trains.
 """
 
 import argparse
