@@ -80,6 +80,8 @@ class BaseStudent(BaseEstimator, ABC):
     random_state: int | np.random.RandomState | None
     verbose: int
 
+    ensemble_score_: float | None
+
     def _fit(
         self,
         X: Any,
@@ -134,6 +136,7 @@ class BaseStudent(BaseEstimator, ABC):
             weights=weights,
             out_of_bag=self.out_of_bag,
         )
+        self.ensemble_score_ = task.score_teacher(transfer_set)
         network = self._learn(transfer_set, random_state).eval().requires_grad_(False)
         self.scaler_ = scaler
         self.output_center_, self.output_scale_, self.output_spread_ = transfer_set.contrasts.units

@@ -58,8 +58,11 @@ class RegressorStudentMixin(RegressorMixin, BaseStudent):
         X : array-like of shape (n_samples, n_features)
             Rows, which are the first design points. If the ensemble knows which rows its members
             did not see (bagging, forests, deep ensembles), give the rows of its own fit, in their
-            order. Only their number is checked: with as many other rows, the spread and the noise
-            of y come out too small.
+            order. Their number is checked, and with y whether members fit the rows better that
+            they have seen. If that is refuted, a warning is given and the record is not used. It
+            cannot be refuted without y, or if members do not overfit. A warning is also given if
+            the rows seem to be in other units than those of the ensemble's own fit, or if they
+            lack the column names that it knows; `X_ensemble` is the remedy.
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Observed values, for the noise of y around the members, and for an ensemble that has to

@@ -18,6 +18,7 @@ from .._fitting.target_noise import fit_target_noise
 from .._transfer.class_targets import ClassTargets
 from .._transfer.design_points import Points
 from .._transfer.residuals import MemberResiduals
+from .._transfer.row_checks import REMEDY, check_labels, check_values
 from .._transfer.teachers import Teacher, check_range
 from .._transfer.transfer_set import TransferSet
 from .._utils.warning import warn_user
@@ -82,6 +83,10 @@ class Task(ABC):
         """Return an object that collects what is known of y while the teacher is evaluated."""
 
     @abstractmethod
+    def score_teacher(self, transfer_set: TransferSet) -> float | None:
+        """Return the score of the teacher's mean, None without y; warn of suspect predictions."""
+
+    @abstractmethod
     def set_attributes(
         self,
         student: Any,
@@ -137,27 +142,27 @@ class RegressionTask(Task):
         )
 
     def set_attributes(self, student, members, transfer_set, random_state):
-        student.target_noise_ = student.ensemble_score_ = None
-        residuals = transfer_set.targets
+        student.target_noise_ = None
         if transfer_set.variances is not None:
             student.target_noise_ = distil_target_noise(members, transfer_set, random_state)
-        elif residuals is not None:
+        elif transfer_set.targets is not None:
             student.target_noise_ = fit_target_noise(
                 members, transfer_set, kind=self.noise, random_state=random_state
             )
-        if residuals is None:
-            return
-        student.ensemble_score_ = self._score_teacher(residuals)
 
-    def _score_teacher(self, residuals: MemberResiduals) -> float:
-        """Return R^2 of the teacher's mean; warn if a constant predicts better."""
-        score = r2_score(residuals.y, residuals.mean, sample_weight=residuals.weights)
-        if score < 0:
+    def score_teacher(self, transfer_set):
+        """Return R^2."""
+        residuals, facts = transfer_set.targets, transfer_set.row_facts
+        if residuals is None:
+            return None
+        y, mean, weights = residuals.y, residuals.mean, residuals.weights
+        score = r2_score(y, mean, sample_weight=weights)
+        problem = check_values(transfer_set.X[: len(y)], y, mean, weights, facts)
+        if problem is not None and facts.match is not False:
             warn_user(
-                f"The ensemble predicts y worse than a constant does (R^2 = {score:.2f} at the "
-                "rows of fit). Was it fitted on rows or values of y in other units? Give the rows "
-                "in the form that it takes by X_ensemble. Inside a TransformedTargetRegressor, "
-                "give a teacher of the transformed values, such as an unfitted one."
+                f"The ensemble {problem} (R^2 = {score:.2f} at the rows of fit). {REMEDY} Inside a "
+                "TransformedTargetRegressor, give a teacher of the transformed values, such as an "
+                "unfitted one."
             )
         return float(score)
 
@@ -216,24 +221,22 @@ class ClassificationTask(Task):
         )
 
     def set_attributes(self, student, members, transfer_set, random_state):
-        targets = transfer_set.targets
-        student.classes_ = targets.classes
-        student.ensemble_score_ = None if targets.y is None else self._score_teacher(targets)
+        student.classes_ = transfer_set.targets.classes
 
-    def _score_teacher(self, targets: Any) -> float:
-        """Return the accuracy of the teacher; warn if the most frequent label predicts better."""
-        y, weights, classes = targets.y, targets.weights, np.asarray(targets.classes)
-        labels = classes[targets.probabilities[: len(y)].argmax(axis=1)]
-        score = accuracy_score(y, labels, sample_weight=weights)
-        constant = max(
-            accuracy_score(y, np.full_like(labels, label), sample_weight=weights)
-            for label in classes
-        )
-        if score < constant:
+    def score_teacher(self, transfer_set):
+        """Return the accuracy."""
+        targets, facts = transfer_set.targets, transfer_set.row_facts
+        if targets.y is None:
+            return None
+        y, classes = targets.y, np.asarray(targets.classes)
+        probabilities = targets.probabilities[: len(y)].astype(np.float64)
+        score = accuracy_score(y, classes[probabilities.argmax(1)], sample_weight=targets.weights)
+        weights = np.ones(len(y)) if targets.weights is None else targets.weights
+        codes = np.searchsorted(classes, y)
+        problem = check_labels(transfer_set.X[: len(y)], codes, probabilities, weights, facts)
+        if problem is not None and facts.match is not False:
             warn_user(
-                f"The ensemble predicts y worse than its most frequent label does (accuracy "
-                f"{score:.2f} and {constant:.2f} at the rows of fit). Was it fitted on rows in "
-                "other units? Give the rows in the form that it takes by X_ensemble. Are the "
-                "columns of predictions in the order of classes_?"
+                f"The ensemble {problem} (accuracy {score:.2f} at the rows of fit). {REMEDY} Are "
+                "the columns of predictions in the order of classes_?"
             )
         return float(score)

@@ -91,6 +91,15 @@ class ClassTargets:
             self.entropy[kept] = entropies(outputs[n_left:]).mean(axis=-1)
         return latent
 
+    def indicators(self, n_classes: int) -> np.ndarray:
+        """Return labels as zeros and ones (n_own, n_classes), in the order of the columns."""
+        names = name_classes(n_classes, self.classes, self.y)
+        return (np.asarray(self.y)[:, None] == names).astype(np.float64)
+
+    def forget_unseen(self) -> None:
+        """Average over all members from now on."""
+        self.unseen = np.empty((0, 0), dtype=bool)
+
     def _average(self, probabilities: np.ndarray, unseen: np.ndarray) -> np.ndarray:
         """Average over members, or over those that did not see a row where that is known."""
         average = probabilities.mean(axis=-1)

@@ -104,6 +104,14 @@ class MemberResiduals:
         """Y less the mean of the members that did not see the row, (n_own, n_outputs)."""
         return self.y - self.unseen_mean
 
+    def indicators(self, n_outputs: int) -> np.ndarray:
+        """Return y (n_own, n_outputs), which classes have as zeros and ones."""
+        return self.y
+
+    def forget_unseen(self) -> None:
+        """Use all rows of all members from now on."""
+        self.unseen = None
+
     def variance(self) -> np.ndarray:
         """Variance of the members that did not see the row, shrunk, (n_own, n_outputs).
 

@@ -24,6 +24,10 @@ from .cache import EnsembleFacts, Evaluate, TeacherCache
 from .containers import rows_like
 from .cross_fitting import cross_fit
 from .design_points import Points
+from .row_checks import judge_rows
+from .row_names import warn_if_nameless
+from .row_records import RowFacts
+from .unseen_check import loss_of_grown_trees
 
 # Rows at which an ensemble is evaluated at a time. It bounds the float64 copy of the outputs.
 BLOCK_ROWS = 2**16
@@ -48,6 +52,10 @@ class Teacher(ABC):
 
     n_members: int
     unseen: np.ndarray | None = None
+    is_record_checked: bool = False
+    grown_loss: float | None = None
+    row_facts: RowFacts
+    has_variance: bool = False
 
     @abstractmethod
     def evaluate(self, points: Points | None = None) -> Iterator[tuple[slice, np.ndarray]]:
@@ -75,6 +83,7 @@ class Teacher(ABC):
             )
         full = np.broadcast_to(mask[:, None] if mask.ndim == 1 else mask, shape)
         self.unseen = full.copy() if full.any() else None
+        self.is_record_checked = True
 
 
 class EnsembleTeacher(Teacher):
@@ -96,9 +105,19 @@ class EnsembleTeacher(Teacher):
         As in the facts.
     cross_fitted : pair of arrays (n_samples, n_outputs), or None
         Mean and variance of members of ensembles that were not fitted to the row.
+    row_facts : RowFacts
+        Whether ``X`` are rows like those of the ensemble's own fit.
+    is_record_checked : bool
+        Whether ``unseen`` is known to hold for ``X``.
+    grown_loss : float or None
+        Loss of trees in their own fit (`unseen_check.loss_of_grown_trees`).
     """
 
     can_be_evaluated = True
+    # Of an ensemble that was fitted here. Of others, `find_teacher` sets what is known.
+    row_facts = RowFacts(match=True)
+    is_record_checked = True  # that of unseen rows
+    grown_loss: float | None = None
 
     def __init__(
         self,
@@ -157,6 +176,9 @@ class PredictionsTeacher(Teacher):
     is_drawn = False
     classes = None  # only the number of outputs is known
     cross_fitted = None
+    row_facts = RowFacts(match=True)  # the members were evaluated by the user
+    is_record_checked = True
+    grown_loss = None
 
     def __init__(self, predictions: Any, n_samples: int):
         if isinstance(predictions, list | tuple):
@@ -257,8 +279,14 @@ def find_teacher(
     cache = TeacherCache(memory)
     if _is_fitted(ensemble):
         _check_list_is_whole(ensemble, _num_samples(X))
+        warn_if_nameless(ensemble, X)
         facts, predict = cache.look_up(ensemble, X)
-        return EnsembleTeacher(facts, predict, X, kind)
+        teacher = EnsembleTeacher(facts, predict, X, kind)
+        teacher.row_facts = judge_rows(ensemble, X, y, kind)
+        if teacher.unseen is not None and y is not None:
+            teacher.is_record_checked = False
+            teacher.grown_loss = loss_of_grown_trees(ensemble)
+        return teacher
     if y is None:
         raise ValueError(
             f"A student that is a {kind} requires y to be passed, but the target y is None: "

@@ -15,7 +15,9 @@ from .contrasts import Contrasts, ContrastsBuilder
 from .design_points import Points
 from .out_of_bag import make_adjustment
 from .residuals import MemberResiduals
+from .row_records import RowFacts
 from .teachers import Teacher
+from .unseen_check import check_record
 
 # Spreads below this share of the standard deviation of the members' mean over rows give a warning.
 LITTLE_SPREAD = 1e-3
@@ -33,6 +35,8 @@ class TransferSet:
         Mean and contrasts of the members at the design points.
     targets : ClassTargets, MemberResiduals or None
         What is known of classes or of y.
+    row_facts : RowFacts
+        What is known of the rows that the teacher got.
     variances : array of shape (n_design, n_outputs, n_members) or None
         Variance of y around the members, in squared units of y, if members have one of their own.
     """
@@ -40,6 +44,7 @@ class TransferSet:
     X: np.ndarray
     contrasts: Contrasts
     targets: Any
+    row_facts: RowFacts
     variances: np.ndarray | None = None
 
     @property
@@ -78,6 +83,9 @@ def build_transfer_set(
     builder = ContrastsBuilder(points.n_design)
     for rows, outputs in teacher.evaluate(points):
         if targets is not None:
+            if rows.start == 0 and not _record_holds(teacher, targets, outputs):
+                targets.forget_unseen()
+                adjust = make_adjustment(out_of_bag, None, weights)
             outputs = targets.add(rows, outputs)
         design = slice(rows.start, min(rows.stop, points.n_design))
         if design.start < design.stop:
@@ -88,7 +96,16 @@ def build_transfer_set(
     contrasts = builder.build(weights)
     _warn_if_members_agree(contrasts)
     X = standardise(scaler, points.X).astype(np.float32)
-    return TransferSet(X, contrasts, targets, teacher.evaluate_variance(points))
+    variances = teacher.evaluate_variance(points)
+    return TransferSet(X, contrasts, targets, teacher.row_facts, variances)
+
+
+def _record_holds(teacher: Teacher, targets: Any, outputs: np.ndarray) -> bool:
+    """Return whether the teacher's record of unseen rows may be that of the rows of `fit`."""
+    if teacher.is_record_checked or teacher.unseen is None or teacher.row_facts.match is False:
+        return True  # rows in other units were warned of, and may be the own ones
+    y = targets.indicators(outputs.shape[1])[: len(outputs)]
+    return check_record(outputs[: len(y)], y, teacher.unseen[: len(y)], teacher.grown_loss)
 
 
 def _warn_if_members_agree(contrasts: Contrasts) -> None:

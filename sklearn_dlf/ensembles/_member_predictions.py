@@ -167,7 +167,7 @@ def unseen_rows(ensemble: Any, n_samples: int) -> np.ndarray | None:
 
     n_samples : int
         Number of rows to which the result is to be applied. They must be the rows that the
-        ensemble was fitted on, in the same order. Only their number can be checked.
+        ensemble was fitted on, in the same order. Only their number is checked here.
 
     Returns
     -------

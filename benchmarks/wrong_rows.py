@@ -1,0 +1,401 @@
+"""Which fits warn that the teacher gets wrong rows, and which healthy ones do so falsely.
+
+``python benchmarks/wrong_rows.py [--only wrong|healthy|order]`` takes a few minutes.
+No student is trained: the checks are run through the functions that `fit` calls before it trains.
+"""
+
+import argparse
+import warnings
+from collections import defaultdict
+
+import numpy as np
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_diabetes,
+    load_digits,
+    load_iris,
+    load_wine,
+    make_blobs,
+    make_classification,
+    make_friedman1,
+    make_friedman2,
+    make_regression,
+)
+from sklearn.ensemble import (
+    BaggingClassifier,
+    BaggingRegressor,
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
+
+from sklearn_dlf._estimators.tasks import ClassificationTask, RegressionTask
+from sklearn_dlf._transfer.design_points import make_points
+from sklearn_dlf._transfer.teachers import find_teacher
+from sklearn_dlf._transfer.transfer_set import build_transfer_set
+from sklearn_dlf.ensembles import (
+    DeepEnsembleClassifier,
+    DeepEnsembleRegressor,
+    FittedEnsemble,
+    member_predictions,
+)
+
+SCALERS = StandardScaler, MinMaxScaler, RobustScaler
+
+
+def warnings_of(ensemble, X, y, predictions=None, sample_weight=None):
+    """Return the messages of a fit's checks; X are the rows that the teacher gets."""
+    kind = "classifier" if is_labels(ensemble, y) else "regressor"
+    task = RegressionTask()
+    if kind == "classifier":
+        task = ClassificationTask("probabilities", None, 1e-3, needs_calibration=False)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        y = None if y is None else task.check_y(y)
+        random_state = np.random.RandomState(0)
+        teacher = find_teacher(
+            None if predictions is not None else ensemble,
+            predictions,
+            X,
+            y,
+            sample_weight,
+            kind=kind,
+            make_default=task.default_teacher,
+            memory=None,
+            is_seeded=True,
+            random_state=random_state,
+        )
+        points = make_points(
+            np.asarray(X),
+            sample_weight,
+            teacher,
+            augment=None,
+            automatic=task.automatic_augment,
+            unlabeled=None,
+            transformed=False,
+            with_calibration=False,
+            random_state=random_state,
+        )
+        targets = task.targets(teacher, points, y, sample_weight, "widen")
+        transfer_set = build_transfer_set(
+            teacher,
+            points,
+            targets,
+            scaler=StandardScaler().fit(X),
+            weights=sample_weight,
+            out_of_bag="widen",
+        )
+        if targets is not None:
+            task.score_teacher(transfer_set)
+    texts = [str(warning.message) for warning in caught]
+    ours = "rows that the ensemble gets", "rows of fit seem not", "The ensemble predicts"
+    return [text for text in texts if any(part in text for part in ours)]
+
+
+def is_labels(ensemble, y):
+    """Return whether an ensemble is one of classifiers."""
+    if isinstance(ensemble, FittedEnsemble):
+        return ensemble.kind == "classifier"
+    model = ensemble[0] if isinstance(ensemble, list) else ensemble
+    return hasattr(model, "classes_")
+
+
+def fit(teacher, X, y, **params):
+    """Fit a teacher, or each model of a list."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if isinstance(teacher, list):
+            return [model.fit(X, y, **params) for model in teacher]
+        return teacher.fit(X, y, **params)
+
+
+def classifiers(seed=0):
+    """Yield names and unfitted ensembles of classifiers."""
+    yield "forest", RandomForestClassifier(20, random_state=seed)
+    yield "bagged logistic", BaggingClassifier(LogisticRegression(max_iter=300), 5, random_state=0)
+    mlp = MLPClassifier((30,), solver="lbfgs", max_iter=300, random_state=0)
+    yield "bagged MLP", BaggingClassifier(mlp, 3, random_state=seed)
+    yield "deep ensemble", DeepEnsembleClassifier(4, max_iter=20, random_state=seed)
+    yield (
+        "boosting",
+        [
+            GradientBoostingClassifier(n_estimators=10, subsample=0.5, random_state=i)
+            for i in range(3)
+        ],
+    )
+    yield (
+        "histogram boosting",
+        [HistGradientBoostingClassifier(max_iter=10, max_features=0.5, random_state=i)
+         for i in range(3)],
+    )  # fmt: skip
+    yield "extra trees", ExtraTreesClassifier(20, max_depth=4, random_state=seed)
+    yield "bagged neighbours", BaggingClassifier(KNeighborsClassifier(), 5, random_state=seed)
+    yield "bagged naive Bayes", BaggingClassifier(GaussianNB(), 5, random_state=seed)
+
+
+def regressors(seed=0):
+    """Yield names and unfitted ensembles of regressors."""
+    yield "forest", RandomForestRegressor(20, random_state=seed)
+    yield "bagged ridge", BaggingRegressor(Ridge(), 5, random_state=seed)
+    mlp = MLPRegressor(hidden_layer_sizes=(30,), solver="lbfgs", max_iter=300, random_state=0)
+    yield "bagged MLP", BaggingRegressor(mlp, 3, random_state=seed)
+    yield "deep ensemble", DeepEnsembleRegressor(4, max_iter=20, random_state=seed)
+    yield (
+        "boosting",
+        [GradientBoostingRegressor(n_estimators=10, subsample=0.5, random_state=i) for i in (1, 2)],
+    )
+    yield (
+        "histogram boosting",
+        [HistGradientBoostingRegressor(max_iter=10, max_features=0.5, random_state=i)
+         for i in (1, 2)],
+    )  # fmt: skip
+    yield "extra trees", ExtraTreesRegressor(20, max_depth=4, random_state=seed)
+    yield "bagged neighbours", BaggingRegressor(KNeighborsRegressor(), 5, random_state=seed)
+
+
+def houses(n_samples=400, seed=0):
+    """Rows with units, as those of houses in California: dollars, years, persons, degrees."""
+    rng = np.random.RandomState(seed)
+    X = np.column_stack(
+        [
+            rng.lognormal(1.2, 0.5, n_samples),
+            rng.uniform(1, 52, n_samples),
+            rng.lognormal(1.6, 0.3, n_samples),
+            rng.lognormal(7, 0.8, n_samples),
+            rng.uniform(32.5, 42, n_samples),
+            rng.uniform(-124.5, -114.5, n_samples),
+        ]
+    )
+    noise = 0.3 * rng.standard_normal(n_samples)
+    return X, 0.5 * X[:, 0] + 0.01 * X[:, 1] - 0.1 * np.abs(X[:, 4] - 37) + noise
+
+
+MAIN = {"breast cancer": load_breast_cancer, "wine": load_wine, "digits": load_digits}
+CLASSES = {
+    **MAIN,
+    "iris": load_iris,
+    "make_classification": lambda **_: make_classification(400, 10, random_state=0),
+    "make_blobs": lambda **_: make_blobs(400, random_state=0),
+}
+VALUES = {
+    "diabetes": load_diabetes,
+    "houses": lambda **_: houses(),
+    "friedman1": lambda **_: make_friedman1(400, noise=1.0, random_state=0),
+    "friedman2": lambda **_: make_friedman2(400, noise=10.0, random_state=0),
+}
+
+
+def wrong_fits():
+    """Yield fits whose teacher gets scaled rows: names, the score there and its own, arguments."""
+    for data, make_teachers in ((CLASSES, classifiers), (VALUES, regressors)):
+        for name, load in data.items():
+            X, y = load(return_X_y=True)
+            for teacher_name, teacher in make_teachers():
+                if "boosting" in teacher_name and name == "digits":
+                    continue  # slow
+                teacher = fit(teacher, X, y)
+                own = score(teacher, X, y)
+                for scaler in SCALERS:
+                    rows = scaler().fit_transform(X)
+                    yield (
+                        (name, teacher_name, scaler.__name__),
+                        (score(teacher, rows, y), own),
+                        (teacher, rows, y),
+                    )
+
+
+def score(teacher, X, y):
+    """Return accuracy or R^2 of a teacher's mean."""
+    mean = member_predictions(teacher, X).mean(axis=-1)
+    if mean.ndim == 2:
+        return np.mean(np.unique(y)[mean.argmax(axis=1)] == y)
+    return 1 - np.mean((y - mean) ** 2) / np.var(y)
+
+
+def healthy_data(seed):
+    """Yield names, whether they are classes, rows and y."""
+    yield (
+        "classes, noisy",
+        *make_classification(300, 8, n_informative=2, flip_y=0.8, random_state=seed),
+    )
+    yield (
+        "classes, imbalanced",
+        *make_classification(400, 8, weights=[0.93], flip_y=0.05, random_state=seed),
+    )
+    yield "classes, few rows", *make_classification(60, 6, random_state=seed)
+    yield (
+        "three classes",
+        *make_classification(300, 8, n_informative=4, n_classes=3, random_state=seed),
+    )
+    rng = np.random.RandomState(seed)
+    yield "classes, pure noise", rng.standard_normal((200, 5)), rng.randint(2, size=200)
+    yield "values", *make_regression(300, 8, noise=30.0, random_state=seed)
+    yield (
+        "values, noisy",
+        rng.standard_normal((200, 5)),
+        rng.standard_normal(200) + 0.2 * rng.rand(200),
+    )
+    yield "values, few rows", *make_friedman1(60, noise=3.0, random_state=seed)
+    yield "values, with units", *houses(300, seed)
+    yield "values, heavy tails", rng.standard_t(1.5, (300, 5)), rng.standard_t(2, 300)
+
+
+def healthy_teachers(is_class, seed):
+    """Yield names and unfitted teachers, weak and overfitted ones among them."""
+    if is_class:
+        yield from classifiers(seed)
+        stump = ExtraTreesClassifier(10, max_depth=1, random_state=seed)
+        yield "stumps", stump
+        balanced = {"class_weight": "balanced", "random_state": seed}
+        yield "balanced forest", RandomForestClassifier(20, min_samples_leaf=5, **balanced)
+        yield "balanced logistic", BaggingClassifier(LogisticRegression(**balanced), 5)
+        nearest = KNeighborsClassifier(1)
+        yield "bagged 1-NN", BaggingClassifier(nearest, 5, random_state=seed)
+        few = {"max_samples": 0.3, "random_state": seed}
+        yield "logistic, few rows", BaggingClassifier(LogisticRegression(), 5, **few)
+        yield "weak logistic", [LogisticRegression(C=c) for c in (1e-3, 1e-2)]
+        mlp = MLPClassifier((20,), max_iter=20, random_state=seed)
+        yield "MLP, few epochs", BaggingClassifier(mlp, 3, random_state=seed)
+    else:
+        yield from regressors(seed)
+        yield "stumps", ExtraTreesRegressor(10, max_depth=1, random_state=seed)
+        yield "bagged 1-NN", BaggingRegressor(KNeighborsRegressor(1), 5, random_state=seed)
+        yield "ridge, few rows", BaggingRegressor(Ridge(), 5, max_samples=0.3, random_state=seed)
+        yield "weak ridge", [Ridge(alpha=a) for a in (1e3, 1e4)]
+        scaled = make_pipeline(
+            StandardScaler(), MLPRegressor(hidden_layer_sizes=(20,), max_iter=500)
+        )
+        yield "scaled MLP", BaggingRegressor(scaled, 3, random_state=seed)
+
+
+def healthy_fits(n_seeds):
+    """Yield fits in which the teacher gets rows like its own: names and arguments."""
+    for seed in range(n_seeds):
+        for name, X, y in healthy_data(seed):
+            is_class = y.dtype.kind == "i"
+            half = 2 * len(X) // 5  # another number of rows than are held out
+            scaled = StandardScaler().fit_transform(X)
+            for teacher_name, teacher in healthy_teachers(is_class, seed):
+                own = fit(teacher, X, y)
+                yield (name, teacher_name, "own rows"), (own, X, y)
+                yield (name, teacher_name, "no y"), (own, X, None)
+                teacher = fit(teacher, X[:half], y[:half])
+                held_out = X[half:], y[half:]
+                yield (name, teacher_name, "held out"), (teacher, *held_out)
+                given = member_predictions(teacher, held_out[0])
+                yield (name, teacher_name, "predictions"), (teacher, *held_out, given)
+                few = X[half : half + 30], y[half : half + 30]
+                yield (name, teacher_name, "30 held out"), (teacher, *few)
+                yield (name, teacher_name, "scaled"), (fit(teacher, scaled, y), scaled, y)
+                teacher = fit(teacher, scaled[:half], y[:half])
+                rows = StandardScaler().fit_transform(X[half:])
+                yield (name, teacher_name, "scaled, held out"), (teacher, rows, y[half:])
+
+
+def main():
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=2, help="seeds of the healthy data")
+    parser.add_argument("--only", choices=["wrong", "healthy", "order"])
+    options = parser.parse_args()
+    if options.only in (None, "wrong"):
+        print_wrong()
+    if options.only in (None, "healthy"):
+        print_healthy(options.seeds)
+    if options.only in (None, "order"):
+        print_orders(options.seeds)
+
+
+def print_wrong():
+    """Print which fits with scaled rows warn, with y and without."""
+    print("Teachers fitted on rows as they are get scaled rows")
+    print(f"{'data':20}{'teacher':20}{'scaler':16}{'own':>6}{'scaled':>9}  with y  without")
+    counts = defaultdict(list)
+    for (name, teacher_name, scaler), (at_rows, own), (teacher, X, y) in wrong_fits():
+        with_y = bool(warnings_of(teacher, X, y))
+        without = bool(warnings_of(teacher, X, None))
+        harm = "lost 0.1 or more" if own - at_rows >= 0.1 else "lost less"
+        keys = [("all", harm), (teacher_name, harm)]
+        if name in MAIN and scaler != "RobustScaler" and teacher_name in (
+            "forest", "bagged logistic", "bagged MLP", "deep ensemble"
+        ):  # fmt: skip
+            keys.append(("breast cancer, wine, digits", ""))
+        for key in keys:
+            counts[key].append((with_y, without))
+        print(
+            f"{name:20}{teacher_name:20}{scaler:16}{own:6.2f}{at_rows:9.2f}"
+            f"{'warns' if with_y else '-':>8}{'warns' if without else '-':>9}"
+        )
+    print("\nWarnings, by what the teacher's score lost")
+    for (name, harm), pairs in sorted(counts.items()):
+        with_y, without = np.sum(pairs, axis=0)
+        print(f"{name:30}{harm:18}{len(pairs):4} fits, {with_y:4} warn with y, {without:4} without")
+
+
+def print_healthy(n_seeds):
+    """Print false alarms of healthy fits."""
+    counts = defaultdict(list)
+    for (name, teacher_name, rows), arguments in healthy_fits(n_seeds):
+        texts = warnings_of(*arguments)
+        for text in texts:
+            print("false alarm:", name, "|", teacher_name, "|", rows, "|", text[:160])
+        counts[rows].append(bool(texts))
+        counts["all"].append(bool(texts))
+    print("\nHealthy fits: false alarms of fits")
+    for rows, alarms in counts.items():
+        print(f"{rows:20}{sum(alarms):4} of {len(alarms)}")
+
+
+def recording_teachers(is_class, seed):
+    """Yield names and unfitted teachers that record which rows their members did not see."""
+    base = {"random_state": seed}
+    forest = RandomForestClassifier if is_class else RandomForestRegressor
+    yield "forest", forest(20, **base)
+    yield "forest, 5 rows a leaf", forest(20, min_samples_leaf=5, **base)
+    yield "forest, depth 2", forest(20, max_depth=2, **base)
+    bagging = BaggingClassifier if is_class else BaggingRegressor
+    nearest = KNeighborsClassifier if is_class else KNeighborsRegressor
+    yield "30 bagged 1-NN", bagging(nearest(1), 30, **base)
+    yield "30 bagged 5-NN", bagging(nearest(), 30, **base)
+    yield "30 bagged linear models", bagging(LogisticRegression() if is_class else Ridge(), 30)
+    deep = DeepEnsembleClassifier if is_class else DeepEnsembleRegressor
+    yield "deep ensemble", deep(10, max_iter=30, **base)
+
+
+def print_orders(n_seeds):
+    """Print which fits warn at own rows, at own rows in another order, and at as many others."""
+    counts = defaultdict(lambda: defaultdict(list))
+    for seed in range(n_seeds):
+        for _, X, y in healthy_data(seed):
+            half = len(X) // 2
+            own = X[:half], y[:half]
+            order = np.random.RandomState(seed).permutation(half)
+            rows = {
+                "own rows": own,
+                "another order": (X[:half][order], y[:half][order]),
+                "other rows": (X[half : 2 * half], y[half : 2 * half]),
+            }
+            for name, teacher in recording_teachers(y.dtype.kind == "i", seed):
+                teacher = fit(teacher, *own)
+                for how, given in rows.items():
+                    texts = warnings_of(teacher, *given)
+                    counts[name][how].append(any("rows of fit seem not" in t for t in texts))
+    print("\nWarnings that rows are not the ensemble's own, in their order")
+    for name, by_rows in counts.items():
+        shares = (f"{how} {sum(w):3} of {len(w)}" for how, w in by_rows.items())
+        print(f"{name:26}" + "   ".join(shares))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""Whether the record of rows that members did not see can be that of the rows of `fit`.
+
+The record holds for the rows of the ensemble's own fit, in their order. Members fit rows that they
+have seen better than others, if they overfit at all. The record is refuted if seen rows are not
+fitted better, and one of two things is true:
+
+- Trees have the loss at the rows that they were grown on, and the loss at seen rows is far above.
+- The members' losses at a row agree with the record of some other row: rows are in another order.
+
+Teachers that do not overfit fulfil neither, and are left alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+
+from .._utils.warning import warn_user
+from ..ensembles import FittedEnsemble
+
+# The difference between unseen and seen rows counts from this many standard errors on. A record
+# that is wrong is believed by chance in one of 25 fits, as two statistics are tried. One that is
+# right is refuted only if the other conditions fail too.
+Z = 2.0
+
+# Rows whose loss is compared with that of grown trees: one in a thousand by chance.
+Z_GROWN = 3.0
+
+# Trees contradict the record if the loss at seen rows is this many times what they had in their
+# own fit, and above it by this share of the loss of a constant. Weights of rows, and rows that a
+# bootstrap sample holds twice, make less of a difference.
+TIMES, SHARE = 2.0, 0.05
+
+# Rows have moved if their losses agree better with records of other rows than they do after the
+# members were put into other orders, by this many standard deviations over the orders.
+Z_MOVED, N_ORDERS = 6.0, 20
+
+# Most rows whose losses are compared, most rows that are looked for, and records among which.
+MAX_ROWS, MAX_SOUGHT, MAX_RECORDS = 5_000, 200, 20_000
+
+
+def check_record(
+    outputs: np.ndarray, y: np.ndarray, unseen: np.ndarray, grown_loss: float | None
+) -> bool:
+    """Return whether the record can be that of these rows; warn if it cannot.
+
+    Parameters
+    ----------
+    outputs : array of shape (n, c, n_members)
+        Members' outputs at rows of `fit`: values or probabilities.
+    y : array of shape (n, c)
+        Values, or labels as zeros and ones.
+    unseen : bool array of shape (n, n_members)
+        Rows that each member did not see, as recorded.
+    grown_loss : float or None
+        Mean squared error of trees at the rows that they were grown on, summed over outputs
+        (`loss_of_grown_trees`). None for other members.
+    """
+    step = max(1, len(y) // MAX_ROWS)
+    loss = ((outputs[::step] - y[::step, :, None]) ** 2).sum(axis=1)
+    constant = y.var(axis=0).sum()
+    if constant == 0 or not (loss > 0).any() or seen_is_better(loss, unseen[::step]):
+        return True
+    if not (
+        _is_above_grown(loss, ~unseen[::step], grown_loss, constant)
+        or has_moved(loss[:: max(1, len(loss) // MAX_SOUGHT)], ~unseen)
+    ):
+        return True
+    warn_user(
+        "The rows of fit seem not to be those of the ensemble's own fit, or not in their order: it "
+        "has a record of which rows its members did not see, but its members fit the others no "
+        "better. The record is not used, so that the student's spread and noise of y may be too "
+        "small. Give the rows and y of the ensemble's fit in their order, or set out_of_bag=None "
+        "and give rows that no member has seen."
+    )
+    return False
+
+
+def seen_is_better(loss: np.ndarray, unseen: np.ndarray) -> bool:
+    """Return whether members fit rows (n, n_members) better that they have seen, significantly."""
+    n_unseen, n_seen = unseen.sum(axis=1), (~unseen).sum(axis=1)
+    both = (n_unseen > 0) & (n_seen > 0)
+    loss, unseen, n_unseen, n_seen = loss[both], unseen[both], n_unseen[both], n_seen[both]
+    if len(loss) < 2:
+        return True  # nothing can be said
+    difference = (loss * unseen).sum(axis=1) / n_unseen - (loss * ~unseen).sum(axis=1) / n_seen
+    # Correlations count each row the same, so that outliers of y do not hide the difference.
+    agreement = (_standardise_members(-loss) * _standardise_members(~unseen)).sum(axis=1)
+    return max(_z(difference), _z(agreement)) > Z
+
+
+def _z(values: np.ndarray) -> float:
+    """Return the mean of values (n,) in units of its standard error."""
+    error = values.std(ddof=1) / np.sqrt(len(values))
+    return float(values.mean() / max(error, np.finfo(np.float64).tiny))
+
+
+def _is_above_grown(
+    loss: np.ndarray, seen: np.ndarray, grown_loss: float | None, constant: float
+) -> bool:
+    """Return whether the loss at seen rows is far above that at the rows trees were grown on."""
+    if grown_loss is None:
+        return False
+    rows = seen.any(axis=1)
+    mean = (loss * seen).sum(axis=1)[rows] / seen.sum(axis=1)[rows]
+    most = max(TIMES * grown_loss, grown_loss + SHARE * constant)
+    return len(mean) > 1 and _z(mean - most) > Z_GROWN
+
+
+def has_moved(loss: np.ndarray, seen: np.ndarray) -> bool:
+    """Return whether losses (m, n_members) agree with records (n, n_members) of other rows.
+
+    The largest correlation with any record is averaged over rows, and compared with what it is
+    after the members of the losses were put into other orders, the same at all rows.
+    """
+    fit = _standardise_members(-loss)
+    record = _standardise_members(seen[:MAX_RECORDS])
+    if len(fit) < 2 or not record.any():
+        return False
+    # Multiples of the golden ratio, modulo one, scatter evenly: orders without a draw.
+    turns = np.outer(np.arange(1, N_ORDERS + 1), np.arange(1, loss.shape[1] + 1)) * 0.618034 % 1
+    by_chance = [(fit[:, order] @ record.T).max(axis=1).mean() for order in turns.argsort(axis=1)]
+    best = (fit @ record.T).max(axis=1).mean()
+    return bool(best > np.mean(by_chance) + Z_MOVED * np.std(by_chance, ddof=1))
+
+
+def _standardise_members(values: np.ndarray) -> np.ndarray:
+    """Return rows (n, n_members) with mean zero and length one; zeros where members agree."""
+    values = values.astype(np.float64)
+    centred = values - values.mean(axis=1, keepdims=True)
+    length = np.sqrt((centred**2).sum(axis=1, keepdims=True))
+    unit = np.divide(centred, length, out=np.zeros_like(centred), where=length > 1e-12)
+    return unit.astype(np.float32)
+
+
+def loss_of_grown_trees(ensemble: Any) -> float | None:
+    """Return the mean squared error of trees at the rows of their own fit, or None.
+
+    It is summed over outputs; that of classifiers is of probabilities. It is None of ensembles that
+    do not consist of trees, and of trees that were grown by another criterion than squared errors.
+    """
+    while True:
+        if isinstance(ensemble, FittedEnsemble):
+            ensemble = ensemble._models
+        elif isinstance(ensemble, Pipeline):
+            ensemble = ensemble.steps[-1][1]
+        elif isinstance(ensemble, FrozenEstimator):
+            ensemble = ensemble.estimator
+        elif hasattr(ensemble, "best_estimator_"):
+            ensemble = ensemble.best_estimator_
+        else:
+            break
+    members = getattr(ensemble, "estimators_", None)
+    if not isinstance(members, list):
+        return None
+    members = [m.steps[-1][1] if isinstance(m, Pipeline) else m for m in members]
+    losses = [_grown_loss(member) for member in members]
+    known = [loss for loss in losses if loss is not None]
+    return float(np.mean(known)) if known and len(known) == len(losses) else None
+
+
+def _grown_loss(member: Any) -> float | None:
+    """Return the squared error of a tree over its leaves, weighted as in its fit."""
+    tree = getattr(member, "tree_", None)
+    if tree is None:
+        return None
+    leaves = tree.children_left == -1
+    weights = tree.weighted_n_node_samples[leaves]
+    if hasattr(member, "classes_"):
+        shares = tree.value[leaves, 0, :]
+        shares = shares / shares.sum(axis=1, keepdims=True)
+        losses = 1 - (shares**2).sum(axis=1)
+    elif member.criterion in ("squared_error", "friedman_mse"):
+        losses = tree.impurity[leaves] * member.n_outputs_
+    else:
+        return None
+    return float(np.average(losses, weights=weights))

@@ -1,0 +1,178 @@
+"""Fits whose teacher gets other rows than it takes warn; healthy fits do not."""
+
+import warnings
+from functools import cache
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_diabetes,
+    load_digits,
+    load_wine,
+    make_classification,
+    make_regression,
+)
+from sklearn.ensemble import (
+    BaggingClassifier,
+    BaggingRegressor,
+    GradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
+from sklearn_dlf import DLFClassifier, DLFRegressor
+from sklearn_dlf.ensembles import DeepEnsembleClassifier, member_predictions
+
+# The students are not trained to the end; the checks come before.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore:All members agree"),  # at wrong rows they may
+]
+
+QUICK = {
+    "q": 1,
+    "hidden_layer_sizes": (4,),
+    "n_epochs": 1,
+    "max_iter": 2,
+    "augment": None,
+    "random_state": 0,
+}
+DATA = {"breast cancer": load_breast_cancer, "wine": load_wine, "digits": load_digits}
+TEACHERS = {
+    "forest": RandomForestClassifier(10, random_state=0),
+    "logistic": BaggingClassifier(LogisticRegression(max_iter=300), 3, random_state=0),
+    "networks": DeepEnsembleClassifier(3, hidden_layer_sizes=(20,), max_iter=10, random_state=0),
+}
+
+
+@cache
+def fitted(data, teacher):
+    """Rows, labels and a teacher that was fitted to them."""
+    X, y = DATA[data](return_X_y=True)
+    if data == "digits":
+        X, y = X[::3], y[::3]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of convergence
+        return X, y, clone(TEACHERS[teacher]).fit(X, y)
+
+
+def classifier():
+    return DLFClassifier(**QUICK, refine=False)
+
+
+@pytest.mark.parametrize("scaler", [StandardScaler(), MinMaxScaler()], ids=["standard", "range"])
+@pytest.mark.parametrize("teacher", TEACHERS)
+@pytest.mark.parametrize("data", DATA)
+def test_a_teacher_of_unscaled_rows_warns_in_a_pipeline_with_a_scaler(data, teacher, scaler):
+    X, y, ensemble = fitted(data, teacher)
+    pipeline = make_pipeline(scaler, classifier())
+    with pytest.warns(UserWarning, match="X_ensemble") as record:
+        pipeline.fit(X, y, dlfclassifier__ensemble=ensemble)
+    ours = [warning for warning in record if "X_ensemble" in str(warning.message)]
+    assert [warning.filename for warning in ours] == [__file__]
+
+
+@pytest.mark.parametrize("teacher", TEACHERS)
+def test_the_remedy_is_silent(teacher):
+    X, y, ensemble = fitted("wine", teacher)
+    pipeline = make_pipeline(StandardScaler(), classifier())
+    pipeline.fit(X, y, dlfclassifier__ensemble=ensemble, dlfclassifier__X_ensemble=X)
+
+
+@pytest.mark.parametrize("teacher", ["forest", "networks"])
+def test_records_of_the_members_suffice_without_y(teacher):
+    X, _, ensemble = fitted("wine", teacher)
+    with pytest.warns(UserWarning, match="unlike those of its own fit"):
+        classifier().fit(StandardScaler().fit_transform(X), ensemble=ensemble)
+
+
+REGRESSORS = {
+    "forest": RandomForestRegressor(10, random_state=0),
+    "ridge": BaggingRegressor(Ridge(), 3, random_state=0),
+    "boosting": [
+        GradientBoostingRegressor(n_estimators=5, subsample=0.5, random_state=i) for i in range(2)
+    ],
+    "neighbours": BaggingRegressor(KNeighborsRegressor(), 3, random_state=0),
+}
+
+
+@pytest.mark.parametrize("scaler", [StandardScaler(), MinMaxScaler()], ids=["standard", "range"])
+@pytest.mark.parametrize("name", REGRESSORS)
+def test_regressors_of_unscaled_rows_warn(name, scaler):
+    X, y = load_diabetes(return_X_y=True)
+    ensemble = REGRESSORS[name]
+    if isinstance(ensemble, list):
+        ensemble = [model.fit(X, y) for model in ensemble]
+    else:
+        ensemble.fit(X, y)
+    with pytest.warns(UserWarning, match="X_ensemble"):
+        make_pipeline(scaler, DLFRegressor(**QUICK)).fit(X, y, dlfregressor__ensemble=ensemble)
+
+
+def noise_rows(n_rows):
+    rng = np.random.RandomState(0)
+    return rng.standard_normal((n_rows, 4)), rng
+
+
+HEALTHY = {
+    "overfitted to noise": (
+        lambda X, rng: rng.randint(2, size=len(X)),
+        BaggingClassifier(KNeighborsClassifier(1), 5, random_state=0),
+    ),
+    "imbalanced with balanced weights": (
+        lambda X, rng: (X[:, 0] + rng.standard_normal(len(X)) > 2.5).astype(int),
+        RandomForestClassifier(10, min_samples_leaf=5, class_weight="balanced", random_state=0),
+    ),
+    "balanced weights of linear members": (
+        lambda X, rng: (X[:, 0] + rng.standard_normal(len(X)) > 2.5).astype(int),
+        BaggingClassifier(LogisticRegression(class_weight="balanced"), 3, random_state=0),
+    ),
+    "values of pure noise": (
+        lambda X, rng: rng.standard_normal(len(X)),
+        BaggingRegressor(KNeighborsRegressor(1), 5, random_state=0),
+    ),
+}
+
+
+@pytest.mark.parametrize("how", ["own", "held out", "few", "scaled", "predictions"])
+@pytest.mark.parametrize("case", HEALTHY)
+def test_weak_and_overfitted_teachers_are_silent(case, how):
+    make_y, ensemble = HEALTHY[case]
+    X, rng = noise_rows(400)
+    y = make_y(X, rng)
+    if how == "scaled":
+        X = StandardScaler().fit_transform(X)
+    own = slice(None) if how in ("own", "scaled") else slice(200)
+    rows = {"few": slice(200, 230), "own": own, "scaled": own}.get(how, slice(200, None))
+    ensemble.fit(X[own], y[own])
+    student = classifier() if hasattr(ensemble, "classes_") else DLFRegressor(**QUICK)
+    if how == "predictions":
+        student.fit(X[rows], y[rows], predictions=member_predictions(ensemble, X[rows]))
+    else:
+        student.fit(X[rows], y[rows], ensemble=ensemble)
+
+
+def test_a_teacher_slightly_worse_than_a_constant_is_silent():
+    X, y = make_regression(60, 20, noise=300.0, random_state=0)
+    ensemble = BaggingRegressor(Ridge(), 5, random_state=0).fit(X[:30], y[:30])
+    assert DLFRegressor(**QUICK).fit(X[30:], y[30:], ensemble=ensemble).ensemble_score_ < 0
+
+
+def test_strongly_regularised_members_of_scaled_rows_are_silent():
+    X, y = make_classification(300, 6, random_state=0)
+    X = StandardScaler().fit_transform(X)
+    ensemble = [LogisticRegression(C=c).fit(X, y) for c in (1e-3, 1e-2)]
+    classifier().fit(X, y, ensemble=ensemble)
+
+
+def test_values_in_other_units_warn():
+    X, y = make_regression(100, 4, noise=10.0, random_state=0)
+    ensemble = BaggingRegressor(Ridge(), 5, random_state=0).fit(X, 1000 + y)
+    with pytest.warns(UserWarning, match="worse than a constant"):
+        DLFRegressor(**QUICK).fit(X, y, ensemble=ensemble)
