@@ -110,6 +110,7 @@ class BaseStudent(BaseEstimator, ABC):
             is_seeded=isinstance(self.random_state, numbers.Integral),
             random_state=random_state,
         )
+        y = task.enter_space(teacher, y)
         points = make_points(
             X,
             weights,
@@ -136,6 +137,7 @@ class BaseStudent(BaseEstimator, ABC):
         self.output_center_, self.output_scale_, self.output_spread_ = transfer_set.contrasts.units
         _, self.n_outputs_, self.n_members_ = transfer_set.contrasts.shape
         self._ensemble_takes_other_rows = X_ensemble is not None
+        self._teacher_is_transformed = teacher.is_transformed
         self.student_: nn.Module = network.eval().requires_grad_(False)
         return self
 

@@ -13,6 +13,7 @@ from sklearn.utils import check_array, check_random_state
 
 from .._predictive.conformal import conformal_quantiles
 from .._predictive.target_noise import TargetNoise
+from .._predictive.transformed_target import TransformedTarget
 from .._utils.blocks import DRAW_ROWS, row_blocks
 from .base import BaseStudent, check_count
 from .tasks import RegressionTask
@@ -26,6 +27,7 @@ class RegressorStudentMixin(RegressorMixin, BaseStudent):
     """A student of regressors; subclasses define its members."""
 
     target_noise_: TargetNoise | None
+    target_transformation_: TransformedTarget | None
     ensemble_score_: float | None
     conformal_scores_: np.ndarray
 
@@ -131,7 +133,7 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
             Predictions of each member, in units of y.
         """
         X, rng = self._standardised_rows(X), check_random_state(random_state)
-        return self._squeeze(self._members.draw(X, check_count(n_samples), rng))
+        return self._in_units_of_y(self._members.draw(X, check_count(n_samples), rng))
 
     def sample_y(
         self,
@@ -165,7 +167,7 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
         X, rng = self._standardised_rows(X), check_random_state(random_state)
         n_samples = check_count(n_samples)
         noise = self._check_target_noise("sample_y").draw(n_samples, rng)
-        return self._squeeze(self._members.draw(X, n_samples, rng, extra_variance=noise))
+        return self._in_units_of_y(self._members.draw(X, n_samples, rng, extra_variance=noise))
 
     def predict_quantiles(
         self, X: ArrayLike, quantiles: ArrayLike = (0.05, 0.5, 0.95)
@@ -200,6 +202,9 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
             raise ValueError(
                 f"quantiles must lie strictly between 0 and 1, in one dimension; got {quantiles!r}."
             )
+        transformation = self.target_transformation_
+        if transformation is not None:
+            levels = transformation.inner_levels(levels)
         result = np.empty((len(X), self.n_outputs_, len(levels)))
         for rows in row_blocks(len(X), DRAW_ROWS):
             if scores is not None:
@@ -208,6 +213,8 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
             elif noise is not None:
                 moments = self._members.moments(X[rows])
                 result[rows] = noise.quantiles(moments.mean, moments.variance, levels)
+        if transformation is not None:
+            result = transformation.quantiles(result)
         return self._squeeze(result)
 
     def conformalize(self, X: ArrayLike, y: ArrayLike) -> RegressorStudentMixin:
@@ -218,7 +225,9 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
         [1]_. Intervals still follow the student's own predictive distribution from row to row. The
         guarantee needs rows that neither members nor student were fitted to, and new rows like
         them. An interval at level 0.9 needs at least 19 rows, at level 0.99 at least 199.
-        `sample_y` is not changed. A new `fit` removes the guarantee.
+        `sample_y` is not changed. A new `fit` removes the guarantee. If the teacher transforms y,
+        scores are those of transformed values, and the guarantee needs a transformation that is one
+        to one.
 
         Parameters
         ----------
@@ -254,6 +263,9 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
                 f"y must have {self.n_outputs_} value(s) for each of the {len(X)} rows of X; got "
                 f"shape {np.shape(y)}."
             )
+        if self.target_transformation_ is not None:
+            self.target_transformation_ = self.target_transformation_.covering(values)
+        values, _ = self._transform_target(values)
         scores = np.empty(values.shape)
         for rows in row_blocks(len(X), DRAW_ROWS):
             center, unit = self._center_and_unit(X[rows])
@@ -327,6 +339,21 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
                 "not need them."
             )
         return self.target_noise_
+
+    def _transform_target(self, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """Return y (n, n_outputs) as the network predicts it, and the log slope of the way back."""
+        values = np.asarray(y, dtype=np.float64)
+        values = values.reshape(len(values), self.n_outputs_)
+        if self.target_transformation_ is None:
+            return values, np.zeros(values.shape)
+        values = self.target_transformation_.transform(values)
+        return values, self.target_transformation_.log_slope(values)
+
+    def _in_units_of_y(self, values: np.ndarray) -> np.ndarray:
+        """Return outputs (n, n_outputs, ...) of members in units of y, squeezed."""
+        if self.target_transformation_ is not None:
+            values = self.target_transformation_.invert(values)
+        return self._squeeze(values)
 
     def _squeeze(self, values: np.ndarray) -> np.ndarray:
         """Drop the axis of outputs (n, n_outputs, ...) if there is one output."""

@@ -13,9 +13,11 @@ from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from .._predictive.target_noise import TargetNoise
+from .._predictive.transformed_target import TransformedTarget
 from .._transfer.class_targets import ClassTargets
 from .._transfer.design_points import Points
 from .._transfer.residuals import MemberResiduals
+from .._transfer.target_space import choose_space
 from .._transfer.teachers import Teacher, check_range
 from .._transfer.transfer_set import TransferSet
 from .._utils.warning import warn_user
@@ -46,6 +48,10 @@ class Task(ABC):
     def check_y(self, y: np.ndarray) -> np.ndarray:
         """Return y as the task takes it, or raise."""
 
+    def enter_space(self, teacher: Teacher, y: np.ndarray | None) -> np.ndarray | None:
+        """Return y in the space in which the teacher is evaluated."""
+        return y
+
     @abstractmethod
     def default_teacher(self) -> Any:
         """Return the unfitted ensemble that is used if none is given."""
@@ -72,10 +78,15 @@ class RegressionTask(Task):
     kind = "regressor"
     automatic_augment = "neighbors"
     y_options: ClassVar[dict[str, Any]] = {"multi_output": True, "y_numeric": True}
+    target_transformation: TransformedTarget | None = None
 
     def check_y(self, y):
         y = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
         check_range(y, "y")
+        return y
+
+    def enter_space(self, teacher, y):
+        self.target_transformation, y = choose_space(teacher, y)
         return y
 
     def default_teacher(self):
@@ -87,6 +98,7 @@ class RegressionTask(Task):
         )
 
     def set_attributes(self, student, network, transfer_set):
+        student.target_transformation_ = self.target_transformation
         student.target_noise_ = student.ensemble_score_ = None
         residuals, contrasts = transfer_set.targets, transfer_set.contrasts
         if residuals is None:
@@ -105,7 +117,8 @@ class RegressionTask(Task):
                 f"The ensemble predicts y worse than a constant does (R^2 = {score:.2f} at the "
                 "rows of fit). Was it fitted on rows or values of y in other units? Give the rows "
                 "in the form that it takes by X_ensemble. Inside a TransformedTargetRegressor, "
-                "give a teacher of the transformed values, such as an unfitted one."
+                "give a teacher of the transformed values, such as an unfitted one, or a fitted "
+                "TransformedTargetRegressor with the same transformation in a FittedEnsemble."
             )
         return float(score)
 

@@ -14,8 +14,10 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils.validation import _num_samples, check_memory, has_fit_parameter
 
+from .._predictive.transformed_target import TargetTransformer
 from .._utils.warning import warn_user
-from ..ensembles import describe_ensemble, ensemble_kind, member_predictions, unseen_rows
+from ..ensembles import describe_ensemble, ensemble_kind, unseen_rows
+from ..ensembles._member_predictions import evaluate_members
 
 
 class EnsembleFacts(NamedTuple):
@@ -33,6 +35,8 @@ class EnsembleFacts(NamedTuple):
         Whether members are draws from a posterior: functions of all rows at once.
     unseen : bool array of shape (n_samples, n_members) or None
         Rows that each member did not see in its fit.
+    transformer : TargetTransformer or None
+        What the ensemble does to y, if its members predict a transformed target.
     """
 
     name: str
@@ -40,9 +44,11 @@ class EnsembleFacts(NamedTuple):
     classes: np.ndarray | None
     is_drawn: bool
     unseen: np.ndarray | None
+    transformer: TargetTransformer | None = None
 
 
-Evaluate = Callable[[Any], np.ndarray]
+# Takes rows, and whether to evaluate members in the space of their transformed target.
+Evaluate = Callable[..., np.ndarray]
 
 
 class TeacherCache:
@@ -146,9 +152,15 @@ def _describe(load: Callable[[], Any], key: str | None, n_samples: int) -> Ensem
         members.classes,
         members.resample is not None,
         unseen_rows(ensemble, n_samples),
+        None if members.inner is None else members.inner.transformer,
     )
 
 
-def _evaluate(load: Callable[[], Any], key: str | None, X: Any) -> np.ndarray:
+def _evaluate(
+    load: Callable[[], Any], key: str | None, X: Any, transformed: bool = False
+) -> np.ndarray:
     """Return the predictions of the members of the ensemble with this key."""
-    return member_predictions(load(), X)
+    members = describe_ensemble(load())
+    if transformed and members.inner is not None:
+        members = members.inner.members
+    return evaluate_members(members, X)

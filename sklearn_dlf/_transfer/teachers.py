@@ -11,9 +11,12 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
+from .._predictive.transformed_target import check_transformed, quietly
 from .._utils.blocks import row_blocks
 from .._utils.seeding import MAX_SEED
 from .._utils.warning import warn_user
@@ -48,17 +51,22 @@ class EnsembleTeacher:
 
     Attributes
     ----------
-    classes, is_drawn, unseen
+    classes, is_drawn, unseen, transformer
         As in the facts.
+    is_transformed : bool
+        Whether members are evaluated in the space of their transformed target; `choose_space` sets
+        it.
     """
 
     can_be_evaluated = True
+    is_transformed = False
 
     def __init__(self, facts: EnsembleFacts, predict: Evaluate, X: Any, kind: str):
         check_kind(kind, facts.kind, facts.name)
         self.predict = predict
         self.X = X
         self.classes, self.is_drawn, self.unseen = facts.classes, facts.is_drawn, facts.unseen
+        self.transformer = facts.transformer
 
     def evaluate(self, points: Points | None = None) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield slices of the points with the members' outputs there; at ``X`` without points."""
@@ -67,7 +75,7 @@ class EnsembleTeacher:
         n_rows = n_points if self.is_drawn else BLOCK_ROWS
         for rows in row_blocks(n_points, n_rows):
             block = X if n_rows >= n_points else _safe_indexing(X, rows)
-            yield rows, _with_outputs(self.predict(block))
+            yield rows, _with_outputs(self.predict(block, self.is_transformed))
 
 
 class PredictionsTeacher:
@@ -85,6 +93,8 @@ class PredictionsTeacher:
     is_drawn = False
     classes = None  # only the number of outputs is known
     unseen = None  # the members' own fit is not known
+    transformer = None  # predictions are used as they are given
+    is_transformed = False
 
     def __init__(self, predictions: Any, n_samples: int):
         if isinstance(predictions, list | tuple):
@@ -182,6 +192,8 @@ def find_teacher(
         )
     prototype = make_default() if ensemble is None else ensemble
     check_kind(kind, kind_of(prototype), type(prototype).__name__)
+    if kind == "regressor":
+        _check_unfitted_target(prototype, y)
     prototype, n_seeds = _seed_ensemble(prototype, random_state)
     facts, predict = cache.fit(prototype, X, y, sample_weight, is_seeded or not n_seeds)
     return EnsembleTeacher(facts, predict, X, kind)
@@ -214,6 +226,16 @@ def _check_list_is_whole(ensemble: Any, n_samples: int) -> None:
             "cross-validation cut lists as long as the data with the rows, so that models may be "
             "missing: wrap the list in FittedEnsemble."
         )
+
+
+def _check_unfitted_target(ensemble: Any, y: np.ndarray) -> None:
+    """Raise ValueError if an unfitted `TransformedTargetRegressor` cannot transform y."""
+    if isinstance(ensemble, Pipeline):
+        ensemble = ensemble.steps[-1][1]
+    func = ensemble.func if isinstance(ensemble, TransformedTargetRegressor) else None
+    if func is not None:
+        columns = y.reshape(len(y), -1)
+        check_transformed(np.asarray(quietly(func, columns)), columns)
 
 
 def _seed_ensemble(prototype: Any, random_state: np.random.RandomState) -> tuple[Any, int]:

@@ -21,7 +21,8 @@ from ._member_models import (
     kind_of_outputs,
 )
 from ._member_predictions import member_predictions
-from ._registry import Members, describe_ensemble, register_ensemble
+from ._members import Members, regressors_as_members
+from ._registry import describe_ensemble, register_ensemble
 
 
 def _list_members(
@@ -39,7 +40,9 @@ def _list_members(
         raise ValueError(f"The list mixes {counts}, expected models of one kind.")
     kind = described[0].kind
     if kind == "regressor":
-        return Members(kind, len(models), lambda X: (model.predict(X) for model in described))
+        return regressors_as_members(
+            described, lambda each: Members(kind, len(each), lambda X: (m.predict(X) for m in each))
+        )
     classes, columns = align_classes(described, classes)
 
     def predict(X):

@@ -132,13 +132,16 @@ def _student_nll(
             "The density of y is not known if the target is transformed; expected an estimator "
             "without TransformedTargetRegressor. Use neg_crps_scorer, which needs no density."
         )
-    mean, std = student.predict(transform(X), return_std=True)
+    values, log_slope = student._transform_target(y)
+    moments = student._members.moments(student._standardised_rows(transform(X)))
     noise = student._check_target_noise("neg_nll_scorer").nodes()
     n_outputs = len(noise)
-    variances = (std.reshape(-1, n_outputs, 1) ** 2 + noise).reshape(-1, noise.shape[1])
-    means = np.broadcast_to(mean.reshape(-1, 1), variances.shape)
-    weights = None if weights is None else np.repeat(weights, n_outputs)
-    return gaussian_mixture_nll(np.ravel(y), means, variances, weights)
+    variances = (moments.variance[..., None] + noise).reshape(-1, noise.shape[1])
+    means = np.broadcast_to(moments.mean.reshape(-1, 1), variances.shape)
+    shares = None if weights is None else np.repeat(weights, n_outputs)
+    nll = gaussian_mixture_nll(np.ravel(values), means, variances, shares)
+    # the density of y is that of its transformed value, over the slope of the way back
+    return nll + float(np.average(log_slope.mean(axis=1), weights=weights))
 
 
 def _student_crps(
@@ -187,7 +190,12 @@ def _member_log_likelihood(
             _check_rows_are_shared(student, ensemble)
             X_ensemble = rows if ensemble is None else X
         teacher = _teacher_at(student.ensemble if ensemble is None else ensemble, X_ensemble)
+        can_transform = teacher.transformer is not None
+        teacher.is_transformed = student._teacher_is_transformed and can_transform
     members = np.concatenate([outputs for _, outputs in teacher.evaluate()])
+    transformation = student.target_transformation_
+    if transformation is not None and not teacher.is_transformed:
+        members = transformation.transform_members(members)
     heads = student.latent_parameters(rows)
     # Without member noise the covariance over rows and outputs is singular. The members' density
     # is then infinite or does not exist, so that the variance of the noise gets a floor.
