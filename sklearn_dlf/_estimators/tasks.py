@@ -17,7 +17,11 @@ from .._predictive.transformed_target import TransformedTarget
 from .._transfer.class_targets import ClassTargets
 from .._transfer.design_points import Points
 from .._transfer.residuals import MemberResiduals
-from .._transfer.target_space import choose_space
+from .._transfer.target_space import (
+    TRANSFORMED_TEACHER,
+    choose_space,
+    warn_if_on_another_scale,
+)
 from .._transfer.teachers import Teacher, check_range
 from .._transfer.transfer_set import TransferSet
 from .._utils.warning import warn_user
@@ -116,10 +120,10 @@ class RegressionTask(Task):
             warn_user(
                 f"The ensemble predicts y worse than a constant does (R^2 = {score:.2f} at the "
                 "rows of fit). Was it fitted on rows or values of y in other units? Give the rows "
-                "in the form that it takes by X_ensemble. Inside a TransformedTargetRegressor, "
-                "give a teacher of the transformed values, such as an unfitted one, or a fitted "
-                "TransformedTargetRegressor with the same transformation in a FittedEnsemble."
+                f"in the form that it takes by X_ensemble. {TRANSFORMED_TEACHER}"
             )
+        else:
+            warn_if_on_another_scale(residuals, score)
         return float(score)
 
 

@@ -56,7 +56,10 @@ class TargetTransformer:
         self.transformers = transformers
 
     def transform(self, y: np.ndarray) -> np.ndarray:
-        """Return y (n, n_outputs) in the transformed space; values may be infinite or NaN."""
+        """Return y (n, n_outputs) in the transformed space.
+
+        Values out of the domain are NaN or infinite, or raise ValueError, as in Box-Cox.
+        """
         with np.errstate(all="ignore"):
             for transformer in self.transformers:
                 y = np.asarray(transformer.transform(y))

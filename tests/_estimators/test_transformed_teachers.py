@@ -17,11 +17,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, PowerTransformer, StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 
-from sklearn_dlf import DLFRegressor
+from sklearn_dlf import DLFRegressor, predict_interval
+from sklearn_dlf._estimators.tasks import RegressionTask
+from sklearn_dlf._transfer.cache import TeacherCache
+from sklearn_dlf._transfer.teachers import EnsembleTeacher
 from sklearn_dlf.baselines import BatchEnsembleRegressor, HydraRegressor
 from sklearn_dlf.ensembles import FittedEnsemble, describe_ensemble, member_predictions
 from sklearn_dlf.metrics import (
     make_member_log_likelihood_scorer,
+    member_log_likelihood_scorer,
     neg_crps_scorer,
     neg_nll_scorer,
 )
@@ -311,3 +315,84 @@ def test_without_y_members_are_transformed_back(prices, teacher):
     assert student.target_noise_ is None
     assert student.sample_predictions(X, 50, random_state=0).min() > 0
     assert abs(np.median(student.predict(X) / y) - 1) < 0.3
+
+
+WAYS = {
+    "log": LOG,
+    "log1p": LOG1P,
+    "sqrt": {"func": np.sqrt, "inverse_func": np.square},
+    "scaler": {"transformer": StandardScaler()},
+    "power": {"transformer": PowerTransformer()},
+    "box-cox": {"transformer": PowerTransformer("box-cox")},
+}
+TARGETS = {
+    "prices": lambda y, rng: y,
+    "near one": lambda y, rng: (y / 6e4) ** 0.3,
+    "small rates": lambda y, rng: 0.02 * (y / 6e4) ** 0.5,
+    "counts": lambda y, rng: rng.poisson(2 * (y / 6e4) ** 0.7) + 1.0,
+    "hardly predictable": lambda y, rng: 100 + 30 * rng.standard_normal(len(y)) + np.log(y),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("target", TARGETS)
+def test_y_that_is_transformed_already_is_recognised(prices, target, way):
+    X, y = prices
+    y = TARGETS[target](y, np.random.RandomState(0))
+    teacher = TransformedTargetRegressor(make_forest(), **WAYS[way]).fit(X, y)
+    task = RegressionTask()
+    for values, inside in ((y, False), (teacher.transformer_.transform(y[:, None])[:, 0], True)):
+        facts, predict = TeacherCache(None).look_up(teacher, X)
+        found = EnsembleTeacher(facts, predict, X, "regressor")
+        values = task.enter_space(found, values)
+        assert found.is_transformed
+        assert (task.target_transformation is None) == inside
+        assert_allclose(np.ravel(values), teacher.transformer_.transform(y[:, None])[:, 0])
+
+
+@pytest.mark.parametrize("way", ["fit", "constructor"])
+def test_a_student_of_logarithms_inside_a_transformed_target_answers_once(prices, teacher, way):
+    X, y = prices
+    student, given = DLFRegressor(q=2, **QUICK), {"ensemble": teacher}
+    if way == "constructor":
+        student.set_params(ensemble=FittedEnsemble(teacher))
+        given = {}
+    model = TransformedTargetRegressor(student, **LOG).fit(X, y, **given)
+    by_hand = clone(student).fit(X, np.log(y), ensemble=teacher.regressor_)
+    assert_array_equal(model.predict(X), np.exp(by_hand.predict(X)))
+    ends = predict_interval(model, X)
+    assert_allclose(ends, np.exp(by_hand.predict_interval(X)), rtol=1e-12)
+    assert model.regressor_.target_transformation_ is None
+
+
+def test_a_student_inside_is_scored_with_its_teacher_in_the_same_space(prices, teacher):
+    X, y = prices
+    student = DLFRegressor(FittedEnsemble(teacher), q=2, **QUICK).fit(X, np.log(y))
+    expected = make_member_log_likelihood_scorer(teacher.regressor_)(student, X)
+    assert member_log_likelihood_scorer(student, X) == expected
+
+
+def test_an_unfitted_teacher_inside_is_fitted_to_what_it_is_given(prices):
+    X, y = prices
+    teacher = TransformedTargetRegressor(make_forest(), **LOG)
+    model = TransformedTargetRegressor(DLFRegressor(teacher, q=2, **QUICK), **LOG).fit(X, y)
+    assert np.isfinite(model.predict(X)).all()
+    assert model.score(X, y) > 0.5
+
+
+def test_a_teacher_of_prices_inside_the_logarithm_warns_with_the_way_out(prices):
+    X, y = prices
+    forest = make_forest().fit(X, y)
+    model = TransformedTargetRegressor(DLFRegressor(FittedEnsemble(forest), **QUICK), **LOG)
+    with pytest.warns(UserWarning, match="worse than a constant .* with the same transformation"):
+        model.fit(X, y)
+
+
+def test_a_teacher_on_another_scale_warns_even_if_a_constant_is_worse(prices):
+    X, y = prices
+    small = 0.02 * (y / 6e4) ** 0.3
+    forest = make_forest().fit(X, small)
+    student = DLFRegressor(FittedEnsemble(forest), **QUICK)
+    model = TransformedTargetRegressor(student, transformer=StandardScaler())
+    with pytest.warns(UserWarning, match="on another scale .*TransformedTargetRegressor"):
+        model.fit(X, small)
