@@ -95,16 +95,18 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
         TrainingDivergedError
             If training has reached values that are not finite.
         """
+        task = RegressionTask()
         self._fit(
             X,
             y,
-            RegressionTask(),
+            task,
             ensemble=ensemble,
             predictions=predictions,
             X_ensemble=X_ensemble,
             X_unlabeled=X_unlabeled,
             sample_weight=sample_weight,
         )
+        task.check_support(self, X)
         return self
 
     def sample_predictions(

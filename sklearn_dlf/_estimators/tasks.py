@@ -26,6 +26,7 @@ from .._transfer.teachers import Teacher, check_range
 from .._transfer.transfer_set import TransferSet
 from .._utils.warning import warn_user
 from ..ensembles import DeepEnsembleClassifier, DeepEnsembleRegressor
+from .support import kept_sign, warn_if_sign_is_lost
 
 
 class Task(ABC):
@@ -83,6 +84,7 @@ class RegressionTask(Task):
     automatic_augment = "neighbors"
     y_options: ClassVar[dict[str, Any]] = {"multi_output": True, "y_numeric": True}
     target_transformation: TransformedTarget | None = None
+    residuals: MemberResiduals | None = None
 
     def check_y(self, y):
         y = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
@@ -105,6 +107,7 @@ class RegressionTask(Task):
         student.target_transformation_ = self.target_transformation
         student.target_noise_ = student.ensemble_score_ = None
         residuals, contrasts = transfer_set.targets, transfer_set.contrasts
+        self.residuals = residuals
         if residuals is None:
             return
         error = network.evaluate_mean(transfer_set.design) - contrasts.mean
@@ -112,6 +115,17 @@ class RegressionTask(Task):
         squared_misfit = np.average(error**2, axis=0, weights=contrasts.weights)
         student.target_noise_ = TargetNoise(residuals.variances(), squared_misfit)
         student.ensemble_score_ = self._score_teacher(residuals)
+
+    def check_support(self, student: Any, X: Any) -> None:
+        """Warn if intervals at the rows of `fit` leave the sign that y and the members have.
+
+        A student of transformed values has the support of its transformation.
+        """
+        residuals = self.residuals
+        if residuals is None or student._teacher_is_transformed:
+            return
+        if student.ensemble_score_ >= 0:  # otherwise another warning was given
+            warn_if_sign_is_lost(student, X, kept_sign(residuals))
 
     def _score_teacher(self, residuals: MemberResiduals) -> float:
         """Return R^2 of the teacher's mean; warn if a constant predicts better."""

@@ -38,6 +38,8 @@ class MemberResiduals:
     ----------
     mean : array of shape (n_own, n_outputs)
         Mean of the members at the rows that were added.
+    lowest, highest : arrays of shape (n_outputs,)
+        Smallest and largest value of the members there.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class MemberResiduals:
         self.weights = np.ones(len(y)) if weights is None else weights
         self.unseen = unseen
         self.mean = np.empty(y.shape)
+        self.lowest, self.highest = np.full(y.shape[1], np.inf), np.full(y.shape[1], -np.inf)
         # Weighted sums over all rows and over unseen ones: squared residuals and the members'
         # variance (n_outputs, n_members), weights (n_members,).
         self._sums: dict[str, tuple] = {}
@@ -60,6 +63,8 @@ class MemberResiduals:
             )
         own = outputs[: len(self.y[rows])]
         self.mean[rows] = own.mean(axis=-1)
+        self.lowest = np.minimum(self.lowest, own.min(axis=(0, 2), initial=np.inf))
+        self.highest = np.maximum(self.highest, own.max(axis=(0, 2), initial=-np.inf))
         squares = (self.y[rows, :, None] - own) ** 2
         variance = own.var(axis=-1, ddof=1)
         weights = np.repeat(self.weights[rows, None], own.shape[-1], axis=1)
