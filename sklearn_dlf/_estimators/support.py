@@ -15,6 +15,9 @@ from .._utils.warning import warn_user
 # than 2 % then.
 N_ROWS = 512
 
+# With fewer rows than this it is not known that y keeps its sign.
+MIN_ROWS = 100
+
 # A positive y with constant noise has 90 % intervals that reach below zero at a few rows, where its
 # mean is low; diabetes progression is one. At this share of rows, zero is a bound for much of y.
 LEVEL, MAX_SHARE = 0.9, 0.2
@@ -42,7 +45,7 @@ def warn_if_sign_is_lost(student: Any, X: Any, sign: np.ndarray) -> None:
     sign : array of shape (n_outputs,)
         What `kept_sign` returns.
     """
-    if not sign.any():
+    if not sign.any() or _num_samples(X) < MIN_ROWS:
         return
     rows = np.unique(np.linspace(0, _num_samples(X) - 1, N_ROWS).astype(int))
     ends = student.predict_interval(_safe_indexing(X, rows), LEVEL)
