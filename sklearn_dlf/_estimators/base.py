@@ -116,6 +116,7 @@ class BaseStudent(BaseEstimator, ABC):
             random_state=random_state,
         )
         teacher.declare_unseen(unseen, len(X))
+        y = task.enter_space(teacher, y)
         points = make_points(
             X,
             weights,
@@ -142,6 +143,7 @@ class BaseStudent(BaseEstimator, ABC):
         self.output_center_, self.output_scale_, self.output_spread_ = transfer_set.contrasts.units
         _, self.n_outputs_, self.n_members_ = transfer_set.contrasts.shape
         self._ensemble_takes_other_rows = X_ensemble is not None
+        self._teacher_is_transformed = teacher.is_transformed
         task.set_attributes(self, self._make_members(network), transfer_set, random_state)
         self.student_: nn.Module = network
         return self

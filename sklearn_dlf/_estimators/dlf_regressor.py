@@ -201,6 +201,12 @@ class DLFRegressor(RegressorStudentMixin, LatentFactorStudent):
     ensemble_score_ : float
         R^2 of the teacher's mean at the rows of `fit`. None without y.
 
+    target_transformation_ : TransformedTarget or None
+        How the teacher transforms y, if it is a ``TransformedTargetRegressor`` or a list of those
+        with the same transformation. The mean, loadings and member noise, `target_noise_`,
+        `ensemble_score_` and the units of the outputs are those of the transformed values then.
+        Predictions are transformed back.
+
     scaler_ : StandardScaler
         Scaler of X.
 
@@ -249,6 +255,11 @@ class DLFRegressor(RegressorStudentMixin, LatentFactorStudent):
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Predict the mean of the members, and their standard deviation or covariance.
 
+        If the teacher transforms y, these are moments of the members transformed back, which the
+        mean of many draws of `sample_predictions` tends to. They are integrated numerically; a
+        linear transformation is exact. The covariance is a Hermite series of 20 terms. If members
+        are logarithms with a standard deviation of 2, that leaves out less than 1e-8 of it.
+
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
@@ -283,9 +294,15 @@ class DLFRegressor(RegressorStudentMixin, LatentFactorStudent):
             )
         X = self._standardised_rows(X)
         if return_std:
-            moments = self._members.moments(X)
+            moments = self._members.moments_in_units_of_y(X, self.target_transformation_)
             return self._squeeze(moments.mean), self._squeeze(np.sqrt(moments.variance))
         if return_cov:
             mean, cov = self._members.covariance(X)
+            if self.target_transformation_ is not None:
+                mean, cov = self.target_transformation_.covariance(mean, cov)
             return self._squeeze(mean), cov[..., 0] if self.n_outputs_ == 1 else cov
+        if self.target_transformation_ is not None:
+            return self._squeeze(
+                self._members.moments_in_units_of_y(X, self.target_transformation_).mean
+            )
         return self._squeeze(self._members.mean(X))

@@ -215,7 +215,8 @@ class LatentFactorStudent(BaseStudent):
         Bunch
             ``mean`` (n_samples, n_outputs), ``loadings`` (n_samples, n_outputs, q), ``member_std``
             (n_samples, n_outputs), float64, in units of the ensemble's outputs. If separable,
-            ``loadings`` (n_samples, q) without unit, and ``mixing`` (n_outputs, n_outputs).
+            ``loadings`` (n_samples, q) without unit, and ``mixing`` (n_outputs, n_outputs). If the
+            teacher transforms y, they are those of the transformed values.
         """
         X = self._standardised_rows(X)
         heads = self._members.parameters(X)

@@ -14,6 +14,7 @@ from sklearn.utils import Bunch, check_array, check_random_state
 from .._predictive.conformal import conformal_quantiles
 from .._predictive.target_distribution import TargetDistribution
 from .._predictive.target_noise import TargetNoise
+from .._predictive.transformed_target import TransformedTarget
 from .._utils.blocks import DRAW_ROWS, row_blocks
 from .base import BaseStudent, check_count
 from .tasks import RegressionTask
@@ -32,6 +33,7 @@ class RegressorStudentMixin(RegressorMixin, BaseStudent):
     cv: Any = None
 
     target_noise_: TargetNoise | None
+    target_transformation_: TransformedTarget | None
     ensemble_score_: float | None
     conformal_scores_: np.ndarray
 
@@ -108,10 +110,11 @@ default=None
         TrainingDivergedError
             If training has reached values that are not finite.
         """
+        task = RegressionTask(self.target_noise, y is not None, self.cv)
         self._fit(
             X,
             y,
-            RegressionTask(self.target_noise, y is not None, self.cv),
+            task,
             ensemble=ensemble,
             predictions=predictions,
             X_ensemble=X_ensemble,
@@ -119,6 +122,7 @@ default=None
             sample_weight=sample_weight,
             unseen=unseen,
         )
+        task.check_support(self, X)
         return self
 
     def sample_predictions(
@@ -147,7 +151,7 @@ default=None
             Predictions of each member, in units of y.
         """
         X, rng = self._standardised_rows(X), check_random_state(random_state)
-        return self._squeeze(self._members.draw(X, check_count(n_samples), rng))
+        return self._in_units_of_y(self._members.draw(X, check_count(n_samples), rng))
 
     def sample_y(
         self,
@@ -179,8 +183,8 @@ default=None
             If `fit` was not given y.
         """
         X, rng = self._standardised_rows(X), check_random_state(random_state)
-        distribution = self._target_distribution("sample_y")
-        return self._squeeze(distribution.draw(X, check_count(n_samples), rng))
+        draws = self._target_distribution("sample_y").draw(X, check_count(n_samples), rng)
+        return self._in_units_of_y(draws)
 
     def predict_uncertainty(self, X: ArrayLike) -> Bunch:
         """Predict the variance of y, in its aleatoric and epistemic parts.
@@ -205,7 +209,8 @@ default=None
             If `fit` was not given y, and the members have no variance of their own.
         """
         X = self._standardised_rows(X)
-        parts = self._target_distribution("predict_uncertainty").variances(X)
+        distribution = self._target_distribution("predict_uncertainty")
+        parts = distribution.variances(X, self.target_transformation_)
         total = parts.epistemic + parts.aleatoric
         return Bunch(
             total=self._squeeze(total),
@@ -245,10 +250,17 @@ default=None
             raise ValueError(
                 f"quantiles must lie strictly between 0 and 1, in one dimension; got {quantiles!r}."
             )
+        transformation = self.target_transformation_
+        if transformation is not None:
+            levels = transformation.inner_levels(levels)
         scores = getattr(self, "conformal_scores_", None)
         if scores is not None:
-            return self._squeeze(conformal_quantiles(scores, *self._center_and_unit(X), levels))
-        return self._squeeze(self._target_distribution("predict_quantiles").quantiles(X, levels))
+            result = conformal_quantiles(scores, *self._center_and_unit(X), levels)
+        else:
+            result = self._target_distribution("predict_quantiles").quantiles(X, levels)
+        if transformation is not None:
+            result = transformation.quantiles(result)
+        return self._squeeze(result)
 
     def conformalize(self, X: ArrayLike, y: ArrayLike) -> RegressorStudentMixin:
         """Give `predict_interval` and `predict_quantiles` a guarantee, from held-out rows.
@@ -258,7 +270,9 @@ default=None
         [1]_. Intervals still follow the student's own predictive distribution from row to row. The
         guarantee needs rows that neither members nor student were fitted to, and new rows like
         them. An interval at level 0.9 needs at least 19 rows, at level 0.99 at least 199.
-        `sample_y` is not changed. A new `fit` removes the guarantee.
+        `sample_y` is not changed. A new `fit` removes the guarantee. If the teacher transforms y,
+        scores are those of transformed values, and the guarantee needs a transformation that is one
+        to one.
 
         Parameters
         ----------
@@ -294,6 +308,9 @@ default=None
                 f"y must have {self.n_outputs_} value(s) for each of the {len(X)} rows of X; got "
                 f"shape {np.shape(y)}."
             )
+        if self.target_transformation_ is not None:
+            self.target_transformation_ = self.target_transformation_.covering(values)
+        values, _ = self._transform_target(values)
         center, unit = self._center_and_unit(X)
         self.conformal_scores_ = np.sort((values - center) / unit, axis=0)
         return self
@@ -368,9 +385,24 @@ default=None
 
     def _log_density(self, X: ArrayLike, y: ArrayLike) -> np.ndarray:
         """Return the log-density of y (n, n_outputs) at each row and output, in nats."""
-        X, y = self._standardised_rows(X), np.asarray(y, dtype=np.float64)
-        distribution = self._target_distribution("neg_nll_scorer")
-        return distribution.log_density(X, y.reshape(len(X), -1))
+        X, (values, log_slope) = self._standardised_rows(X), self._transform_target(y)
+        # The density of y is that of its transformed value, over the slope of the way back.
+        return self._target_distribution("neg_nll_scorer").log_density(X, values) - log_slope
+
+    def _transform_target(self, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """Return y (n, n_outputs) as the network predicts it, and the log slope of the way back."""
+        values = np.asarray(y, dtype=np.float64)
+        values = values.reshape(len(values), self.n_outputs_)
+        if self.target_transformation_ is None:
+            return values, np.zeros(values.shape)
+        values = self.target_transformation_.transform(values)
+        return values, self.target_transformation_.log_slope(values)
+
+    def _in_units_of_y(self, values: np.ndarray) -> np.ndarray:
+        """Return outputs (n, n_outputs, ...) of members in units of y, squeezed."""
+        if self.target_transformation_ is not None:
+            values = self.target_transformation_.invert(values)
+        return self._squeeze(values)
 
     def _squeeze(self, values: np.ndarray) -> np.ndarray:
         """Drop the axis of outputs (n, n_outputs, ...) if there is one output."""

@@ -15,15 +15,22 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from .._fitting.member_variances import distil_target_noise
 from .._fitting.target_noise import fit_target_noise
+from .._predictive.transformed_target import TransformedTarget
 from .._transfer.class_targets import ClassTargets
 from .._transfer.design_points import Points
 from .._transfer.residuals import MemberResiduals
 from .._transfer.row_checks import REMEDY, check_labels, check_values
+from .._transfer.target_space import (
+    TRANSFORMED_TEACHER,
+    choose_space,
+    warn_if_on_another_scale,
+)
 from .._transfer.teachers import Teacher, check_range
 from .._transfer.transfer_set import TransferSet
 from .._utils.warning import warn_user
 from ..ensembles import DeepEnsembleClassifier, DeepEnsembleRegressor
 from ..exceptions import SeenRowsWarning
+from .support import kept_sign, warn_if_sign_is_lost
 
 SEEN_ROWS = (
     "The noise of y is estimated at rows that the members may have been fitted to. If they were, "
@@ -67,6 +74,10 @@ class Task(ABC):
     def check_y(self, y: np.ndarray) -> np.ndarray:
         """Return y as the task takes it, or raise."""
 
+    def enter_space(self, teacher: Teacher, y: np.ndarray | None) -> np.ndarray | None:
+        """Return y in the space in which the teacher is evaluated."""
+        return y
+
     @abstractmethod
     def default_teacher(self) -> Any:
         """Return the unfitted ensemble that is used if none is given."""
@@ -97,7 +108,7 @@ class Task(ABC):
         """Set the fitted attributes of the task."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class RegressionTask(Task):
     """Values of y, and their noise around the members.
 
@@ -118,10 +129,16 @@ class RegressionTask(Task):
     kind = "regressor"
     automatic_augment = "neighbors"
     y_options: ClassVar[dict[str, Any]] = {"multi_output": True, "y_numeric": True}
+    target_transformation: TransformedTarget | None = None
+    residuals: MemberResiduals | None = None
 
     def check_y(self, y):
         y = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
         check_range(y, "y")
+        return y
+
+    def enter_space(self, teacher, y):
+        self.target_transformation, y = choose_space(teacher, y)
         return y
 
     def calibration_state(self, random_state):
@@ -142,13 +159,26 @@ class RegressionTask(Task):
         )
 
     def set_attributes(self, student, members, transfer_set, random_state):
+        student.target_transformation_ = self.target_transformation
         student.target_noise_ = None
+        self.residuals = transfer_set.targets
         if transfer_set.variances is not None:
             student.target_noise_ = distil_target_noise(members, transfer_set, random_state)
         elif transfer_set.targets is not None:
             student.target_noise_ = fit_target_noise(
                 members, transfer_set, kind=self.noise, random_state=random_state
             )
+
+    def check_support(self, student: Any, X: Any) -> None:
+        """Warn if intervals at the rows of `fit` leave the sign that y and the members have.
+
+        A student of transformed values has the support of its transformation.
+        """
+        residuals = self.residuals
+        if residuals is None or student._teacher_is_transformed:
+            return
+        if student.ensemble_score_ >= 0:  # otherwise another warning was given
+            warn_if_sign_is_lost(student, X, kept_sign(residuals))
 
     def score_teacher(self, transfer_set):
         """Return R^2."""
@@ -160,10 +190,11 @@ class RegressionTask(Task):
         problem = check_values(transfer_set.X[: len(y)], y, mean, weights, facts)
         if problem is not None and facts.match is not False:
             warn_user(
-                f"The ensemble {problem} (R^2 = {score:.2f} at the rows of fit). {REMEDY} Inside a "
-                "TransformedTargetRegressor, give a teacher of the transformed values, such as an "
-                "unfitted one."
+                f"The ensemble {problem} (R^2 = {score:.2f} at the rows of fit). {REMEDY} "
+                f"{TRANSFORMED_TEACHER}"
             )
+        else:
+            warn_if_on_another_scale(residuals, score)
         return float(score)
 
 

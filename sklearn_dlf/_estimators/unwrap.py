@@ -12,6 +12,8 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from .._predictive.transformed_target import TargetTransformer
+
 
 class WrappedStudent(NamedTuple):
     """A student, and what the estimators around it do to rows and to y.
@@ -99,10 +101,8 @@ def _chain_inversion(inner: WrappedStudent, transformer: Any) -> Callable[[np.nd
 
     def invert(values: np.ndarray) -> np.ndarray:
         values = inner.in_units_of_y(values)
-        outputs_last = np.moveaxis(values[:, None] if values.ndim == 2 else values, 1, -1)
-        columns = outputs_last.reshape(-1, outputs_last.shape[-1])  # transformers take matrices
-        columns = np.asarray(transformer.inverse_transform(columns))
-        inverted = np.moveaxis(columns.reshape(*outputs_last.shape[:-1], -1), -1, 1)
+        with_outputs = values[:, None] if values.ndim == 2 else values
+        inverted = TargetTransformer(transformer).invert(with_outputs)
         return inverted[:, 0] if values.ndim == 2 else inverted
 
     return invert

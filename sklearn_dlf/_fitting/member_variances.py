@@ -55,7 +55,7 @@ def distil_target_noise(
         if rows is not None and rows.are_unseen:
             offset = np.log(function(rows.X, rows.mean[:, output], rows.spread[:, output]))
             data = rows.of_output(output, np.empty((len(offset), 0)), offset)
-            models.append(fit_constant(data, with_share=True))
+            models.append(fit_constant(data, rows.least_share))
             continue
         compared = chosen
         if len(compared) > MAX_ROWS:

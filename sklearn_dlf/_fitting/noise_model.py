@@ -131,7 +131,7 @@ def _mixture(model: NoiseModel, rows: NoiseRows) -> tuple[np.ndarray, ...]:
 
 
 def fit_model(
-    rows: NoiseRows, start: NoiseModel, penalty: float | None, with_share: bool
+    rows: NoiseRows, start: NoiseModel, penalty: float | None, least_share: float = 1.0
 ) -> tuple[NoiseModel, float]:
     """Return the model of largest penalised likelihood, and that likelihood in nats.
 
@@ -143,8 +143,8 @@ def fit_model(
         Where L-BFGS starts.
     penalty : float or None
         Penalty of half the squared coefficients, per row. None leaves them at zero.
-    with_share : bool
-        Whether the share of the members' variance is fitted; otherwise it is that of `start`.
+    least_share : float
+        Lower bound of the share of the members' variance. At one it is that of `start`.
     """
     n_features = 0 if penalty is None else rows.features.shape[1]
     weight = 0.0 if penalty is None else penalty * len(rows.squares)
@@ -176,7 +176,7 @@ def fit_model(
     bounds = [
         (np.log(LEAST_NOISE * mean_square), None),
         tuple(np.log(SHAPES)),
-        (0.0, 1.0) if with_share else (start.share, start.share),
+        (least_share, 1.0) if least_share < 1 else (start.share, start.share),
         *[(None, None)] * n_features,
     ]
     options = {"maxiter": MAX_ITERATIONS}
@@ -189,15 +189,18 @@ def _mean_square(rows: NoiseRows) -> float:
     return max(_mean(rows.squares, rows), np.finfo(np.float64).tiny)
 
 
-def fit_constant(rows: NoiseRows, with_share: bool) -> NoiseModel:
-    """Return the model whose noise does not depend on the row."""
+def fit_constant(rows: NoiseRows, least_share: float) -> NoiseModel:
+    """Return the model whose noise does not depend on the row.
+
+    The share of the members' variance is at least ``least_share``; at one it is not fitted.
+    """
     mean_square = _mean_square(rows)
     zero = np.zeros(rows.features.shape[1])
     start = NoiseModel(np.log(0.5 * mean_square), np.log(10.0), 1.0, zero)
-    model, likelihood = fit_model(rows, start, None, with_share=False)
-    if with_share:
-        start = NoiseModel(np.log(0.5 * mean_square), np.log(10.0), 0.5, zero)
-        other, other_likelihood = fit_model(rows, start, None, with_share=True)
+    model, likelihood = fit_model(rows, start, None)
+    if least_share < 1:
+        start = replace(start, share=max(0.5, least_share))
+        other, other_likelihood = fit_model(rows, start, None, least_share)
         if other_likelihood > likelihood + SHARE_GAIN:
             return other
     return model
@@ -223,14 +226,11 @@ def fit_dependent(
     best, best_gains, best_penalty = constant, np.full(len(offset), -np.inf), PENALTIES[0]
     for penalty in PENALTIES:
         models = [
-            fit_model(part, model, penalty, with_share=False)[0]
-            for part, model in zip(parts, models, strict=True)
+            fit_model(part, model, penalty)[0] for part, model in zip(parts, models, strict=True)
         ]
         for model, (_, test) in zip(models, folds, strict=True):
             offset[test] = chosen.features[test] @ model.coefficients
-        level_and_shape = fit_model(
-            chosen._replace(offset=offset), constant, None, with_share=False
-        )[0]
+        level_and_shape = fit_model(chosen._replace(offset=offset), constant, None)[0]
         gains = level_and_shape.log_likelihoods(chosen._replace(offset=offset)) - base
         if _mean(gains, chosen) <= _mean(best_gains, chosen):
             break
@@ -239,7 +239,7 @@ def fit_dependent(
     error = np.sqrt(_mean((best_gains - gain) ** 2, chosen) / len(offset))
     if not required and gain <= error:
         return constant
-    coefficients = fit_model(rows, constant, best_penalty, with_share=False)[0].coefficients
+    coefficients = fit_model(rows, constant, best_penalty)[0].coefficients
     return replace(best, coefficients=coefficients)
 
 

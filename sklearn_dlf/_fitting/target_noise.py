@@ -46,6 +46,9 @@ class ResidualRows(NamedTuple):
         variance will stand for it at new rows.
     excess : array of shape (n, n_outputs)
         Variance of the mean over these members beyond that of the mean over all.
+    least_share : float
+        Smallest share of the members' variance that counts for y: that of the mean over all of
+        them, if they are independent. One if every member may have seen the rows.
     """
 
     X: np.ndarray
@@ -55,6 +58,7 @@ class ResidualRows(NamedTuple):
     mean: np.ndarray
     spread: np.ndarray
     excess: np.ndarray
+    least_share: float
 
     def of_output(self, output: int, features: np.ndarray, offset: np.ndarray) -> NoiseRows:
         """Return what the noise of one output is fitted to."""
@@ -94,6 +98,7 @@ def residual_rows(members: Any, transfer_set: TransferSet) -> ResidualRows:
         residuals.unseen_mean[rows],
         ratio * variance,
         residuals.excess[rows, None] * variance,
+        1 / transfer_set.contrasts.shape[2] if are_unseen else 1.0,
     )
 
 
@@ -123,7 +128,7 @@ def fit_target_noise(
         columns = noise_columns(rows.X, rows.mean[:, output], rows.spread[:, output])
         encoding = make_piecewise_linear(columns)
         data = rows.of_output(output, encoding(columns), np.zeros(len(columns)))
-        model = fit_constant(data, with_share=rows.are_unseen)
+        model = fit_constant(data, rows.least_share)
         if may_depend:
             model = fit_dependent(data, model, random_state, required=kind == "input")
         models.append(model)

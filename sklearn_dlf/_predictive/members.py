@@ -16,6 +16,7 @@ from .._latent.deviations import draw_deviations, factor_covariance
 from .._network.heads import Units
 from .._utils.blocks import DRAW_ROWS, row_blocks
 from .averaged_probabilities import average_log_probabilities, average_probabilities
+from .transformed_target import TransformedTarget
 
 # Up to this many rows are evaluated in float64 on the CPU. It costs little for few rows, and their
 # prediction does not depend on the batch that they are in. Draws use float64 at any number of rows.
@@ -68,6 +69,19 @@ class StudentMembers(ABC):
     @abstractmethod
     def log_probabilities(self, X: np.ndarray) -> np.ndarray:
         """Logarithm of the mean probabilities (n, n_classes), finite at every row."""
+
+    def moments_in_units_of_y(
+        self, X: np.ndarray, transformation: TransformedTarget | None
+    ) -> Bunch:
+        """Bunch of ``mean`` and ``variance`` (n, n_outputs) of members, transformed back."""
+        moments = self.moments(X)
+        if transformation is None:
+            return moments
+        return transformation.moments(moments.mean, moments.variance)
+
+    def moments(self, X: np.ndarray) -> Bunch:
+        """Bunch of ``mean`` and ``variance`` (n, n_outputs); for students of regressors."""
+        raise NotImplementedError
 
     def network_for(self, X: np.ndarray, exact: bool = False) -> Any:
         """Network that only predicts, in float64 (on the CPU) for few rows or if ``exact``."""

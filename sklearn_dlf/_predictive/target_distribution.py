@@ -12,6 +12,10 @@ from sklearn.utils import Bunch
 from .._utils.blocks import DRAW_ROWS, row_blocks
 from .._utils.seeding import MAX_SEED
 from .target_noise import TargetNoise, node_weights
+from .transformed_target import TransformedTarget
+
+# Rows whose mixtures are transformed at once; the quadrature holds 201 values of each.
+TRANSFORMED_ROWS = 2**10
 
 
 class TargetDistribution:
@@ -54,13 +58,36 @@ class TargetDistribution:
             logarithms[rows] = logsumexp(normal, b=node_weights(), axis=-1)
         return logarithms
 
-    def variances(self, X: np.ndarray) -> Bunch:
-        """Bunch of ``epistemic`` and ``aleatoric`` variances (n, n_outputs), which sum to y's."""
+    def variances(self, X: np.ndarray, transformation: TransformedTarget | None = None) -> Bunch:
+        """Bunch of ``epistemic`` and ``aleatoric`` variances (n, n_outputs), which sum to y's.
+
+        They are in squared units of y. If y is transformed, the epistemic variance is that of the
+        members transformed back.
+        """
+        if transformation is not None:
+            return self._variances_in_units_of_y(X, transformation)
         epistemic, aleatoric = np.empty((2, len(X), self.members.n_outputs))
         for rows in row_blocks(len(X), DRAW_ROWS):
             at = self._moments(X[rows])
             epistemic[rows] = self.noise.spread_share * at.variance
             aleatoric[rows] = self.noise.mean_variance(at.factor)
+        return Bunch(epistemic=epistemic, aleatoric=aleatoric)
+
+    def _variances_in_units_of_y(self, X: np.ndarray, transformation: TransformedTarget) -> Bunch:
+        """`variances` of a transformed y, from the moments of each normal of the mixture."""
+        epistemic, aleatoric = np.empty((2, len(X), self.members.n_outputs))
+        weights = node_weights()
+        for rows in row_blocks(len(X), TRANSFORMED_ROWS):
+            at = self._moments(X[rows])
+            spread = self.noise.spread_share * at.variance
+            epistemic[rows] = transformation.moments(at.mean, spread).variance
+            std = self.noise.std_nodes(at.variance, at.factor)
+            first, second = np.zeros((2, *at.mean.shape))
+            for node, weight in enumerate(weights):
+                part = transformation.moments(at.mean, std[..., node] ** 2)
+                first += weight * part.mean
+                second += weight * (part.variance + part.mean**2)
+            aleatoric[rows] = np.maximum(second - first**2 - epistemic[rows], 0.0)
         return Bunch(epistemic=epistemic, aleatoric=aleatoric)
 
     def draw(

@@ -14,11 +14,13 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils.validation import _num_samples, check_memory, has_fit_parameter
 
+from .._predictive.transformed_target import TargetTransformer
 from .._utils.warning import warn_user
-from ..ensembles import describe_ensemble, ensemble_kind, member_predictions, unseen_rows
-from ..ensembles._member_predictions import member_variances
+from ..ensembles import describe_ensemble, ensemble_kind, unseen_rows
+from ..ensembles._member_predictions import evaluate_members, member_variances
 
-Evaluate = Callable[[Any], np.ndarray]
+# Takes rows, and whether to evaluate members in the space of their transformed target.
+Evaluate = Callable[..., np.ndarray]
 
 
 class EnsembleFacts(NamedTuple):
@@ -38,6 +40,8 @@ class EnsembleFacts(NamedTuple):
         Whether members are draws from a posterior: functions of all rows at once.
     unseen : bool array of shape (n_samples, n_members) or None
         Rows that each member did not see in its fit.
+    transformer : TargetTransformer or None
+        What the ensemble does to y, if its members predict a transformed target.
     predict_variance : callable or None
         Takes rows, returns the members' variances of y, if they have any.
     """
@@ -48,6 +52,7 @@ class EnsembleFacts(NamedTuple):
     n_members: int
     is_drawn: bool
     unseen: np.ndarray | None
+    transformer: TargetTransformer | None = None
     predict_variance: Evaluate | None = None
 
 
@@ -161,10 +166,16 @@ def _describe(
         members.n_members,
         members.resample is not None,
         unseen_rows(ensemble, n_samples),
+        None if members.inner is None else members.inner.transformer,
     )
     return facts, members.predict_variance is not None
 
 
-def _evaluate(load: Callable[[], Any], key: str | None, X: Any) -> np.ndarray:
+def _evaluate(
+    load: Callable[[], Any], key: str | None, X: Any, transformed: bool = False
+) -> np.ndarray:
     """Return the predictions of the members of the ensemble with this key."""
-    return member_predictions(load(), X)
+    members = describe_ensemble(load())
+    if transformed and members.inner is not None:
+        members = members.inner.members
+    return evaluate_members(members, X)

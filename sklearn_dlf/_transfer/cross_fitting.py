@@ -20,18 +20,21 @@ from sklearn.utils import _safe_indexing
 
 from .cache import TeacherCache
 
+Moments = tuple[np.ndarray, np.ndarray]
+
 
 def cross_fit(
     prototype: Any,
     X: Any,
     y: np.ndarray,
     sample_weight: np.ndarray | None,
+    is_transformed: bool,
     *,
     cv: Any,
     cache: TeacherCache,
     repeatable: bool,
     verbose: int,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Moments:
     """Return mean and variance of the members (n, n_outputs) of clones that did not see the row.
 
     Parameters
@@ -41,6 +44,8 @@ def cross_fit(
     X : rows as the ensemble takes them
     y, sample_weight : arrays or None
         Values and weights that it is fitted to.
+    is_transformed : bool
+        Whether members are evaluated in the space of their transformed target.
     cv : int or splitter
         Folds, as scikit-learn takes them.
     cache : TeacherCache
@@ -68,7 +73,7 @@ def cross_fit(
             print(f"[cross-fitting] fold {number} of {len(folds)}", flush=True)
         weights = None if sample_weight is None else sample_weight[train]
         _, predict = cache.fit(prototype, _safe_indexing(X, train), y[train], weights, repeatable)
-        outputs = predict(_safe_indexing(X, test))
+        outputs = predict(_safe_indexing(X, test), is_transformed)
         outputs = outputs.reshape(len(test), -1, outputs.shape[-1])
         mean[test], variance[test] = outputs.mean(axis=-1), outputs.var(axis=-1, ddof=1)
     return mean, variance

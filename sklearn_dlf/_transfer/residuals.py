@@ -39,6 +39,8 @@ class MemberResiduals:
     ----------
     mean : array of shape (n_own, n_outputs)
         Mean of the members at the rows of `fit`.
+    lowest, highest : arrays of shape (n_outputs,)
+        Smallest and largest value of the members there.
     calibration_mean, calibration_variance : arrays of shape (n_points - n_design, n_outputs)
         Mean and variance of the members at calibration rows.
     unseen_mean : array of shape (n_own, n_outputs)
@@ -66,6 +68,7 @@ class MemberResiduals:
         self.unseen = unseen
         self.is_cross_fitted = cross_fitted is not None
         self.mean = np.empty(y.shape)
+        self.lowest, self.highest = np.full(y.shape[1], np.inf), np.full(y.shape[1], -np.inf)
         self.unseen_mean: np.ndarray
         self._variance: np.ndarray
         self.unseen_mean, self._variance = cross_fitted or np.empty((2, *y.shape))
@@ -87,6 +90,8 @@ class MemberResiduals:
             self.calibration_variance[kept] = outputs[first:].var(axis=-1, ddof=1)
         own = outputs[: len(self.y[rows])]
         self.mean[rows] = own.mean(axis=-1)
+        self.lowest = np.minimum(self.lowest, own.min(axis=(0, 2), initial=np.inf))
+        self.highest = np.maximum(self.highest, own.max(axis=(0, 2), initial=-np.inf))
         if self.is_cross_fitted:
             return outputs
         n_members = own.shape[-1]

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
+from .._predictive.transformed_target import TargetTransformer, check_transformed, quietly
 from .._utils.blocks import row_blocks
 from .._utils.seeding import MAX_SEED
 from .._utils.warning import warn_user
@@ -22,7 +26,7 @@ from ..ensembles import is_fitted_ensemble
 from ..ensembles._member_models import kind_of
 from .cache import EnsembleFacts, Evaluate, TeacherCache
 from .containers import rows_like
-from .cross_fitting import cross_fit
+from .cross_fitting import Moments, cross_fit
 from .design_points import Points
 from .row_checks import judge_rows
 from .row_names import warn_if_nameless
@@ -56,6 +60,8 @@ class Teacher(ABC):
     grown_loss: float | None = None
     row_facts: RowFacts
     has_variance: bool = False
+    is_transformed: bool = False
+    transformer: TargetTransformer | None = None
 
     @abstractmethod
     def evaluate(self, points: Points | None = None) -> Iterator[tuple[slice, np.ndarray]]:
@@ -98,19 +104,23 @@ class EnsembleTeacher(Teacher):
     X : rows as the ensemble takes them
     kind : {"regressor", "classifier"}
         Kind of the student. The ensemble must be of the same kind.
+    cross_fit : callable or None
+        Takes whether to evaluate members in the space of their transformed target, and returns mean
+        and variance of members of ensembles that were not fitted to the row.
 
     Attributes
     ----------
-    classes, n_members, is_drawn, unseen
+    classes, n_members, is_drawn, unseen, transformer
         As in the facts.
-    cross_fitted : pair of arrays (n_samples, n_outputs), or None
-        Mean and variance of members of ensembles that were not fitted to the row.
     row_facts : RowFacts
         Whether ``X`` are rows like those of the ensemble's own fit.
     is_record_checked : bool
         Whether ``unseen`` is known to hold for ``X``.
     grown_loss : float or None
         Loss of trees in their own fit (`unseen_check.loss_of_grown_trees`).
+    is_transformed : bool
+        Whether members are evaluated in the space of their transformed target; `choose_space` sets
+        it.
     """
 
     can_be_evaluated = True
@@ -118,6 +128,7 @@ class EnsembleTeacher(Teacher):
     row_facts = RowFacts(match=True)
     is_record_checked = True  # that of unseen rows
     grown_loss: float | None = None
+    is_transformed = False
 
     def __init__(
         self,
@@ -125,16 +136,18 @@ class EnsembleTeacher(Teacher):
         predict: Evaluate,
         X: Any,
         kind: str,
-        cross_fitted: tuple[np.ndarray, np.ndarray] | None = None,
+        cross_fit: Callable[[bool], Moments] | None = None,
     ):
         check_kind(kind, facts.kind, facts.name)
         self.predict = predict
         self.X = X
         self.classes, self.n_members = facts.classes, facts.n_members
         self.is_drawn, self.unseen = facts.is_drawn, facts.unseen
-        self.cross_fitted = cross_fitted
+        self._cross_fit = cross_fit
+        self._cross_fitted: Moments | None = None
         self._predict_variance: Any = facts.predict_variance
         self.has_variance = facts.predict_variance is not None
+        self.transformer = facts.transformer
 
     def evaluate(self, points: Points | None = None) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield slices of the points with the members' outputs there; at ``X`` without points."""
@@ -143,7 +156,14 @@ class EnsembleTeacher(Teacher):
         n_rows = n_points if self.is_drawn else BLOCK_ROWS
         for rows in row_blocks(n_points, n_rows):
             block = X if n_rows >= n_points else _safe_indexing(X, rows)
-            yield rows, _with_outputs(self.predict(block))
+            yield rows, _with_outputs(self.predict(block, self.is_transformed))
+
+    @property
+    def cross_fitted(self) -> Moments | None:
+        """Mean and variance (n_samples, n_outputs) of members that were not fitted to the row."""
+        if self._cross_fit is not None and self._cross_fitted is None:
+            self._cross_fitted = self._cross_fit(self.is_transformed)
+        return self._cross_fitted
 
     def evaluate_variance(self, points: Points) -> np.ndarray | None:
         """Variance of y around the members at the design points (n, n_outputs, n_members).
@@ -179,6 +199,8 @@ class PredictionsTeacher(Teacher):
     row_facts = RowFacts(match=True)  # the members were evaluated by the user
     is_record_checked = True
     grown_loss = None
+    transformer = None  # predictions are used as they are given
+    is_transformed = False
 
     def __init__(self, predictions: Any, n_samples: int):
         if isinstance(predictions, list | tuple):
@@ -295,22 +317,16 @@ def find_teacher(
         )
     prototype = make_default() if ensemble is None else ensemble
     check_kind(kind, kind_of(prototype), type(prototype).__name__)
+    if kind == "regressor":
+        _check_unfitted_target(prototype, y)
     prototype, n_seeds = _seed_ensemble(prototype, random_state)
     repeatable = is_seeded or not n_seeds
     facts, predict = cache.fit(prototype, X, y, sample_weight, repeatable)
-    cross_fitted = None
-    if cv is not None:
-        cross_fitted = cross_fit(
-            prototype,
-            X,
-            y,
-            sample_weight,
-            cv=cv,
-            cache=cache,
-            repeatable=repeatable,
-            verbose=verbose,
-        )
-    return EnsembleTeacher(facts, predict, X, kind, cross_fitted)
+    if cv is None:
+        return EnsembleTeacher(facts, predict, X, kind)
+    options = {"cv": cv, "cache": cache, "repeatable": repeatable, "verbose": verbose}
+    fit_folds = partial(cross_fit, prototype, X, y, sample_weight, **options)
+    return EnsembleTeacher(facts, predict, X, kind, fit_folds)
 
 
 def _is_fitted(ensemble: Any) -> bool:
@@ -345,6 +361,16 @@ def _check_list_is_whole(ensemble: Any, n_samples: int) -> None:
             "cross-validation cut lists as long as the data with the rows, so that models may be "
             "missing: wrap the list in FittedEnsemble."
         )
+
+
+def _check_unfitted_target(ensemble: Any, y: np.ndarray) -> None:
+    """Raise ValueError if an unfitted `TransformedTargetRegressor` cannot transform y."""
+    if isinstance(ensemble, Pipeline):
+        ensemble = ensemble.steps[-1][1]
+    func = ensemble.func if isinstance(ensemble, TransformedTargetRegressor) else None
+    if func is not None:
+        columns = y.reshape(len(y), -1)
+        check_transformed(np.asarray(quietly(func, columns)), columns)
 
 
 def _seed_ensemble(prototype: Any, random_state: np.random.RandomState) -> tuple[Any, int]:

@@ -127,7 +127,7 @@ class MemberRegressor(RegressorStudentMixin, MemberStudent):
             `return_std`.
         """
         X = self._standardised_rows(X)
-        moments = self._members.moments(X)
+        moments = self._members.moments_in_units_of_y(X, self.target_transformation_)
         mean = self._squeeze(moments.mean)
         return (mean, self._squeeze(np.sqrt(moments.variance))) if return_std else mean
 
@@ -145,7 +145,7 @@ class MemberRegressor(RegressorStudentMixin, MemberStudent):
             Predictions in units of y; members are in the order of the ensemble's.
         """
         X = self._standardised_rows(X)
-        return self._squeeze(self._members.predict(X))
+        return self._in_units_of_y(self._members.predict(X))
 
     def _objective(self):
         return SquaredError()

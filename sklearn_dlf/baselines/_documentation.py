@@ -114,6 +114,12 @@ target_noise_ : TargetNoise
 ensemble_score_ : float
     R^2 of the teacher's mean at the rows of `fit`. None without y.
 
+target_transformation_ : TransformedTarget or None
+    How the teacher transforms y, if it is a ``TransformedTargetRegressor`` or a list of those
+    with the same transformation. The outputs of the network, `target_noise_`,
+    `ensemble_score_` and the units of the outputs are those of the transformed values then.
+    Predictions are transformed back.
+
 output_center_, output_scale_, output_spread_ : ndarray of shape (`n_outputs_`,)
     Units of the network's outputs: mean and standard deviation over rows of the members' mean; and
     the members' rms spread.

@@ -25,9 +25,14 @@ class HeldMembers(StudentMembers):
 
     def moments(self, X: np.ndarray, exact: bool = False) -> Bunch:
         """Bunch of ``mean`` and ``variance`` (n, n_outputs)."""
+        return self.moments_in_units_of_y(X, None, exact)
+
+    def moments_in_units_of_y(self, X, transformation, exact=False):
         mean, variance = np.empty((2, len(X), self.n_outputs))
         for rows in row_blocks(len(X), DRAW_ROWS):
             members = self.predict(X[rows], exact)
+            if transformation is not None:  # each member by itself: no distribution is assumed
+                members = transformation.invert(members)
             mean[rows], variance[rows] = members.mean(axis=-1), members.var(axis=-1)
         return Bunch(mean=mean, variance=variance)
 

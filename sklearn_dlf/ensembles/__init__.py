@@ -6,8 +6,8 @@ from ._deep.classifier import DeepEnsembleClassifier
 from ._deep.regressor import DeepEnsembleRegressor
 from ._fitted_ensemble import FittedEnsemble
 from ._member_predictions import member_predictions, unseen_rows
+from ._members import Members
 from ._registry import (
-    Members,
     describe_ensemble,
     ensemble_kind,
     is_fitted_ensemble,

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from torch.nn import Module
 
 from ._member_models import (
+    Model,
     Outputs,
     align_classes,
     as_outputs,
@@ -22,7 +23,8 @@ from ._member_models import (
     kind_of_outputs,
 )
 from ._member_predictions import member_predictions
-from ._registry import Members, describe_ensemble, register_ensemble
+from ._members import Members, regressors_as_members
+from ._registry import describe_ensemble, register_ensemble
 
 
 def _list_members(
@@ -40,19 +42,7 @@ def _list_members(
         raise ValueError(f"The list mixes {counts}, expected models of one kind.")
     kind = described[0].kind
     if kind == "regressor":
-        variances = [
-            model.predict_variance for model in described if model.predict_variance is not None
-        ]
-        return Members(
-            kind,
-            len(models),
-            lambda X: (model.predict(X) for model in described),
-            predict_variance=(
-                None
-                if len(variances) < len(models)
-                else lambda X: (variance(X) for variance in variances)
-            ),
-        )
+        return regressors_as_members(described, _regressor_members)
     classes, columns = align_classes(described, classes)
 
     def predict(X):
@@ -60,6 +50,21 @@ def _list_members(
             yield expand_columns(model.predict(X), own_columns, classes)
 
     return Members(kind, len(models), predict, classes)
+
+
+def _regressor_members(models: Sequence[Model]) -> Members:
+    """Return models as members; they have variances of y if all models have."""
+    variances = [model.predict_variance for model in models if model.predict_variance is not None]
+    return Members(
+        "regressor",
+        len(models),
+        lambda X: (model.predict(X) for model in models),
+        predict_variance=(
+            None
+            if len(variances) < len(models)
+            else lambda X: (variance(X) for variance in variances)
+        ),
+    )
 
 
 def _callable_members(

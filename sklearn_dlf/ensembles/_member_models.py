@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, get_args
 
@@ -11,13 +11,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit, softmax
 from sklearn.base import is_classifier, is_regressor
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import _is_fitted
 from skorch import NeuralNet
 from torch.nn import Module
 
+from .._predictive.transformed_target import TargetTransformer
 from ._torch_models import evaluate_module, evaluate_net
 
 Kind = Literal["regressor", "classifier"]
@@ -33,12 +36,14 @@ Votes = Literal["never", "always", "needed"]
 class Model:
     """One member: its kind, functions that evaluate it, and the labels of its columns.
 
+    `inner` is the model inside a ``TransformedTargetRegressor``, with the transformation of y.
     `predict_variance` returns the variance of y around the member, if the member has one.
     """
 
     kind: Kind
     predict: Callable[[Any], np.ndarray]
     classes: np.ndarray | None = None
+    inner: tuple[Model, TargetTransformer] | None = None
     predict_variance: Callable[[Any], np.ndarray] | None = None
 
 
@@ -178,7 +183,8 @@ def describe_model(
     if outputs is not None and kind != kind_of_outputs(outputs):
         raise ValueError(f"outputs={outputs!r} contradicts {label}, which is a {kind}.")
     if kind == "regressor":
-        return _with_variance(model, partial(_evaluate_estimator, model, "predict"))
+        predict = partial(_evaluate_estimator, model, "predict")
+        return replace(_with_variance(model, predict), inner=_inside_transformed_target(model))
     classes = getattr(model, "classes_", None)
     if classes is None or np.ndim(classes[0]) > 0:
         raise ValueError(f"{label} has no `classes_` of one output, expected a single target.")
@@ -203,6 +209,41 @@ def _describe_distribution(model: Any) -> Model:
     return Model(
         "regressor", partial(_evaluate_estimator, model, "predict"), predict_variance=variance
     )
+
+
+def _inside_transformed_target(model: Any) -> tuple[Model, TargetTransformer] | None:
+    """Return the model that predicts a transformed target; None if y is not transformed."""
+    if isinstance(model, TransformedTargetRegressor):
+        inside = describe_model(model.regressor_)
+        transformers = (model.transformer_,)
+        if inside.inner is not None:
+            inside, further = inside.inner
+            transformers = (*transformers, *further.transformers)
+        return inside, TargetTransformer(*transformers)
+    if isinstance(model, Pipeline):
+        inner = _inside_transformed_target(model.steps[-1][1])
+        if inner is None or len(model) == 1:
+            return inner
+
+        def predict(X: Any) -> np.ndarray:
+            return inner[0].predict(model[:-1].transform(match_columns(model, X)))
+
+        return replace(inner[0], predict=predict), inner[1]
+    if isinstance(model, FrozenEstimator | BaseSearchCV):
+        name = "estimator" if isinstance(model, FrozenEstimator) else "best_estimator_"
+        return _inside_transformed_target(getattr(model, name, None))
+    return None
+
+
+def inner_models(models: Sequence[Model]) -> tuple[list[Model], TargetTransformer] | None:
+    """Return the models that predict a target transformed in one way; None if they do not."""
+    inner = [model.inner for model in models if model.inner is not None]
+    if not inner or len(inner) < len(models):
+        return None
+    transformer = inner[0][1]
+    if not all(transformer.same_as(other) for _, other in inner):
+        return None
+    return [model for model, _ in inner], transformer
 
 
 def _describe_by_outputs(model: Any, outputs: Outputs | None, label: str) -> Model:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from ._registry import Members, describe_ensemble
+from ._members import Members
+from ._registry import describe_ensemble
 
 #: Smallest probability that is returned, so that every log-odds is finite: leaves of trees hold
 #: exact zeros, and a member may not have been trained on every class. A choice: the mean moves by
@@ -68,8 +69,12 @@ def member_predictions(ensemble: Any, X: ArrayLike, *, dtype: DTypeLike = np.flo
     >>> bool(np.allclose(predictions.mean(axis=1), forest.predict(X)))
     True
     """
+    return evaluate_members(describe_ensemble(ensemble), X, dtype)
+
+
+def evaluate_members(members: Members, X: Any, dtype: DTypeLike = np.float64) -> np.ndarray:
+    """Evaluate described members, as `member_predictions` does."""
     dtype = check_floating(dtype)
-    members = describe_ensemble(ensemble)
     rows: Any = X if hasattr(X, "shape") else np.asarray(X)
     predictions, number = np.empty(0), 0
     for number, raw in enumerate(members.predict(rows), start=1):

@@ -17,7 +17,8 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import WhiteKernel
 
 from ._member_models import Outputs, as_outputs, kind_of
-from ._registry import Members, register_ensemble
+from ._members import Members
+from ._registry import register_ensemble
 
 #: Default number of draws from a posterior. A choice.
 _N_DRAWS = 50

@@ -21,7 +21,8 @@ from sklearn.ensemble import (
 from sklearn.utils.validation import check_array
 
 from ._member_models import Kind, Model, Votes, align_classes, describe_model, expand_columns
-from ._registry import Members, register_ensemble
+from ._members import Members, regressors_as_members
+from ._registry import register_ensemble
 
 #: Largest number of members that represent weighted voters. A choice: whole members reproduce the
 #: weights to a hundredth of the ensemble, and the fractions that remain are blended.
@@ -58,20 +59,23 @@ def _out_of_bag(ensemble: Any) -> np.ndarray:
 def _bagging(ensemble: BaggingRegressor | BaggingClassifier) -> Members:
     """Evaluate each member at its own columns; classifiers' members predict codes of the labels."""
     classes = getattr(ensemble, "classes_", None)
-    models = [describe_model(m, votes="needed", label="A member") for m in ensemble.estimators_]
+    described = [describe_model(m, votes="needed", label="A member") for m in ensemble.estimators_]
 
-    def predict(X):
-        X = _as_matrix(X, dtype=None)
-        all_columns = np.arange(X.shape[1])
-        for model, columns in zip(models, ensemble.estimators_features_, strict=True):
-            # A selection copies X. Without one no copy is made.
-            selected = X if np.array_equal(columns, all_columns) else X[:, columns]
-            output = model.predict(selected)
-            yield output if classes is None else expand_columns(output, model.classes, classes)
+    def build(models: Sequence[Model]) -> Members:
+        def predict(X):
+            X = _as_matrix(X, dtype=None)
+            all_columns = np.arange(X.shape[1])
+            for model, columns in zip(models, ensemble.estimators_features_, strict=True):
+                # A selection copies X. Without one no copy is made.
+                selected = X if np.array_equal(columns, all_columns) else X[:, columns]
+                output = model.predict(selected)
+                yield output if classes is None else expand_columns(output, model.classes, classes)
 
-    return Members(
-        _kind(classes), len(models), predict, classes, unseen=lambda: _out_of_bag(ensemble)
-    )
+        return Members(
+            _kind(classes), len(models), predict, classes, unseen=lambda: _out_of_bag(ensemble)
+        )
+
+    return regressors_as_members(described, build)
 
 
 def _forest(forest: Any) -> Members:
@@ -108,19 +112,22 @@ def _voting(ensemble: VotingRegressor | VotingClassifier) -> Members:
     """
     classes = getattr(ensemble, "classes_", None)
     votes: Votes = "always" if getattr(ensemble, "voting", None) == "hard" else "never"
-    models = [describe_model(m, votes=votes, label="A voter") for m in ensemble.estimators_]
+    described = [describe_model(m, votes=votes, label="A voter") for m in ensemble.estimators_]
     shares = _shares(_voters_weights(ensemble))
-    columns = [None] * len(models) if classes is None else _voters_columns(models, classes)
+    columns = [None] * len(described) if classes is None else _voters_columns(described, classes)
 
-    def predict(X):
-        voters = zip(shares, models, columns, strict=True)
-        return _repeat_by_share(
-            (share, expand_columns(model.predict(X), own_columns, classes))
-            for share, model, own_columns in voters
-            if share > 0
-        )
+    def build(models: Sequence[Model]) -> Members:
+        def predict(X):
+            voters = zip(shares, models, columns, strict=True)
+            return _repeat_by_share(
+                (share, expand_columns(model.predict(X), own_columns, classes))
+                for share, model, own_columns in voters
+                if share > 0
+            )
 
-    return Members(_kind(classes), round(float(shares.sum())), predict, classes)
+        return Members(_kind(classes), round(float(shares.sum())), predict, classes)
+
+    return regressors_as_members(described, build)
 
 
 def _voters_columns(models: Sequence[Model], classes: np.ndarray) -> list[np.ndarray | None]:

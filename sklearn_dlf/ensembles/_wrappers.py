@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import (
@@ -15,7 +14,9 @@ from sklearn.model_selection import (
 )
 from sklearn.pipeline import Pipeline
 
-from ._registry import Members, describe_ensemble, register_ensemble
+from .._predictive.transformed_target import TargetTransformer
+from ._members import Members, back_transformed
+from ._registry import describe_ensemble, register_ensemble
 
 
 def _pipeline(pipeline: Pipeline) -> Members:
@@ -40,13 +41,8 @@ def _transformed_target(regressor: TransformedTargetRegressor) -> Members:
     The regressor itself transforms the mean over members back. Under a nonlinear transformation
     the mean of the transformed members differs from it.
     """
-
-    def invert(output):
-        output = np.asarray(output)
-        columns = output.reshape(len(output), -1)  # transformers require two dimensions
-        return regressor.transformer_.inverse_transform(columns)
-
-    return describe_ensemble(regressor.regressor_).through(after=invert)
+    members = describe_ensemble(regressor.regressor_)
+    return back_transformed(members, TargetTransformer(regressor.transformer_))
 
 
 register_ensemble(Pipeline, _pipeline)

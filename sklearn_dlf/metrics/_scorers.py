@@ -183,7 +183,12 @@ def _member_log_likelihood(
             _check_rows_are_shared(student, ensemble)
             X_ensemble = rows if ensemble is None else X
         teacher = _teacher_at(student.ensemble if ensemble is None else ensemble, X_ensemble)
+        can_transform = teacher.transformer is not None
+        teacher.is_transformed = student._teacher_is_transformed and can_transform
     members = np.concatenate([outputs for _, outputs in teacher.evaluate()])
+    transformation = student.target_transformation_
+    if transformation is not None and not teacher.is_transformed:
+        members = transformation.transform_members(members)
     heads = student.latent_parameters(rows)
     # Without member noise the covariance over rows and outputs is singular. The members' density
     # is then infinite or does not exist, so that the variance of the noise gets a floor.

@@ -29,13 +29,13 @@ class CountedForest(RandomForestRegressor):
 @pytest.fixture
 def counts(monkeypatch):
     """Fits and evaluations so far."""
-    member_predictions = sklearn_dlf._transfer.cache.member_predictions
+    member_predictions = sklearn_dlf._transfer.cache.evaluate_members
 
     def counted_predictions(ensemble, X):
         CountedForest.counts["evaluate"] += 1
         return member_predictions(ensemble, X)
 
-    monkeypatch.setattr(sklearn_dlf._transfer.cache, "member_predictions", counted_predictions)
+    monkeypatch.setattr(sklearn_dlf._transfer.cache, "evaluate_members", counted_predictions)
     monkeypatch.setattr(CountedForest, "counts", {"fit": 0, "evaluate": 0})
     return CountedForest.counts
 

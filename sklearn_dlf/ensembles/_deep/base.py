@@ -20,7 +20,7 @@ from torch import Tensor
 from ..._utils.blocks import row_blocks
 from ..._utils.parameters import Count, Device, LayerSizes, layer_sizes
 from .._member_predictions import check_floating
-from .._registry import Members
+from .._members import Members
 from .training import (
     ACTIVATIONS,
     Data,

@@ -1,0 +1,65 @@
+"""A warning for targets with a support, such as prices and counts, whose intervals leave it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _num_samples
+
+from .._transfer.residuals import MemberResiduals
+from .._utils.warning import warn_user
+
+# Intervals are predicted at no more rows than this. The share of rows has a standard error of less
+# than 2 % then.
+N_ROWS = 512
+
+# With fewer rows than this it is not known that y keeps its sign.
+MIN_ROWS = 100
+
+# A positive y with constant noise has 90 % intervals that reach below zero at a few rows, where its
+# mean is low; diabetes progression is one. At this share of rows, zero is a bound for much of y.
+LEVEL, MAX_SHARE = 0.9, 0.2
+
+
+def kept_sign(residuals: MemberResiduals) -> np.ndarray:
+    """Return the sign that y and all members have at the rows of `fit`, (n_outputs,); 0 for both.
+
+    Values of zero have either sign. Outputs whose y is zero everywhere count as both.
+    """
+    low = np.minimum(residuals.y.min(axis=0), residuals.lowest)
+    high = np.maximum(residuals.y.max(axis=0), residuals.highest)
+    is_constant = np.ptp(residuals.y, axis=0) == 0
+    return np.where(is_constant, 0, (low >= 0).astype(int) - (high <= 0).astype(int))
+
+
+def warn_if_sign_is_lost(student: Any, X: Any, sign: np.ndarray) -> None:
+    """Warn if y and members are of one sign and the student's intervals are not.
+
+    Parameters
+    ----------
+    student : fitted student of regressors
+        Without a transformation of y of its own.
+    X : rows of `fit`
+    sign : array of shape (n_outputs,)
+        What `kept_sign` returns.
+    """
+    if not sign.any() or _num_samples(X) < MIN_ROWS:
+        return
+    rows = np.unique(np.linspace(0, _num_samples(X) - 1, N_ROWS).astype(int))
+    ends = student.predict_interval(_safe_indexing(X, rows), LEVEL)
+    ends = ends.reshape(len(rows), len(sign), 2)
+    lost = np.where(sign > 0, ends[..., 0] < 0, (sign < 0) & (ends[..., 1] > 0)).mean(axis=0)
+    worst = int(np.argmax(lost))
+    if lost[worst] <= MAX_SHARE:
+        return
+    values, side = ("negative", "below") if sign[worst] > 0 else ("positive", "above")
+    warn_user(
+        f"No value of y and of the members is {values} at the rows of fit, but the student's 90 % "
+        f"intervals reach {side} zero at {lost[worst]:.0%} of rows. If y cannot be {values}, give "
+        "a teacher of transformed values, and do not transform y outside of the student: "
+        "TransformedTargetRegressor(ensemble, func=np.log1p, inverse_func=np.expm1), or np.sqrt "
+        "and np.square, or np.log and np.exp if y is never zero, or PowerTransformer(). See "
+        "'Prices, counts and rates' in docs/workflow.md. Otherwise, ignore this warning."
+    )

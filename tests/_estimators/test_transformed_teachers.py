@@ -1,0 +1,399 @@
+"""Students of teachers that transform y answer in units of y."""
+
+import pickle
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.decomposition import PCA
+from sklearn.ensemble import BaggingRegressor, RandomForestRegressor, VotingRegressor
+from sklearn.frozen import FrozenEstimator
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, PowerTransformer, StandardScaler
+from sklearn.tree import DecisionTreeRegressor
+
+from sklearn_dlf import DLFRegressor, predict_interval
+from sklearn_dlf._estimators.tasks import RegressionTask
+from sklearn_dlf._transfer.cache import TeacherCache
+from sklearn_dlf._transfer.teachers import EnsembleTeacher
+from sklearn_dlf.baselines import BatchEnsembleRegressor, HydraRegressor
+from sklearn_dlf.ensembles import FittedEnsemble, describe_ensemble, member_predictions
+from sklearn_dlf.metrics import (
+    make_member_log_likelihood_scorer,
+    member_log_likelihood_scorer,
+    neg_crps_scorer,
+    neg_nll_scorer,
+)
+
+# "adamw" does not end by L-BFGS.
+QUICK = {
+    "hidden_layer_sizes": (20,),
+    "n_epochs": 1,
+    "tol": 1.0,
+    "optimizer": "adamw",
+    "random_state": 0,
+}
+BETTER = {"hidden_layer_sizes": (50,), "tol": 0.03, "random_state": 0}
+LOG = {"func": np.log, "inverse_func": np.exp}
+LOG1P = {"func": np.log1p, "inverse_func": np.expm1}
+
+
+def make_prices(n, seed):
+    """Rows, and log-normal prices around 60,000."""
+    rng = np.random.RandomState(seed)
+    X = rng.standard_normal((n, 4))
+    noise = 0.3 * rng.standard_normal(n)
+    return X, np.exp(11 + 0.8 * X[:, 0] + 0.3 * np.sin(2 * X[:, 1]) + noise)
+
+
+def make_forest():
+    return RandomForestRegressor(30, min_samples_leaf=3, random_state=0)
+
+
+def log_tree(X, y, seed, **way):
+    tree = DecisionTreeRegressor(max_depth=6, max_features=1, random_state=seed)
+    return TransformedTargetRegressor(tree, **(way or LOG)).fit(X, y)
+
+
+@pytest.fixture(scope="module")
+def prices():
+    return make_prices(300, 0)
+
+
+@pytest.fixture(scope="module")
+def fresh():
+    return make_prices(400, 1)
+
+
+@pytest.fixture(scope="module")
+def teacher(prices):
+    return TransformedTargetRegressor(make_forest(), **LOG).fit(*prices)
+
+
+@pytest.fixture(scope="module")
+def student(prices, teacher):
+    X, y = prices
+    return DLFRegressor(q=4, **BETTER).fit(X, y, ensemble=teacher)
+
+
+@pytest.fixture(scope="module")
+def inner(prices, teacher):
+    """A student of the forest of logarithms."""
+    X, y = prices
+    return DLFRegressor(q=4, **BETTER).fit(X, np.log(y), ensemble=teacher.regressor_)
+
+
+def test_intervals_of_prices_are_positive_and_cover(student, fresh):
+    X, y = fresh
+    ends = student.predict_interval(X, 0.9)
+    assert ends.min() > 0
+    covered = np.mean((ends[:, 0] < y) & (y < ends[:, 1]))
+    assert abs(covered - 0.9) < 0.05  # three standard errors of 400 rows
+
+
+def test_the_student_is_that_of_the_logarithms(student, inner, fresh):
+    X, _ = fresh
+    assert_array_equal(student.latent_parameters(X).mean, inner.latent_parameters(X).mean)
+    assert_allclose(student.predict_quantiles(X), np.exp(inner.predict_quantiles(X)), rtol=1e-12)
+    draws = inner.sample_y(X, 3, random_state=0)
+    assert_allclose(student.sample_y(X, 3, random_state=0), np.exp(draws), rtol=1e-12)
+    assert student.ensemble_score_ == inner.ensemble_score_
+
+
+def test_mean_and_spread_are_near_those_of_the_members(student, teacher, fresh):
+    members = member_predictions(teacher, fresh[0])
+    mean, std = student.predict(fresh[0], return_std=True)
+    assert np.corrcoef(np.log(mean), np.log(members.mean(axis=1)))[0, 1] > 0.95
+    assert abs(np.median(mean / members.mean(axis=1)) - 1) < 0.05
+    assert abs(np.median(std / members.std(axis=1)) - 1) < 0.2
+
+
+def test_moments_in_units_of_y_are_those_of_draws(student, fresh):
+    X = fresh[0][:100]
+    draws = student.sample_predictions(X, 20_000, random_state=0)
+    mean, std = student.predict(X, return_std=True)
+    assert_allclose(mean, draws.mean(axis=1), rtol=0.02)
+    assert_allclose(std, draws.std(axis=1), rtol=0.06)
+    assert_array_equal(student.predict(X), mean)
+    _, cov = student.predict(X, return_cov=True)
+    assert_allclose(np.sqrt(np.diag(cov)), std, rtol=1e-12)
+    assert_allclose(cov, np.cov(draws), atol=0.05 * cov.max())
+
+
+def test_quantiles_are_those_of_draws(student, fresh):
+    X = fresh[0][:50]
+    draws = student.sample_y(X, 20_000, random_state=0)
+    levels = [0.05, 0.5, 0.95]
+    expected = np.quantile(draws, levels, axis=1).T
+    assert_allclose(student.predict_quantiles(X, levels), expected, rtol=0.05)
+
+
+def test_pickles_and_clones_work(prices, teacher):
+    X, y = prices
+    student = DLFRegressor(FittedEnsemble(teacher), q=2, **QUICK).fit(X, y)
+    loaded = pickle.loads(pickle.dumps(student))
+    assert_array_equal(loaded.predict_interval(X), student.predict_interval(X))
+    again = clone(student).fit(X, y)
+    assert_array_equal(again.predict(X), student.predict(X))
+
+
+def test_conformal_intervals_cover_in_units_of_y(student, fresh):
+    X, y = fresh
+    conformal = pickle.loads(pickle.dumps(student)).conformalize(X[:200], y[:200])
+    ends = conformal.predict_interval(X[200:], 0.9)
+    assert ends.min() > 0
+    covered = np.mean((ends[:, 0] <= y[200:]) & (y[200:] <= ends[:, 1]))
+    assert covered > 0.9 - 3 * np.sqrt(0.9 * 0.1 * (1 / 200 + 1 / 200))
+
+
+def wrappers():
+    scaled = make_pipeline(StandardScaler(), make_forest())
+    logs = TransformedTargetRegressor(scaled, **LOG)
+    trees = TransformedTargetRegressor(DecisionTreeRegressor(min_samples_leaf=3), **LOG)
+    voters = [(str(i), TransformedTargetRegressor(Ridge(10.0**i), **LOG)) for i in range(3)]
+    return {
+        "pipeline": make_pipeline(StandardScaler(), logs),
+        "search": GridSearchCV(logs, {"regressor__randomforestregressor__max_depth": [4]}, cv=2),
+        "nested": TransformedTargetRegressor(
+            TransformedTargetRegressor(make_forest(), transformer=StandardScaler()), **LOG
+        ),
+        "bagging": BaggingRegressor(trees, 10, random_state=0),
+        "voting": VotingRegressor(voters),
+        "process": TransformedTargetRegressor(GaussianProcessRegressor(alpha=0.1), **LOG),
+    }
+
+
+@pytest.mark.parametrize("way", wrappers())
+def test_transformed_targets_are_found_through_other_estimators(prices, fresh, way):
+    X, y = prices[0][:100], prices[1][:100]
+    teacher = wrappers()[way].fit(X, y)
+    for each in (FrozenEstimator(teacher), FittedEnsemble(teacher)):
+        student = DLFRegressor(q=2, **QUICK).fit(X, y, ensemble=each)
+        assert student.target_transformation_ is not None
+        assert student.predict_interval(fresh[0]).min() > 0
+        inner = describe_ensemble(each).inner
+        logs = np.stack(list(inner.members.predict(X[:9])), axis=-1)
+        logs = inner.transformer.invert(logs.reshape(9, 1, -1))[:, 0]
+        assert_allclose(logs, member_predictions(each, X[:9]), rtol=1e-9)
+
+
+@pytest.mark.parametrize("wrap", [list, tuple, FittedEnsemble])
+def test_lists_with_one_transformation_are_distilled_in_its_space(prices, wrap):
+    X, y = prices
+    frozen = [FrozenEstimator(log_tree(X, y, seed)) for seed in range(4)]
+    models = wrap([*frozen, make_pipeline(StandardScaler(), log_tree(X, y, 4)).fit(X, y)])
+    student = DLFRegressor(q=2, **QUICK).fit(X, y, ensemble=models)
+    assert_allclose(student.output_center_, np.log(y).mean(), rtol=0.02)
+    assert student.predict_interval(X).min() > 0
+
+
+def test_lists_of_the_same_fitted_transformer_are_distilled_in_its_space(prices):
+    X, y = prices
+    power = {"transformer": PowerTransformer()}
+    models = [log_tree(X, y, seed, **power) for seed in range(3)]
+    student = DLFRegressor(q=2, **QUICK).fit(X, y, ensemble=models)
+    assert abs(student.output_center_[0]) < 0.2
+
+
+@pytest.mark.parametrize("other", [{"transformer": StandardScaler()}, LOG1P])
+def test_lists_with_several_transformations_are_distilled_in_units_of_y(prices, other):
+    X, y = prices
+    models = [log_tree(X, y, 0), log_tree(X, y, 1), log_tree(X, y, 2, **other)]
+    with pytest.warns(UserWarning, match="reach below zero"):
+        student = DLFRegressor(q=2, **QUICK).fit(X, y, ensemble=models)
+    assert student.target_transformation_ is None
+    assert student.output_center_[0] > 1e4
+
+
+def test_a_transformation_that_mixes_outputs_is_distilled_in_units_of_y(two_outputs):
+    X, y = two_outputs.X, two_outputs.y
+    teacher = TransformedTargetRegressor(make_forest(), transformer=PCA(2)).fit(X, y)
+    student = DLFRegressor(q=2, **QUICK).fit(X, y, ensemble=teacher)
+    assert student.target_transformation_ is None
+
+
+def test_each_output_is_transformed_back(prices):
+    X, y = prices
+    several = np.column_stack([y, y[::-1] / 1e3])
+    teacher = TransformedTargetRegressor(make_forest(), **LOG).fit(X, several)
+    student = DLFRegressor(q=2, **QUICK).fit(X, several, ensemble=teacher)
+    ends = student.predict_interval(X)
+    assert ends.shape == (300, 2, 2)
+    assert ends.min() > 0
+    draws = student.sample_predictions(X[:20], 5000, random_state=0)
+    mean, cov = student.predict(X[:20], return_cov=True)
+    assert_allclose(mean, draws.mean(axis=-1), rtol=0.05)
+    assert cov.shape == (20, 20, 2)
+
+
+def test_linear_transformations_do_not_change_the_student(prices):
+    X, y = prices
+    teacher = TransformedTargetRegressor(make_forest(), transformer=StandardScaler()).fit(X, y)
+    student = DLFRegressor(q=2, **QUICK).fit(X, y, ensemble=teacher)
+    scaler = teacher.transformer_
+    scaled = scaler.transform(y[:, None])[:, 0]
+    inner = DLFRegressor(q=2, **QUICK).fit(X, scaled, ensemble=teacher.regressor_)
+    mean, std = inner.predict(X, return_std=True)
+    found_mean, found_std = student.predict(X, return_std=True)
+    assert_allclose(found_mean, scaler.mean_ + scaler.scale_ * mean, rtol=1e-10)
+    assert_allclose(found_std, scaler.scale_ * std, rtol=1e-10)
+
+
+def test_decreasing_transformations_keep_the_order_of_quantiles(prices, fresh):
+    X, y = prices
+    turned = FunctionTransformer(lambda y: -np.log(y), lambda u: np.exp(-u))
+    teacher = TransformedTargetRegressor(make_forest(), transformer=turned).fit(X, y)
+    student = DLFRegressor(q=2, **QUICK).fit(X, y, ensemble=teacher)
+    quantiles = student.predict_quantiles(fresh[0], [0.05, 0.5, 0.95])
+    assert np.all(np.diff(quantiles) > 0)
+    share = (fresh[1][:, None] < quantiles).mean(axis=0)
+    assert_allclose(share, [0.05, 0.5, 0.95], atol=0.15)  # trained briefly
+    student.conformalize(*fresh)
+    share = (fresh[1][:, None] < student.predict_quantiles(fresh[0], [0.05, 0.95])).mean(axis=0)
+    assert_allclose(share, [0.05, 0.95], atol=0.01)
+
+
+@pytest.mark.parametrize("baseline", [HydraRegressor, BatchEnsembleRegressor])
+def test_baselines_average_their_members_in_units_of_y(prices, teacher, baseline):
+    X, y = prices
+    student = baseline(hidden_layer_sizes=(20,), max_iter=2, random_state=0)
+    student.fit(X, y, ensemble=teacher)
+    members = student.member_predictions(X)
+    mean, std = student.predict(X, return_std=True)
+    assert_allclose(mean, members.mean(axis=1))
+    assert_allclose(std, members.std(axis=1))
+    assert members.min() > 0
+    assert student.predict_interval(X).min() > 0
+    assert set(student.sample_predictions(X[:1], 50, random_state=0)[0]) <= set(
+        student.member_predictions(X[:1])[0]
+    )
+
+
+def test_the_density_of_y_is_that_of_its_logarithm_over_y(student, inner, fresh):
+    X, y = fresh
+    expected = neg_nll_scorer(inner, X, np.log(y)) - np.log(y).mean()
+    assert_allclose(neg_nll_scorer(student, X, y), expected, rtol=1e-7)
+    assert -neg_crps_scorer(student, X, y) < 0.5 * np.std(y)
+
+
+def test_members_are_scored_in_the_transformed_space(student, inner, prices, teacher):
+    X, y = prices
+    expected = make_member_log_likelihood_scorer(teacher.regressor_)(inner, X)
+    assert_allclose(make_member_log_likelihood_scorer(teacher)(student, X), expected, rtol=1e-9)
+    models = [DecisionTreeRegressor(max_depth=4, random_state=i).fit(X, y) for i in range(2)]
+    assert np.isfinite(make_member_log_likelihood_scorer(models)(student, X))
+
+
+def test_memory_keeps_both_spaces_apart(prices, tmp_path):
+    X, y = prices
+    teacher = TransformedTargetRegressor(make_forest(), **LOG).fit(X, y)
+    kept = [DLFRegressor(q=2, memory=str(tmp_path), **QUICK) for _ in range(2)]
+    first, second = (each.fit(X, y, ensemble=teacher) for each in kept)
+    inside = clone(kept[0]).fit(X, np.log(y), ensemble=teacher)
+    assert_array_equal(first.predict(X), second.predict(X))
+    assert_allclose(inside.predict(X), first.latent_parameters(X).mean[:, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("is_fitted", [True, False])
+def test_values_without_a_logarithm_are_refused_with_the_way_out(prices, is_fitted):
+    X, y = prices
+    teacher = TransformedTargetRegressor(make_forest(), **LOG)
+    if is_fitted:
+        teacher.fit(X, y)
+    y = np.where(y < np.median(y), 0, y)
+    with pytest.raises(ValueError, match=r"not finite at 150 of 300 rows.*np\.log1p"):
+        DLFRegressor(q=2, **QUICK).fit(X, y, ensemble=teacher)
+
+
+def test_without_y_members_are_transformed_back(prices, teacher):
+    X, y = prices
+    student = DLFRegressor(q=2, **QUICK).fit(X, ensemble=teacher)
+    assert student.target_noise_ is None
+    assert student.sample_predictions(X, 50, random_state=0).min() > 0
+    assert abs(np.median(student.predict(X) / y) - 1) < 0.3
+
+
+WAYS = {
+    "log": LOG,
+    "log1p": LOG1P,
+    "sqrt": {"func": np.sqrt, "inverse_func": np.square},
+    "scaler": {"transformer": StandardScaler()},
+    "power": {"transformer": PowerTransformer()},
+    "box-cox": {"transformer": PowerTransformer("box-cox")},
+}
+TARGETS = {
+    "prices": lambda y, rng: y,
+    "near one": lambda y, rng: (y / 6e4) ** 0.3,
+    "small rates": lambda y, rng: 0.02 * (y / 6e4) ** 0.5,
+    "counts": lambda y, rng: rng.poisson(2 * (y / 6e4) ** 0.7) + 1.0,
+    "hardly predictable": lambda y, rng: 100 + 30 * rng.standard_normal(len(y)) + np.log(y),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("target", TARGETS)
+def test_y_that_is_transformed_already_is_recognised(prices, target, way):
+    X, y = prices
+    y = TARGETS[target](y, np.random.RandomState(0))
+    teacher = TransformedTargetRegressor(make_forest(), **WAYS[way]).fit(X, y)
+    task = RegressionTask()
+    for values, inside in ((y, False), (teacher.transformer_.transform(y[:, None])[:, 0], True)):
+        facts, predict = TeacherCache(None).look_up(teacher, X)
+        found = EnsembleTeacher(facts, predict, X, "regressor")
+        values = task.enter_space(found, values)
+        assert found.is_transformed
+        assert (task.target_transformation is None) == inside
+        assert_allclose(np.ravel(values), teacher.transformer_.transform(y[:, None])[:, 0])
+
+
+@pytest.mark.parametrize("way", ["fit", "constructor"])
+def test_a_student_of_logarithms_inside_a_transformed_target_answers_once(prices, teacher, way):
+    X, y = prices
+    student, given = DLFRegressor(q=2, **QUICK), {"ensemble": teacher}
+    if way == "constructor":
+        student.set_params(ensemble=FittedEnsemble(teacher))
+        given = {}
+    model = TransformedTargetRegressor(student, **LOG).fit(X, y, **given)
+    by_hand = clone(student).fit(X, np.log(y), ensemble=teacher.regressor_)
+    assert_array_equal(model.predict(X), np.exp(by_hand.predict(X)))
+    ends = predict_interval(model, X)
+    assert_allclose(ends, np.exp(by_hand.predict_interval(X)), rtol=1e-12)
+    assert model.regressor_.target_transformation_ is None
+
+
+def test_a_student_inside_is_scored_with_its_teacher_in_the_same_space(prices, teacher):
+    X, y = prices
+    student = DLFRegressor(FittedEnsemble(teacher), q=2, **QUICK).fit(X, np.log(y))
+    expected = make_member_log_likelihood_scorer(teacher.regressor_)(student, X)
+    assert member_log_likelihood_scorer(student, X) == expected
+
+
+def test_an_unfitted_teacher_inside_is_fitted_to_what_it_is_given(prices):
+    X, y = prices
+    teacher = TransformedTargetRegressor(make_forest(), **LOG)
+    model = TransformedTargetRegressor(DLFRegressor(teacher, q=2, **QUICK), **LOG).fit(X, y)
+    assert np.isfinite(model.predict(X)).all()
+    assert model.score(X, y) > 0.5
+
+
+def test_a_teacher_of_prices_inside_the_logarithm_warns_with_the_way_out(prices):
+    X, y = prices
+    forest = make_forest().fit(X, y)
+    model = TransformedTargetRegressor(DLFRegressor(FittedEnsemble(forest), **QUICK), **LOG)
+    with pytest.warns(UserWarning, match="worse than a constant .* with the same transformation"):
+        model.fit(X, y)
+
+
+def test_a_teacher_on_another_scale_warns_even_if_a_constant_is_worse(prices):
+    X, y = prices
+    small = 0.02 * (y / 6e4) ** 0.3
+    forest = make_forest().fit(X, small)
+    student = DLFRegressor(FittedEnsemble(forest), **QUICK)
+    model = TransformedTargetRegressor(student, transformer=StandardScaler())
+    with pytest.warns(UserWarning, match="on another scale .*TransformedTargetRegressor"):
+        model.fit(X, small)
