@@ -56,9 +56,6 @@ N_SHIFT_STEPS, SHIFT_TOLERANCE = 20, 0.002
 # Two classes have one log-odds, the difference of two logits that are shifted by this.
 MAX_SHIFT, MAX_SHIFT_STEP = 1.0, 0.5
 
-# Multipliers are found twice where a shift exceeds this, in nats. They hardly depend on less.
-N_ROUNDS, SMALL_SHIFT = 2, 0.05
-
 # The logarithms of both multipliers lie within these bounds and are found to this tolerance. Each
 # depends a little on the other, so they are found in turns, this number of times.
 LOG_BOUNDS, TOLERANCE, N_TURNS = (np.log(0.5), np.log(2.0)), 0.005, 3
@@ -123,9 +120,9 @@ def ensemble_probabilities(
 
 
 def calibrate(network: StudentNetwork, ensemble: EnsembleProbabilities, units: Units) -> None:
-    """Shift a trained network's logits, multiply them, and multiply their spread alone.
+    """Multiply a trained network's logits and their spread alone, and shift its logits.
 
-    Where shifts are large, multipliers are found a second time, and logits are shifted once more.
+    Shifts come last, since multipliers change mean probabilities. They change information little.
 
     Parameters
     ----------
@@ -136,21 +133,14 @@ def calibrate(network: StudentNetwork, ensemble: EnsembleProbabilities, units: U
     units : Units
         Units of the heads.
     """
-    for _ in range(N_ROUNDS):
-        sharpness, spread = find_multipliers(network.evaluate(ensemble.X), units, ensemble)
-        network.scale_mean(sharpness, units.center / units.scale)
-        network.scale_spread(sharpness * spread)
-        if np.abs(shift_classes(network, ensemble, units)).max() < SMALL_SHIFT:
-            break
+    sharpness, spread = find_multipliers(network.evaluate(ensemble.X), units, ensemble)
+    network.scale_mean(sharpness, units.center / units.scale)
+    network.scale_spread(sharpness * spread)
+    shift_classes(network, ensemble, units)
 
 
-def shift_classes(
-    network: StudentNetwork, ensemble: EnsembleProbabilities, units: Units
-) -> np.ndarray:
-    """Shift a network's mean logits so that mean probabilities of classes are the ensemble's.
-
-    Return the shifts (c,) in nats.
-    """
+def shift_classes(network: StudentNetwork, ensemble: EnsembleProbabilities, units: Units) -> None:
+    """Shift a network's mean logits so that mean probabilities of classes are the ensemble's."""
     X, probabilities, weights = ensemble.X, ensemble.probabilities, ensemble.weights
     if ensemble.further_rows is not None and ensemble.further_probabilities is not None:
         X = np.concatenate([X, ensemble.further_rows])
@@ -159,7 +149,6 @@ def shift_classes(
     wanted = np.average(probabilities, axis=0, weights=weights)
     shift = find_shift(network.evaluate(X), units, wanted, weights)
     network.shift_mean(shift / units.scale)
-    return shift
 
 
 def find_shift(heads: Heads, units: Units, wanted: np.ndarray, weights: np.ndarray) -> np.ndarray:
