@@ -188,7 +188,8 @@ default=None
         Bunch
             In nats, each (n_samples,): ``total``, the entropy of the averaged probabilities;
             ``aleatoric``, the average entropy of the members' probabilities; ``epistemic``, their
-            difference, which is the mutual information of class and member.
+            difference, which is the mutual information of class and member. Averages are finer than
+            those of `predict_proba` where there are three or more classes.
         """
         X = self._standardised_rows(X)
         probabilities, aleatoric = self._members.probabilities(X, with_entropy=True)

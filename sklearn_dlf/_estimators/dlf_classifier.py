@@ -26,8 +26,9 @@ class DLFClassifier(ClassifierStudentMixin, LatentFactorStudent):
     classes. The model is fitted by restricted EM to the members' contrasts. X is standardised
     inside.
 
-    Probabilities are averaged over 100 fixed draws of members, so that they are the same in every
-    call. On the digits their error against the average over 100,000 random draws is a thousandth
+    Probabilities of three or more classes are averaged over 100 fixed draws of members, so that
+    they are the same in every call. For two classes they are a sum over a line, nearly without
+    error. On the digits their error against the average over 100,000 random draws is a thousandth
     (rms), and about a hundredth at most (``benchmarks/averaging.py``).
 
     Parameters
@@ -117,7 +118,9 @@ class DLFClassifier(ClassifierStudentMixin, LatentFactorStudent):
         that the mean mutual information is the ensemble's, as far as the averages allow. They are
         found at up to 2,000 further rows, made near those of `fit`, from which the student does not
         learn, or at the design points if `augment` makes none or columns are so discrete that there
-        are none. Calibration rows count equally.
+        are none. Calibration rows count equally. The logit of each class is shifted besides, by at
+        most 1 nat, so that the mean probability of the class over these rows and the design points
+        that are not rows of `fit` is the ensemble's.
 
     loadings_weight : float or "auto", default="auto"
         Weight of the loadings' error, in units of the members' mean variance, against the mean's,

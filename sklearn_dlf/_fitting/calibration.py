@@ -1,18 +1,24 @@
-"""Calibration of a student of classifiers: two multipliers that match it to its ensemble.
+"""Calibration of a student of classifiers: shifts and multipliers match it to its ensemble.
 
-The first one multiplies all logits: it is the inverse of a temperature, by which classifiers are
-calibrated [Guo2017]. It minimises the cross-entropy of the student's averaged probabilities with
-the ensemble's. A small network may predict probabilities that are too even near the rows of `fit`.
+A shift of each class's logit brings the mean probability of the class to the ensemble's. A small
+network predicts probabilities that are too even. A rare class is improbable at most rows, so that
+its mean probability would come out too large.
+
+The first multiplier multiplies all logits: it is the inverse of a temperature, by which classifiers
+are calibrated [Guo2017]. It minimises the cross-entropy of the student's averaged probabilities
+with the ensemble's. A small network may predict probabilities that are too even near the rows of
+`fit`.
 
 The second one multiplies the spread alone. Spread is fitted in logits. Where members' logits are
 not Gaussian, or where logits hardly change probabilities, it carries another amount of information
 about the class. The multiplier brings the mean mutual information of class and member to the
 ensemble's.
 
-Both are found at calibration rows, from which neither the members nor the student have learnt:
+All are found at calibration rows, from which neither the members nor the student have learnt:
 members agree too much at rows of their own fit. Without calibration rows, the design points are
-used. Gaussian members with the spread of trees may flatten the averaged probabilities. The averages
-come first then: the spread grows only as far as they allow.
+used. Shifts need many rows, because of rare classes: design points that are not rows of `fit` are
+added for them. Gaussian members with the spread of trees may flatten the averaged probabilities.
+The averages come first then: the spread grows only as far as they allow.
 
 References
 ----------
@@ -40,6 +46,16 @@ LEAST_PROBABILITY = np.finfo(np.float32).tiny
 # Largest relative increase of the cross-entropy of averaged probabilities by a larger spread.
 MAX_LOSS = 0.01
 
+# Most design points at which shifts are found besides the calibration rows.
+MAX_SHIFT_ROWS = 10_000
+
+# Shifts are found by at most this many steps of Newton's method, until mean probabilities are
+# within this relative difference. A shift and each of its steps are at most these, in nats: a class
+# that hardly occurs does not tell how far it has to be shifted.
+N_SHIFT_STEPS, SHIFT_TOLERANCE = 20, 0.002
+# Two classes have one log-odds, the difference of two logits that are shifted by this.
+MAX_SHIFT, MAX_SHIFT_STEP = 1.0, 0.5
+
 # The logarithms of both multipliers lie within these bounds and are found to this tolerance. Each
 # depends a little on the other, so they are found in turns, this number of times.
 LOG_BOUNDS, TOLERANCE, N_TURNS = (np.log(0.5), np.log(2.0)), 0.005, 3
@@ -58,12 +74,16 @@ class EnsembleProbabilities(NamedTuple):
         Mean mutual information of class and member, in nats.
     weights : array of shape (n,)
         Weights of the rows.
+    further_rows, further_probabilities : arrays of shape (n_further, ...), or None
+        Further rows and averages, which are used for mean probabilities only. Their weight is one.
     """
 
     X: np.ndarray
     probabilities: np.ndarray
     information: float
     weights: np.ndarray
+    further_rows: np.ndarray | None = None
+    further_probabilities: np.ndarray | None = None
 
 
 def ensemble_probabilities(
@@ -75,7 +95,11 @@ def ensemble_probabilities(
         rows, entropy = np.arange(targets.n_design, len(transfer_set.X)), targets.entropy
         averaged: np.ndarray = targets.probabilities[rows]
         weights: np.ndarray = np.ones(len(rows))
+        further = np.arange(targets.n_own, targets.n_design)
+        if len(further) > MAX_SHIFT_ROWS:
+            further = random_state.choice(further, MAX_SHIFT_ROWS, replace=False)
     else:
+        further = np.arange(0)
         rows = np.flatnonzero(contrasts.weights > 0)
         if len(rows) > MAX_CALIBRATION_ROWS:
             rows = random_state.choice(rows, MAX_CALIBRATION_ROWS, replace=False)
@@ -86,12 +110,19 @@ def ensemble_probabilities(
     # the information is that of all members.
     information = mean_information(averaged, entropy, weights)
     return EnsembleProbabilities(
-        transfer_set.X[rows], targets.probabilities[rows], information, weights
+        transfer_set.X[rows],
+        targets.probabilities[rows],
+        information,
+        weights,
+        transfer_set.X[further],
+        targets.probabilities[further],
     )
 
 
 def calibrate(network: StudentNetwork, ensemble: EnsembleProbabilities, units: Units) -> None:
-    """Multiply a trained network's logits, mean and spread alike, and its spread alone.
+    """Multiply a trained network's logits and their spread alone, and shift its logits.
+
+    Shifts come last, since multipliers change mean probabilities. They change information little.
 
     Parameters
     ----------
@@ -105,6 +136,53 @@ def calibrate(network: StudentNetwork, ensemble: EnsembleProbabilities, units: U
     sharpness, spread = find_multipliers(network.evaluate(ensemble.X), units, ensemble)
     network.scale_mean(sharpness, units.center / units.scale)
     network.scale_spread(sharpness * spread)
+    shift_classes(network, ensemble, units)
+
+
+def shift_classes(network: StudentNetwork, ensemble: EnsembleProbabilities, units: Units) -> None:
+    """Shift a network's mean logits so that mean probabilities of classes are the ensemble's."""
+    X, probabilities, weights = ensemble.X, ensemble.probabilities, ensemble.weights
+    if ensemble.further_rows is not None and ensemble.further_probabilities is not None:
+        X = np.concatenate([X, ensemble.further_rows])
+        probabilities = np.concatenate([probabilities, ensemble.further_probabilities])
+        weights = np.concatenate([weights, np.ones(len(ensemble.further_rows))])
+    wanted = np.average(probabilities, axis=0, weights=weights)
+    shift = find_shift(network.evaluate(X), units, wanted, weights)
+    network.shift_mean(shift / units.scale)
+
+
+def find_shift(heads: Heads, units: Units, wanted: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return shifts (c,) of latent outputs under which mean probabilities are those wanted.
+
+    Parameters
+    ----------
+    heads, units
+        As for `average_probabilities`, for n rows.
+    wanted : array of shape (K,)
+        Mean probabilities of the classes.
+    weights : array of shape (n,)
+        Weights of the rows.
+    """
+    n_outputs = len(units.center)
+    logits, stretch, last = np.zeros(len(wanted)), 1.0, np.inf
+    for _ in range(N_SHIFT_STEPS):
+        shift = logits[1:] - logits[:1] if n_outputs == 1 else logits
+        shifted = Units(units.center + shift, units.scale, units.spread)
+        averaged, _ = average_probabilities(heads, shifted)
+        excess = np.average(averaged, axis=0, weights=weights) - wanted
+        if (np.abs(excess) <= SHIFT_TOLERANCE * wanted).all():
+            break
+        # The members' own probabilities are less even than their average, so that this derivative
+        # is too large and steps are too short. They are stretched while they lead nearer slowly.
+        size = np.abs(excess / (wanted + np.finfo(float).tiny)).max()
+        stretch = 1.0 if size > last else min(stretch * (1.5 if size > last / 2 else 1.0), 8.0)
+        last = size
+        products = (averaged * weights[:, None]).T @ averaged / weights.sum()
+        slope = np.diag(excess + wanted) - products
+        step = stretch * np.linalg.lstsq(slope, -excess, rcond=None)[0]
+        logits = logits + np.clip(step - step.mean(), -MAX_SHIFT_STEP, MAX_SHIFT_STEP)
+        logits = np.clip(logits - logits.mean(), -MAX_SHIFT, MAX_SHIFT)
+    return logits[1:] - logits[:1] if n_outputs == 1 else logits
 
 
 def find_multipliers(

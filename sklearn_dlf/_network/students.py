@@ -128,6 +128,12 @@ class StudentNetwork(Network):
         bias.mean.mul_(factor).add_((factor - 1) * torch.as_tensor(center).to(bias.mean))
 
     @torch.no_grad()
+    def shift_mean(self, shift: np.ndarray) -> None:
+        """Add a constant (n_outputs,) to the mean at every row, in units of the mean head."""
+        bias = self._parameters_by_head()[1]
+        bias.mean.add_(torch.as_tensor(shift).to(bias.mean))
+
+    @torch.no_grad()
     def scale_spread(self, factor: float) -> None:
         """Multiply the members' standard deviation by a factor at every row."""
         self.transform_loadings(factor * np.eye(self.q))

@@ -6,17 +6,17 @@ from functools import cache
 
 import numpy as np
 import torch
-from scipy.linalg import cholesky, solve_triangular
 from scipy.special import logsumexp
-from scipy.stats import norm, qmc
 
-from .._latent.deviations import factor_variance
 from .._network.heads import Heads, Units
 from .._utils.blocks import row_blocks
-
-# Number of draws that probabilities are averaged over; half are mirror images of the others. Its
-# error is printed by benchmarks/averaging.py.
-N_DRAWS = 100
+from .averaged_entropies import (
+    MAX_CLASSES,
+    average_two_classes,
+    average_with_entropy,
+    log_average_two_classes,
+)
+from .fixed_draws import N_DRAWS, normal_draws
 
 # Logits that are held at a time while probabilities are averaged: 4 MB in float32.
 BLOCK_SIZE = 2**20
@@ -25,32 +25,6 @@ BITS_PER_NAT = float(1 / np.log(2))
 
 # Powers of two up to this, and their inverses, have the full precision of float32.
 MAX_POWER = 2.0**126
-
-
-@cache
-def normal_draws(n_dimensions: int, n_draws: int = N_DRAWS) -> np.ndarray:
-    """Fixed draws (n_dimensions, n_draws) of the standard normal.
-
-    They are a Sobol sequence and its mirror image, so that their mean is zero. In one dimension
-    they are the midpoints of equally likely intervals. Their second moments are set to those of the
-    standard normal: all of them where there are enough draws, and the variances otherwise.
-    """
-    half = n_draws // 2
-    if n_dimensions == 1:
-        points = (np.arange(half)[:, None] + half + 0.5) / n_draws
-    else:
-        # scipy has renamed the seed of scrambled sequences. Midpoints of strata need no seed.
-        log_strata = int(np.ceil(np.log2(half)))
-        points = qmc.Sobol(n_dimensions, scramble=False).random_base2(log_strata)[:half]
-        points += 0.5 / 2**log_strata
-    draws = norm.ppf(points).T
-    if n_dimensions < half:
-        draws = solve_triangular(cholesky(draws @ draws.T / half, lower=True), draws, lower=True)
-    else:
-        draws /= np.sqrt(np.mean(draws**2, axis=1, keepdims=True))
-    draws = np.concatenate([draws, -draws], axis=1)
-    draws.setflags(write=False)  # it is shared by all calls
-    return draws
 
 
 def coefficients(
@@ -82,7 +56,10 @@ def full_coefficients(n_outputs: int, q: int, n_pairs: int) -> np.ndarray:
 def average_probabilities(
     heads: Heads, units: Units, with_entropy: bool = False, n_draws: int = N_DRAWS
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Average the members' probabilities over `normal_draws`, and their entropies.
+    """Average the members' probabilities over fixed draws, and their entropies.
+
+    Two classes need one dimension, where a sum is nearly exact. Entropies of up to `MAX_CLASSES`
+    classes are averaged over more draws, and so are the probabilities returned with them.
 
     Parameters
     ----------
@@ -93,7 +70,7 @@ def average_probabilities(
     with_entropy : bool
         Whether to return the entropies.
     n_draws : int
-        Number of draws, even.
+        Number of draws of probabilities of three or more classes, even.
 
     Returns
     -------
@@ -101,13 +78,17 @@ def average_probabilities(
         Probabilities, and entropies in nats; float64, computed in the precision of the heads.
     """
     n_samples, n_outputs = heads.mean.shape
+    if n_outputs == 1:
+        return average_two_classes(heads, units, with_entropy)
+    if with_entropy and n_outputs <= MAX_CLASSES:
+        return average_with_entropy(heads, units)
     pairs = _MirroredDraws(heads, units, n_draws // 2)
-    probabilities = np.empty((n_samples, max(n_outputs, 2)))
+    probabilities = np.empty((n_samples, n_outputs))
     entropy = np.empty(n_samples) if with_entropy else None
     # `logits` and the softmax hold several copies of all members.
     n_part = max(1, pairs.n_rows // 4)
     for rows in row_blocks(n_samples, pairs.n_rows):
-        average = None if n_outputs == 1 or with_entropy else pairs.average(rows)
+        average = None if with_entropy else pairs.average(rows)
         if average is not None:
             probabilities[rows] = average.numpy().T
             continue
@@ -125,8 +106,10 @@ def average_log_probabilities(heads: Heads, units: Units, n_draws: int = N_DRAWS
     """Logarithm of `average_probabilities`, finite where these are too small for a float."""
     n_samples, n_outputs = heads.mean.shape
     heads = Heads(*(part if part is None else part.astype(np.float64) for part in heads))
+    if n_outputs == 1:
+        return log_average_two_classes(heads, units)
     pairs = _MirroredDraws(heads, units, n_draws // 2)
-    logarithms = np.empty((n_samples, max(n_outputs, 2)))
+    logarithms = np.empty((n_samples, n_outputs))
     for rows in row_blocks(n_samples, max(1, pairs.n_rows // 4)):
         members = pairs.logits(rows).log_softmax(dim=0).numpy()
         logarithms[rows] = logsumexp(members, axis=1).T - np.log(members.shape[1])
@@ -134,12 +117,12 @@ def average_log_probabilities(heads: Heads, units: Units, n_draws: int = N_DRAWS
 
 
 class _MirroredDraws:
-    """Draws of members, each with its mirror image on the other side of the mean.
+    """Draws of members of three or more classes, each with its mirror image beyond the mean.
 
-    Logits are in bits, since powers of two take less time than powers of e. With more than one
-    output, the middle of the mean's logits is shifted to zero, which changes no probability. The
-    rows of a block come last in memory, so that loops over them are long. Shared loadings act
-    within one row as a single factor whose size is their norm.
+    Logits are in bits, since powers of two take less time than powers of e. The middle of the
+    mean's logits is shifted to zero, which changes no probability. The rows of a block come last in
+    memory, so that loops over them are long. Shared loadings act within one row as a single factor
+    whose size is their norm.
 
     Parameters
     ----------
@@ -158,17 +141,13 @@ class _MirroredDraws:
         n_outputs, dtype = heads.mean.shape[1], heads.mean.dtype
         center, scale, spread = (unit.astype(dtype) for unit in units)
         loadings, std, mixing = heads.loadings, np.exp(0.5 * heads.log_noise), heads.mixing
-        if n_outputs == 1:  # factors and noise are one normal deviation
-            std = np.sqrt(std**2 + factor_variance(loadings, mixing))
-            loadings, mixing = loadings[..., :0], None
         draws = coefficients(n_outputs, loadings.shape[-1], n_pairs, mixing) * spread[:, None, None]
         draws[..., 0] = 1.0
         if mixing is not None:
             loadings = np.linalg.norm(loadings, axis=-1, keepdims=True)
         mean = scale * heads.mean + center
         mean = BITS_PER_NAT * np.ascontiguousarray(mean.T)
-        if n_outputs > 1:
-            mean -= (mean.min(axis=0) + mean.max(axis=0)) / 2
+        mean -= (mean.min(axis=0) + mean.max(axis=0)) / 2
         self.mean, self.draws = torch.from_numpy(mean), torch.from_numpy(draws.astype(dtype))
         self.loadings, self.std = loadings, std
         self.n_rows = min(len(std), max(1, BLOCK_SIZE // (2 * n_outputs * n_pairs)))
@@ -200,10 +179,7 @@ class _MirroredDraws:
         """Logits of all members (K, 2 n_pairs, m), in nats."""
         one, other = self._draw(rows)
         torch.sub(2 * self.mean[:, None, rows], one, out=other)
-        logits = torch.cat([one, other], dim=1) / BITS_PER_NAT
-        if len(logits) == 1:  # log-odds: the other class has a logit of zero
-            logits = torch.cat([torch.zeros_like(logits), logits])
-        return logits
+        return torch.cat([one, other], dim=1) / BITS_PER_NAT
 
     def _draw(self, rows: slice) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits (c, n_pairs, m) of one member of each pair, in bits, and memory for the other."""

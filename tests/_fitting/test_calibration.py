@@ -1,14 +1,17 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_iris, make_classification
+from sklearn.ensemble import RandomForestClassifier
 
 from sklearn_dlf import DLFClassifier
 from sklearn_dlf._fitting.calibration import (
+    MAX_SHIFT,
     EnsembleProbabilities,
     calibrate,
     find_multipliers,
     find_sharpness,
+    find_shift,
     find_spread,
     mean_information,
 )
@@ -74,6 +77,74 @@ def test_known_multipliers_are_found(student_class, n_outputs, sharpness, spread
     after, found = average(student, X, contrasts)
     assert_allclose(after, wanted, atol=0.01)
     assert_allclose(found, entropies, atol=0.02)
+
+
+@pytest.mark.parametrize("n_outputs", [1, 3])
+@pytest.mark.parametrize("student_class", [StudentNetwork, SeparableStudentNetwork])
+def test_a_known_shift_is_found(student_class, n_outputs):
+    student, X, contrasts = make_student(student_class, n_outputs)
+    known = np.array([0.7]) if n_outputs == 1 else np.array([0.5, -0.7, 0.2])
+    units = contrasts.units
+    wanted, _ = average_probabilities(
+        student.evaluate(X), units._replace(center=units.center + known)
+    )
+    found = find_shift(student.evaluate(X), units, wanted.mean(axis=0), np.ones(len(X)))
+    # Mean probabilities are matched to 0.2 %, and a logit moves them by less than its own change.
+    assert_allclose(found, known, atol=0.03)
+
+
+@pytest.mark.parametrize("student_class", [StudentNetwork, SeparableStudentNetwork])
+def test_mean_probabilities_of_classes_are_the_ensembles(student_class):
+    student, X, contrasts = make_student(student_class)
+    wanted, entropies = average(student, X, contrasts, 1.3)
+    wanted = wanted * [0.8, 1.0, 1.2]  # no multiplier leads there
+    wanted /= wanted.sum(axis=1, keepdims=True)
+    calibrate(student, make_ensemble(X, wanted, entropies, np.ones(len(X))), contrasts.units)
+    found, _ = average_probabilities(student.evaluate(X), contrasts.units)  # as predict_proba does
+    assert_allclose(found.mean(axis=0), wanted.mean(axis=0), rtol=0.005)
+
+
+def test_a_class_that_never_occurs_is_shifted_by_a_limited_amount():
+    student, X, contrasts = make_student()
+    shift = find_shift(
+        student.evaluate(X), contrasts.units, np.array([0.5, 0.5, 0.0]), np.ones(len(X))
+    )
+    assert np.abs(shift).max() <= MAX_SHIFT
+    assert shift[2] < shift[:2].min()
+
+
+def test_further_rows_count_for_mean_probabilities_only():
+    student, X, contrasts = make_student()
+    wanted, entropies = average(student, X, contrasts)
+    ensemble = make_ensemble(X, wanted, entropies, np.ones(len(X)))
+    tilted = wanted * [2.0, 1.0, 1.0]
+    tilted /= tilted.sum(axis=1, keepdims=True)
+    ensemble = ensemble._replace(further_rows=X, further_probabilities=tilted)
+    calibrate(student, ensemble, contrasts.units)
+    found, _ = average_probabilities(student.evaluate(X), contrasts.units)
+    assert_allclose(found.mean(axis=0), (wanted + tilted).mean(axis=0) / 2, rtol=0.005)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_rare_classes_keep_their_mean_probability(n_classes):
+    weights = [0.95, 0.05] if n_classes == 2 else [0.85, 0.1, 0.05]
+    X, y = make_classification(
+        1200,
+        10,
+        n_informative=5,
+        n_classes=n_classes,
+        n_clusters_per_class=1,
+        weights=weights,
+        random_state=0,
+    )
+    forest = RandomForestClassifier(
+        30, min_samples_leaf=3, class_weight="balanced", random_state=0
+    ).fit(X[:600], y[:600])
+    student = DLFClassifier(q=5, hidden_layer_sizes=(20,), max_iter=5, random_state=0)
+    student.fit(X[:600], y[:600], ensemble=forest)
+    wanted = forest.predict_proba(X[600:]).mean(axis=0)
+    # Differences from row to row leave the mean over 600 rows uncertain by two or three per cent.
+    assert_allclose(student.predict_proba(X[600:]).mean(axis=0), wanted, rtol=0.05)
 
 
 def test_rows_without_weight_do_not_count():

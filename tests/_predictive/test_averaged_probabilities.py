@@ -2,18 +2,17 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy.integrate import quad
-from scipy.special import expit, softmax, xlogy
+from scipy.special import expit, softmax
 from scipy.stats import norm
 
 from sklearn_dlf._network.heads import Heads, Units
 from sklearn_dlf._predictive import averaged_probabilities as averages_module
 from sklearn_dlf._predictive.averaged_probabilities import (
-    N_DRAWS,
     _MirroredDraws,
     average_log_probabilities,
     average_probabilities,
-    normal_draws,
 )
+from sklearn_dlf._predictive.fixed_draws import N_DRAWS, normal_draws
 
 
 def average(mean, loadings, variance, with_entropy=False, mixing=None):
@@ -25,18 +24,6 @@ def average(mean, loadings, variance, with_entropy=False, mixing=None):
     return average_probabilities(heads, units, with_entropy)
 
 
-@pytest.mark.parametrize("n_dimensions", [1, 2, 14, 40])
-def test_fixed_draws_have_the_moments_of_the_standard_normal(n_dimensions):
-    draws = normal_draws(n_dimensions)
-    assert draws.shape == (n_dimensions, N_DRAWS)
-    assert_allclose(draws.mean(axis=1), 0, atol=1e-12)
-    assert_allclose(draws @ draws.T / N_DRAWS, np.eye(n_dimensions), atol=1e-10)
-
-
-def test_many_dimensions_have_unit_variances():
-    assert_allclose(np.square(normal_draws(200)).mean(axis=1), 1)
-
-
 def test_average_of_two_classes_is_the_integral():
     mean, variance = np.array([[-2.0], [0.5], [6.0]]), np.array([[0.3], [4.0], [9.0]])
     loadings = np.sqrt(variance / 2)[..., None]  # half of the variance
@@ -45,7 +32,7 @@ def test_average_of_two_classes_is_the_integral():
         for m, s in zip(mean[:, 0], np.sqrt(variance[:, 0]), strict=True)
     ]
     averaged, _ = average(mean, loadings, variance / 2)
-    assert_allclose(averaged[:, 1], expected, atol=2e-3)
+    assert_allclose(averaged[:, 1], expected, rtol=1e-4)
 
 
 def test_averages_do_not_depend_on_the_order_of_classes():
@@ -75,9 +62,6 @@ def test_averages_are_those_of_softmax_over_the_same_draws(spread, separable):
     averaged, none = average(mean, loadings, variance, mixing=mixing)
     assert none is None
     assert_allclose(averaged, members.mean(axis=-1), rtol=1e-10)
-    averaged, entropy = average(mean, loadings, variance, True, mixing)
-    assert_allclose(averaged, members.mean(axis=-1), rtol=1e-10)
-    assert_allclose(entropy, -xlogy(members, members).sum(axis=1).mean(axis=-1), rtol=1e-8)
     float32 = [a.astype(np.float32) for a in (mean, loadings, variance)]
     averaged, _ = average(*float32, mixing=mixing)
     assert_allclose(averaged, members.mean(axis=-1), atol=2e-5)
