@@ -18,11 +18,12 @@ References
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.interpolate import CubicSpline
 from scipy.special import gammainccinv, ndtr, ndtri
 from sklearn.neural_network import MLPRegressor
 
@@ -30,6 +31,10 @@ from sklearn.neural_network import MLPRegressor
 # and the trapezoidal rule over the score is exact to rounding for smooth functions of it. Scores
 # beyond the last one have a probability of 4e-8.
 SCORE_STEP, LAST_SCORE = 0.2, 5.4
+
+# Logarithms of the ratio of fixed to random variance between which quantiles are interpolated. At
+# the ends, one of the two is all of the variance.
+LOG_RATIOS = np.arange(-40.0, 40.1, 0.25)
 
 # Newton's method stops when a step is below this share of the distance; the error left is about
 # the square of it. Four or five steps mostly suffice. The largest number is reached only far in
@@ -229,14 +234,17 @@ class TargetNoise:
         ``mean`` and ``variance`` (n, n_outputs) are those of the members. The distribution of y is
         symmetric around the mean, so that levels ``p`` and ``1 - p`` need one distance.
         """
-        std = self.std_nodes(variance, factor)
+        fixed = self.spread_share * variance + self.squared_misfit
+        scale = self.scale * factor
         levels = np.asarray(levels, dtype=np.float64)
         quantiles = np.empty((*mean.shape, len(levels)))
         tails = np.maximum(levels, 1.0 - levels)  # the same for both ends of an interval
-        for tail in np.unique(tails):
-            distance = _mixture_quantile(std, node_weights(), tail)
-            for column in np.flatnonzero(tails == tail):
-                quantiles[..., column] = mean + distance * np.sign(levels[column] - 0.5)
+        for output, shape in enumerate(self.shape):
+            for tail in np.unique(tails):
+                distance = _distance(fixed[:, output], scale[:, output], shape, tail)
+                for column in np.flatnonzero(tails == tail):
+                    side = np.sign(levels[column] - 0.5)
+                    quantiles[:, output, column] = mean[:, output] + side * distance
         return quantiles
 
     def std_nodes(self, variance: np.ndarray, factor: np.ndarray) -> np.ndarray:
@@ -265,6 +273,31 @@ def _unit_variance(shape: float, scores: np.ndarray) -> np.ndarray:
     if np.isinf(shape):
         return np.ones_like(scores)
     return 1 / gammainccinv(shape, ndtr(scores))
+
+
+def _distance(fixed: np.ndarray, scale: np.ndarray, shape: float, level: float) -> np.ndarray:
+    """Quantile at ``level`` >= 0.5 of ``N(0, fixed + scale W)``, at variances and scales (n,).
+
+    In units of the root of the scale, it is a function of one variable, the ratio of the two. It is
+    interpolated. The relative error is below 1e-5 for levels up to 0.99 and shapes from one.
+    """
+    z = ndtri(level)
+    if np.isinf(shape) or z == 0:
+        return z * np.sqrt(fixed + scale)
+    tiny = np.finfo(np.float64).tiny
+    log_ratio = np.log(np.maximum(fixed, tiny)) - np.log(np.maximum(scale, tiny))
+    inside = np.clip(log_ratio, LOG_RATIOS[0], LOG_RATIOS[-1])
+    distance = np.sqrt(scale) * np.exp(_distance_curve(shape, level)(inside))
+    return np.where(log_ratio < LOG_RATIOS[-1], distance, z * np.sqrt(fixed))
+
+
+@lru_cache(maxsize=256)
+def _distance_curve(shape: float, level: float) -> CubicSpline:
+    """Logarithm of the quantile as a function of the logarithm of the ratio."""
+    _, weights = _score_rule()
+    unit = _unit_variance(shape, _score_rule()[0])
+    std = np.sqrt(np.exp(LOG_RATIOS)[:, None] + unit)
+    return CubicSpline(LOG_RATIOS, np.log(_mixture_quantile(std, weights, level)))
 
 
 def _mixture_quantile(std: np.ndarray, weights: np.ndarray, level: float) -> np.ndarray:

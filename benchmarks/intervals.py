@@ -1,0 +1,402 @@
+"""Coverage and sharpness of intervals of y, for many teachers, data sets and kinds of noise.
+
+Every student is a default `DLFRegressor` of a fitted teacher; extra trees, lists of models and the
+Gaussian process do not know which rows their members saw, so that `fit` warns. Each student is
+measured as it is fitted, and after `conformalize` on 200 held-out rows. NGBoost, quantile-forest
+and MAPIE (split conformal, and conformalized quantile regression) are fitted to the same rows;
+MAPIE gets the held-out rows too. On these rows the best teacher of each data set is chosen, by the
+CRPS of its student.
+
+Prints Markdown tables: coverage by data set and teacher, coverage by thirds of the noise, and the
+alternatives beside the student of the best teacher:
+
+    python benchmarks/intervals.py --data-dir DIR [--sets diabetes energy] [--teachers forest]
+        [--splits 3] [--max-rows 2000]
+
+Without ``--data-dir``, the data sets of scikit-learn and the generated ones are used. Results are
+appended to benchmarks/results/intervals.jsonl; splits that are there are not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import time
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from lightgbm import LGBMRegressor
+from sklearn.datasets import load_diabetes, make_friedman1
+from sklearn.ensemble import (
+    BaggingRegressor,
+    ExtraTreesRegressor,
+    HistGradientBoostingRegressor,
+    RandomForestRegressor,
+)
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from tables import append_records, format_rows, load_records
+from xgboost import XGBRegressor
+
+from sklearn_dlf import DLFRegressor
+from sklearn_dlf.ensembles import DeepEnsembleRegressor
+from sklearn_dlf.metrics import neg_nll_scorer
+
+UCI = ["boston", "concrete", "energy", "wine", "kin8nm", "power"]
+MADE = ["friedman1", "growing noise", "skewed noise", "t noise", "counts"]
+LEVELS = (0.5, 0.9, 0.99)
+N_HELD_OUT, N_MADE, MAX_TEST = 200, 1_000, 1_000
+RESULTS = Path(__file__).parent / "results" / "intervals.jsonl"
+
+
+class Split(NamedTuple):
+    """Rows and values for fitting, held out and for testing; scale of the noise at test rows."""
+
+    X: np.ndarray
+    y: np.ndarray
+    X_held_out: np.ndarray
+    y_held_out: np.ndarray
+    X_test: np.ndarray
+    y_test: np.ndarray
+    noise: np.ndarray | None
+
+
+def load(name, split, data_dir, max_rows):
+    """Return a split of a data set, with 200 rows held out."""
+    rng = np.random.RandomState(split)
+    noise = None
+    if name == "diabetes":
+        X, y = load_diabetes(return_X_y=True)
+    elif name in UCI:
+        file = np.load(Path(data_dir) / f"{name}.npz")
+        X, y = file["X"], file["y"]
+    elif name == "friedman1":
+        X, y = make_friedman1(N_MADE + N_HELD_OUT + MAX_TEST, noise=1.0, random_state=split)
+    else:
+        X, y, noise = make_noisy(name, N_MADE + N_HELD_OUT + MAX_TEST, rng)
+    rows = rng.permutation(len(y))
+    n_test = min(MAX_TEST, len(y) // 4)
+    test, held_out, train = np.split(rows, [n_test, n_test + N_HELD_OUT])
+    train = train[:max_rows]
+    noise = None if noise is None else noise[test]
+    return Split(X[train], y[train], X[held_out], y[held_out], X[test], y[test], noise)
+
+
+def make_noisy(name, n_rows, rng):
+    """Return rows, values and the scale of the noise at each row."""
+    X = rng.uniform(-2, 2, size=(n_rows, 5))
+    mean = np.sin(2 * X[:, 0]) + X[:, 1]
+    if name == "growing noise":
+        scale = 0.1 + 0.25 * (X[:, 2] + 2)
+        return X, mean + scale * rng.standard_normal(n_rows), scale
+    if name == "skewed noise":
+        scale = np.full(n_rows, 0.5)
+        return X, mean + 0.5 * (rng.standard_exponential(n_rows) - 1), scale
+    if name == "t noise":
+        return X, mean + 0.3 * rng.standard_t(2, n_rows), np.full(n_rows, 0.3)
+    rate = np.exp(1 + 0.5 * mean)
+    return X, rng.poisson(rate).astype(float), np.sqrt(rate)
+
+
+def make_teachers(split):
+    """Return functions that fit a teacher to rows and values."""
+
+    def models(make):
+        return lambda X, y: [make(seed).fit(X, y) for seed in range(10)]
+
+    def process(X, y):
+        kernel = ConstantKernel() * RBF(np.ones(X.shape[1])) + WhiteKernel()
+        model = GaussianProcessRegressor(kernel, normalize_y=True, random_state=split)
+        return make_pipeline(StandardScaler(), model).fit(X[:500], y[:500])
+
+    boosted = BaggingRegressor(
+        HistGradientBoostingRegressor(max_iter=50, random_state=split), 20, random_state=split
+    )
+    return {
+        "networks": lambda X, y: DeepEnsembleRegressor(20, random_state=split).fit(X, y),
+        "forest": lambda X, y: RandomForestRegressor(100, random_state=split).fit(X, y),
+        "extra trees": lambda X, y: ExtraTreesRegressor(100, random_state=split).fit(X, y),
+        "XGBoost list": models(lambda i: XGBRegressor(subsample=0.8, random_state=i, n_jobs=1)),
+        "LightGBM list": models(
+            lambda i: LGBMRegressor(
+                subsample=0.8, subsample_freq=1, random_state=i, n_jobs=1, verbose=-1
+            )
+        ),
+        "bagged boosting": boosted.fit,
+        "Gaussian process": process,
+    }
+
+
+def measure(y, quantiles, noise):
+    """Return scores of quantiles (n, 7), in the order of `levels_of_quantiles`."""
+    scores = {}
+    crps = 0.5 * np.abs(y - quantiles[:, 3])
+    for i, level in enumerate(LEVELS):
+        low, high = quantiles[:, 2 - i], quantiles[:, 4 + i]
+        inside = (low <= y) & (y <= high)
+        miss = np.maximum(low - y, 0) + np.maximum(y - high, 0)
+        interval_score = high - low + 2 / (1 - level) * miss
+        crps = crps + (1 - level) / 2 * interval_score
+        scores[f"coverage {level:.0%}"] = inside.mean()
+        scores[f"width {level:.0%}"] = (high - low).mean()
+        scores[f"interval score {level:.0%}"] = interval_score.mean()
+        if noise is not None and np.ptp(noise) > 0:
+            thirds = np.array_split(np.argsort(noise), 3)
+            scores[f"thirds {level:.0%}"] = [float(inside[third].mean()) for third in thirds]
+    # The CRPS by seven quantiles is the weighted interval score.
+    scores["crps"] = (crps / (len(LEVELS) + 0.5)).mean()
+    return {
+        key: value if isinstance(value, list) else float(value) for key, value in scores.items()
+    }
+
+
+def levels_of_quantiles():
+    """Return the levels of the ends of all intervals and of the median, in ascending order."""
+    tails = [(1 - level) / 2 for level in LEVELS]
+    return np.array([*tails[::-1], 0.5, *(1 - tail for tail in tails)])
+
+
+def seconds_to_predict(predict, X):
+    """Return the processor seconds that intervals at 10,000 rows take, best of three."""
+    rows = np.resize(X, (10_000, X.shape[1]))
+    times = []
+    for _ in range(3):
+        began = time.process_time()
+        predict(rows)
+        times.append(time.process_time() - began)
+    return min(times)
+
+
+def measure_student(fit_teacher, data, seed):
+    """Return the scores of a student, before and after `conformalize`."""
+    teacher = fit_teacher(data.X, data.y)
+    began = time.process_time()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        student = DLFRegressor(random_state=seed).fit(data.X, data.y, ensemble=teacher)
+    caught = [each for each in caught if not issubclass(each.category, ConvergenceWarning)]
+    levels = levels_of_quantiles()
+    scores = measure(data.y_test, student.predict_quantiles(data.X_test, levels), data.noise)
+    scores["fit_s"] = time.process_time() - began
+    scores["warned"] = bool(caught)
+    scores["nll"] = float(-neg_nll_scorer(student, data.X_test, data.y_test))
+    held_out = measure(data.y_held_out, student.predict_quantiles(data.X_held_out, levels), None)
+    scores["crps held out"] = held_out["crps"]
+    scores["predict_s"] = seconds_to_predict(student.predict_interval, data.X_test)
+    student.conformalize(data.X_held_out, data.y_held_out)
+    conformal = measure(data.y_test, student.predict_quantiles(data.X_test, levels), data.noise)
+    return {**scores, **{f"conformal {key}": value for key, value in conformal.items()}}
+
+
+def boosted_normal(data, seed):
+    """NGBoost: boosted parameters of a normal distribution."""
+    ngboost = importlib.import_module("ngboost")
+    model = ngboost.NGBRegressor(verbose=False, random_state=seed).fit(data.X, data.y)
+    return lambda X: np.transpose([model.pred_dist(X).ppf(p) for p in levels_of_quantiles()])
+
+
+def quantile_forest(data, seed):
+    """quantile-forest: a forest that keeps the values in its leaves."""
+    package = importlib.import_module("quantile_forest")
+    model = package.RandomForestQuantileRegressor(100, random_state=seed).fit(data.X, data.y)
+    return lambda X: np.asarray(model.predict(X, list(levels_of_quantiles())))
+
+
+def split_conformal(data, seed):
+    """MAPIE: split conformal prediction around a forest."""
+    mapie = importlib.import_module("mapie.regression")
+    forest = RandomForestRegressor(100, random_state=seed).fit(data.X, data.y)
+    model = mapie.SplitConformalRegressor(forest, confidence_level=list(LEVELS), prefit=True)
+    model.conformalize(data.X_held_out, data.y_held_out)
+
+    def predict(X):
+        center, ends = model.predict_interval(X)
+        return np.column_stack([ends[:, 0, ::-1], center, ends[:, 1]])
+
+    return predict
+
+
+def conformal_quantiles(data, seed):
+    """MAPIE: conformalized quantile regression with gradient boosting."""
+    mapie = importlib.import_module("mapie.regression")
+    models = []
+    for level in LEVELS:
+        tail = (1 - level) / 2
+        quantiles = [
+            HistGradientBoostingRegressor(
+                loss="quantile", quantile=q, max_iter=100, random_state=seed
+            ).fit(data.X, data.y)
+            for q in (tail, 1 - tail, 0.5)
+        ]
+        model = mapie.ConformalizedQuantileRegressor(quantiles, confidence_level=level, prefit=True)
+        models.append(model.conformalize(data.X_held_out, data.y_held_out))
+
+    def predict(X):
+        results = [model.predict_interval(X) for model in models]
+        low = [ends[:, 0, 0] for _, ends in reversed(results)]
+        high = [ends[:, 1, 0] for _, ends in results]
+        return np.column_stack([*low, results[0][0], *high])
+
+    return predict
+
+
+ALTERNATIVES = {
+    "NGBoost": boosted_normal,
+    "quantile-forest": quantile_forest,
+    "MAPIE, split": split_conformal,
+    "MAPIE, CQR": conformal_quantiles,
+}
+
+
+def measure_alternative(fit, data, seed):
+    """Return the scores of an alternative; None if its package is not installed."""
+    try:
+        began = time.process_time()
+        predict = fit(data, seed)
+        fit_s = time.process_time() - began
+    except ImportError:
+        return None
+    scores = measure(data.y_test, predict(data.X_test), data.noise)
+    return {**scores, "fit_s": fit_s, "predict_s": seconds_to_predict(predict, data.X_test)}
+
+
+def run(name, split, data, teachers, seen):
+    """Measure everything on one split that is not in ``seen``; append records."""
+    jobs = {
+        **{key: (measure_student, fit) for key, fit in make_teachers(split).items()},
+        **{key: (measure_alternative, fit) for key, fit in ALTERNATIVES.items()},
+    }
+    for model, (function, fit) in jobs.items():
+        is_wanted = teachers is None or model in teachers
+        if not is_wanted or (name, split, model) in seen:
+            continue
+        began = time.perf_counter()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            scores = function(fit, data, split)
+        if scores is None:
+            continue
+        record = {"set": name, "split": split, "model": model, **scores}
+        append_records(RESULTS, [record])
+        print(f"{name}, split {split}, {model}: {time.perf_counter() - began:.0f} s", flush=True)
+
+
+def average(records, key):
+    """Return the mean of a score over records; NaN if there is none."""
+    values = [record[key] for record in records if key in record]
+    return np.mean(values, axis=0) if values else np.nan
+
+
+def select(records, name, model):
+    """Return the records of a data set and a model."""
+    return [each for each in records if each["set"] == name and each["model"] == model]
+
+
+def print_coverage(records, names, models, prefix, tolerance):
+    """Print a table of coverage at the three levels; cells off by more than ``tolerance`` in bold.
+
+    A star marks cells at which `fit` warned.
+    """
+    lines = [["data", *models]]
+    n_bad = n_off = n_cells = 0
+    for name in names:
+        line = [name]
+        for model in models:
+            chosen = select(records, name, model)
+            cells = []
+            for level in LEVELS:
+                value = average(chosen, f"{prefix}coverage {level:.0%}")
+                is_off = abs(value - level) > tolerance
+                n_cells += 1
+                n_off += is_off
+                n_bad += is_off and not (prefix == "" and average(chosen, "warned") == 1)
+                cells.append(f"**{value:.3f}**" if is_off else f"{value:.3f}")
+            star = "*" if prefix == "" and average(chosen, "warned") > 0 else ""
+            line.append(" ".join(cells) + star)
+        lines.append(line)
+    print(format_rows(lines))
+    print(
+        f"\n{n_off} of {n_cells} cells are off by more than {tolerance}; {n_bad} of them without a "
+        "warning.\n"
+    )
+
+
+def print_thirds(records, names, models):
+    """Print the coverage of 90 % in the low, middle and high third of the noise."""
+    lines = [["data", *models]]
+    for name in names:
+        cells = []
+        for model in models:
+            values = average(select(records, name, model), "thirds 90%")
+            cells.append("" if np.ndim(values) == 0 else " ".join(f"{v:.3f}" for v in values))
+        if any(cells):
+            lines.append([name, *cells])
+    print(format_rows(lines), "\n")
+
+
+def print_alternatives(records, names, models):
+    """Print CRPS, interval score and time beside the student of the best teacher."""
+    lines = [["data", "teacher", "student", *ALTERNATIVES]]
+    wins = {name: np.zeros(2, int) for name in ALTERNATIVES}
+    ratios = {name: [] for name in ALTERNATIVES}
+    for name in names:
+        known = [model for model in models if select(records, name, model)]
+        best = min(known, key=lambda m: average(select(records, name, m), "crps held out"))
+        own = select(records, name, best)
+        keys = ("conformal crps", "conformal interval score 90%")
+        mine = [average(own, key) for key in keys]
+        line = [name, best, f"{mine[0]:.3f}, {mine[1]:.2f}"]
+        for other in ALTERNATIVES:
+            theirs = [
+                average(select(records, name, other), key) for key in ("crps", "interval score 90%")
+            ]
+            wins[other] += np.less(mine, theirs)
+            ratio = average(select(records, name, other), "predict_s") / average(own, "predict_s")
+            ratios[other].append(ratio)
+            line.append(f"{theirs[0]:.3f}, {theirs[1]:.2f} ({ratio:.0f} x)")
+        lines.append(line)
+    print(format_rows(lines))
+    for other, (crps, score) in wins.items():
+        print(
+            f"\nAgainst {other}, the student has the lower CRPS on {crps} and the lower interval "
+            f"score on {score} of {len(names)}; it predicts {np.min(ratios[other]):.0f} to "
+            f"{np.max(ratios[other]):.0f} times as fast."
+        )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-dir")
+    parser.add_argument("--sets", nargs="+")
+    parser.add_argument("--teachers", nargs="+")
+    parser.add_argument("--splits", type=int, default=3)
+    parser.add_argument("--max-rows", type=int, default=2_000)
+    options = parser.parse_args()
+    names = options.sets or ["diabetes", *(UCI if options.data_dir else []), *MADE]
+    RESULTS.parent.mkdir(exist_ok=True)
+    for split in range(options.splits):
+        for name in names:
+            seen = {(r["set"], r["split"], r["model"]) for r in load_records(RESULTS)}
+            data = load(name, split, options.data_dir, options.max_rows)
+            run(name, split, data, options.teachers, seen)
+    records = load_records(RESULTS)
+    known = {record["model"] for record in records}
+    models = [model for model in make_teachers(0) if model in known]
+    print("\nCoverage at 50, 90 and 99 %, as fitted (* where `fit` warned)\n")
+    print_coverage(records, names, models, "", 0.03)
+    print("Coverage after conformalize on 200 rows\n")
+    print_coverage(records, names, models, "conformal ", 0.02)
+    print("Coverage of 90 % in the low, middle and high third of the noise\n")
+    print_thirds(records, names, models)
+    if known & set(ALTERNATIVES):
+        print("CRPS, and interval score at 90 %, after conformalize; times of prediction\n")
+        print_alternatives(records, [n for n in names if n in UCI] or names, models)
+
+
+if __name__ == "__main__":
+    main()
