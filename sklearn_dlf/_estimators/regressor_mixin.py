@@ -332,17 +332,14 @@ default=None
     def predict_interval(self, X: ArrayLike, confidence_level: float = 0.9) -> np.ndarray:
         """Predict a central interval of y at each row.
 
-        It has a guaranteed probability after `conformalize` only. Before, it relies on the model
-        described here.
+        It has a guaranteed probability after `conformalize` only. Before, it is estimated at the
+        rows of `fit` that members have not seen; if it is not known which these are, `fit` warns
+        and the interval is too narrow where members were fitted to all rows. See "When intervals
+        hold" in the documentation.
 
-        The variance of y is that of the members plus the noise of y around them. The noise includes
-        the squared error of the student's mean against the ensemble's at the design points.
-
-        If the ensemble knows which rows its members did not see (out of bag, held out), the noise
-        is estimated from residuals at these rows, less the variance of the members there, so that
-        spread is not counted twice. Otherwise it is estimated at the rows of `fit`, and too small
-        if the members were trained on them. The spread of a forest's trees may exceed the error of
-        their mean; its intervals are then wider than their level says.
+        The variance of y is that of the members, or the share of it that residuals bear out, plus
+        the noise of y around them. The noise includes the squared error of the student's mean
+        against the ensemble's, and may depend on the row (`target_noise`).
 
         Parameters
         ----------
