@@ -63,8 +63,9 @@ class RegressorStudentMixin(RegressorMixin, BaseStudent):
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Observed values, for the noise of y around the members, and for an ensemble that has to
-            be fitted. Without y, `sample_y`, `predict_interval` and `predict_quantiles` are not
-            available.
+            be fitted. Without y, `sample_y`, `predict_interval`, `predict_quantiles` and
+            `predict_uncertainty` are not available, unless the members have a variance of their
+            own.
 
         ensemble : ensemble, list of fitted regressors or FittedEnsemble, default=None
             Teacher. It is used in place of the constructor's.
@@ -98,12 +99,18 @@ default=None
         ------
         ValueError
             If values are NaN or infinite, shapes do not match, there are fewer than two members,
-            the ensemble is one of classifiers, both `ensemble` and `predictions` are given, or y
-            is needed and missing.
+            the ensemble is one of classifiers, both `ensemble` and `predictions` are given, y is
+            needed and missing, `cv` is given with a teacher that need not be fitted, or variances
+            of members are not positive.
         TypeError
-            If the ensemble's type is not known.
+            If the ensemble's type is not known, or `unseen` does not hold booleans.
         TrainingDivergedError
             If training has reached values that are not finite.
+
+        Warns
+        -----
+        SeenRowsWarning
+            If y is given, and it is not known which rows the members were not fitted to.
         """
         self._fit(
             X,
@@ -173,7 +180,7 @@ default=None
         Raises
         ------
         NotFittedError
-            If `fit` was not given y.
+            If `fit` was not given y, and the members have no variance of their own.
         """
         X, rng = self._standardised_rows(X), check_random_state(random_state)
         distribution = self._target_distribution("sample_y")
@@ -315,14 +322,13 @@ default=None
         It has a guaranteed probability after `conformalize` only. Before, it relies on the model
         described here.
 
-        The variance of y is that of the members plus the noise of y around them. The noise includes
-        the squared error of the student's mean against the ensemble's at the design points.
+        The variance of y is that of the members, or a share of it, plus the noise of y around
+        them. The noise includes the squared error of the student's mean against the ensemble's.
 
-        If the ensemble knows which rows its members did not see (out of bag, held out), the noise
-        is estimated from residuals at these rows, less the variance of the members there, so that
+        If it is known which rows the members were not fitted to (out of bag, held out, by `unseen`
+        or `cv`), the noise is estimated from residuals there, together with the share, so that
         spread is not counted twice. Otherwise it is estimated at the rows of `fit`, and too small
-        if the members were trained on them. The spread of a forest's trees may exceed the error of
-        their mean; its intervals are then wider than their level says.
+        if the members were fitted to them.
 
         Parameters
         ----------
@@ -357,9 +363,9 @@ default=None
         """Return the distribution of y, or raise with the way to get it."""
         if self.target_noise_ is None:
             raise NotFittedError(
-                f"{method} needs the noise of y around the ensemble; fit was called without y. "
-                "Call fit(X, y, ...) with the observed values. sample_predictions and predict do "
-                "not need them."
+                f"{method} needs the noise of y around the ensemble; fit was called without y, and "
+                "the members have no variance of their own. Call fit(X, y, ...) with the observed "
+                "values. sample_predictions and predict do not need them."
             )
         return TargetDistribution(self._members, self.target_noise_)
 

@@ -18,6 +18,7 @@ from ._member_models import (
     describe_model,
     expand_columns,
     fitted_column_names,
+    have_variance,
     kind_of,
     kind_of_outputs,
 )
@@ -31,7 +32,7 @@ def _list_members(
     """Describe a list of fitted models; classifiers are aligned to the union of their labels."""
     if len(models) < 2:
         raise ValueError(f"An ensemble needs at least two models, got a list of {len(models)}.")
-    described = [
+    described: list[Any] = [
         describe_model(model, outputs, label=f"Model {i}") for i, model in enumerate(models)
     ]
     kinds = Counter(model.kind for model in described)
@@ -40,18 +41,15 @@ def _list_members(
         raise ValueError(f"The list mixes {counts}, expected models of one kind.")
     kind = described[0].kind
     if kind == "regressor":
-        variances = [
-            model.predict_variance for model in described if model.predict_variance is not None
-        ]
+
+        def predict_variance(X):
+            return (model.predict_variance(X) for model in described)
+
         return Members(
             kind,
             len(models),
             lambda X: (model.predict(X) for model in described),
-            predict_variance=(
-                None
-                if len(variances) < len(models)
-                else lambda X: (variance(X) for variance in variances)
-            ),
+            predict_variance=predict_variance if have_variance(described) else None,
         )
     classes, columns = align_classes(described, classes)
 

@@ -153,7 +153,7 @@ class Members:
         def resample(n_members, random_state):
             return draw(n_members, random_state).through(before, after)
 
-        return replace(self, predict=predict, resample=resample)
+        return replace(self, predict=predict, predict_variance=variance, resample=resample)
 
 
 @singledispatch

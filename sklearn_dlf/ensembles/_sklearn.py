@@ -20,7 +20,15 @@ from sklearn.ensemble import (
 )
 from sklearn.utils.validation import check_array
 
-from ._member_models import Kind, Model, Votes, align_classes, describe_model, expand_columns
+from ._member_models import (
+    Kind,
+    Model,
+    Votes,
+    align_classes,
+    describe_model,
+    expand_columns,
+    have_variance,
+)
 from ._registry import Members, register_ensemble
 
 #: Largest number of members that represent weighted voters. A choice: whole members reproduce the
@@ -58,19 +66,32 @@ def _out_of_bag(ensemble: Any) -> np.ndarray:
 def _bagging(ensemble: BaggingRegressor | BaggingClassifier) -> Members:
     """Evaluate each member at its own columns; classifiers' members predict codes of the labels."""
     classes = getattr(ensemble, "classes_", None)
-    models = [describe_model(m, votes="needed", label="A member") for m in ensemble.estimators_]
+    models: list[Any] = [
+        describe_model(m, votes="needed", label="A member") for m in ensemble.estimators_
+    ]
 
-    def predict(X):
+    def with_own_columns(X):
         X = _as_matrix(X, dtype=None)
         all_columns = np.arange(X.shape[1])
         for model, columns in zip(models, ensemble.estimators_features_, strict=True):
             # A selection copies X. Without one no copy is made.
-            selected = X if np.array_equal(columns, all_columns) else X[:, columns]
+            yield model, X if np.array_equal(columns, all_columns) else X[:, columns]
+
+    def predict(X):
+        for model, selected in with_own_columns(X):
             output = model.predict(selected)
             yield output if classes is None else expand_columns(output, model.classes, classes)
 
+    def predict_variance(X):
+        return (model.predict_variance(selected) for model, selected in with_own_columns(X))
+
     return Members(
-        _kind(classes), len(models), predict, classes, unseen=lambda: _out_of_bag(ensemble)
+        _kind(classes),
+        len(models),
+        predict,
+        classes,
+        unseen=lambda: _out_of_bag(ensemble),
+        predict_variance=predict_variance if have_variance(models) else None,
     )
 
 
@@ -108,7 +129,9 @@ def _voting(ensemble: VotingRegressor | VotingClassifier) -> Members:
     """
     classes = getattr(ensemble, "classes_", None)
     votes: Votes = "always" if getattr(ensemble, "voting", None) == "hard" else "never"
-    models = [describe_model(m, votes=votes, label="A voter") for m in ensemble.estimators_]
+    models: list[Any] = [
+        describe_model(m, votes=votes, label="A voter") for m in ensemble.estimators_
+    ]
     shares = _shares(_voters_weights(ensemble))
     columns = [None] * len(models) if classes is None else _voters_columns(models, classes)
 
@@ -120,7 +143,19 @@ def _voting(ensemble: VotingRegressor | VotingClassifier) -> Members:
             if share > 0
         )
 
-    return Members(_kind(classes), round(float(shares.sum())), predict, classes)
+    def predict_variance(X):
+        voters = zip(shares, models, strict=True)
+        return _repeat_by_share(
+            (share, model.predict_variance(X)) for share, model in voters if share > 0
+        )
+
+    return Members(
+        _kind(classes),
+        round(float(shares.sum())),
+        predict,
+        classes,
+        predict_variance=predict_variance if have_variance(models) else None,
+    )
 
 
 def _voters_columns(models: Sequence[Model], classes: np.ndarray) -> list[np.ndarray | None]:

@@ -232,7 +232,7 @@ def test_variances_of_a_transformed_target_are_refused(friedman):
     X, y = friedman
     student = DLFRegressor(RandomForestRegressor(5, random_state=0), **QUICK)
     model = TransformedTargetRegressor(student, transformer=StandardScaler()).fit(X, y)
-    with pytest.raises(TypeError, match="A variance cannot be transformed back .* Use sample_y"):
+    with pytest.raises(TypeError, match=r"A variance cannot be transformed back .* Use sample_y"):
         predict_uncertainty(model, X)
 
 
