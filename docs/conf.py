@@ -23,7 +23,16 @@ default_role = "literal"
 html_theme = "pydata_sphinx_theme"
 html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
 # Pages without pages below them need no column for these.
-PAGES = ["index", "workflow", "intervals", "method", "equations", "comparison", "ablations", "glossary"]
+PAGES = [
+    "index",
+    "workflow",
+    "intervals",
+    "method",
+    "equations",
+    "comparison",
+    "ablations",
+    "glossary",
+]
 html_sidebars = {page: [] for page in PAGES}
 html_show_sourcelink = False
 

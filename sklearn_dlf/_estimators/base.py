@@ -27,7 +27,7 @@ from .._network.bodies import ACTIVATIONS
 from .._network.heads import Units
 from .._transfer.design_points import make_points
 from .._transfer.row_makers import ROW_MAKERS
-from .._transfer.teachers import find_teacher
+from .._transfer.teachers import Teacher, find_teacher
 from .._transfer.transfer_set import TransferSet, build_transfer_set
 from .._utils.parameters import Count, Device, LayerSizes
 from .._utils.standardise import standardise
@@ -101,20 +101,7 @@ class BaseStudent(BaseEstimator, ABC):
         random_state = check_random_state(self.random_state)
         rows = X if X_ensemble is None else X_ensemble
         X, y, weights, X_unlabeled = self._validate(X, y, task, rows, X_unlabeled, sample_weight)
-        teacher = find_teacher(
-            self.ensemble if ensemble is None else ensemble,
-            predictions,
-            rows,
-            y,
-            weights,
-            kind=task.kind,
-            make_default=task.default_teacher,
-            cv=task.cv,
-            memory=self.memory,
-            is_seeded=isinstance(self.random_state, numbers.Integral),
-            verbose=self.verbose,
-            random_state=random_state,
-        )
+        teacher = self._find_teacher(ensemble, predictions, rows, y, weights, task, random_state)
         teacher.declare_unseen(unseen, len(X))
         y = task.enter_space(teacher, y)
         points = make_points(
@@ -147,6 +134,32 @@ class BaseStudent(BaseEstimator, ABC):
         task.set_attributes(self, self._make_members(network), transfer_set, random_state)
         self.student_: nn.Module = network
         return self
+
+    def _find_teacher(
+        self,
+        ensemble: Any,
+        predictions: Any,
+        rows: Any,
+        y: np.ndarray | None,
+        weights: np.ndarray | None,
+        task: Task,
+        random_state: np.random.RandomState,
+    ) -> Teacher:
+        """Return the teacher; ``rows`` are those of `fit` as the ensemble takes them."""
+        return find_teacher(
+            self.ensemble if ensemble is None else ensemble,
+            predictions,
+            rows,
+            y,
+            weights,
+            kind=task.kind,
+            make_default=task.default_teacher,
+            cv=task.cv,
+            memory=self.memory,
+            is_seeded=isinstance(self.random_state, numbers.Integral),
+            verbose=self.verbose,
+            random_state=random_state,
+        )
 
     def _validate(
         self, X: Any, y: Any, task: Task, rows: Any, X_unlabeled: Any, sample_weight: Any

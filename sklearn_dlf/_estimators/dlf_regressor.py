@@ -196,7 +196,8 @@ class DLFRegressor(RegressorStudentMixin, LatentFactorStudent):
     target_noise_ : TargetNoise
         Variance of y around a member: an inverse gamma variable (``shape``, ``scale``), times a
         function of the row where ``depends_on_row``; ``spread_share``, the share of the members'
-        variance that counts for y. Each (n_outputs,). None without y.
+        variance that counts for y. Each (n_outputs,). None without y, unless the members have a
+        variance of their own.
 
     ensemble_score_ : float
         R^2 of the teacher's mean at the rows of `fit`. None without y.
@@ -242,6 +243,9 @@ class DLFRegressor(RegressorStudentMixin, LatentFactorStudent):
     ((200,), (200,), (200, 7))
     >>> student.predict_interval(X, confidence_level=0.9).shape
     (200, 2)
+    >>> parts = student.predict_uncertainty(X)
+    >>> bool((parts.total == parts.epistemic + parts.aleatoric).all())
+    True
     """
 
     _parameter_constraints: ClassVar[dict] = {

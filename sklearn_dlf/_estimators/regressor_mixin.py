@@ -68,8 +68,9 @@ class RegressorStudentMixin(RegressorMixin, BaseStudent):
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Observed values, for the noise of y around the members, and for an ensemble that has to
-            be fitted. Without y, `sample_y`, `predict_interval` and `predict_quantiles` are not
-            available.
+            be fitted. Without y, `sample_y`, `predict_interval`, `predict_quantiles` and
+            `predict_uncertainty` are not available, unless the members have a variance of their
+            own.
 
         ensemble : ensemble, list of fitted regressors or FittedEnsemble, default=None
             Teacher. It is used in place of the constructor's.
@@ -103,12 +104,18 @@ default=None
         ------
         ValueError
             If values are NaN or infinite, shapes do not match, there are fewer than two members,
-            the ensemble is one of classifiers, both `ensemble` and `predictions` are given, or y
-            is needed and missing.
+            the ensemble is one of classifiers, both `ensemble` and `predictions` are given, y is
+            needed and missing, `cv` is given with a teacher that need not be fitted, or variances
+            of members are not positive.
         TypeError
-            If the ensemble's type is not known.
+            If the ensemble's type is not known, or `unseen` does not hold booleans.
         TrainingDivergedError
             If training has reached values that are not finite.
+
+        Warns
+        -----
+        SeenRowsWarning
+            If y is given, and it is not known which rows the members were not fitted to.
         """
         task = RegressionTask(self.target_noise, y is not None, self.cv)
         self._fit(
@@ -180,7 +187,7 @@ default=None
         Raises
         ------
         NotFittedError
-            If `fit` was not given y.
+            If `fit` was not given y, and the members have no variance of their own.
         """
         X, rng = self._standardised_rows(X), check_random_state(random_state)
         draws = self._target_distribution("sample_y").draw(X, check_count(n_samples), rng)
@@ -337,7 +344,7 @@ default=None
         and the interval is too narrow where members were fitted to all rows. See "When intervals
         hold" in the documentation.
 
-        The variance of y is that of the members, or the share of it that residuals bear out, plus
+                The variance of y is that of the members, or the share of it that residuals bear out, plus
         the noise of y around them. The noise includes the squared error of the student's mean
         against the ensemble's, and may depend on the row (`target_noise`).
 
@@ -374,9 +381,9 @@ default=None
         """Return the distribution of y, or raise with the way to get it."""
         if self.target_noise_ is None:
             raise NotFittedError(
-                f"{method} needs the noise of y around the ensemble; fit was called without y. "
-                "Call fit(X, y, ...) with the observed values. sample_predictions and predict do "
-                "not need them."
+                f"{method} needs the noise of y around the ensemble; fit was called without y, and "
+                "the members have no variance of their own. Call fit(X, y, ...) with the observed "
+                "values. sample_predictions and predict do not need them."
             )
         return TargetDistribution(self._members, self.target_noise_)
 

@@ -27,6 +27,7 @@ from .._transfer.target_space import (
 )
 from .._transfer.teachers import Teacher, check_range
 from .._transfer.transfer_set import TransferSet
+from .._utils.seeding import MAX_SEED
 from .._utils.warning import warn_user
 from ..ensembles import DeepEnsembleClassifier, DeepEnsembleRegressor
 from ..exceptions import SeenRowsWarning
@@ -142,8 +143,11 @@ class RegressionTask(Task):
         return y
 
     def calibration_state(self, random_state):
-        # A copy, so that the student does not depend on whether y was given.
-        return copy.deepcopy(super().calibration_state(random_state))
+        # The seed is drawn from a copy, so that the student does not depend on whether y was given.
+        # The copy itself would make the design points again.
+        if not self.needs_calibration:
+            return None
+        return np.random.RandomState(copy.deepcopy(random_state).randint(MAX_SEED))
 
     def default_teacher(self):
         return DeepEnsembleRegressor()

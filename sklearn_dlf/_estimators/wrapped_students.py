@@ -52,7 +52,7 @@ def sample_predictions(
     See Also
     --------
     sample_y : Draws of y, noise of y included.
-    predict_uncertainty : Uncertainty of a classifier.
+    predict_uncertainty : Uncertainty in its aleatoric and epistemic parts.
 
     Examples
     --------
@@ -305,12 +305,12 @@ def conformalize(estimator: Any, X: ArrayLike, y: ArrayLike) -> Any:
 
 
 def predict_uncertainty(estimator: Any, X: ArrayLike) -> Bunch:
-    """Uncertainty of a classifier, which may be inside other estimators.
+    """Uncertainty of a student, which may be inside other estimators, in its two parts.
 
     Parameters
     ----------
     estimator : fitted estimator
-        A student that is a classifier, or a pipeline, search or ``FrozenEstimator`` around one.
+        A student, or a pipeline, search or ``FrozenEstimator`` around one.
 
     X : array-like or DataFrame with n_samples rows
         Rows as `estimator` takes them.
@@ -318,21 +318,28 @@ def predict_uncertainty(estimator: Any, X: ArrayLike) -> Bunch:
     Returns
     -------
     Bunch
-        In nats, each (n_samples,): ``total``, the entropy of the averaged probabilities;
-        ``aleatoric``, the mean entropy of the members' probabilities; ``epistemic``, their
-        difference, which is the mutual information of class and member.
+        Of a classifier, in nats, each (n_samples,): ``total``, the entropy of the averaged
+        probabilities; ``aleatoric``, the mean entropy of the members' probabilities;
+        ``epistemic``, their difference, which is the mutual information of class and member.
+
+        Of a regressor, each (n_samples,) or (n_samples, n_outputs), in squared units of y:
+        ``total``, the variance of y; ``aleatoric``, that around a member; ``epistemic``, that of
+        the members, as far as it counts for y; and in units of y ``std``, the root of ``total``.
 
     Raises
     ------
     TypeError
-        If there is no student in `estimator`, or the student is a regressor.
+        If there is no student in `estimator`, or the target of a regressor is transformed. A
+        variance cannot be transformed back: use :func:`sample_y` or :func:`predict_quantiles`.
 
     NotFittedError
-        If `estimator` is not fitted.
+        If `estimator` is not fitted, or is a regressor that was fitted without y and whose members
+        have no variance of their own.
 
     See Also
     --------
-    sample_predictions : Probabilities of single members.
+    sample_predictions : Predictions or probabilities of single members.
+    predict_interval : A central interval of y from a regressor.
 
     Examples
     --------
@@ -348,11 +355,22 @@ def predict_uncertainty(estimator: Any, X: ArrayLike) -> Bunch:
     >>> uncertainty = predict_uncertainty(pipeline, X)
     >>> uncertainty.total.shape, uncertainty.epistemic.shape
     ((150,), (150,))
+
+    The variance of y, from a regressor:
+
+    >>> from sklearn_dlf import DLFRegressor
+    >>> from sklearn_dlf.datasets import make_dlf_ensemble
+    >>> data = make_dlf_ensemble(n_samples=60, random_state=0)
+    >>> student = DLFRegressor(q=3, n_epochs=5, random_state=0)
+    >>> student = student.fit(data.X, data.y, predictions=data.predictions, unseen=True)
+    >>> sorted(predict_uncertainty(student, data.X))
+    ['aleatoric', 'epistemic', 'std', 'total']
     """
-    wrapped = find_with_method(
-        estimator,
-        "predict_uncertainty",
-        "a classifier. For a regressor, predict(X, return_std=True) returns the spread of the "
-        "members, and predict_quantiles the quantiles of y",
-    )
+    wrapped = find_with_method(estimator, "predict_uncertainty", "a student")
+    if wrapped.invert is not None:
+        raise TypeError(
+            "A variance cannot be transformed back to units of y; got an estimator with a "
+            "TransformedTargetRegressor. Use sample_y, whose draws are transformed back one by "
+            "one, or predict_quantiles or predict_interval."
+        )
     return wrapped.student.predict_uncertainty(wrapped.transform(X))

@@ -38,6 +38,10 @@ SHARE_GAIN = 3.3
 # Smallest variance of the noise, as a share of the mean squared residual.
 LEAST_NOISE = 1e-4
 
+# Mean squared residuals below this share of the members' variance, or below this number of squared
+# units of y, count as this: residuals can be zero, and reciprocals of variances must be finite.
+LEAST_SHARE, LEAST_SQUARE = 1e-12, 1e-200
+
 # Penalties of the coefficients that are tried, per row, the strongest first. The path ends where
 # the held-out likelihood falls.
 PENALTIES = 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01
@@ -186,7 +190,8 @@ def fit_model(
 
 def _mean_square(rows: NoiseRows) -> float:
     """Return the mean squared residual, but not zero."""
-    return max(_mean(rows.squares, rows), np.finfo(np.float64).tiny)
+    least = max(LEAST_SHARE * _mean(rows.spread, rows), LEAST_SQUARE)
+    return max(_mean(rows.squares, rows), least)
 
 
 def fit_constant(rows: NoiseRows, least_share: float) -> NoiseModel:

@@ -65,7 +65,8 @@ def cross_fit(
     if not np.array_equal(np.sort(tested), np.arange(len(y))):
         raise ValueError(
             f"cv must leave out each of the {len(y)} rows exactly once; got {len(folds)} folds "
-            f"with {len(tested)} rows left out in all. Use KFold or GroupKFold, for example."
+            f"with {len(tested)} rows left out in all. Use KFold, for example; for groups, give "
+            "the folds themselves: list(GroupKFold().split(X, y, groups))."
         )
     mean, variance = np.empty((2, len(y), y.reshape(len(y), -1).shape[1]))
     for number, (train, test) in enumerate(folds, start=1):

@@ -109,7 +109,8 @@ n_outputs_ : int
 target_noise_ : TargetNoise
     Variance of y around a member: an inverse gamma variable (``shape``, ``scale``), times a
     function of the row where ``depends_on_row``; ``spread_share``, the share of the members'
-    variance that counts for y. Each (n_outputs,). None without y.
+    variance that counts for y. Each (n_outputs,). None without y, unless the members have a
+    variance of their own.
 
 ensemble_score_ : float
     R^2 of the teacher's mean at the rows of `fit`. None without y.

@@ -33,7 +33,7 @@ def _list_members(
     """Describe a list of fitted models; classifiers are aligned to the union of their labels."""
     if len(models) < 2:
         raise ValueError(f"An ensemble needs at least two models, got a list of {len(models)}.")
-    described = [
+    described: list[Any] = [
         describe_model(model, outputs, label=f"Model {i}") for i, model in enumerate(models)
     ]
     kinds = Counter(model.kind for model in described)

@@ -175,9 +175,9 @@ def describe_model(
             f"{label} is not fitted, expected fitted models: call its `fit`. Where a search "
             "or another estimator has cloned them unfitted, wrap the list in FittedEnsemble."
         )
-    if hasattr(model, "pred_dist"):
-        return _describe_distribution(model)
     kind = kind_of(model)
+    if hasattr(model, "pred_dist") and kind != "classifier" and outputs is None:
+        return _describe_distribution(model)
     if kind is None:
         return _describe_by_outputs(model, outputs, label)
     if outputs is not None and kind != kind_of_outputs(outputs):
@@ -337,14 +337,8 @@ def as_outputs(raw: ArrayLike, outputs: Outputs) -> np.ndarray:
 
 
 def as_variance(raw: ArrayLike) -> np.ndarray:
-    """Return the second column of mean and variance (n, 2), checked to be positive."""
-    variance = _check_pair(np.asarray(raw))[:, 1]
-    if not (np.isfinite(variance).all() and variance.min(initial=1.0) > 0):
-        raise ValueError(
-            "A member returned variances that are not finite or not positive, smallest "
-            f"{variance.min():.3g}; expected the variance of y, such as exp of a log variance."
-        )
-    return variance
+    """Return the second column of mean and variance (n, 2)."""
+    return _check_pair(np.asarray(raw))[:, 1]
 
 
 def _check_pair(raw: np.ndarray) -> np.ndarray:
@@ -355,6 +349,11 @@ def _check_pair(raw: np.ndarray) -> np.ndarray:
             f"of y, (n_samples, 2); got {raw.shape}."
         )
     return raw
+
+
+def have_variance(models: Sequence[Model]) -> bool:
+    """Return whether every model has a variance of y of its own."""
+    return all(model.predict_variance is not None for model in models)
 
 
 def align_classes(

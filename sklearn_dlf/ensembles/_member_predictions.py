@@ -102,7 +102,32 @@ def member_variances(ensemble: Any, X: Any) -> np.ndarray:
     members = describe_ensemble(ensemble)
     assert members.predict_variance is not None
     rows: Any = X if hasattr(X, "shape") else np.asarray(X)
-    return np.stack([np.asarray(each) for each in members.predict_variance(rows)], axis=-1)
+    return np.stack(
+        [
+            _check_variance(raw, number, rows.shape[0])
+            for number, raw in enumerate(members.predict_variance(rows), start=1)
+        ],
+        axis=-1,
+    )
+
+
+def _check_variance(variance: Any, number: int, n_samples: int) -> np.ndarray:
+    """Return the variance of one member, (n,) or (n, k); raise if it is no variance."""
+    variance = np.asarray(variance, dtype=np.float64)
+    if variance.ndim == 2 and variance.shape[1] == 1:
+        variance = variance[:, 0]
+    if variance.ndim not in (1, 2) or len(variance) != n_samples:
+        raise ValueError(
+            f"Member {number} returned variances of shape {variance.shape}, expected (n_samples,) "
+            f"or (n_samples, n_outputs) with n_samples={n_samples}."
+        )
+    if not (np.isfinite(variance).all() and variance.min(initial=1.0) > 0):
+        raise ValueError(
+            f"Member {number} returned variances from {variance.min():.3g} to "
+            f"{variance.max():.3g}; expected finite and positive variances of y, such as exp of a "
+            "log variance."
+        )
+    return variance
 
 
 def check_floating(dtype: DTypeLike) -> np.dtype:

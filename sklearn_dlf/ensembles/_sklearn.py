@@ -20,7 +20,15 @@ from sklearn.ensemble import (
 )
 from sklearn.utils.validation import check_array
 
-from ._member_models import Kind, Model, Votes, align_classes, describe_model, expand_columns
+from ._member_models import (
+    Kind,
+    Model,
+    Votes,
+    align_classes,
+    describe_model,
+    expand_columns,
+    have_variance,
+)
 from ._members import Members, regressors_as_members
 from ._registry import register_ensemble
 
@@ -61,18 +69,29 @@ def _bagging(ensemble: BaggingRegressor | BaggingClassifier) -> Members:
     classes = getattr(ensemble, "classes_", None)
     described = [describe_model(m, votes="needed", label="A member") for m in ensemble.estimators_]
 
-    def build(models: Sequence[Model]) -> Members:
-        def predict(X):
+    def build(models: Sequence[Any]) -> Members:
+        def with_own_columns(X):
             X = _as_matrix(X, dtype=None)
             all_columns = np.arange(X.shape[1])
             for model, columns in zip(models, ensemble.estimators_features_, strict=True):
                 # A selection copies X. Without one no copy is made.
-                selected = X if np.array_equal(columns, all_columns) else X[:, columns]
+                yield model, X if np.array_equal(columns, all_columns) else X[:, columns]
+
+        def predict(X):
+            for model, selected in with_own_columns(X):
                 output = model.predict(selected)
                 yield output if classes is None else expand_columns(output, model.classes, classes)
 
+        def predict_variance(X):
+            return (model.predict_variance(selected) for model, selected in with_own_columns(X))
+
         return Members(
-            _kind(classes), len(models), predict, classes, unseen=lambda: _out_of_bag(ensemble)
+            _kind(classes),
+            len(models),
+            predict,
+            classes,
+            unseen=lambda: _out_of_bag(ensemble),
+            predict_variance=predict_variance if have_variance(models) else None,
         )
 
     return regressors_as_members(described, build)
@@ -116,7 +135,7 @@ def _voting(ensemble: VotingRegressor | VotingClassifier) -> Members:
     shares = _shares(_voters_weights(ensemble))
     columns = [None] * len(described) if classes is None else _voters_columns(described, classes)
 
-    def build(models: Sequence[Model]) -> Members:
+    def build(models: Sequence[Any]) -> Members:
         def predict(X):
             voters = zip(shares, models, columns, strict=True)
             return _repeat_by_share(
@@ -125,7 +144,19 @@ def _voting(ensemble: VotingRegressor | VotingClassifier) -> Members:
                 if share > 0
             )
 
-        return Members(_kind(classes), round(float(shares.sum())), predict, classes)
+        def predict_variance(X):
+            voters = zip(shares, models, strict=True)
+            return _repeat_by_share(
+                (share, model.predict_variance(X)) for share, model in voters if share > 0
+            )
+
+        return Members(
+            _kind(classes),
+            round(float(shares.sum())),
+            predict,
+            classes,
+            predict_variance=predict_variance if have_variance(models) else None,
+        )
 
     return regressors_as_members(described, build)
 

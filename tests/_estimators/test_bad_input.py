@@ -195,7 +195,7 @@ def test_members_that_agree_give_a_warning_and_a_spread_of_zero():
     with pytest.warns(
         UserWarning, match="All members agree .* give rows that they were not trained on"
     ):
-        student.fit(X, Y, predictions=np.repeat(Y[:, None], 4, axis=1))
+        student.fit(X, Y, predictions=np.repeat(Y[:, None], 4, axis=1), unseen=True)
     _, std = student.predict(X, return_std=True)
     assert std.max() == 0.0
     assert np.isfinite(student.log_likelihoods_).all()

@@ -305,15 +305,18 @@ def test_the_automatic_loadings_weight_follows_the_likelihood_within_its_bounds(
 
 def test_out_of_bag_rows_give_the_noise_of_y(friedman):
     X, y = friedman
-    forest = RandomForestRegressor(50, min_samples_leaf=20, random_state=0).fit(X, y)
-    student = DLFRegressor(**QUICK).fit(X, y, ensemble=forest)
+    forest = RandomForestRegressor(50, min_samples_leaf=5, random_state=0).fit(X, y)
+    student = DLFRegressor(**QUICK, target_noise="constant").fit(X, y, ensemble=forest)
+    seen = DLFRegressor(**QUICK, target_noise="constant").fit(
+        X, y, predictions=member_predictions(forest, X)
+    )
     outputs, unseen = member_predictions(forest, X), unseen_rows(forest, len(X))
-    residual = ((y[:, None] - outputs) ** 2 * unseen).sum(axis=0) / unseen.sum(axis=0)
-    among_unseen = np.nanvar(np.where(unseen, outputs, np.nan), axis=1, ddof=1)
-    spread = (among_unseen[:, None] * unseen).sum(axis=0) / unseen.sum(axis=0)
-    # A tree's residual contains the spread twice: the deviation of the tree and that of the truth.
-    expected = residual.mean() - 2 * spread.mean()
-    assert_allclose(student.target_noise_.member_variances.mean(), expected)
+    out_of_bag = np.average(outputs, axis=1, weights=unseen)
+    squared = np.mean((y - out_of_bag) ** 2)
+    # Most of the squared error out of bag is noise around the members, and a part their spread.
+    uncertainty = student.predict_uncertainty(X)
+    assert_allclose(uncertainty.total.mean(), squared, rtol=0.25)
+    assert seen.predict_uncertainty(X).aleatoric.mean() < 0.6 * squared
 
 
 def test_a_refit_without_y_removes_the_noise_of_y(known):

@@ -31,31 +31,31 @@ def unpicklable_ensemble():
 CASES = {
     "EM has not converged": (
         DLFRegressor(**{**QUICK, "max_iter": 1, "tol": 0.0}),
-        lambda: {"y": Y, "predictions": P},
+        lambda: {"y": Y, "unseen": True, "predictions": P},
         ConvergenceWarning,
         "EM was still gaining after max_iter=1",
     ),
     "q is too large": (
         DLFRegressor(**{**QUICK, "q": 8}),
-        lambda: {"y": Y, "predictions": P},
+        lambda: {"y": Y, "unseen": True, "predictions": P},
         UserWarning,
         "q=8 factors are more than",
     ),
     "members agree": (
         DLFRegressor(**QUICK),
-        lambda: {"y": Y, "predictions": np.repeat(Y[:, None], 4, axis=1)},
+        lambda: {"y": Y, "unseen": True, "predictions": np.repeat(Y[:, None], 4, axis=1)},
         UserWarning,
         "All members agree",
     ),
     "members hardly differ": (
         DLFRegressor(**QUICK),
-        lambda: {"y": Y, "predictions": Y[:, None] + 1e-5 * P},
+        lambda: {"y": Y, "unseen": True, "predictions": Y[:, None] + 1e-5 * P},
         UserWarning,
         "The members hardly differ",
     ),
     "members of a baseline agree": (
         HydraRegressor(hidden_layer_sizes=8, max_iter=1, n_epochs=1, random_state=0),
-        lambda: {"y": Y, "predictions": np.repeat(Y[:, None], 4, axis=1)},
+        lambda: {"y": Y, "unseen": True, "predictions": np.repeat(Y[:, None], 4, axis=1)},
         UserWarning,
         "All members agree",
     ),
@@ -63,6 +63,7 @@ CASES = {
         DLFRegressor(**QUICK),
         lambda: {
             "y": Y,
+            "unseen": True,
             "ensemble": [Ridge(alpha).fit(X, Y) for alpha in (1, 9, 99)],
             "X_unlabeled": 1000 * X,
         },
@@ -71,7 +72,7 @@ CASES = {
     ),
     "the ensemble is worse than a constant": (
         DLFRegressor(**QUICK),
-        lambda: {"y": Y, "predictions": P + 100},
+        lambda: {"y": Y, "unseen": True, "predictions": P + 100},
         UserWarning,
         "worse than a constant",
     ),
@@ -83,7 +84,11 @@ CASES = {
     ),
     "a list is as long as the data": (
         DLFRegressor(**QUICK, augment=None),
-        lambda: {"y": Y, "ensemble": [Ridge(alpha).fit(X, Y) for alpha in np.geomspace(1, 99, 30)]},
+        lambda: {
+            "y": Y,
+            "unseen": True,
+            "ensemble": [Ridge(alpha).fit(X, Y) for alpha in np.geomspace(1, 99, 30)],
+        },
         UserWarning,
         "list of 30 models",
     ),
@@ -109,12 +114,12 @@ def test_a_warning_inside_a_pipeline_and_a_search_points_at_the_line_that_calls_
     student = DLFRegressor(**{**QUICK, "max_iter": 1, "tol": 0.0})
     search = GridSearchCV(make_pipeline(StandardScaler(), student), {"dlfregressor__q": [1]}, cv=2)
     with pytest.warns(ConvergenceWarning, match="EM was still gaining") as record:
-        search.fit(X, Y, dlfregressor__predictions=P)
+        search.fit(X, Y, dlfregressor__predictions=P, dlfregressor__unseen=np.full(30, True))
     assert [warning.filename for warning in record] == [__file__] * 3  # two folds and the refit
 
 
 def test_a_warning_inside_a_pipeline_points_at_the_line_that_calls_the_pipeline():
     pipeline = make_pipeline(StandardScaler(), DLFRegressor(**{**QUICK, "q": 8}))
     with pytest.warns(UserWarning, match="q=8 factors are more than") as record:
-        pipeline.fit(X, Y, dlfregressor__predictions=P)
+        pipeline.fit(X, Y, dlfregressor__predictions=P, dlfregressor__unseen=np.full(30, True))
     assert [warning.filename for warning in record] == [__file__]

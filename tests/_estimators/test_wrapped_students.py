@@ -218,11 +218,22 @@ def test_uncertainty_passes_through_pipelines_frozen_estimators_and_searches(
             assert_array_equal(uncertainty[part], expected[part])
 
 
-def test_uncertainty_of_a_regressor_is_refused(scaled, friedman):
-    with pytest.raises(
-        TypeError, match=r"DLFRegressor has no method predict_uncertainty; .*return_std=True"
-    ):
-        predict_uncertainty(scaled, friedman[0])
+def test_uncertainty_of_a_regressor_in_a_pipeline_is_that_of_the_student(scaled, friedman):
+    X = friedman[0]
+    inside, scaler = scaled[-1], scaled[:-1]
+    expected = inside.predict_uncertainty(scaler.transform(X))
+    uncertainty = predict_uncertainty(scaled, X)
+    assert uncertainty.keys() == expected.keys() == {"total", "aleatoric", "epistemic", "std"}
+    for part in expected:
+        assert_array_equal(uncertainty[part], expected[part])
+
+
+def test_variances_of_a_transformed_target_are_refused(friedman):
+    X, y = friedman
+    student = DLFRegressor(RandomForestRegressor(5, random_state=0), **QUICK)
+    model = TransformedTargetRegressor(student, transformer=StandardScaler()).fit(X, y)
+    with pytest.raises(TypeError, match=r"A variance cannot be transformed back .* Use sample_y"):
+        predict_uncertainty(model, X)
 
 
 @pytest.mark.parametrize("function", [predict_quantiles, predict_interval, sample_y])

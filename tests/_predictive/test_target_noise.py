@@ -2,70 +2,106 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import ndtr
-from scipy.stats import invgamma, norm, t
+from scipy.stats import norm, t
 
 from sklearn_dlf import DLFRegressor
-from sklearn_dlf._predictive.target_noise import TargetNoise
+from sklearn_dlf._predictive.target_noise import (
+    N_PIECES,
+    TargetNoise,
+    VarianceFunction,
+    make_piecewise_linear,
+    node_weights,
+)
+
+ONE = np.ones((1, 1))
+LEVELS = [0.001, 0.05, 0.3, 0.5, 0.9, 0.975, 0.9999]
 
 
-def inverse_gamma(shape, scale, size=4000, seed=0):
-    return invgamma.rvs(shape, scale=scale, size=size, random_state=seed)[:, None]
+def quantiles(noise, variance=0.0, factor=1.0, levels=LEVELS):
+    return noise.quantiles(0 * ONE, variance * ONE, factor * ONE, levels)[0, 0]
 
 
-def test_inverse_gamma_is_recovered_from_many_estimates():
-    noise = TargetNoise(inverse_gamma(6.0, 3.0))
-    assert_allclose([noise.shape[0], noise.scale[0]], [6.0, 3.0], rtol=0.06)  # 4,000 draws
+def test_quantiles_without_tails_are_those_of_a_normal():
+    noise = TargetNoise([np.inf], [2.0])
+    found = noise.quantiles(ONE, 3 * ONE, ONE, LEVELS)[0, 0]
+    assert_allclose(found, norm.ppf(LEVELS, 1.0, np.sqrt(5.0)), rtol=1e-9)
 
 
-@pytest.mark.parametrize("variances", [[2.0] * 20, [1.0, 3.0], [0.0, 1.0, 2.0, 3.0, 4.0, 2.0]])
-def test_equal_few_or_zero_estimates_are_taken_for_a_constant(variances):
-    noise = TargetNoise(np.array(variances)[:, None])
-    assert np.isinf(noise.shape[0])
-    assert_allclose(noise.nodes(), 2.0)
-    assert_allclose(noise.draw(3, np.random.RandomState(0)), 2.0)
+@pytest.mark.parametrize("shape", [0.6, 1.0, 2.5, 30.0])
+def test_quantiles_without_spread_are_those_of_a_scaled_t(shape):
+    expected = t.ppf(LEVELS, 2 * shape, scale=np.sqrt(3.0 / shape))
+    # The rule is accurate to a part in 10,000 where tails are heaviest.
+    assert_allclose(quantiles(TargetNoise([shape], [3.0])), expected, rtol=1e-3, atol=1e-12)
 
 
-def test_quantiles_under_constant_noise_are_those_of_a_normal():
-    noise = TargetNoise(np.full((20, 1), 2.0))
-    levels = [0.05, 0.5, 0.975]
-    quantiles = noise.quantiles(np.array([[1.0]]), np.array([[3.0]]), levels)
-    assert_allclose(quantiles[0, 0], norm.ppf(levels, 1.0, np.sqrt(5.0)), rtol=1e-9)
+def test_factor_multiplies_the_noise_but_not_the_spread():
+    noise = TargetNoise([np.inf], [2.0])
+    found = quantiles(noise, variance=3.0, factor=4.0)
+    assert_allclose(found, norm.ppf(LEVELS, 0.0, np.sqrt(3.0 + 4.0 * 2.0)), rtol=1e-9)
 
 
-def test_quantiles_without_spread_are_those_of_a_scaled_t():
-    noise = TargetNoise(inverse_gamma(6.0, 3.0))
-    shape, scale = noise.shape[0], noise.scale[0]
-    levels = [0.025, 0.5, 0.9, 0.975]
-    quantiles = noise.quantiles(np.array([[0.0]]), np.array([[0.0]]), levels)
-    expected = t.ppf(levels, 2 * shape, scale=np.sqrt(scale / shape))
-    assert_allclose(quantiles[0, 0], expected, rtol=2e-3, atol=1e-12)  # the nodes' own precision
+def test_share_of_the_spread_and_misfit_enter_the_quantiles():
+    noise = TargetNoise([np.inf], [2.0], spread_share=[0.5], squared_misfit=[0.7])
+    found = quantiles(noise, variance=3.0)
+    assert_allclose(found, norm.ppf(LEVELS, 0.0, np.sqrt(0.5 * 3.0 + 0.7 + 2.0)), rtol=1e-9)
 
 
-@pytest.mark.parametrize("shape", [0.05, 1.0, 30.0])
+@pytest.mark.parametrize("shape", [0.6, 1.0, 30.0])
 def test_distribution_function_is_the_level_at_the_quantile(shape):
-    noise = TargetNoise(inverse_gamma(shape, 1.0, size=50))
+    noise = TargetNoise([shape], [1.0])
     variance, levels = np.array([[0.0], [1e-6], [1.0], [1e6]]), [1e-4, 0.05, 0.5, 0.75, 0.95]
-    quantiles = noise.quantiles(np.zeros((4, 1)), variance, levels)
-    std = np.sqrt(variance[:, :, None, None] + noise.nodes()[:, None, :])
-    reached = ndtr(quantiles[..., None] / std).mean(axis=-1)
+    ends = noise.quantiles(np.zeros((4, 1)), variance, np.ones((4, 1)), levels)
+    std = noise.std_nodes(variance, np.ones((4, 1)))
+    reached = ndtr(ends[..., None] / std[:, :, None]) @ node_weights()
     assert_allclose(reached, np.broadcast_to(levels, reached.shape), rtol=1e-9)
-    assert_array_equal(quantiles[..., 1], -quantiles[..., 4])
+    assert_array_equal(ends[..., 1], -ends[..., 4])
 
 
-def test_draws_have_the_distribution_of_the_estimates():
-    noise = TargetNoise(inverse_gamma(6.0, 3.0))
-    draws = noise.draw(20_000, np.random.RandomState(0))
-    assert_allclose(draws.mean(), 3.0 / 5.0, rtol=0.05)
-    assert_allclose(np.median(draws), np.median(noise.nodes()), rtol=0.05)
+def test_draws_have_the_quantiles_of_the_nodes():
+    noise = TargetNoise([3.0], [2.0])
+    draws = np.sort(noise.draw(40_000, np.random.RandomState(0))[0])
+    order = np.argsort(noise.nodes()[0])
+    nodes, below = noise.nodes()[0, order], np.cumsum(node_weights()[order])
+    for level in (0.1, 0.5, 0.9):  # three standard errors of the share are 0.008
+        node = np.searchsorted(below, level)
+        share = np.searchsorted(draws, nodes[node]) / len(draws)
+        middle = below[node] - 0.5 * node_weights()[order][node]
+        assert abs(share - middle) < 0.01
 
 
-def test_the_error_of_the_students_mean_is_added_to_every_variance():
-    variances = inverse_gamma(6.0, 3.0)
-    noise, more = TargetNoise(variances), TargetNoise(variances, [0.7])
-    assert_allclose(more.nodes(), noise.nodes() + 0.7)
-    assert_allclose(
-        more.draw(5, np.random.RandomState(0)), noise.draw(5, np.random.RandomState(0)) + 0.7
-    )
+def test_mean_variance_is_that_of_the_inverse_gamma_variable():
+    noise = TargetNoise([3.0, np.inf, 1.0], [4.0, 5.0, 6.0], squared_misfit=[0.5, 0.0, 0.0])
+    found = noise.mean_variance(np.full((1, 3), 2.0))
+    assert_allclose(found, [[2 * 4.0 / 2 + 0.5, 2 * 5.0, np.inf]])
+    assert_allclose(noise.nodes()[:2] @ node_weights(), [2.0, 5.0], rtol=1e-3)
+
+
+def test_piecewise_linear_functions_are_represented_exactly():
+    x = np.random.RandomState(0).uniform(-2, 2, size=(500, 1))
+    encoding = make_piecewise_linear(x)
+    knots = np.quantile(x, np.linspace(0, 1, N_PIECES + 1))
+    values = np.interp(x[:, 0], knots, [0.0, 2.0, -1.0, 0.0, 3.0, 1.0])
+    design = np.column_stack([np.ones(500), encoding(x)])
+    fitted = design @ np.linalg.lstsq(design, values, rcond=None)[0]
+    assert_allclose(fitted, values, atol=1e-10)
+    assert_allclose(encoding(x).mean(axis=0), 0, atol=1e-12)
+
+
+def test_variance_is_constant_beyond_the_data():
+    x = np.random.RandomState(0).uniform(-2, 2, size=(500, 1))
+    columns = np.column_stack([x, x, 0 * x])  # row, mean and the logarithm of a variance of one
+    encoding = make_piecewise_linear(columns)
+    function = VarianceFunction(encoding, np.ones(len(encoding.columns)))
+    ends = np.array([[x.min()], [x.min() - 9], [x.max()], [x.max() + 9]])
+    factor = function(ends, ends[:, 0], np.ones(4))
+    assert_allclose(factor[[0, 2]], factor[[1, 3]])
+    assert factor[2] > factor[0]
+
+
+def test_columns_without_a_range_have_no_piece():
+    encoding = make_piecewise_linear(np.column_stack([np.ones(9), np.repeat([0.0, 1.0, 1.0], 3)]))
+    assert_array_equal(np.unique(encoding.columns), [1])
+    assert (encoding.width > 0).all()
 
 
 def test_intervals_of_a_student_that_misses_the_mean_have_their_level():
@@ -75,7 +111,7 @@ def test_intervals_of_a_student_that_misses_the_mean_have_their_level():
     members = truth + 0.05 * rng.standard_normal(20)
     y = truth[:, 0] + 0.1 * rng.standard_normal(len(X))
     student = DLFRegressor(q=1, hidden_layer_sizes=(2,), random_state=0)
-    student.fit(X[:2000], y[:2000], predictions=members[:2000])
+    student.fit(X[:2000], y[:2000], predictions=members[:2000], unseen=True)
     misfit = np.mean((student.predict(X) - members.mean(axis=1)) ** 2)
     assert misfit > 0.1  # the noise of y is 0.01
     assert_allclose(student.target_noise_.squared_misfit, misfit, rtol=0.05)

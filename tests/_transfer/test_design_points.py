@@ -54,7 +54,7 @@ def rows():
 
 @pytest.mark.parametrize(
     ("student", "expected"),
-    [(DLFClassifier, ["far_neighbors", "neighbors"]), (DLFRegressor, ["neighbors"])],
+    [(DLFClassifier, ["far_neighbors", "neighbors"]), (DLFRegressor, ["neighbors", "neighbors"])],
 )
 def test_classifiers_have_farther_neighbors_than_regressors(X, student, expected, monkeypatch):
     seen = []
@@ -105,16 +105,14 @@ def test_ensembles_of_frames_get_frames(recorder):
 
 def test_design_points_are_added_and_learnt(recorder, X):
     y = recorder(X).mean(axis=1) + rng().standard_normal(40)
-    without = DLFRegressor(augment=None, **QUICK).fit(X, y, ensemble=recorder.ensemble())
+    ensemble = recorder.ensemble()
+    without = DLFRegressor(augment=None, **QUICK).fit(X, y, ensemble=ensemble, unseen=True)
     assert len(recorder.rows) == 40
-    with_added = DLFRegressor(**QUICK).fit(X, y, ensemble=recorder.ensemble())
-    assert len(recorder.rows) == 200
-    # Score and noise of y are those of the rows with y; the units are those of all design points.
+    with_added = DLFRegressor(**QUICK).fit(X, y, ensemble=ensemble, unseen=True)
+    design = recorder.rows[:200]
+    # The score is that of the rows with y; the units are those of all design points.
     assert with_added.ensemble_score_ == without.ensemble_score_
-    assert_allclose(
-        with_added.target_noise_.member_variances, without.target_noise_.member_variances
-    )
-    outputs = member_predictions(recorder.ensemble(), recorder.rows)
+    outputs = member_predictions(ensemble, design)
     assert_allclose(with_added.output_center_, outputs.mean())
     assert_allclose(with_added.scaler_.mean_, X.mean(axis=0))
 
@@ -133,6 +131,17 @@ def test_calibration_rows_are_no_design_points(recorder, X):
     assert len(recorder.rows) == 200
     DLFClassifier(augment=None, **QUICK).fit(X, ensemble=recorder.classifiers())
     assert len(recorder.rows) == 40
+
+
+def test_regressors_have_calibration_rows_if_y_is_given(recorder, X):
+    ensemble = recorder.ensemble()
+    DLFRegressor(**QUICK).fit(X, ensemble=ensemble)
+    assert len(recorder.rows) == 200
+    y = recorder(X).mean(axis=1) + rng().standard_normal(40)
+    DLFRegressor(**QUICK).fit(X, y, ensemble=ensemble, unseen=True)
+    design, near = np.split(recorder.rows, [200])
+    assert 100 < len(near) < 160  # of four for each, those that are no design points
+    assert not (near[:, None] == design).all(axis=2).any()
 
 
 def test_discrete_columns_leave_no_calibration_rows(recorder):

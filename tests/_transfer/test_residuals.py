@@ -1,47 +1,79 @@
 import numpy as np
+import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sklearn_dlf._transfer.residuals import MemberResiduals
+from sklearn_dlf._transfer.design_points import Points
+from sklearn_dlf._transfer.residuals import PRIOR_DEGREES, MemberResiduals
 
 
-def test_residuals_are_those_of_rows_that_a_member_did_not_see():
-    y = np.zeros((4, 1))
-    outputs = np.array([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0], [4.0, 4.0]])[:, None, :]
-    unseen = np.array([[True, False], [True, False], [False, False], [False, False]])
-    residuals = MemberResiduals(y, None, unseen)
-    for rows in (slice(0, 1), slice(1, 4)):
+def own_points(n_rows):
+    X = np.zeros((n_rows, 1))
+    return Points(X, n_rows, n_rows)
+
+
+def test_residuals_are_those_of_members_that_did_not_see_the_row():
+    outputs = np.array([[1.0, 5.0, 3.0], [1.0, 5.0, 6.0], [1.0, 2.0, 3.0]])[:, None]
+    unseen = np.array([[True, False, False], [False, True, True], [False, False, False]])
+    residuals = MemberResiduals(own_points(3), np.full((3, 1), 7.0), unseen=unseen)
+    for rows in (slice(0, 1), slice(1, 3)):
         assert_array_equal(residuals.add(rows, outputs[rows]), outputs[rows])
-    # The second member saw all rows, so that all have to serve.
-    assert_allclose(residuals.variances(), [[(1 + 4) / 2], [(1 + 4 + 9 + 16) / 4]])
-    assert_allclose(residuals.mean[:, 0], [1, 2, 3, 4])
+    assert_allclose(residuals.residuals[:, 0], [6.0, 1.5, 5.0])
+    assert_array_equal(residuals.is_unseen, [True, True, False])
+    assert_allclose(residuals.mean[:, 0], [3.0, 4.0, 2.0])
 
 
-def test_residuals_are_weighted():
-    residuals = MemberResiduals(np.zeros((2, 1)), np.array([3.0, 1.0]), None)
-    residuals.add(slice(0, 2), np.array([[[1.0, 1.0]], [[2.0, 3.0]]]))
-    assert_allclose(residuals.variances(), [[(3 + 4) / 4], [(3 + 9) / 4]])
-
-
-def test_spread_is_not_counted_twice_on_unseen_rows():
-    # Truth and members are draws of one distribution, of variance 1; y has noise of variance 0.5.
+def test_a_mean_over_few_members_has_more_variance_than_that_over_all():
     rng = np.random.RandomState(0)
-    truth, outputs = rng.standard_normal((20_000, 1)), rng.standard_normal((20_000, 1, 30))
-    y = truth + np.sqrt(0.5) * rng.standard_normal((20_000, 1))
-    residuals = MemberResiduals(y, None, np.ones((20_000, 30), dtype=bool))
-    for rows in (slice(0, 7000), slice(7000, 20_000)):
+    n_rows, n_members, n_unseen = 20_000, 10, 3
+    outputs = rng.standard_normal((n_rows, 1, n_members))
+    unseen = np.zeros((n_rows, n_members), dtype=bool)
+    unseen[:, :n_unseen] = True
+    residuals = MemberResiduals(own_points(n_rows), np.zeros((n_rows, 1)), unseen=unseen)
+    residuals.add(slice(0, n_rows), outputs)
+    of_few, of_all = residuals.unseen_mean.var(), residuals.mean.var()
+    assert_allclose(residuals.excess, 1 / n_unseen - 1 / n_members)
+    assert_allclose(of_few - of_all, residuals.excess[0], rtol=0.05)
+
+
+def test_variance_of_few_members_is_shrunk_to_the_mean_over_rows():
+    outputs = np.array([[0.0, 2.0], [0.0, 4.0]])[:, None]  # variances 2 and 8
+    residuals = MemberResiduals(own_points(2), np.zeros((2, 1)), unseen=np.ones((2, 2), bool))
+    residuals.add(slice(0, 2), outputs)
+    share = 1 / (1 + PRIOR_DEGREES)
+    assert_allclose(residuals.variance()[:, 0], 5 + share * np.array([-3.0, 3.0]))
+
+
+def test_variance_is_shrunk_to_the_weighted_mean():
+    outputs = np.array([[0.0, 2.0], [0.0, 4.0]])[:, None]
+    weights = np.array([1.0, 0.0])
+    residuals = MemberResiduals(own_points(2), np.zeros((2, 1)), weights)
+    residuals.add(slice(0, 2), outputs)
+    assert_allclose(residuals.variance()[0, 0], 2.0)
+
+
+def test_cross_fitted_moments_take_the_place_of_the_members_own():
+    moments = np.array([[1.0], [2.0]]), np.array([[3.0], [4.0]])
+    residuals = MemberResiduals(own_points(2), np.array([[5.0], [5.0]]), cross_fitted=moments)
+    residuals.add(slice(0, 2), np.zeros((2, 1, 3)))
+    assert_allclose(residuals.residuals[:, 0], [4.0, 3.0])
+    assert_allclose(residuals.variance(), moments[1])
+    assert residuals.is_unseen.all()
+    assert_allclose(residuals.mean, 0.0)
+
+
+def test_calibration_rows_are_kept_apart_whatever_the_blocks():
+    rng = np.random.RandomState(0)
+    outputs = rng.standard_normal((9, 1, 4))
+    points = Points(np.zeros((9, 1)), n_own=3, n_design=5)
+    residuals = MemberResiduals(points, np.zeros((3, 1)))
+    for rows in (slice(0, 4), slice(4, 7), slice(7, 9)):
         residuals.add(rows, outputs[rows])
-    noise = residuals.variances()
-    assert noise.shape == (30, 1)
-    assert_allclose(noise.mean(), 0.5, rtol=0.1)
-    error_of_mean = np.mean((y - outputs.mean(axis=-1)) ** 2)
-    spread = outputs.var(axis=-1, ddof=1).mean()
-    assert_allclose(noise.mean() + spread * (1 + 1 / 30), error_of_mean, rtol=0.01)
+    assert_allclose(residuals.mean, outputs[:3].mean(axis=-1))
+    assert_allclose(residuals.calibration_mean, outputs[5:].mean(axis=-1))
+    assert_allclose(residuals.calibration_variance, outputs[5:].var(axis=-1, ddof=1))
 
 
-def test_noise_stays_positive_if_spread_explains_all_residuals():
-    rng = np.random.RandomState(0)
-    outputs = rng.standard_normal((500, 1, 10))
-    residuals = MemberResiduals(outputs.mean(axis=-1), None, np.ones((500, 10), dtype=bool))
-    residuals.add(slice(0, 500), outputs)
-    raw = (outputs - outputs.mean(axis=-1, keepdims=True)).var(axis=0).T
-    assert_allclose(residuals.variances(), 0.05 * raw, rtol=0.01)
+def test_another_number_of_outputs_than_y_has_is_an_error():
+    residuals = MemberResiduals(own_points(2), np.zeros((2, 2)))
+    with pytest.raises(ValueError, match="members have 1 outputs and y has 2"):
+        residuals.add(slice(0, 2), np.zeros((2, 1, 3)))

@@ -113,10 +113,9 @@ def test_the_same_seed_draws_the_same_members_whatever_the_rows(
 def test_draws_of_y_have_the_spread_of_members_and_noise(regressor, friedman):
     X = friedman[0][:4]
     draws = regressor.sample_y(X, 40_000, random_state=0)
-    mean, std = regressor.predict(X, return_std=True)
-    expected = np.sqrt(std**2 + regressor.target_noise_.nodes().mean())
-    # Moments of 40,000 draws have a standard error of 1 / 200 of the scale. The mean of the nodes
-    # is the expected variance of the noise to 1 %.
+    mean = regressor.predict(X)
+    expected = regressor.predict_uncertainty(X).std
+    # Moments of 40,000 draws have a standard error of 1 / 200 of the scale.
     assert_allclose((draws.mean(axis=1) - mean) / expected, 0, atol=0.02)
     assert_allclose(draws.std(axis=1), expected, rtol=0.03)
     assert_allclose(regressor.predict_quantiles(X, [0.5])[:, 0], mean, rtol=1e-9)

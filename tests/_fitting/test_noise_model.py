@@ -1,0 +1,137 @@
+"""The noise of one output, where the truth is known."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.optimize import check_grad
+from scipy.stats import t
+
+from sklearn_dlf._fitting import noise_model
+from sklearn_dlf._fitting.noise_model import (
+    NoiseModel,
+    NoiseRows,
+    fit_constant,
+    fit_dependent,
+    fit_model,
+)
+
+
+def make_rows(residuals, spread=0.0, excess=0.0, weights=1.0, features=None, offset=0.0):
+    n = len(residuals)
+    parts = (np.broadcast_to(part, n).astype(float) for part in (spread, excess, weights))
+    features = np.empty((n, 0)) if features is None else features
+    return NoiseRows(residuals**2, *parts, features, np.broadcast_to(offset, n).astype(float))
+
+
+def random_rows(rng, n=40):
+    return make_rows(
+        rng.standard_t(3, size=n),
+        spread=rng.uniform(0, 2, n),
+        excess=rng.uniform(0, 0.5, n),
+        weights=rng.uniform(0.5, 2, n),
+        features=rng.uniform(-1, 1, (n, 3)),
+        offset=rng.uniform(-1, 1, n),
+    )
+
+
+def test_gradient_of_the_likelihood_is_that_of_finite_differences(monkeypatch):
+    rows = random_rows(np.random.RandomState(0))
+    caught = {}
+
+    def minimize(objective, theta, **options):
+        caught["objective"] = objective
+        return type("Found", (), {"x": theta, "fun": 0.0})
+
+    monkeypatch.setattr(noise_model, "minimize", minimize)
+    start = NoiseModel(0.3, np.log(2.5), 0.6, np.array([0.3, -0.5, 0.2]))
+    fit_model(rows, start, 0.1, with_share=True)
+    objective = caught["objective"]
+    theta = np.array([0.3, np.log(2.5), 0.6, 0.3, -0.5, 0.2])
+    error = check_grad(lambda x: objective(x)[0], lambda x: objective(x)[1], theta)
+    assert error < 1e-3 * np.linalg.norm(objective(theta)[1])
+
+
+@pytest.mark.parametrize("shape", [0.8, 3.0, 40.0])
+def test_likelihood_without_spread_is_that_of_a_scaled_t(shape):
+    residuals = np.array([0.0, 0.5, -1.0, 3.0])
+    model = NoiseModel(np.log(4.0), np.log(shape), 1.0, np.empty(0))
+    found = model.log_likelihoods(make_rows(residuals))
+    assert_allclose(found, t.logpdf(residuals, 2 * shape, scale=2.0), atol=2e-3)
+
+
+def test_level_and_shape_are_recovered():
+    residuals = 1.5 * np.random.RandomState(0).standard_t(4, size=5000)
+    model = fit_constant(make_rows(residuals), with_share=False)
+    assert_allclose(np.exp(model.log_shape), 2.0, rtol=0.1)
+    assert_allclose(np.exp(model.log_level), 1.5**2, rtol=0.06)
+
+
+def test_normal_residuals_have_hardly_any_tails():
+    residuals = 1.5 * np.random.RandomState(0).standard_normal(5000)
+    model = fit_constant(make_rows(residuals), with_share=False)
+    assert np.exp(model.log_shape) > 20
+
+
+def test_known_variance_is_subtracted():
+    rng = np.random.RandomState(0)
+    n = 5000
+    spread, excess = rng.uniform(0, 4, n), rng.uniform(0, 2, n)
+    residuals = np.sqrt(1.0 + spread + excess) * rng.standard_normal(n)
+    model = fit_constant(make_rows(residuals, spread, excess), with_share=True)
+    assert model.share == 1.0
+    assert_allclose(np.exp(model.log_level), 1.0, rtol=0.15)
+
+
+def test_share_of_a_spread_that_is_too_large_is_found():
+    rng = np.random.RandomState(0)
+    spread = rng.uniform(0, 4, 5000)
+    residuals = np.sqrt(1.0 + 0.3 * spread) * rng.standard_normal(5000)
+    model = fit_constant(make_rows(residuals, spread), with_share=True)
+    assert_allclose(model.share, 0.3, atol=0.1)
+
+
+def test_weight_of_two_is_a_row_given_twice():
+    residuals = np.random.RandomState(0).standard_normal(60)
+    weights = np.repeat([1.0, 2.0], 30)
+    weighted = fit_constant(make_rows(residuals, weights=weights), with_share=False)
+    twice = make_rows(np.repeat(residuals, weights.astype(int)))
+    repeated = fit_constant(twice, with_share=False)
+    assert_allclose(weighted.log_level, repeated.log_level, atol=1e-3)
+
+
+def test_noise_that_is_constant_stays_constant():
+    spreads = []
+    for seed in range(10):
+        rng = np.random.RandomState(seed)
+        rows = make_rows(rng.standard_normal(400), features=rng.uniform(-1, 1, (400, 20)))
+        model = fit_dependent(rows, fit_constant(rows, False), rng, required=False)
+        spreads.append((rows.features @ model.coefficients).std())
+    # A gain beyond its standard error comes by chance in some of the fits, and is small then.
+    assert np.count_nonzero(spreads) <= 3
+    assert max(spreads) < 0.3
+
+
+def test_noise_that_depends_on_a_feature_is_found():
+    rng = np.random.RandomState(0)
+    features = rng.uniform(-1, 1, (1500, 4))
+    residuals = np.exp(features[:, 2]) * rng.standard_normal(1500)
+    rows = make_rows(residuals, features=features)
+    model = fit_dependent(rows, fit_constant(rows, False), rng, required=False)
+    assert_allclose(model.coefficients, [0.0, 0.0, 2.0, 0.0], atol=0.3)
+
+
+def test_tails_are_kept_where_the_noise_depends_on_features():
+    rng = np.random.RandomState(0)
+    features = rng.uniform(-1, 1, (1500, 20))
+    residuals = np.exp(features[:, 2]) * rng.standard_t(3, size=1500)
+    rows = make_rows(residuals, features=features)
+    model = fit_dependent(rows, fit_constant(rows, False), rng, required=False)
+    assert_allclose(2 * np.exp(model.log_shape), 3.0, rtol=0.25)
+
+
+@pytest.mark.parametrize("spread", [0.0, 1.0])
+@pytest.mark.parametrize("with_share", [True, False])
+def test_residuals_of_zero_give_almost_no_noise(spread, with_share):
+    model = fit_constant(make_rows(np.zeros(30), spread), with_share)
+    assert np.isfinite(model.log_level)
+    assert np.exp(model.log_level) < 1e-2
