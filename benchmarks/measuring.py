@@ -88,7 +88,8 @@ def nll_without_misfit(student, X, y):
     """Return the NLL of y under the noise of y alone, without the misfit of the student's mean."""
     student = copy.copy(student)
     student.target_noise_ = copy.copy(student.target_noise_)
-    student.target_noise_.squared_misfit = np.zeros(student.n_outputs_)
+    zeros = np.zeros(student.n_outputs_)
+    student.target_noise_.squared_misfit = student.target_noise_.misfit_share = zeros
     return student_nll(student, X, y)
 
 

@@ -344,7 +344,7 @@ default=None
         and the interval is too narrow where members were fitted to all rows. See "When intervals
         hold" in the documentation.
 
-                The variance of y is that of the members, or the share of it that residuals bear out, plus
+        The variance of y is that of the members, or the share of it that residuals bear out, plus
         the noise of y around them. The noise includes the squared error of the student's mean
         against the ensemble's, and may depend on the row (`target_noise`).
 

@@ -211,41 +211,85 @@ def fit_constant(rows: NoiseRows, least_share: float) -> NoiseModel:
     return model
 
 
+class _Candidate(NamedTuple):
+    """Noise that depends on the row, under the penalty of largest held-out likelihood.
+
+    Attributes
+    ----------
+    model : NoiseModel
+        Level, shape and share, fitted to ``g`` at held-out rows.
+    gains : array of shape (n,)
+        Gain of each row's log-likelihood over constant noise, in nats.
+    penalty : float
+        The penalty, per row.
+    least_share : float
+        Lower bound of the share; one if it was not fitted.
+    """
+
+    model: NoiseModel
+    gains: np.ndarray
+    penalty: float
+    least_share: float
+
+
 def fit_dependent(
-    rows: NoiseRows, constant: NoiseModel, random_state: np.random.RandomState, required: bool
+    rows: NoiseRows,
+    constant: NoiseModel,
+    least_share: float,
+    random_state: np.random.RandomState,
+    required: bool,
 ) -> NoiseModel:
     """Return a model whose noise depends on the row, or ``constant`` if that is as good.
 
-    The penalty is that of largest held-out likelihood. Level and shape are fitted to ``g`` at held
-    out rows too: at rows that the coefficients were fitted to, outliers are explained by ``g``, and
-    tails would be lost. Unless ``required``, the gain has to exceed its standard error.
+    Unless ``required``, the gain of held-out likelihood has to exceed its standard error. The share
+    of the members' variance is fitted anew: under constant noise it is too large if members differ
+    more where the noise is larger.
     """
     chosen = rows
     if len(rows.squares) > MAX_ROWS:
         chosen = rows.take(random_state.choice(len(rows.squares), MAX_ROWS, replace=False))
     folds = list(KFold(N_FOLDS, shuffle=True, random_state=random_state).split(chosen.squares))
-    parts = [chosen.take(train) for train, _ in folds]
-    models = [constant] * N_FOLDS
-    offset = np.empty(len(chosen.squares))
-    base = constant.log_likelihoods(chosen)
-    best, best_gains, best_penalty = constant, np.full(len(offset), -np.inf), PENALTIES[0]
-    for penalty in PENALTIES:
-        models = [
-            fit_model(part, model, penalty)[0] for part, model in zip(parts, models, strict=True)
-        ]
-        for model, (_, test) in zip(models, folds, strict=True):
-            offset[test] = chosen.features[test] @ model.coefficients
-        level_and_shape = fit_model(chosen._replace(offset=offset), constant, None)[0]
-        gains = level_and_shape.log_likelihoods(chosen._replace(offset=offset)) - base
-        if _mean(gains, chosen) <= _mean(best_gains, chosen):
-            break
-        best, best_gains, best_penalty = level_and_shape, gains, penalty
-    gain = _mean(best_gains, chosen)
-    error = np.sqrt(_mean((best_gains - gain) ** 2, chosen) / len(offset))
+    best = _choose_penalty(chosen, folds, constant, 1.0 if constant.share == 1 else least_share)
+    if constant.share == 1 and least_share < 1:
+        other = _choose_penalty(chosen, folds, constant, least_share)
+        if (chosen.weights * (other.gains - best.gains)).sum() > SHARE_GAIN:
+            best = other
+    gain = _mean(best.gains, chosen)
+    error = np.sqrt(_mean((best.gains - gain) ** 2, chosen) / len(best.gains))
     if not required and gain <= error:
         return constant
-    coefficients = fit_model(rows, constant, best_penalty)[0].coefficients
-    return replace(best, coefficients=coefficients)
+    whole, _ = fit_model(rows, constant, best.penalty, best.least_share)
+    return replace(best.model, coefficients=whole.coefficients)
+
+
+def _choose_penalty(
+    rows: NoiseRows, folds: list, constant: NoiseModel, least_share: float
+) -> _Candidate:
+    """Return the candidate with the penalty of largest held-out likelihood.
+
+    Level, shape and share are fitted to ``g`` at held-out rows too: at rows that the coefficients
+    were fitted to, outliers are explained by ``g``, and tails would be lost.
+    """
+    parts = [rows.take(train) for train, _ in folds]
+    models = [constant] * len(folds)
+    base = constant.log_likelihoods(rows)
+    best: _Candidate | None = None
+    for penalty in PENALTIES:
+        models = [
+            fit_model(part, model, penalty, least_share)[0]
+            for part, model in zip(parts, models, strict=True)
+        ]
+        offset = np.empty(len(rows.squares))
+        for model, (_, test) in zip(models, folds, strict=True):
+            offset[test] = rows.features[test] @ model.coefficients
+        held_out = rows._replace(offset=offset)
+        model, _ = fit_model(held_out, constant, None, least_share)
+        gains = model.log_likelihoods(held_out) - base
+        if best is not None and _mean(gains, rows) <= _mean(best.gains, rows):
+            break
+        best = _Candidate(model, gains, penalty, least_share)
+    assert best is not None
+    return best
 
 
 def _mean(values: np.ndarray, rows: NoiseRows) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.optimize import nnls
 
 from .._predictive.target_noise import (
     Factor,
@@ -130,7 +131,8 @@ def fit_target_noise(
         data = rows.of_output(output, encoding(columns), np.zeros(len(columns)))
         model = fit_constant(data, rows.least_share)
         if may_depend:
-            model = fit_dependent(data, model, random_state, required=kind == "input")
+            required = kind == "input"
+            model = fit_dependent(data, model, rows.least_share, random_state, required)
         models.append(model)
         depends = model.coefficients.any()
         functions.append(VarianceFunction(encoding, model.coefficients) if depends else None)
@@ -138,7 +140,9 @@ def fit_target_noise(
 
 
 def join_outputs(
-    models: list[NoiseModel], functions: list[Factor | None], misfit: np.ndarray
+    models: list[NoiseModel],
+    functions: list[Factor | None],
+    misfit: tuple[np.ndarray, np.ndarray],
 ) -> TargetNoise:
     """Return the noise of all outputs from the model of each."""
     shape = np.exp([model.log_shape for model in models])
@@ -148,26 +152,56 @@ def join_outputs(
         np.where(is_normal, np.inf, shape),
         np.where(is_normal, level, shape * level),
         [model.share for model in models],
-        misfit,
+        *misfit,
         functions,
     )
 
 
-def squared_misfit(members: Any, transfer_set: TransferSet) -> np.ndarray:
-    """Return the mean squared error of the student's mean against the ensemble's, (n_outputs,).
+def squared_misfit(members: Any, transfer_set: TransferSet) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean squared error of the student's mean against the ensemble's.
 
-    It is that at calibration rows, from which the student has not learnt; without them, at the
-    design points. Calibration rows at which members differ more than at nearly all rows of `fit`
-    are left out, up to a half: they were made, and new rows are not like them.
+    It has two parts, each (n_outputs,): a constant, and a multiple of the members' variance. A
+    student misses the mean of rough members by more where they differ more.
+
+    Errors are those at calibration rows, from which the student has not learnt; without them, at
+    the design points. Calibration rows at which members differ more than at nearly all rows of
+    `fit` are left out, up to a half: they were made, and new rows are not like them.
     """
     contrasts, residuals = transfer_set.contrasts, transfer_set.targets
     center, scale, _ = contrasts.units
     calibration = transfer_set.X[len(contrasts.mean) :]
     if not len(calibration) or residuals is None:
-        error = members.moments(transfer_set.design).mean - (center + scale * contrasts.mean)
-        return np.average(error**2, axis=0, weights=contrasts.weights)
+        moments = members.moments(transfer_set.design)
+        error = moments.mean - (center + scale * contrasts.mean)
+        return _split_misfit(error**2, moments.variance, contrasts.weights[:, None])
     spread = residuals.calibration_variance
     limit = np.quantile(residuals.variance(), LIKE_DATA, axis=0)
     is_like_data = spread <= np.maximum(limit, np.median(spread, axis=0))
-    error = members.moments(calibration).mean - residuals.calibration_mean
-    return np.average(error**2, axis=0, weights=is_like_data)
+    moments = members.moments(calibration)
+    error = moments.mean - residuals.calibration_mean
+    return _split_misfit(error**2, moments.variance, is_like_data.astype(np.float64))
+
+
+def _split_misfit(
+    squares: np.ndarray, variance: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a constant and a multiple of the variance (n, n_outputs) that sum to the squares.
+
+    They are fitted by least squares without negative parts. Squares have a standard deviation of
+    about their mean, so that rows are weighted by a rough one. Both are scaled to the mean square.
+    """
+    constant, multiple = np.zeros((2, squares.shape[1]))
+    weights = np.broadcast_to(weights, squares.shape)
+    mean, spread = (np.average(each, axis=0, weights=weights) for each in (squares, variance))
+    for output in np.flatnonzero(mean > 0):
+        typical = variance[:, output] + spread[output]
+        if not typical.all():
+            constant[output] = mean[output]
+            continue
+        design = np.column_stack([np.ones(len(variance)), variance[:, output]])
+        root = np.sqrt(weights[:, output]) / typical
+        parts, _ = nnls(design * root[:, None], squares[:, output] * root)
+        total = parts[0] + parts[1] * spread[output]
+        parts = parts * mean[output] / total if total > 0 else (mean[output], 0.0)
+        constant[output], multiple[output] = parts
+    return constant, multiple

@@ -70,7 +70,7 @@ class TargetDistribution:
         for rows in row_blocks(len(X), DRAW_ROWS):
             at = self._moments(X[rows])
             epistemic[rows] = self.noise.spread_share * at.variance
-            aleatoric[rows] = self.noise.mean_variance(at.factor)
+            aleatoric[rows] = self.noise.mean_variance(at.variance, at.factor)
         return Bunch(epistemic=epistemic, aleatoric=aleatoric)
 
     def _variances_in_units_of_y(self, X: np.ndarray, transformation: TransformedTarget) -> Bunch:
@@ -102,6 +102,6 @@ class TargetDistribution:
             at = self._moments(X[rows], exact=True)
             mean = at.mean[..., None]
             draws[rows] = mean + share * (draws[rows] - mean)
-            variance = at.factor[..., None] * unit + self.noise.squared_misfit[:, None]
+            variance = at.factor[..., None] * unit + self.noise.misfit(at.variance)[..., None]
             draws[rows] += np.sqrt(variance) * noise_state.standard_normal(variance.shape)
         return draws

@@ -7,7 +7,7 @@ their variance. The predictive distribution of y is then a scale mixture of
 normals. It is evaluated here by quadrature, without drawing.
 
 Around a student's members, y has more noise than around the ensemble's. The student's mean misses
-the ensemble's mean, and its mean squared error at the design points is added to the variance.
+the ensemble's mean, and its mean squared error is added to the variance.
 
 References
 ----------
@@ -162,15 +162,16 @@ class TargetNoise:
         variance has no tails, ``shape`` is infinite and ``scale`` is the variance itself.
     spread_share : array of shape (n_outputs,), default=None
         Share of the members' variance that counts for y; None for all of it.
-    squared_misfit : array of shape (n_outputs,), default=0
-        Mean squared error of the student's mean against the ensemble's, in squared units of y. It
-        is added to the variance around every member.
+    squared_misfit, misfit_share : arrays of shape (n_outputs,), default=0
+        Mean squared error of the student's mean against the ensemble's: a constant in squared units
+        of y, and a multiple of the members' variance. It is added to the variance around every
+        member.
     variance_functions : list of VarianceFunction, NetworkVariance or None, default=None
         One for each output: factors that depend on the row. None for noise that does not.
 
     Attributes
     ----------
-    shape, scale, spread_share, squared_misfit, variance_functions
+    shape, scale, spread_share, squared_misfit, misfit_share, variance_functions
         As the parameters, one value for each output.
     """
 
@@ -180,6 +181,7 @@ class TargetNoise:
         scale: ArrayLike,
         spread_share: ArrayLike | None = None,
         squared_misfit: ArrayLike = 0.0,
+        misfit_share: ArrayLike = 0.0,
         variance_functions: Sequence[Factor | None] | None = None,
     ):
         self.shape = np.asarray(shape, dtype=np.float64)
@@ -188,6 +190,7 @@ class TargetNoise:
         share = 1.0 if spread_share is None else spread_share
         self.spread_share = np.broadcast_to(share, n_outputs).astype(np.float64)
         self.squared_misfit = np.broadcast_to(squared_misfit, n_outputs).astype(np.float64)
+        self.misfit_share = np.broadcast_to(misfit_share, n_outputs).astype(np.float64)
         self.variance_functions: list[Factor | None] = [*(variance_functions or [None] * n_outputs)]
 
     @property
@@ -211,14 +214,18 @@ class TargetNoise:
         scores, _ = _score_rule()
         return self.scale[:, None] * np.stack([_unit_variance(a, scores) for a in self.shape])
 
-    def mean_variance(self, factor: np.ndarray) -> np.ndarray:
+    def misfit(self, variance: np.ndarray) -> np.ndarray:
+        """Return the misfit (n, n_outputs) where members have this variance."""
+        return self.squared_misfit + self.misfit_share * variance
+
+    def mean_variance(self, variance: np.ndarray, factor: np.ndarray) -> np.ndarray:
         """Return the mean variance around a member (n, n_outputs), misfit included.
 
         It is infinite where the tails have no variance (``shape`` up to one).
         """
         with np.errstate(divide="ignore", invalid="ignore"):
             mean = np.where(np.isinf(self.shape), self.scale, self.scale / (self.shape - 1))
-        return factor * np.where(self.shape <= 1, np.inf, mean) + self.squared_misfit
+        return factor * np.where(self.shape <= 1, np.inf, mean) + self.misfit(variance)
 
     def draw(self, n_samples: int, random_state: np.random.RandomState) -> np.ndarray:
         """Draw variances (n_outputs, n_samples), where ``g`` is one and without the misfit."""
@@ -234,7 +241,7 @@ class TargetNoise:
         ``mean`` and ``variance`` (n, n_outputs) are those of the members. The distribution of y is
         symmetric around the mean, so that levels ``p`` and ``1 - p`` need one distance.
         """
-        fixed = self.spread_share * variance + self.squared_misfit
+        fixed = self.spread_share * variance + self.misfit(variance)
         scale = self.scale * factor
         levels = np.asarray(levels, dtype=np.float64)
         quantiles = np.empty((*mean.shape, len(levels)))
@@ -249,7 +256,7 @@ class TargetNoise:
 
     def std_nodes(self, variance: np.ndarray, factor: np.ndarray) -> np.ndarray:
         """Standard deviations of y (n, n_outputs, n_nodes), whose mixture it follows."""
-        fixed = self.spread_share * variance + self.squared_misfit
+        fixed = self.spread_share * variance + self.misfit(variance)
         total = fixed[..., None] + factor[..., None] * self.nodes()
         return np.sqrt(np.maximum(total, np.finfo(np.float64).tiny))
 
