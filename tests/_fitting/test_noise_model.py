@@ -135,3 +135,20 @@ def test_residuals_of_zero_give_almost_no_noise(spread, with_share):
     model = fit_constant(make_rows(np.zeros(30), spread), with_share)
     assert np.isfinite(model.log_level)
     assert np.exp(model.log_level) < 1e-2
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("known", [False, True])
+def test_noise_has_the_unit_of_y(unit, known):
+    residuals = unit * np.random.RandomState(0).standard_normal(300)
+    offset = 2 * np.log(unit) if known else 0.0
+    model = fit_constant(make_rows(residuals, offset=offset), with_share=False)
+    level = np.log(np.mean(residuals**2)) - offset
+    assert_allclose(model.log_level, level, atol=0.1)
+
+
+def test_level_of_known_noise_is_found_in_any_unit():
+    residuals = 1e4 * np.random.RandomState(0).standard_normal(300)
+    rows = make_rows(residuals, offset=np.log(4e8))  # four times the variance
+    model = fit_constant(rows, with_share=False)
+    assert_allclose(np.exp(model.log_level), 0.25, rtol=0.15)
