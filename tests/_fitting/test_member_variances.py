@@ -7,12 +7,15 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.stats import norm
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import BaggingRegressor, VotingRegressor
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils import Bunch
 
 from sklearn_dlf import DLFRegressor
-from sklearn_dlf.ensembles import FittedEnsemble, describe_ensemble
+from sklearn_dlf.ensembles import FittedEnsemble, Members, describe_ensemble
 from sklearn_dlf.ensembles._member_predictions import member_variances
 from sklearn_dlf.exceptions import SeenRowsWarning
 
@@ -133,6 +136,33 @@ def test_variance_of_a_predicted_distribution_is_that_of_the_member():
 def test_ensembles_of_scikit_learn_keep_the_variances_of_their_members(make):
     variances = member_variances(make().fit(X, Y), X)
     assert_allclose(variances, np.repeat((1 + np.abs(X[:, :1])) ** 2, 3, axis=1))
+
+
+def test_variance_of_members_in_a_pipeline_is_that_at_transformed_rows():
+    pipeline = make_pipeline(MinMaxScaler(), BaggingRegressor(Distribution(), 3, random_state=0))
+    variances = member_variances(pipeline.fit(X, Y), X)
+    scaled = MinMaxScaler().fit_transform(X)
+    assert_allclose(variances, np.repeat((1 + scaled[:, :1]) ** 2, 3, axis=1))
+
+
+def test_members_of_a_transformed_target_have_no_variance():
+    bagging = BaggingRegressor(Distribution(), 3, random_state=0)
+    model = TransformedTargetRegressor(bagging, transformer=MinMaxScaler()).fit(X, Y)
+    assert describe_ensemble(model).predict_variance is None
+
+
+def test_draws_of_transformed_members_have_the_variance_of_their_rows():
+    def members(n_members, random_state=None):
+        return Members(
+            "regressor",
+            n_members,
+            lambda X: (X for _ in range(n_members)),
+            resample=members,
+            predict_variance=lambda X: (X for _ in range(n_members)),
+        )
+
+    (variance,) = members(1).through(before=np.exp).predict_variance(np.array([0.0]))
+    assert_allclose(variance, 1.0)
 
 
 def test_a_list_in_which_one_model_has_no_variance_has_none():
