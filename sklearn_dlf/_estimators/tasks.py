@@ -25,7 +25,8 @@ from .._transfer.target_space import (
     choose_space,
     warn_if_on_another_scale,
 )
-from .._transfer.teachers import Teacher, check_range
+from .._transfer.teacher import Teacher
+from .._transfer.teachers import check_range
 from .._transfer.transfer_set import TransferSet
 from .._utils.seeding import MAX_SEED
 from .._utils.warning import warn_user

@@ -40,7 +40,11 @@ LEAST_NOISE = 1e-4
 
 # Mean squared residuals below this share of the members' variance, or below this number of squared
 # units of y, count as this: residuals can be zero, and reciprocals of variances must be finite.
-LEAST_SHARE, LEAST_SQUARE = 1e-12, 1e-200
+LEAST_SHARE, LEAST_SQUARE = 1e-12, 1e-150
+
+# The logarithm of the noise lies within this of that of the mean squared residual, so that line
+# searches do not overflow.
+LARGEST_LOGARITHM = 100.0
 
 # Penalties of the coefficients that are tried, per row, the strongest first. The path ends where
 # the held-out likelihood falls.
@@ -120,7 +124,9 @@ def _mixture(model: NoiseModel, rows: NoiseRows) -> tuple[np.ndarray, ...]:
     unit = shape / gammainccinv(shape, levels)
     more = shape * np.exp(step)
     unit_slope = (more / gammainccinv(more, levels) - unit) / step
-    noise = np.exp(model.log_level + rows.offset + rows.features @ model.coefficients)
+    logarithm = model.log_level + rows.offset + rows.features @ model.coefficients
+    center = np.log(_mean_square(rows))
+    noise = np.exp(np.clip(logarithm, center - LARGEST_LOGARITHM, center + LARGEST_LOGARITHM))
     variance = (model.share * rows.spread + rows.excess)[:, None] + noise[:, None] * unit
     ratio = rows.squares[:, None] / variance
     log_density = -0.5 * (np.log(2 * np.pi * variance) + ratio) + np.log(PROBABILITIES)
@@ -152,7 +158,6 @@ def fit_model(
     """
     n_features = 0 if penalty is None else rows.features.shape[1]
     weight = 0.0 if penalty is None else penalty * len(rows.squares)
-    mean_square = _mean_square(rows)
 
     def model_at(theta):
         coefficients = theta[3:] if n_features else np.zeros(rows.features.shape[1])
@@ -178,7 +183,7 @@ def fit_model(
     if n_features:
         theta = np.concatenate([theta, start.coefficients])
     bounds = [
-        (np.log(LEAST_NOISE * mean_square), None),
+        (_largest_level(rows) + np.log(LEAST_NOISE), None),
         tuple(np.log(SHAPES)),
         (least_share, 1.0) if least_share < 1 else (start.share, start.share),
         *[(None, None)] * n_features,
@@ -194,14 +199,19 @@ def _mean_square(rows: NoiseRows) -> float:
     return max(_mean(rows.squares, rows), least)
 
 
+def _largest_level(rows: NoiseRows) -> float:
+    """Return the level of the noise, a logarithm, if all residuals were noise and normal."""
+    return np.log(_mean_square(rows)) - _mean(rows.offset, rows)
+
+
 def fit_constant(rows: NoiseRows, least_share: float) -> NoiseModel:
     """Return the model whose noise does not depend on the row.
 
     The share of the members' variance is at least ``least_share``; at one it is not fitted.
     """
-    mean_square = _mean_square(rows)
+    level = _largest_level(rows) + np.log(0.5)
     zero = np.zeros(rows.features.shape[1])
-    start = NoiseModel(np.log(0.5 * mean_square), np.log(10.0), 1.0, zero)
+    start = NoiseModel(level, np.log(10.0), 1.0, zero)
     model, likelihood = fit_model(rows, start, None)
     if least_share < 1:
         start = replace(start, share=max(0.5, least_share))

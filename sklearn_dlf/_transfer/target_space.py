@@ -14,7 +14,8 @@ from .._predictive.transformed_target import (
 )
 from .._utils.warning import warn_user
 from .residuals import MemberResiduals
-from .teachers import EnsembleTeacher, Teacher
+from .teacher import Teacher
+from .teachers import EnsembleTeacher
 
 # Rows at which the teacher is evaluated beforehand. They tell the space of y, and its range.
 N_PROBES = 512

@@ -6,7 +6,6 @@ Both return the members' outputs in blocks of rows, as float64 arrays of shape
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -18,7 +17,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
-from .._predictive.transformed_target import TargetTransformer, check_transformed, quietly
+from .._predictive.transformed_target import check_transformed, quietly
 from .._utils.blocks import row_blocks
 from .._utils.seeding import MAX_SEED
 from .._utils.warning import warn_user
@@ -31,6 +30,7 @@ from .design_points import Points
 from .row_checks import judge_rows
 from .row_names import warn_if_nameless
 from .row_records import RowFacts
+from .teacher import Teacher
 from .unseen_check import loss_of_grown_trees
 
 # Rows at which an ensemble is evaluated at a time. It bounds the float64 copy of the outputs.
@@ -41,55 +41,6 @@ GIVEN_ROWS = 2**12
 
 # Members' outputs, and y, beyond this are refused: their differences are kept in float32.
 MAX_OUTPUT = 1e38
-
-
-class Teacher(ABC):
-    """What both teachers have in common.
-
-    Attributes
-    ----------
-    n_members : int
-        Number of members.
-    unseen : bool array of shape (n_samples, n_members) or None
-        Rows that each member did not see. None if that is not known.
-    """
-
-    n_members: int
-    unseen: np.ndarray | None = None
-    is_record_checked: bool = False
-    grown_loss: float | None = None
-    row_facts: RowFacts
-    has_variance: bool = False
-    is_transformed: bool = False
-    transformer: TargetTransformer | None = None
-
-    @abstractmethod
-    def evaluate(self, points: Points | None = None) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yield slices of the points with the members' outputs there."""
-
-    @abstractmethod
-    def evaluate_variance(self, points: Points) -> np.ndarray | None:
-        """Variance of y around the members at the design points, if they have one."""
-
-    def declare_unseen(self, unseen: Any, n_samples: int) -> None:
-        """Keep what the user says of unseen rows, unless it is None; raise if it has no form."""
-        if unseen is None:
-            return
-        mask = np.asarray(unseen)
-        if mask.dtype != bool:
-            raise TypeError(
-                f"unseen must be True or hold booleans; got {type(unseen).__name__} of dtype "
-                f"{mask.dtype}. For row numbers, use np.isin(np.arange(n_samples), numbers)."
-            )
-        shape = n_samples, self.n_members
-        if mask.shape not in ((), shape[:1], shape):
-            raise ValueError(
-                f"unseen must be True, or have shape ({n_samples},) or {shape}: a value for each "
-                f"row of X, and for each member if members differ; got {mask.shape}."
-            )
-        full = np.broadcast_to(mask[:, None] if mask.ndim == 1 else mask, shape)
-        self.unseen = full.copy() if full.any() else None
-        self.is_record_checked = True
 
 
 class EnsembleTeacher(Teacher):
@@ -322,11 +273,13 @@ def find_teacher(
     prototype, n_seeds = _seed_ensemble(prototype, random_state)
     repeatable = is_seeded or not n_seeds
     facts, predict = cache.fit(prototype, X, y, sample_weight, repeatable)
-    if cv is None:
-        return EnsembleTeacher(facts, predict, X, kind)
-    options = {"cv": cv, "cache": cache, "repeatable": repeatable, "verbose": verbose}
-    fit_folds = partial(cross_fit, prototype, X, y, sample_weight, **options)
-    return EnsembleTeacher(facts, predict, X, kind, fit_folds)
+    fit_folds = None
+    if cv is not None:
+        options = {"cv": cv, "cache": cache, "repeatable": repeatable, "verbose": verbose}
+        fit_folds = partial(cross_fit, prototype, X, y, sample_weight, **options)
+    teacher = EnsembleTeacher(facts, predict, X, kind, fit_folds)
+    teacher.is_fitted_here = True
+    return teacher
 
 
 def _is_fitted(ensemble: Any) -> bool:

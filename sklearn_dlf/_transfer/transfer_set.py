@@ -16,7 +16,7 @@ from .design_points import Points
 from .out_of_bag import make_adjustment
 from .residuals import MemberResiduals
 from .row_records import RowFacts
-from .teachers import Teacher
+from .teacher import Teacher
 from .unseen_check import check_record
 
 # Spreads below this share of the standard deviation of the members' mean over rows give a warning.

@@ -44,7 +44,7 @@ def test_gradient_of_the_likelihood_is_that_of_finite_differences(monkeypatch):
 
     monkeypatch.setattr(noise_model, "minimize", minimize)
     start = NoiseModel(0.3, np.log(2.5), 0.6, np.array([0.3, -0.5, 0.2]))
-    fit_model(rows, start, 0.1, with_share=True)
+    fit_model(rows, start, 0.1, least_share=0.0)
     objective = caught["objective"]
     theta = np.array([0.3, np.log(2.5), 0.6, 0.3, -0.5, 0.2])
     error = check_grad(lambda x: objective(x)[0], lambda x: objective(x)[1], theta)
@@ -61,14 +61,14 @@ def test_likelihood_without_spread_is_that_of_a_scaled_t(shape):
 
 def test_level_and_shape_are_recovered():
     residuals = 1.5 * np.random.RandomState(0).standard_t(4, size=5000)
-    model = fit_constant(make_rows(residuals), with_share=False)
+    model = fit_constant(make_rows(residuals), least_share=1.0)
     assert_allclose(np.exp(model.log_shape), 2.0, rtol=0.1)
     assert_allclose(np.exp(model.log_level), 1.5**2, rtol=0.06)
 
 
 def test_normal_residuals_have_hardly_any_tails():
     residuals = 1.5 * np.random.RandomState(0).standard_normal(5000)
-    model = fit_constant(make_rows(residuals), with_share=False)
+    model = fit_constant(make_rows(residuals), least_share=1.0)
     assert np.exp(model.log_shape) > 20
 
 
@@ -77,7 +77,7 @@ def test_known_variance_is_subtracted():
     n = 5000
     spread, excess = rng.uniform(0, 4, n), rng.uniform(0, 2, n)
     residuals = np.sqrt(1.0 + spread + excess) * rng.standard_normal(n)
-    model = fit_constant(make_rows(residuals, spread, excess), with_share=True)
+    model = fit_constant(make_rows(residuals, spread, excess), least_share=0.0)
     assert model.share == 1.0
     assert_allclose(np.exp(model.log_level), 1.0, rtol=0.15)
 
@@ -86,16 +86,16 @@ def test_share_of_a_spread_that_is_too_large_is_found():
     rng = np.random.RandomState(0)
     spread = rng.uniform(0, 4, 5000)
     residuals = np.sqrt(1.0 + 0.3 * spread) * rng.standard_normal(5000)
-    model = fit_constant(make_rows(residuals, spread), with_share=True)
+    model = fit_constant(make_rows(residuals, spread), least_share=0.0)
     assert_allclose(model.share, 0.3, atol=0.1)
 
 
 def test_weight_of_two_is_a_row_given_twice():
     residuals = np.random.RandomState(0).standard_normal(60)
     weights = np.repeat([1.0, 2.0], 30)
-    weighted = fit_constant(make_rows(residuals, weights=weights), with_share=False)
+    weighted = fit_constant(make_rows(residuals, weights=weights), least_share=1.0)
     twice = make_rows(np.repeat(residuals, weights.astype(int)))
-    repeated = fit_constant(twice, with_share=False)
+    repeated = fit_constant(twice, least_share=1.0)
     assert_allclose(weighted.log_level, repeated.log_level, atol=1e-3)
 
 
@@ -104,7 +104,7 @@ def test_noise_that_is_constant_stays_constant():
     for seed in range(10):
         rng = np.random.RandomState(seed)
         rows = make_rows(rng.standard_normal(400), features=rng.uniform(-1, 1, (400, 20)))
-        model = fit_dependent(rows, fit_constant(rows, False), rng, required=False)
+        model = fit_dependent(rows, fit_constant(rows, 1.0), 1.0, rng, required=False)
         spreads.append((rows.features @ model.coefficients).std())
     # A gain beyond its standard error comes by chance in some of the fits, and is small then.
     assert np.count_nonzero(spreads) <= 3
@@ -116,7 +116,7 @@ def test_noise_that_depends_on_a_feature_is_found():
     features = rng.uniform(-1, 1, (1500, 4))
     residuals = np.exp(features[:, 2]) * rng.standard_normal(1500)
     rows = make_rows(residuals, features=features)
-    model = fit_dependent(rows, fit_constant(rows, False), rng, required=False)
+    model = fit_dependent(rows, fit_constant(rows, 1.0), 1.0, rng, required=False)
     assert_allclose(model.coefficients, [0.0, 0.0, 2.0, 0.0], atol=0.3)
 
 
@@ -125,13 +125,30 @@ def test_tails_are_kept_where_the_noise_depends_on_features():
     features = rng.uniform(-1, 1, (1500, 20))
     residuals = np.exp(features[:, 2]) * rng.standard_t(3, size=1500)
     rows = make_rows(residuals, features=features)
-    model = fit_dependent(rows, fit_constant(rows, False), rng, required=False)
+    model = fit_dependent(rows, fit_constant(rows, 1.0), 1.0, rng, required=False)
     assert_allclose(2 * np.exp(model.log_shape), 3.0, rtol=0.25)
 
 
 @pytest.mark.parametrize("spread", [0.0, 1.0])
-@pytest.mark.parametrize("with_share", [True, False])
-def test_residuals_of_zero_give_almost_no_noise(spread, with_share):
-    model = fit_constant(make_rows(np.zeros(30), spread), with_share)
+@pytest.mark.parametrize("least_share", [0.0, 1.0])
+def test_residuals_of_zero_give_almost_no_noise(spread, least_share):
+    model = fit_constant(make_rows(np.zeros(30), spread), least_share)
     assert np.isfinite(model.log_level)
     assert np.exp(model.log_level) < 1e-2
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("known", [False, True])
+def test_noise_has_the_unit_of_y(unit, known):
+    residuals = unit * np.random.RandomState(0).standard_normal(300)
+    offset = 2 * np.log(unit) if known else 0.0
+    model = fit_constant(make_rows(residuals, offset=offset), least_share=1.0)
+    level = np.log(np.mean(residuals**2)) - offset
+    assert_allclose(model.log_level, level, atol=0.1)
+
+
+def test_level_of_known_noise_is_found_in_any_unit():
+    residuals = 1e4 * np.random.RandomState(0).standard_normal(300)
+    rows = make_rows(residuals, offset=np.log(4e8))  # four times the variance
+    model = fit_constant(rows, least_share=1.0)
+    assert_allclose(np.exp(model.log_level), 0.25, rtol=0.15)

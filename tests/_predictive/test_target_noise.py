@@ -53,7 +53,11 @@ def test_distribution_function_is_the_level_at_the_quantile(shape):
     ends = noise.quantiles(np.zeros((4, 1)), variance, np.ones((4, 1)), levels)
     std = noise.std_nodes(variance, np.ones((4, 1)))
     reached = ndtr(ends[..., None] / std[:, :, None]) @ node_weights()
-    assert_allclose(reached, np.broadcast_to(levels, reached.shape), rtol=1e-9)
+    assert_allclose(
+        reached,
+        np.broadcast_to(levels, reached.shape),
+        rtol=1e-5,  # of interpolation
+    )
     assert_array_equal(ends[..., 1], -ends[..., 4])
 
 
@@ -71,7 +75,7 @@ def test_draws_have_the_quantiles_of_the_nodes():
 
 def test_mean_variance_is_that_of_the_inverse_gamma_variable():
     noise = TargetNoise([3.0, np.inf, 1.0], [4.0, 5.0, 6.0], squared_misfit=[0.5, 0.0, 0.0])
-    found = noise.mean_variance(np.full((1, 3), 2.0))
+    found = noise.mean_variance(np.ones((1, 3)), np.full((1, 3), 2.0))
     assert_allclose(found, [[2 * 4.0 / 2 + 0.5, 2 * 5.0, np.inf]])
     assert_allclose(noise.nodes()[:2] @ node_weights(), [2.0, 5.0], rtol=1e-3)
 
@@ -114,6 +118,7 @@ def test_intervals_of_a_student_that_misses_the_mean_have_their_level():
     student.fit(X[:2000], y[:2000], predictions=members[:2000], unseen=True)
     misfit = np.mean((student.predict(X) - members.mean(axis=1)) ** 2)
     assert misfit > 0.1  # the noise of y is 0.01
-    assert_allclose(student.target_noise_.squared_misfit, misfit, rtol=0.05)
+    noise, (_, std) = student.target_noise_, student.predict(X, return_std=True)
+    assert_allclose(noise.misfit(std[:, None] ** 2).mean(), misfit, rtol=0.05)
     low, high = student.predict_interval(X[2000:], 0.9).T
     assert np.mean((low < y[2000:]) & (y[2000:] < high)) > 0.88

@@ -1,0 +1,68 @@
+"""What teachers have in common: a fitted ensemble, and predictions that are given."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from .._predictive.transformed_target import TargetTransformer
+from .design_points import Points
+from .row_records import RowFacts
+
+
+class Teacher(ABC):
+    """What both teachers have in common.
+
+    Attributes
+    ----------
+    n_members : int
+        Number of members.
+    unseen : bool array of shape (n_samples, n_members) or None
+        Rows that each member did not see. None if that is not known.
+    """
+
+    n_members: int
+    unseen: np.ndarray | None = None
+    is_record_checked: bool = False
+    grown_loss: float | None = None
+    row_facts: RowFacts
+    has_variance: bool = False
+    is_fitted_here: bool = False
+    is_transformed: bool = False
+    transformer: TargetTransformer | None = None
+
+    @abstractmethod
+    def evaluate(self, points: Points | None = None) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield slices of the points with the members' outputs there."""
+
+    @abstractmethod
+    def evaluate_variance(self, points: Points) -> np.ndarray | None:
+        """Variance of y around the members at the design points, if they have one."""
+
+    def declare_unseen(self, unseen: Any, n_samples: int) -> None:
+        """Keep what the user says of unseen rows, unless it is None; raise if it has no form."""
+        if unseen is None:
+            return
+        if self.is_fitted_here:
+            raise ValueError(
+                "unseen says which rows the members of a fitted ensemble did not see, but the "
+                "ensemble was not fitted: fit fits it to all rows. Leave unseen out, and use cv=5."
+            )
+        mask = np.asarray(unseen)
+        if mask.dtype != bool:
+            raise TypeError(
+                f"unseen must be True or hold booleans; got {type(unseen).__name__} of dtype "
+                f"{mask.dtype}. For row numbers, use np.isin(np.arange(n_samples), numbers)."
+            )
+        shape = n_samples, self.n_members
+        if mask.shape not in ((), shape[:1], shape):
+            raise ValueError(
+                f"unseen must be True, or have shape ({n_samples},) or {shape}: a value for each "
+                f"row of X, and for each member if members differ; got {mask.shape}."
+            )
+        full = np.broadcast_to(mask[:, None] if mask.ndim == 1 else mask, shape)
+        self.unseen = full.copy() if full.any() else None
+        self.is_record_checked = True
