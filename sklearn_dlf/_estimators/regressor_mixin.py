@@ -11,17 +11,12 @@ from sklearn.base import RegressorMixin, _fit_context
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import Bunch, check_array, check_random_state
 
-from .._predictive.conformal import conformal_quantiles
+from .._predictive.conformal import center_and_unit, conformal_quantiles
 from .._predictive.target_distribution import TargetDistribution
 from .._predictive.target_noise import TargetNoise
 from .._predictive.transformed_target import TransformedTarget
-from .._utils.blocks import DRAW_ROWS, row_blocks
 from .base import BaseStudent, check_count
 from .tasks import RegressionTask
-
-# The unit of conformal scores is the distance of the student's own quantile at this level from its
-# median: about a standard deviation, but finite for any noise of y.
-UNIT_LEVEL = 0.84
 
 
 class RegressorStudentMixin(RegressorMixin, BaseStudent):
@@ -262,7 +257,9 @@ default=None
             levels = transformation.inner_levels(levels)
         scores = getattr(self, "conformal_scores_", None)
         if scores is not None:
-            result = conformal_quantiles(scores, *self._center_and_unit(X), levels)
+            result = conformal_quantiles(
+                scores, *center_and_unit(X, self._members, self.target_noise_), levels
+            )
         else:
             result = self._target_distribution("predict_quantiles").quantiles(X, levels)
         if transformation is not None:
@@ -318,23 +315,9 @@ default=None
         if self.target_transformation_ is not None:
             self.target_transformation_ = self.target_transformation_.covering(values)
         values, _ = self._transform_target(values)
-        center, unit = self._center_and_unit(X)
+        center, unit = center_and_unit(X, self._members, self.target_noise_)
         self.conformal_scores_ = np.sort((values - center) / unit, axis=0)
         return self
-
-    def _center_and_unit(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return center and unit (n, n_outputs) of the predictive distribution, for scores.
-
-        Without the noise of y, the unit is the members' standard deviation.
-        """
-        center, unit = np.empty((2, len(X), self.n_outputs_))
-        for rows in row_blocks(len(X), DRAW_ROWS):
-            moments = self._members.moments(X[rows])
-            center[rows], unit[rows] = moments.mean, np.sqrt(moments.variance)
-        if self.target_noise_ is not None:
-            upper = self._target_distribution("conformalize").quantiles(X, [UNIT_LEVEL])
-            unit = upper[..., 0] - center
-        return center, np.maximum(unit, np.finfo(np.float64).tiny)
 
     def predict_interval(self, X: ArrayLike, confidence_level: float = 0.9) -> np.ndarray:
         """Predict a central interval of y at each row.

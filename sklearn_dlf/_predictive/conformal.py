@@ -13,10 +13,38 @@ References
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+
+from .._utils.blocks import DRAW_ROWS, row_blocks
+from .target_distribution import TargetDistribution
+from .target_noise import TargetNoise
+
+# The unit of scores is the distance of the student's own quantile at this level from its median:
+# about a standard deviation, but finite for any noise of y.
+UNIT_LEVEL = 0.84
 
 # A rank such as 20 * 0.05 is off by some 1e-15; a wrong rank is off by one.
 RANK_TOLERANCE = 1e-9
+
+
+def center_and_unit(
+    X: np.ndarray, members: Any, noise: TargetNoise | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return center and unit (n, n_outputs) of a student's predictive distribution at rows.
+
+    ``members`` are a StudentMembers with moments. Without the noise of y, the unit is their
+    standard deviation.
+    """
+    center, unit = np.empty((2, len(X), members.n_outputs))
+    for rows in row_blocks(len(X), DRAW_ROWS):
+        moments = members.moments(X[rows])
+        center[rows], unit[rows] = moments.mean, np.sqrt(moments.variance)
+    if noise is not None:
+        upper = TargetDistribution(members, noise).quantiles(X, [UNIT_LEVEL])
+        unit = upper[..., 0] - center
+    return center, np.maximum(unit, np.finfo(np.float64).tiny)
 
 
 def conformal_quantiles(

@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 from torch.nn import Module
 
+from ._class_columns import align_classes, expand_columns
 from ._member_models import (
     Model,
     Outputs,
-    align_classes,
     as_outputs,
     as_variance,
     describe_model,
-    expand_columns,
     fitted_column_names,
     kind_of,
     kind_of_outputs,

@@ -20,13 +20,12 @@ from sklearn.ensemble import (
 )
 from sklearn.utils.validation import check_array
 
+from ._class_columns import align_classes, expand_columns
 from ._member_models import (
     Kind,
     Model,
     Votes,
-    align_classes,
     describe_model,
-    expand_columns,
     have_variance,
 )
 from ._members import Members, regressors_as_members

@@ -1,0 +1,60 @@
+"""Columns of probabilities: the labels of several classifiers, aligned to their union."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ._member_models import Model
+
+
+def align_classes(
+    models: Sequence[Model], classes: np.ndarray | None = None
+) -> tuple[np.ndarray | None, list[np.ndarray | None]]:
+    """Return the union of the models' labels, and the columns of each model in it.
+
+    `classes` is used as the union if it is given. Columns are None for a model whose columns are
+    those of the union, or whose labels are unknown.
+    """
+    known = [model.classes for model in models if model.classes is not None]
+    if classes is None:
+        if not known:
+            return None, [None] * len(models)
+        try:
+            union = sorted(set().union(*(labels.tolist() for labels in known)))
+        except TypeError as error:
+            types = sorted({str(labels.dtype) for labels in known})
+            raise ValueError(
+                f"The classifiers' labels cannot be ordered together: received labels of "
+                f"types {types}, expected one type."
+            ) from error
+        classes = known[0] if known[0].tolist() == union else np.array(union)
+    position = {label: column for column, label in enumerate(classes.tolist())}
+    columns: list[np.ndarray | None] = []
+    for model in models:
+        labels = [] if model.classes is None else model.classes.tolist()
+        unknown = [label for label in labels if label not in position]
+        if unknown:
+            raise ValueError(
+                f"A classifier was fitted with the labels {unknown}, expected labels among "
+                f"classes={classes.tolist()}."
+            )
+        same = model.classes is None or labels == list(position)
+        columns.append(None if same else np.array([position[label] for label in labels]))
+    return classes, columns
+
+
+def expand_columns(
+    probabilities: Any, columns: np.ndarray | None, classes: np.ndarray | None
+) -> Any:
+    """Place probabilities in their columns among all classes; classes a model lacks have zero.
+
+    Without columns or classes the probabilities are returned as they are.
+    """
+    if columns is None or classes is None:
+        return probabilities
+    expanded = np.zeros((len(probabilities), len(classes)))
+    expanded[:, columns] = probabilities
+    return expanded
