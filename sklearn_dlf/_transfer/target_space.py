@@ -25,7 +25,8 @@ N_PROBES = 512
 CLEAR_SLOPE = np.log(2.0)
 
 # A teacher is taken for one of y in other units if its predictions, rescaled, explain this much
-# more of the variance of y. Shrunk predictions, as of few stages of boosting, gain less.
+# of the variance of y, and this much more than they do as they are. Shrunk predictions, as of few
+# stages of boosting, gain less; overfitted ones do not explain as much.
 SCALE_GAIN = 0.5
 
 TRANSFORMED_TEACHER = (
@@ -151,7 +152,7 @@ def warn_if_on_another_scale(residuals: MemberResiduals, score: float) -> None:
     )
     slope = np.divide(covariance, variance, out=np.zeros_like(variance), where=variance > 0)
     rescaled = r2_score(y, target + slope * (mean - center), sample_weight=weights)
-    if rescaled - score > SCALE_GAIN:
+    if rescaled > SCALE_GAIN and rescaled - score > SCALE_GAIN:
         warn_user(
             f"The ensemble predicts y on another scale (R^2 = {score:.2f} at the rows of fit, and "
             f"{rescaled:.2f} if predictions are rescaled). Was it fitted on values of y in other "

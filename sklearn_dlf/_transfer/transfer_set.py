@@ -19,6 +19,9 @@ from .row_records import RowFacts
 from .teacher import Teacher
 from .unseen_check import check_record
 
+# A teacher's mean that varies this many times as much as y does is of y in other units.
+OTHER_SCALE = 3.0
+
 # Spreads below this share of the standard deviation of the members' mean over rows give a warning.
 LITTLE_SPREAD = 1e-3
 
@@ -105,7 +108,16 @@ def _record_holds(teacher: Teacher, targets: Any, outputs: np.ndarray) -> bool:
     if teacher.is_record_checked or teacher.unseen is None or teacher.row_facts.match is False:
         return True  # rows in other units were warned of, and may be the own ones
     y = targets.indicators(outputs.shape[1])[: len(outputs)]
+    if _is_in_other_units(outputs[: len(y)].mean(axis=-1), y):
+        return True  # y is of other units than the members, and nothing is known of the rows
     return check_record(outputs[: len(y)], y, teacher.unseen[: len(y)], teacher.grown_loss)
+
+
+def _is_in_other_units(mean: np.ndarray, y: np.ndarray) -> bool:
+    """Return whether the teacher's mean and y (n, n_outputs) differ in location or in scale."""
+    unit = y.std(axis=0)
+    bias = np.abs(mean.mean(axis=0) - y.mean(axis=0))
+    return bool(((bias > unit) | (mean.std(axis=0) > OTHER_SCALE * unit)).any())
 
 
 def _warn_if_members_agree(contrasts: Contrasts) -> None:

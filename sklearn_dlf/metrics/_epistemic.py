@@ -30,7 +30,7 @@ def epistemic_uncertainty(estimator: Any, X: ArrayLike) -> tuple[np.ndarray, str
         kind, members = ensemble_kind(estimator), member_predictions(estimator, X)
         uncertainty = mutual_information if kind == "classifier" else _standard_deviation
         return uncertainty(members), kind
-    if hasattr(student, "predict_uncertainty"):
+    if is_classifier(student):
         return predict_uncertainty(estimator, X).epistemic, "classifier"
     if invert is None:
         return student.predict(transform(X), return_std=True)[1], "regressor"

@@ -11,7 +11,7 @@ from sklearn.model_selection import train_test_split
 from sklearn_dlf import DLFRegressor
 from sklearn_dlf.exceptions import SeenRowsWarning
 
-QUICK = {"n_epochs": 5, "tol": 0.02, "random_state": 0}
+QUICK = {"hidden_layer_sizes": (50,), "n_epochs": 3, "tol": 0.05, "random_state": 0}
 
 
 @pytest.fixture(scope="module")

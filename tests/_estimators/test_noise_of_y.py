@@ -172,7 +172,8 @@ def test_weights_count_in_the_noise_of_y():
         student = DLFRegressor(**QUICK, target_noise="constant")
         student.fit(X, y, predictions=members(X), sample_weight=weights, unseen=True)
         noise = student.target_noise_
-        levels.append((noise.mean_variance(1.0) - noise.squared_misfit)[0])
+        zero, one = np.zeros((1, 1)), np.ones((1, 1))
+        levels.append((noise.mean_variance(zero, one) - noise.squared_misfit)[0, 0])
     assert_allclose(levels, [4.0, 0.25], rtol=0.2)
 
 

@@ -10,8 +10,10 @@ from sklearn.ensemble import RandomForestRegressor
 
 from sklearn_dlf import DLFRegressor
 from sklearn_dlf._estimators import support
+from sklearn_dlf._transfer.design_points import Points
 from sklearn_dlf._transfer.residuals import MemberResiduals
 from sklearn_dlf.baselines import HydraRegressor
+from sklearn_dlf.exceptions import SeenRowsWarning
 
 MESSAGE = "intervals reach {} zero at .* of rows.*TransformedTargetRegressor.*np.log1p.*workflow.md"
 
@@ -56,6 +58,7 @@ def test_baselines_warn_too(rows, counts):
 def assert_no_warning(student, X, y, **given):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", SeenRowsWarning)
         student.fit(X, y, **given)
 
 
@@ -96,7 +99,7 @@ def test_fits_without_y_do_not_warn(rows, counts):
 
 def test_the_sign_is_that_of_y_and_all_members():
     y = np.array([[0.0, -1.0, 1.0, 0.0, 0.0], [1.0, 0.0, 2.0, 1.0, 0.0]])
-    residuals = MemberResiduals(y)
+    residuals = MemberResiduals(Points(y, 2, 2), y)
     outputs = np.stack([y, y], axis=-1)
     outputs[1, 2, 0] = -0.1
     residuals.add(slice(0, 1), outputs[:1])

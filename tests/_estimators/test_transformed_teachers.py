@@ -341,7 +341,7 @@ def test_y_that_is_transformed_already_is_recognised(prices, target, way):
     X, y = prices
     y = TARGETS[target](y, np.random.RandomState(0))
     teacher = TransformedTargetRegressor(make_forest(), **WAYS[way]).fit(X, y)
-    task = RegressionTask()
+    task = RegressionTask("constant", False, None)
     for values, inside in ((y, False), (teacher.transformer_.transform(y[:, None])[:, 0], True)):
         facts, predict = TeacherCache(None).look_up(teacher, X)
         found = EnsembleTeacher(facts, predict, X, "regressor")

@@ -133,18 +133,18 @@ def two_teachers(task):
 def counting(prototype, monkeypatch):
     """Count the fits and evaluations of all clones of an ensemble from now on."""
     counts = {"fit": 0, "evaluate": 0}
-    fit, evaluate = type(prototype).fit, sklearn_dlf._transfer.cache.member_predictions
+    fit, evaluate = type(prototype).fit, sklearn_dlf._transfer.cache.evaluate_members
 
     def counted_fit(self, *args, **kwargs):
         counts["fit"] += 1
         return fit(self, *args, **kwargs)
 
-    def counted_evaluation(ensemble, X):
+    def counted_evaluation(members, X):
         counts["evaluate"] += 1
-        return evaluate(ensemble, X)
+        return evaluate(members, X)
 
     monkeypatch.setattr(type(prototype), "fit", counted_fit)
-    monkeypatch.setattr(sklearn_dlf._transfer.cache, "member_predictions", counted_evaluation)
+    monkeypatch.setattr(sklearn_dlf._transfer.cache, "evaluate_members", counted_evaluation)
     return counts
 
 

@@ -20,7 +20,7 @@ TREES = ExtraTreesRegressor(5, random_state=0)
 
 def moments(cv, X=X, y=Y, sample_weight=None):
     options = {"cache": TeacherCache(None), "repeatable": True, "verbose": 0}
-    return cross_fit(TREES, X, y, sample_weight, cv=cv, **options)
+    return cross_fit(TREES, X, y, sample_weight, False, cv=cv, **options)
 
 
 def test_mean_is_that_of_a_clone_fitted_to_the_other_rows():

@@ -44,7 +44,7 @@ def test_names_of_a_teacher_are_found(name):
 @pytest.mark.parametrize("name", ["forest", "list", "pipeline"])
 def test_a_named_teacher_warns_once_of_nameless_rows(name):
     with pytest.warns(UserWarning, match="fitted with column names") as record:
-        DLFRegressor(**QUICK).fit(ROWS, Y, ensemble=TEACHERS[name])
+        DLFRegressor(**QUICK).fit(ROWS, ensemble=TEACHERS[name])
     assert len(record) == 1
     assert record[0].filename == __file__
 
@@ -53,7 +53,7 @@ def test_a_named_teacher_warns_once_of_nameless_rows(name):
 def test_a_named_teacher_is_silent_with_named_rows_and_made_ones(name):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        DLFRegressor(**QUICK).fit(NAMED, Y, ensemble=TEACHERS[name])
+        DLFRegressor(**QUICK).fit(NAMED, ensemble=TEACHERS[name])
 
 
 def test_named_rows_by_x_ensemble_are_silent():

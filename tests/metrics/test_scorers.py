@@ -50,7 +50,8 @@ def log_density(student, X, y):
     mean, std = student.predict(X, return_std=True)
     noise = student.target_noise_
     assert not noise.depends_on_row
-    variance = noise.spread_share * np.reshape(std, (len(X), -1)) ** 2 + noise.squared_misfit
+    variance = np.reshape(std, (len(X), -1)) ** 2
+    variance = noise.spread_share * variance + noise.misfit(variance)
     total = np.sqrt(variance[..., None] + noise.nodes())
     residuals = np.reshape(y - mean, (len(X), -1, 1))
     return np.log(norm.pdf(residuals, scale=total) @ node_weights())
