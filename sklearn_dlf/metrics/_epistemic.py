@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.base import is_classifier
 
 from .._estimators.unwrap import find_student
 from .._estimators.wrapped_students import predict_uncertainty, sample_predictions

@@ -5,7 +5,8 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes
-from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
+from sklearn.ensemble import BaggingRegressor, ExtraTreesRegressor, RandomForestRegressor
+from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import train_test_split
 
 from sklearn_dlf import DLFRegressor
@@ -87,8 +88,8 @@ def test_intervals_keep_their_level_under_heavy_tails():
     rng = np.random.RandomState(0)
     X = rng.uniform(-2, 2, size=(4000, 3))
     y = X[:, 0] + 0.3 * rng.standard_t(2, size=4000)
-    forest = RandomForestRegressor(50, min_samples_leaf=20, random_state=0).fit(X[:1500], y[:1500])
-    student = DLFRegressor(**QUICK).fit(X[:1500], y[:1500], ensemble=forest)
+    lines = BaggingRegressor(LinearRegression(), 50, random_state=0).fit(X[:1500], y[:1500])
+    student = DLFRegressor(**QUICK).fit(X[:1500], y[:1500], ensemble=lines)
     for level in (0.5, 0.9):
         reached = coverage(student, X[1500:], y[1500:], level).mean()
         assert reached == pytest.approx(level, abs=0.04)
