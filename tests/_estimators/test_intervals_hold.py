@@ -72,7 +72,7 @@ def make_growing_noise(n_rows, seed):
 
 
 def test_intervals_of_a_forest_follow_noise_that_grows():
-    X, y, _ = make_growing_noise(1500, seed=0)
+    X, y, _ = make_growing_noise(800, seed=0)
     X_test, y_test, std = make_growing_noise(3000, seed=1)
     forest = RandomForestRegressor(100, min_samples_leaf=5, random_state=0).fit(X, y)
     student = DLFRegressor(**QUICK).fit(X, y, ensemble=forest)
