@@ -140,7 +140,7 @@ def test_rare_classes_keep_their_mean_probability(n_classes):
     forest = RandomForestClassifier(
         30, min_samples_leaf=3, class_weight="balanced", random_state=0
     ).fit(X[:600], y[:600])
-    student = DLFClassifier(q=5, hidden_layer_sizes=(20,), max_iter=5, random_state=0)
+    student = DLFClassifier(q=5, hidden_layer_sizes=(20,), max_iter=2, refine=False, random_state=0)
     student.fit(X[:600], y[:600], ensemble=forest)
     wanted = forest.predict_proba(X[600:]).mean(axis=0)
     # Differences from row to row leave the mean over 600 rows uncertain by two or three per cent.
