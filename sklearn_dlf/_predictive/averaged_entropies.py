@@ -33,9 +33,9 @@ BLOCK_SIZE = 2**18
 SIZES = (64, 128, 256, 512, 1024, 2048)
 N_PARTS = 16
 
-# Errors of the disagreement of ten classes, divided by the root of the sum of squares of the parts' deviations;
-# PART_ERROR counts times the share of the disagreement in the total uncertainty. They fit the errors
-# at rows of four students. Errors fall with the power RATE of the number of pairs.
+# Errors of the disagreement of ten classes, divided by the root of the sum of squares of the parts'
+# deviations; PART_ERROR counts times the share of the disagreement in the total uncertainty. They
+# fit the errors at rows of four students. Errors fall with the power RATE of the number of pairs.
 PART_ERROR, HALF_ERROR, RATE = 1.3, 1.1, 0.8
 
 # Root mean square error of the disagreement that is allowed, relative to it; disagreement in nats
@@ -126,7 +126,7 @@ def average_with_entropy(
     probabilities, entropy = np.empty((n_samples, n_classes)), np.empty(n_samples)
     for rows in row_blocks(n_samples, n_most):
         parts = [
-            triangular_factor(*(array[rows][part] for array in (mean, loadings, std)), mixing)
+            triangular_factor(mean[rows][part], loadings[rows][part], std[rows][part], mixing)
             for part in row_blocks(rows.stop - rows.start, FACTOR_ROWS)
         ]
         centred, factor, order = (
@@ -192,7 +192,7 @@ def _average_as_needed(mean: np.ndarray, factor: np.ndarray) -> tuple[np.ndarray
     (n_rows, n_others), n_done = mean.shape, SIZES[0]
     pairs = _Pairs(n_others, mean.dtype, n_rows, range(n_done), N_PARTS)
     parts = pairs.average(mean, factor)
-    wanted, rows = count_pairs(*parts, n_done), np.arange(n_rows)
+    wanted, rows = count_pairs(parts[0], parts[1], n_done), np.arange(n_rows)
     averaged, entropy = (part.sum(axis=0, keepdims=True) for part in parts)
     for size in SIZES[1:]:
         rows = rows[wanted[rows] >= size]
@@ -206,7 +206,7 @@ def _average_as_needed(mean: np.ndarray, factor: np.ndarray) -> tuple[np.ndarray
             for all_rows, part in zip((averaged, entropy), more, strict=True)
         ]
         averaged[..., rows], entropy[..., rows] = (half.sum(axis=0) for half in halves)
-        wanted[rows] = np.maximum(wanted[rows], count_pairs(*halves, size))
+        wanted[rows] = np.maximum(wanted[rows], count_pairs(halves[0], halves[1], size))
         n_done = size
     return averaged, entropy
 
@@ -214,11 +214,10 @@ def _average_as_needed(mean: np.ndarray, factor: np.ndarray) -> tuple[np.ndarray
 def count_pairs(averaged: np.ndarray, entropy: np.ndarray, n_done: int) -> np.ndarray:
     """Number of pairs (m,), of SIZES, that a row needs by what averages over parts tell.
 
-    Averages are those of `_Pairs.average` over the first `n_done` pairs. From one student to another
-    and from one row to another, the error of averages over more pairs is in proportion to
-    differences between parts. It is also in proportion to the share of the disagreement in the
-    total uncertainty: the surer the members are, the steeper is the integrand, and the less do
-    low-discrepancy draws gain.
+    Averages are those of `_Pairs.average` over the first `n_done` pairs. From one row or student to
+    another, the error of averages over more pairs is about in proportion to differences between
+    parts. It is also in proportion to the share of the disagreement in the total uncertainty: the
+    surer the members are, the steeper is the integrand, and the less do low-discrepancy draws gain.
     """
     mean = averaged.sum(axis=0)
     total = np.maximum(entr(mean).sum(axis=0), TINY)
@@ -258,7 +257,12 @@ class _Pairs:
     """
 
     def __init__(
-        self, n_others: int, dtype: np.dtype, n_most: int, pairs: range | None = None, n_parts: int = 1
+        self,
+        n_others: int,
+        dtype: np.dtype,
+        n_most: int,
+        pairs: range | None = None,
+        n_parts: int = 1,
     ):
         self.draws, self.weights, self.farthest = _pairs_as_tensors(n_others, dtype, pairs)
         self.n_parts = n_parts
@@ -285,14 +289,16 @@ class _Pairs:
         n_rows, n_others = mean.shape
         probabilities = np.empty((self.n_parts, n_others + 1, n_rows))
         entropy = np.empty((self.n_parts, n_rows))
-        reach = self.farthest * np.sqrt(np.einsum("mkl,mkl->mk", factor, factor)) + np.maximum(mean, 0)
+        std = np.sqrt(np.einsum("mkl,mkl->mk", factor, factor))
+        reach = self.farthest * std + np.maximum(mean, 0)
         is_near = reach.max(axis=1) < self.limit
         for rows, average in ((is_near, self._average_near), (~is_near, self._average_far)):
             indices = np.flatnonzero(rows)
             for block in row_blocks(len(indices), self.n_rows):
-                part = indices[block]
-                if part[-1] - part[0] == len(part) - 1:  # a slice takes less time
-                    part = slice(part[0], part[-1] + 1)
+                part: np.ndarray | slice = indices[block]
+                first_row, last_row = indices[block.start], indices[block.stop - 1]
+                if last_row - first_row == block.stop - block.start - 1:
+                    part = slice(first_row, last_row + 1)  # it takes less time
                 columns = torch.from_numpy(np.ascontiguousarray(factor[part].transpose(1, 2, 0)))
                 averaged, first, bits = average(
                     torch.from_numpy(mean[part]).T.contiguous(), columns
@@ -340,13 +346,13 @@ class _Pairs:
     def _average_far(self, mean: torch.Tensor, columns: torch.Tensor):
         """Average as `_average_near` does, over members with logits of any size."""
         deviations, mean = self._deviations(columns), mean[:, None]
-        averaged, bits = 0.0, 0.0
+        averaged, bits = mean.new_zeros(()), mean.new_zeros(())
         for logits in (mean + deviations, mean - deviations):
             logits = torch.cat([torch.zeros_like(logits[:1]), logits]) / BITS_PER_NAT
             logs = logits.log_softmax(dim=0)
             members = logs.exp()
-            bits -= self._sum((members * logs).sum(dim=0).mul_(self.weights)) * BITS_PER_NAT
-            averaged += self._sum(members.mul_(self.weights))
+            bits = bits - self._sum((members * logs).sum(dim=0).mul_(self.weights)) * BITS_PER_NAT
+            averaged = averaged + self._sum(members.mul_(self.weights))
         return averaged[1:], averaged[0], bits
 
 

@@ -60,9 +60,7 @@ def normal_draws(n_dimensions: int, n_draws: int = N_DRAWS) -> np.ndarray:
 
 
 @cache
-def weighted_pairs(
-    n_dimensions: int, pairs: range | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+def weighted_pairs(n_dimensions: int, pairs: range | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Points (n_dimensions, n_pairs) and their weights, for averages over the standard normal.
 
     The mirror image of each point has the same weight, and weights of both sum to one. One and two
