@@ -3,10 +3,11 @@
 A student with two hidden layers of 100 and nine factors learns ten networks on the digits (10
 classes). Prints the processor time of `predict_proba`, and of its averages alone, divided by that
 of a forward pass of the student in the same precision, as medians over alternating rounds on one
-thread; and so that of `predict_uncertainty`, also of a student of a forest. Prints the error of averages over a few fixed draws
-against averages over 100,000 random draws, and for comparison the error of the same number of
-random draws. Prints the relative errors of the epistemic uncertainty, of this student and of that of
-a forest, at single rows where it is above 0.05 nats, and the share of these rows that miss 3 %:
+thread; and so that of `predict_uncertainty`, also of a student of a forest. Prints the error of
+averages over a few fixed draws against averages over 100,000 random draws, and for comparison the
+error of the same number of random draws. Prints the relative errors of the epistemic uncertainty,
+of this student and of that of the forest, at single rows where it is above 0.05 nats, and the share
+of these rows that miss 3 %:
 
     OMP_NUM_THREADS=1 python benchmarks/averaging.py [--rounds 15]
 """
@@ -134,7 +135,9 @@ def main():
     student = DLFClassifier(q=9, augment=None, tol=0.01, random_state=0)
     student.fit(data.X, data.y, ensemble=teachers)
     for n_rows in (1000, 100_000):
-        time_averages(student, "networks", data.X, n_rows, arguments.rounds if n_rows < 10_000 else 3)
+        time_averages(
+            student, "networks", data.X, n_rows, arguments.rounds if n_rows < 10_000 else 3
+        )
     measure_errors(student, "test rows", data.X_test)
     outside = np.random.default_rng(0).permuted(data.X_test, axis=0)
     measure_errors(student, "rows out of distribution", outside)
