@@ -14,6 +14,7 @@ from functools import cache
 
 import numpy as np
 import torch
+from scipy.special import entr
 
 from .._latent.deviations import factor_variance
 from .._network.heads import Heads, Units
@@ -26,6 +27,25 @@ MAX_CLASSES = 32
 
 # Logits of one member of each pair that are held at a time: 1 MB in float32.
 BLOCK_SIZE = 2**18
+
+# A row is averaged over as many pairs as it needs. All rows have the first number of pairs, in
+# N_PARTS parts, which tell how many a row needs. Each number of pairs includes those before.
+SIZES = (64, 128, 256, 512, 1024, 2048)
+N_PARTS = 16
+
+# Errors of the disagreement of ten classes, divided by the root of the sum of squares of the parts'
+# deviations; PART_ERROR counts times the share of the disagreement in the total uncertainty. They
+# fit the errors at rows of four students. Errors fall with the power RATE of the number of pairs.
+PART_ERROR, HALF_ERROR, RATE = 1.3, 1.1, 0.8
+
+# Root mean square error of the disagreement that is allowed, relative to it; disagreement in nats
+# below which more is allowed; and a number of pairs is enough if this many times as many are
+# needed, since numbers are rounded.
+TOLERANCE, LITTLE_DISAGREEMENT, SLACK = 0.01, 0.05, 1.4
+
+# Numbers in the factors of rows that are averaged together: 2 MB in float32. Rows that need many
+# pairs are few, and take less time together.
+STAGE_SIZE = 2**19
 
 # Rows whose covariances are factorised at a time.
 FACTOR_ROWS = 2**10
@@ -88,16 +108,34 @@ def log_average_two_classes(heads: Heads, units: Units) -> np.ndarray:
     return np.minimum(logarithms, 0.0)  # weights sum to one but for rounding
 
 
-def average_with_entropy(heads: Heads, units: Units) -> tuple[np.ndarray, np.ndarray]:
-    """Return averaged probabilities (n, K) and entropies (n,) of three to MAX_CLASSES classes."""
+def average_with_entropy(
+    heads: Heads, units: Units, every_row: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return averaged probabilities (n, K) and entropies (n,) of three to MAX_CLASSES classes.
+
+    Averages over many rows need the same few draws at all rows. Where results of `every_row` are
+    wanted, and there are four classes or more, a row has as many draws as its disagreement needs.
+    """
     n_samples, n_classes = heads.mean.shape
     mean, loadings, std, mixing = _in_units(heads, units)
-    pairs = _Pairs(n_classes - 1, heads.mean.dtype, min(n_samples, FACTOR_ROWS))
+    if every_row and n_classes > 3:
+        n_most, average = min(n_samples, STAGE_SIZE // n_classes**2), _average_as_needed
+    else:
+        n_most = min(n_samples, FACTOR_ROWS)
+        average = _Pairs(n_classes - 1, heads.mean.dtype, n_most).average
     probabilities, entropy = np.empty((n_samples, n_classes)), np.empty(n_samples)
-    for rows in row_blocks(n_samples, FACTOR_ROWS):
-        centred, factor, order = triangular_factor(mean[rows], loadings[rows], std[rows], mixing)
-        averaged, entropy[rows] = pairs.average(centred, factor)
-        np.put_along_axis(probabilities[rows], order, averaged, axis=1)
+    for rows in row_blocks(n_samples, n_most):
+        parts = [
+            triangular_factor(mean[rows][part], loadings[rows][part], std[rows][part], mixing)
+            for part in row_blocks(rows.stop - rows.start, FACTOR_ROWS)
+        ]
+        centred, factor, order = (
+            np.concatenate(columns) if len(columns) > 1 else columns[0]
+            for columns in zip(*parts, strict=True)
+        )
+        averaged, entropies = average(centred, factor)
+        entropy[rows] = entropies.sum(axis=0)
+        np.put_along_axis(probabilities[rows], order, averaged.sum(axis=0).T, axis=1)
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     return probabilities, entropy
 
@@ -146,6 +184,57 @@ def triangular_factor(
     return BITS_PER_NAT * mean[rows, others], factor.astype(mean.dtype), order
 
 
+def _average_as_needed(mean: np.ndarray, factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Average as `_Pairs.average` does, over as many pairs as each row needs.
+
+    What a row needs depends on that row alone.
+    """
+    (n_rows, n_others), n_done = mean.shape, SIZES[0]
+    pairs = _Pairs(n_others, mean.dtype, n_rows, range(n_done), N_PARTS)
+    parts = pairs.average(mean, factor)
+    wanted, rows = count_pairs(parts[0], parts[1], n_done), np.arange(n_rows)
+    averaged, entropy = (part.sum(axis=0, keepdims=True) for part in parts)
+    for size in SIZES[1:]:
+        rows = rows[wanted[rows] >= size]
+        if len(rows) == 0:
+            break
+        pairs = _Pairs(n_others, mean.dtype, len(rows), range(n_done, size))
+        more = pairs.average(mean[rows], factor[rows])
+        # There are as many pairs as before: both are halves.
+        halves = [
+            np.concatenate([all_rows[..., rows], part]) / 2
+            for all_rows, part in zip((averaged, entropy), more, strict=True)
+        ]
+        averaged[..., rows], entropy[..., rows] = (half.sum(axis=0) for half in halves)
+        wanted[rows] = np.maximum(wanted[rows], count_pairs(halves[0], halves[1], size))
+        n_done = size
+    return averaged, entropy
+
+
+def count_pairs(averaged: np.ndarray, entropy: np.ndarray, n_done: int) -> np.ndarray:
+    """Number of pairs (m,), of SIZES, that a row needs by what averages over parts tell.
+
+    Averages are those of `_Pairs.average` over the first `n_done` pairs. From one row or student to
+    another, the error of averages over more pairs is about in proportion to differences between
+    parts. It is also in proportion to the share of the disagreement in the total uncertainty: the
+    surer the members are, the steeper is the integrand, and the less do low-discrepancy draws gain.
+    """
+    mean = averaged.sum(axis=0)
+    total = np.maximum(entr(mean).sum(axis=0), TINY)
+    disagreement = np.maximum(total - entropy.sum(axis=0), TINY)
+    # Divergence of members from the average, whose mean is the disagreement.
+    logs = np.log(np.maximum(mean, TINY))
+    deviations = -np.einsum("pkm,km->pm", averaged, logs) - entropy
+    deviations -= averaged.sum(axis=1) * disagreement  # probabilities add up to a part's weight
+    error = np.sqrt(np.square(deviations).sum(axis=0))
+    error *= HALF_ERROR if len(entropy) == 2 else PART_ERROR * disagreement / total
+    error *= np.sqrt(len(mean) / 10)  # low-discrepancy draws gain less in more dimensions
+    # Less accuracy is asked for, the further the disagreement is below LITTLE_DISAGREEMENT.
+    allowed = TOLERANCE * np.maximum(disagreement, LITTLE_DISAGREEMENT**3 / disagreement**2)
+    wanted = n_done * (error / allowed) ** (1 / RATE)
+    return np.array(SIZES)[np.searchsorted(SIZES[:-1], wanted / SLACK)]
+
+
 class _Pairs:
     """Averages over pairs of members, mirror images of each other about the mean.
 
@@ -161,10 +250,26 @@ class _Pairs:
         Of the logits.
     n_most : int
         Most rows at a time.
+    pairs : range or None
+        Pairs of a long sequence; None for those of `weighted_pairs` by default.
+    n_parts : int
+        Number of parts of the pairs, of equal size, whose averages are returned.
     """
 
-    def __init__(self, n_others: int, dtype: np.dtype, n_most: int):
-        self.draws, self.weights, self.farthest = _pairs_as_tensors(n_others, dtype)
+    def __init__(
+        self,
+        n_others: int,
+        dtype: np.dtype,
+        n_most: int,
+        pairs: range | None = None,
+        n_parts: int = 1,
+    ):
+        self.draws, self.weights, self.farthest = _pairs_as_tensors(n_others, dtype, pairs)
+        self.n_parts = n_parts
+        # Parts are consecutive points. Those of one part are n_parts apart here, which makes the
+        # loops of sums over them long.
+        order = np.arange(len(self.draws)).reshape(n_parts, -1).T.ravel()
+        self.draws, self.weights = self.draws[order], self.weights[order]
         # Powers of two of logits up to this size are floats, and so are their sums.
         self.limit = np.finfo(dtype).maxexp - 8
         size = n_others * len(self.draws)
@@ -173,21 +278,39 @@ class _Pairs:
         self._space = torch.empty(3, size * self.n_rows, dtype=self.draws.dtype)
 
     def average(self, mean: np.ndarray, factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Averaged probabilities (m, K), the likeliest class first, and entropies (m,) in nats."""
-        probabilities, entropy = np.empty((len(mean), mean.shape[1] + 1)), np.empty(len(mean))
-        reach = self.farthest * np.sqrt(np.square(factor).sum(axis=2)) + np.maximum(mean, 0)
+        """Average over each part of the pairs, of which there is one or N_PARTS.
+
+        Returns
+        -------
+        tuple of arrays of shape (n_parts, K, m) and (n_parts, m)
+            Averaged probabilities, the likeliest class first, and entropies in nats: each part's
+            share of the averages over all pairs, which are their sums.
+        """
+        n_rows, n_others = mean.shape
+        probabilities = np.empty((self.n_parts, n_others + 1, n_rows))
+        entropy = np.empty((self.n_parts, n_rows))
+        std = np.sqrt(np.einsum("mkl,mkl->mk", factor, factor))
+        reach = self.farthest * std + np.maximum(mean, 0)
         is_near = reach.max(axis=1) < self.limit
         for rows, average in ((is_near, self._average_near), (~is_near, self._average_far)):
             indices = np.flatnonzero(rows)
             for block in row_blocks(len(indices), self.n_rows):
-                part = indices[block]
+                part: np.ndarray | slice = indices[block]
+                first_row, last_row = indices[block.start], indices[block.stop - 1]
+                if last_row - first_row == block.stop - block.start - 1:
+                    part = slice(first_row, last_row + 1)  # it takes less time
                 columns = torch.from_numpy(np.ascontiguousarray(factor[part].transpose(1, 2, 0)))
                 averaged, first, bits = average(
                     torch.from_numpy(mean[part]).T.contiguous(), columns
                 )
-                probabilities[part, 1:], probabilities[part, 0] = averaged.numpy().T, first.numpy()
-                entropy[part] = bits.numpy() / BITS_PER_NAT
+                probabilities[:, 1:, part] = averaged.transpose(0, 1).numpy()
+                probabilities[:, 0, part] = first.numpy()
+                entropy[:, part] = bits.numpy() / BITS_PER_NAT
         return probabilities, entropy
+
+    def _sum(self, terms: torch.Tensor) -> torch.Tensor:
+        """Sums (..., n_parts, m) of terms (..., n_pairs, m) over the pairs of each part."""
+        return terms.unflatten(-2, (-1, self.n_parts)).sum(dim=-3)
 
     def _deviations(self, columns: torch.Tensor) -> torch.Tensor:
         """Deviations (K - 1, n_pairs, m) of one member of each pair, from columns of factors."""
@@ -203,8 +326,8 @@ class _Pairs:
     def _average_near(self, mean: torch.Tensor, columns: torch.Tensor):
         """Average over members whose powers of two are floats; means (K - 1, m).
 
-        Return averaged probabilities (K - 1, m), those of the likeliest class, and entropies in
-        bits. It takes few passes over memory.
+        Return averaged probabilities (K - 1, n_parts, m), those of the likeliest class, and
+        entropies in bits. It takes few passes over memory.
         """
         deviations = self._deviations(columns)
         one, other = self._space[1:, : deviations.numel()].view(2, *deviations.shape)
@@ -212,22 +335,24 @@ class _Pairs:
         torch.exp2(deviations, out=one)
         torch.div(powers, one, out=other)
         one_sum, other_sum = one.mul_(powers).sum(dim=0), other.sum(dim=0)
-        logs = (one_sum.log1p() + other_sum.log1p()).mul_(self.weights).sum(dim=0) * BITS_PER_NAT
+        logs = self._sum((one_sum.log1p() + other_sum.log1p()).mul_(self.weights)) * BITS_PER_NAT
         one_share, other_share = self.weights / one_sum.add_(1), self.weights / other_sum.add_(1)
-        averaged = one.mul_(one_share).sum(dim=1) + other.mul_(other_share).sum(dim=1)
+        averaged = self._sum(one.mul_(one_share)) + self._sum(other.mul_(other_share))
         # Logits averaged over each member's own classes: what the means and deviations contribute.
-        expected = (mean * averaged).sum(dim=0)
-        expected += one.sub_(other).mul_(deviations).sum(dim=(0, 1))
-        return averaged, (one_share + other_share).sum(dim=0), logs - expected
+        expected = (mean[:, None] * averaged).sum(dim=0)
+        expected += self._sum(one.sub_(other).mul_(deviations).sum(dim=0))
+        return averaged, self._sum(one_share + other_share), logs - expected
 
     def _average_far(self, mean: torch.Tensor, columns: torch.Tensor):
         """Average as `_average_near` does, over members with logits of any size."""
         deviations, mean = self._deviations(columns), mean[:, None]
-        logits = torch.cat([mean + deviations, mean - deviations], dim=1) / BITS_PER_NAT
-        logs = torch.cat([torch.zeros_like(logits[:1]), logits]).log_softmax(dim=0)
-        weights, members = torch.cat([self.weights, self.weights]), logs.exp()
-        bits = -(members * logs).sum(dim=0).mul_(weights).sum(dim=0) * BITS_PER_NAT
-        averaged = members.mul_(weights).sum(dim=1)
+        averaged, bits = mean.new_zeros(()), mean.new_zeros(())
+        for logits in (mean + deviations, mean - deviations):
+            logits = torch.cat([torch.zeros_like(logits[:1]), logits]) / BITS_PER_NAT
+            logs = logits.log_softmax(dim=0)
+            members = logs.exp()
+            bits = bits - self._sum((members * logs).sum(dim=0).mul_(self.weights)) * BITS_PER_NAT
+            averaged = averaged + self._sum(members.mul_(self.weights))
         return averaged[1:], averaged[0], bits
 
 
@@ -240,10 +365,10 @@ def _line(dtype: np.dtype) -> tuple[torch.Tensor, torch.Tensor]:
 
 @cache
 def _pairs_as_tensors(
-    n_dimensions: int, dtype: np.dtype
+    n_dimensions: int, dtype: np.dtype, pairs: range | None
 ) -> tuple[torch.Tensor, torch.Tensor, float]:
     """Return draws (n_pairs, n_dimensions), weights (n_pairs, 1), and a draw's largest norm."""
-    points, weights = (part.T.astype(dtype) for part in weighted_pairs(n_dimensions))
+    points, weights = (part.T.astype(dtype) for part in weighted_pairs(n_dimensions, pairs))
     farthest = float(np.linalg.norm(points, axis=1).max())
     return torch.from_numpy(points), torch.from_numpy(weights[:, None]), farthest
 

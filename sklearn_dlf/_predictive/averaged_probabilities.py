@@ -54,7 +54,11 @@ def full_coefficients(n_outputs: int, q: int, n_pairs: int) -> np.ndarray:
 
 
 def average_probabilities(
-    heads: Heads, units: Units, with_entropy: bool = False, n_draws: int = N_DRAWS
+    heads: Heads,
+    units: Units,
+    with_entropy: bool = False,
+    n_draws: int = N_DRAWS,
+    every_row: bool = False,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Average the members' probabilities over fixed draws, and their entropies.
 
@@ -71,6 +75,9 @@ def average_probabilities(
         Whether to return the entropies.
     n_draws : int
         Number of draws of probabilities of three or more classes, even.
+    every_row : bool
+        Whether entropies of each row are wanted, rather than averages over rows. They have as many
+        draws as the row needs, where there are four to `MAX_CLASSES` classes.
 
     Returns
     -------
@@ -81,7 +88,7 @@ def average_probabilities(
     if n_outputs == 1:
         return average_two_classes(heads, units, with_entropy)
     if with_entropy and n_outputs <= MAX_CLASSES:
-        return average_with_entropy(heads, units)
+        return average_with_entropy(heads, units, every_row)
     pairs = _MirroredDraws(heads, units, n_draws // 2)
     probabilities = np.empty((n_samples, n_outputs))
     entropy = np.empty(n_samples) if with_entropy else None

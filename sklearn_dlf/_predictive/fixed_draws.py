@@ -17,8 +17,12 @@ N_DRAWS = 100
 N_PAIRS = 128
 
 # Bits of a shifted point, and the seed of the shift: of twelve seeds, one whose error on the digits
-# was among the smallest for three kinds of ensembles.
+# was among the smallest for three kinds of ensembles. The long sequence has the same seed.
 N_BITS, SEED = 30, 10
+
+# Draws of parts of a long sequence have this standard deviation in this many first dimensions, and
+# weights that make up for it: members that disagree are often far from the mean.
+STRETCH, STRETCHED = 1.25, 4
 
 # One dimension has a grid of this many pairs. It ends this many standard deviations from the mean,
 # beyond which 1e-5 of the distribution lies.
@@ -56,13 +60,14 @@ def normal_draws(n_dimensions: int, n_draws: int = N_DRAWS) -> np.ndarray:
 
 
 @cache
-def weighted_pairs(n_dimensions: int) -> tuple[np.ndarray, np.ndarray]:
+def weighted_pairs(n_dimensions: int, pairs: range | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Points (n_dimensions, n_pairs) and their weights, for averages over the standard normal.
 
     The mirror image of each point has the same weight, and weights of both sum to one. One and two
     dimensions have a grid, weighted by the density: its error falls exponentially with its step for
     smooth functions. More dimensions have equal weights and a Sobol sequence, whose first
-    dimensions are filled best: the more important ones should come first.
+    dimensions are filled best: the more important ones should come first. Given a range, it is that
+    part of a long sequence, scrambled and shifted, instead of N_PAIRS points.
     """
     if n_dimensions == 1:
         points = (np.arange(LINE_PAIRS) + 0.5)[None] * LINE_REACH / LINE_PAIRS
@@ -73,24 +78,54 @@ def weighted_pairs(n_dimensions: int) -> tuple[np.ndarray, np.ndarray]:
         points = np.stack(np.meshgrid(first, second)).reshape(2, -1)
         points = points[:, np.square(points).sum(axis=0) < DISC_REACH**2]
     else:
-        points = _set_second_moments(norm.ppf(_shifted_sobol(n_dimensions)).T)
-    is_grid = n_dimensions <= 2
-    weights = np.exp(-0.5 * np.square(points).sum(axis=0)) if is_grid else np.ones(N_PAIRS)
-    weights /= 2 * weights.sum()
+        points = norm.ppf(_shifted_sobol(n_dimensions, pairs)).T
+    if n_dimensions <= 2:
+        weights = np.exp(-0.5 * np.square(points).sum(axis=0))
+    elif pairs is None:
+        weights = np.ones(points.shape[1])
+    else:
+        narrow = points[:STRETCHED]
+        weights = np.exp(-0.5 * (STRETCH**2 - 1) * np.square(narrow).sum(axis=0))
+        narrow *= STRETCH  # these are the points themselves
+    weights /= weights.sum()
+    if n_dimensions > 2:
+        points = _set_second_moments(points, weights)
+    weights /= 2
     for array in (points, weights):
         array.setflags(write=False)  # they are shared by all calls
     return points, weights
 
 
-def _shifted_sobol(n_dimensions: int) -> np.ndarray:
-    """Points (N_PAIRS, n_dimensions) in the open unit cube, with a fixed shift of their bits."""
-    points = qmc.Sobol(n_dimensions, scramble=False).random(N_PAIRS)
+def _shifted_sobol(n_dimensions: int, pairs: range | None) -> np.ndarray:
+    """Points (n_points, n_dimensions) in the open unit cube, with a fixed shift of their bits."""
+    n_points = N_PAIRS if pairs is None else pairs.stop
+    points = qmc.Sobol(n_dimensions, scramble=False).random(n_points)
     whole = np.round(points * 2**N_BITS).astype(np.int64)
-    shift = np.random.RandomState(SEED).randint(2**N_BITS, size=n_dimensions)
+    rng = np.random.RandomState(SEED)
+    if pairs is not None:
+        whole = _scramble(whole[pairs.start :], rng)
+    shift = rng.randint(2**N_BITS, size=n_dimensions)
     return ((whole ^ shift) + 0.5) / 2**N_BITS
 
 
-def _set_second_moments(draws: np.ndarray) -> np.ndarray:
+def _scramble(whole: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
+    """Multiply the bits of each dimension by a random triangular matrix, modulo two.
+
+    A bit is added to a random choice of the bits above it, which keeps sequences balanced. It is
+    Matousek's scrambling, written here because that of scipy depends on its version.
+    """
+    scrambled = np.zeros_like(whole)
+    for bit in range(N_BITS):  # the highest bit is the last one
+        above = rng.randint(2 ** (N_BITS - 1 - bit), size=whole.shape[1]) << (bit + 1)
+        chosen = whole & (above | 1 << bit)
+        for half in (32, 16, 8, 4, 2, 1):  # the parity of the chosen bits
+            chosen = chosen ^ (chosen >> half)
+        scrambled |= (chosen & 1) << bit
+    return scrambled
+
+
+def _set_second_moments(draws: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Transform draws (n_dimensions, n_draws) so that their mean squares and products are right."""
-    factor = cholesky(draws @ draws.T / draws.shape[1], lower=True)
+    products = draws @ draws.T / draws.shape[1] if weights is None else (draws * weights) @ draws.T
+    factor = cholesky(products, lower=True)
     return solve_triangular(factor, draws, lower=True)

@@ -131,7 +131,9 @@ class LatentFactorMembers(StudentMembers):
         entropy = np.empty(len(X)) if with_entropy else None
         for rows in row_blocks(len(X), DRAW_ROWS):
             heads = self.network_for(X[rows]).evaluate(X[rows])
-            probabilities[rows], part = average_probabilities(heads, self.units, with_entropy)
+            probabilities[rows], part = average_probabilities(
+                heads, self.units, with_entropy, every_row=True
+            )
             if entropy is not None:
                 entropy[rows] = part
         return probabilities, entropy

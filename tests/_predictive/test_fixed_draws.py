@@ -32,3 +32,14 @@ def test_no_two_pairs_are_mirror_images(n_dimensions):
     points, _ = weighted_pairs(n_dimensions)
     both = np.concatenate([points, -points], axis=1)
     assert len(np.unique(both.round(9), axis=1).T) == both.shape[1]
+
+
+@pytest.mark.parametrize("n_dimensions", [3, 9, 31])
+@pytest.mark.parametrize("pairs", [range(64), range(128, 256)])
+def test_parts_of_a_long_sequence_have_the_moments_of_the_standard_normal(n_dimensions, pairs):
+    points, weights = weighted_pairs(n_dimensions, pairs)
+    assert points.shape == (n_dimensions, len(pairs))
+    assert_allclose(weights.sum(), 0.5)
+    assert_allclose(2 * (points * weights) @ points.T, np.eye(n_dimensions), atol=1e-10)
+    # The fourth moment of a stretched dimension, where weights count, is that of the normal.
+    assert_allclose(2 * (weights * points[0] ** 4).sum(), 3, rtol=0.15)
