@@ -30,9 +30,9 @@ def conformal_forest(X, y):
     return model, lambda rows: model.predict_interval(rows)
 
 
-def boosted_normal(X, y):
+def boosted_normal(X, y, seed=0):
     """Boosted parameters of a normal distribution (ngboost)."""
-    model = importlib.import_module("ngboost").NGBRegressor(verbose=False, random_state=0)
+    model = importlib.import_module("ngboost").NGBRegressor(verbose=False, random_state=seed)
     model.fit(X, y)
 
     def predict(rows):
@@ -42,10 +42,10 @@ def boosted_normal(X, y):
     return model, predict
 
 
-def quantile_forest(X, y):
+def quantile_forest(X, y, seed=0):
     """Forest that keeps the values in its leaves (quantile-forest)."""
     package = importlib.import_module("quantile_forest")
-    model = package.RandomForestQuantileRegressor(N_TREES, random_state=0).fit(X, y)
+    model = package.RandomForestQuantileRegressor(N_TREES, random_state=seed).fit(X, y)
     tail = (1 - LEVEL) / 2
     return model, lambda rows: model.predict(rows, [tail, 0.5, 1 - tail])
 

@@ -24,11 +24,11 @@ import importlib
 import time
 import warnings
 from pathlib import Path
-from typing import NamedTuple
 
+import alternatives
 import numpy as np
+from interval_data import MADE, UCI, load
 from lightgbm import LGBMRegressor
-from sklearn.datasets import load_diabetes, make_friedman1
 from sklearn.ensemble import (
     BaggingRegressor,
     ExtraTreesRegressor,
@@ -47,60 +47,8 @@ from sklearn_dlf import DLFRegressor
 from sklearn_dlf.ensembles import DeepEnsembleRegressor
 from sklearn_dlf.metrics import neg_nll_scorer
 
-UCI = ["boston", "concrete", "energy", "wine", "kin8nm", "power"]
-MADE = ["friedman1", "growing noise", "skewed noise", "t noise", "counts"]
 LEVELS = (0.5, 0.9, 0.99)
-N_HELD_OUT, N_MADE, MAX_TEST = 200, 1_000, 1_000
 RESULTS = Path(__file__).parent / "results" / "intervals.jsonl"
-
-
-class Split(NamedTuple):
-    """Rows and values for fitting, held out and for testing; scale of the noise at test rows."""
-
-    X: np.ndarray
-    y: np.ndarray
-    X_held_out: np.ndarray
-    y_held_out: np.ndarray
-    X_test: np.ndarray
-    y_test: np.ndarray
-    noise: np.ndarray | None
-
-
-def load(name, split, data_dir, max_rows):
-    """Return a split of a data set, with 200 rows held out."""
-    rng = np.random.RandomState(split)
-    noise = None
-    if name == "diabetes":
-        X, y = load_diabetes(return_X_y=True)
-    elif name in UCI:
-        file = np.load(Path(data_dir) / f"{name}.npz")
-        X, y = file["X"], file["y"]
-    elif name == "friedman1":
-        X, y = make_friedman1(N_MADE + N_HELD_OUT + MAX_TEST, noise=1.0, random_state=split)
-    else:
-        X, y, noise = make_noisy(name, N_MADE + N_HELD_OUT + MAX_TEST, rng)
-    rows = rng.permutation(len(y))
-    n_test = min(MAX_TEST, len(y) // 4)
-    test, held_out, train = np.split(rows, [n_test, n_test + N_HELD_OUT])
-    train = train[:max_rows]
-    noise = None if noise is None else noise[test]
-    return Split(X[train], y[train], X[held_out], y[held_out], X[test], y[test], noise)
-
-
-def make_noisy(name, n_rows, rng):
-    """Return rows, values and the scale of the noise at each row."""
-    X = rng.uniform(-2, 2, size=(n_rows, 5))
-    mean = np.sin(2 * X[:, 0]) + X[:, 1]
-    if name == "growing noise":
-        scale = 0.1 + 0.25 * (X[:, 2] + 2)
-        return X, mean + scale * rng.standard_normal(n_rows), scale
-    if name == "skewed noise":
-        scale = np.full(n_rows, 0.5)
-        return X, mean + 0.5 * (rng.standard_exponential(n_rows) - 1), scale
-    if name == "t noise":
-        return X, mean + 0.3 * rng.standard_t(2, n_rows), np.full(n_rows, 0.3)
-    rate = np.exp(1 + 0.5 * mean)
-    return X, rng.poisson(rate).astype(float), np.sqrt(rate)
 
 
 def make_teachers(split):
@@ -195,15 +143,13 @@ def measure_student(fit_teacher, data, seed):
 
 def boosted_normal(data, seed):
     """NGBoost: boosted parameters of a normal distribution."""
-    ngboost = importlib.import_module("ngboost")
-    model = ngboost.NGBRegressor(verbose=False, random_state=seed).fit(data.X, data.y)
+    model, _ = alternatives.boosted_normal(data.X, data.y, seed)
     return lambda X: np.transpose([model.pred_dist(X).ppf(p) for p in levels_of_quantiles()])
 
 
 def quantile_forest(data, seed):
     """quantile-forest: a forest that keeps the values in its leaves."""
-    package = importlib.import_module("quantile_forest")
-    model = package.RandomForestQuantileRegressor(100, random_state=seed).fit(data.X, data.y)
+    model, _ = alternatives.quantile_forest(data.X, data.y, seed)
     return lambda X: np.asarray(model.predict(X, list(levels_of_quantiles())))
 
 

@@ -57,7 +57,7 @@ SCALERS = StandardScaler, MinMaxScaler, RobustScaler
 def warnings_of(ensemble, X, y, predictions=None, sample_weight=None):
     """Return the messages of a fit's checks; X are the rows that the teacher gets."""
     kind = "classifier" if is_labels(ensemble, y) else "regressor"
-    task = RegressionTask()
+    task = RegressionTask("constant", needs_calibration=False, cv=None)
     if kind == "classifier":
         task = ClassificationTask("probabilities", None, 1e-3, needs_calibration=False)
     with warnings.catch_warnings(record=True) as caught:
@@ -84,7 +84,7 @@ def warnings_of(ensemble, X, y, predictions=None, sample_weight=None):
             automatic=task.automatic_augment,
             unlabeled=None,
             transformed=False,
-            with_calibration=False,
+            calibration_state=None,
             random_state=random_state,
         )
         targets = task.targets(teacher, points, y, sample_weight, "widen")

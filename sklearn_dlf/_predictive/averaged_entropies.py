@@ -229,7 +229,7 @@ def count_pairs(averaged: np.ndarray, entropy: np.ndarray, n_done: int) -> np.nd
     error = np.sqrt(np.square(deviations).sum(axis=0))
     error *= HALF_ERROR if len(entropy) == 2 else PART_ERROR * disagreement / total
     error *= np.sqrt(len(mean) / 10)  # low-discrepancy draws gain less in more dimensions
-    # Less accuracy is asked for, the further the disagreement is below LITTLE_DISAGREEMENT.
+    # The allowed error grows as the disagreement falls below LITTLE_DISAGREEMENT.
     allowed = TOLERANCE * np.maximum(disagreement, LITTLE_DISAGREEMENT**3 / disagreement**2)
     wanted = n_done * (error / allowed) ** (1 / RATE)
     return np.array(SIZES)[np.searchsorted(SIZES[:-1], wanted / SLACK)]

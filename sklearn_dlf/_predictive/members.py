@@ -29,8 +29,7 @@ SMALL_PROBABILITY = 1e-30
 class StudentMembers(ABC):
     """Predictions of the members of a fitted student, in units of the members' outputs.
 
-    Students of regressors need ``moments(X, exact)`` too: a Bunch of ``mean`` and ``variance``
-    (n, n_outputs).
+    Students of regressors need ``moments`` too.
 
     Parameters
     ----------
@@ -79,7 +78,7 @@ class StudentMembers(ABC):
             return moments
         return transformation.moments(moments.mean, moments.variance)
 
-    def moments(self, X: np.ndarray) -> Bunch:
+    def moments(self, X: np.ndarray, exact: bool = False) -> Bunch:
         """Bunch of ``mean`` and ``variance`` (n, n_outputs); for students of regressors."""
         raise NotImplementedError
 

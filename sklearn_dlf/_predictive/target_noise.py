@@ -3,8 +3,8 @@
 The variance of y around a member is ``g(x) W``. ``W`` follows an inverse gamma distribution, as in
 [Park2025]_, so that the noise has tails. ``g`` is one at every row, or the exponential of a
 function that is piecewise linear in each column, in the members' mean, and in the logarithm of
-their variance. The predictive distribution of y is then a scale mixture of
-normals. It is evaluated here by quadrature, without drawing.
+their variance. The predictive distribution of y is then a scale mixture of normals. It is
+evaluated here by quadrature, without drawing.
 
 Around a student's members, y has more noise than around the ensemble's. The student's mean misses
 the ensemble's mean, and its mean squared error is added to the variance.
@@ -43,7 +43,6 @@ STEP_SHARE, MAX_STEPS = 1e-8, 100
 
 # A standard normal density is zero in float64 beyond this, and the square of more may overflow.
 MAX_SCALED = 40.0
-
 
 # Pieces of the function of each column.
 N_PIECES = 5
@@ -218,6 +217,10 @@ class TargetNoise:
         """Return the misfit (n, n_outputs) where members have this variance."""
         return self.squared_misfit + self.misfit_share * variance
 
+    def _fixed_variance(self, variance: np.ndarray) -> np.ndarray:
+        """Return the variance of y (n, n_outputs) that is not multiplied by ``W``."""
+        return self.spread_share * variance + self.misfit(variance)
+
     def mean_variance(self, variance: np.ndarray, factor: np.ndarray) -> np.ndarray:
         """Return the mean variance around a member (n, n_outputs), misfit included.
 
@@ -241,7 +244,7 @@ class TargetNoise:
         ``mean`` and ``variance`` (n, n_outputs) are those of the members. The distribution of y is
         symmetric around the mean, so that levels ``p`` and ``1 - p`` need one distance.
         """
-        fixed = self.spread_share * variance + self.misfit(variance)
+        fixed = self._fixed_variance(variance)
         scale = self.scale * factor
         levels = np.asarray(levels, dtype=np.float64)
         quantiles = np.empty((*mean.shape, len(levels)))
@@ -256,7 +259,7 @@ class TargetNoise:
 
     def std_nodes(self, variance: np.ndarray, factor: np.ndarray) -> np.ndarray:
         """Standard deviations of y (n, n_outputs, n_nodes), whose mixture it follows."""
-        fixed = self.spread_share * variance + self.misfit(variance)
+        fixed = self._fixed_variance(variance)
         total = fixed[..., None] + factor[..., None] * self.nodes()
         return np.sqrt(np.maximum(total, np.finfo(np.float64).tiny))
 
@@ -301,8 +304,8 @@ def _distance(fixed: np.ndarray, scale: np.ndarray, shape: float, level: float) 
 @lru_cache(maxsize=256)
 def _distance_curve(shape: float, level: float) -> CubicSpline:
     """Logarithm of the quantile as a function of the logarithm of the ratio."""
-    _, weights = _score_rule()
-    unit = _unit_variance(shape, _score_rule()[0])
+    scores, weights = _score_rule()
+    unit = _unit_variance(shape, scores)
     std = np.sqrt(np.exp(LOG_RATIOS)[:, None] + unit)
     return CubicSpline(LOG_RATIOS, np.log(_mixture_quantile(std, weights, level)))
 

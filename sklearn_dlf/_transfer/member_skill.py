@@ -17,7 +17,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ..ensembles import FittedEnsemble
+from ..ensembles._fitted_ensemble import without_wrapper
 from ..ensembles._member_models import kind_of
 
 # Fewer rows say too little of what members of such rows should reach.
@@ -84,8 +84,7 @@ def least_skill(ensemble: Any, X: np.ndarray, y: np.ndarray, kind: str) -> float
 
 def _members(ensemble: Any) -> list:
     """Return the models of a list, or of bagging; others take their rows in another form."""
-    if isinstance(ensemble, FittedEnsemble):
-        ensemble = ensemble._models
+    ensemble = without_wrapper(ensemble)
     if isinstance(ensemble, list | tuple):
         return list(ensemble)
     members = getattr(ensemble, "estimators_", None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._utils.warning import warn_user
-from ..ensembles import FittedEnsemble
+from ..ensembles._fitted_ensemble import without_wrapper
 from ..ensembles._member_models import fitted_column_names
 
 # Attributes under which wrappers of scikit-learn keep the fitted model that takes the rows.
@@ -35,8 +35,7 @@ def warn_if_nameless(ensemble: Any, X: Any) -> None:
 
 def known_names(ensemble: Any) -> list[str] | None:
     """Return the column names that a fitted ensemble or one of its models knows, or None."""
-    if isinstance(ensemble, FittedEnsemble):
-        ensemble = ensemble._models
+    ensemble = without_wrapper(ensemble)
     if isinstance(ensemble, list | tuple):
         found = (known_names(model) for model in ensemble)
         return next((names for names in found if names is not None), None)

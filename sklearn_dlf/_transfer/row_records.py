@@ -15,7 +15,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
 
-from ..ensembles import FittedEnsemble
+from ..ensembles._fitted_ensemble import without_wrapper
 from ..ensembles._member_models import match_columns
 
 # Rows and members that are compared at most. They are taken at equal distances, without a draw.
@@ -124,8 +124,7 @@ def as_rows(model: Any, X: Any) -> np.ndarray | None:
 
 def _contradictions(model: Any, X: Any, limits: Limits) -> Iterator[float]:
     """Yield one value for each record of a model: at least one where it contradicts the rows."""
-    if isinstance(model, FittedEnsemble):
-        model = model._models
+    model = without_wrapper(model)
     if isinstance(model, list | tuple):
         for one in _some(model):
             yield from _contradictions(one, X, limits)

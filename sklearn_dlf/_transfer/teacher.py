@@ -22,13 +22,32 @@ class Teacher(ABC):
         Number of members.
     unseen : bool array of shape (n_samples, n_members) or None
         Rows that each member did not see. None if that is not known.
+    is_record_checked : bool
+        Whether ``unseen`` is known to hold for the rows of `fit`.
+    grown_loss : float or None
+        Loss of trees in their own fit (`unseen_check.loss_of_grown_trees`).
+    row_facts : RowFacts
+        Whether the rows of `fit` are like those of the ensemble's own fit.
+    has_variance : bool
+        Whether members have a variance of y of their own.
+    is_fitted_here : bool
+        Whether the ensemble was fitted to the rows of `fit`.
+    transformer : TargetTransformer or None
+        What the ensemble does to y, if its members predict a transformed target.
+    is_transformed : bool
+        Whether members are evaluated in the space of their transformed target; `choose_space` sets
+        it.
+    cross_fitted : pair of arrays (n_samples, n_outputs), or None
+        Mean and variance of members that were not fitted to the row.
     """
 
     n_members: int
     unseen: np.ndarray | None = None
-    is_record_checked: bool = False
+    # These two are right for predictions and for an ensemble that was fitted here. `find_teacher`
+    # sets them for a fitted ensemble.
+    is_record_checked: bool = True
+    row_facts: RowFacts = RowFacts(match=True)
     grown_loss: float | None = None
-    row_facts: RowFacts
     has_variance: bool = False
     is_fitted_here: bool = False
     is_transformed: bool = False
@@ -43,7 +62,7 @@ class Teacher(ABC):
         """Variance of y around the members at the design points, if they have one."""
 
     def declare_unseen(self, unseen: Any, n_samples: int) -> None:
-        """Keep what the user says of unseen rows, unless it is None; raise if it has no form."""
+        """Set ``unseen`` from the argument of `fit`, if it is given; raise if it is invalid."""
         if unseen is None:
             return
         if self.is_fitted_here:

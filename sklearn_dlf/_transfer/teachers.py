@@ -29,7 +29,6 @@ from .cross_fitting import Moments, cross_fit
 from .design_points import Points
 from .row_checks import judge_rows
 from .row_names import warn_if_nameless
-from .row_records import RowFacts
 from .teacher import Teacher
 from .unseen_check import loss_of_grown_trees
 
@@ -63,23 +62,9 @@ class EnsembleTeacher(Teacher):
     ----------
     classes, n_members, is_drawn, unseen, transformer
         As in the facts.
-    row_facts : RowFacts
-        Whether ``X`` are rows like those of the ensemble's own fit.
-    is_record_checked : bool
-        Whether ``unseen`` is known to hold for ``X``.
-    grown_loss : float or None
-        Loss of trees in their own fit (`unseen_check.loss_of_grown_trees`).
-    is_transformed : bool
-        Whether members are evaluated in the space of their transformed target; `choose_space` sets
-        it.
     """
 
     can_be_evaluated = True
-    # Of an ensemble that was fitted here. Of others, `find_teacher` sets what is known.
-    row_facts = RowFacts(match=True)
-    is_record_checked = True  # that of unseen rows
-    grown_loss: float | None = None
-    is_transformed = False
 
     def __init__(
         self,
@@ -143,15 +128,9 @@ class PredictionsTeacher(Teacher):
     """
 
     can_be_evaluated = False
-    has_variance = False
     is_drawn = False
     classes = None  # only the number of outputs is known
     cross_fitted = None
-    row_facts = RowFacts(match=True)  # the members were evaluated by the user
-    is_record_checked = True
-    grown_loss = None
-    transformer = None  # predictions are used as they are given
-    is_transformed = False
 
     def __init__(self, predictions: Any, n_samples: int):
         if isinstance(predictions, list | tuple):

@@ -19,7 +19,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from .._utils.warning import warn_user
-from ..ensembles import FittedEnsemble
+from ..ensembles._fitted_ensemble import without_wrapper
 
 # The difference between unseen and seen rows counts from this many standard errors on. A record
 # that is wrong is believed by chance in one of 25 fits, as two statistics are tried. One that is
@@ -85,7 +85,7 @@ def seen_is_better(loss: np.ndarray, unseen: np.ndarray) -> bool:
     both = (n_unseen > 0) & (n_seen > 0)
     loss, unseen, n_unseen, n_seen = loss[both], unseen[both], n_unseen[both], n_seen[both]
     if len(loss) < 2:
-        return True  # nothing can be said
+        return True  # too few rows to tell
     difference = (loss * unseen).sum(axis=1) / n_unseen - (loss * ~unseen).sum(axis=1) / n_seen
     # Correlations count each row the same, so that outliers of y do not hide the difference.
     agreement = (_standardise_members(-loss) * _standardise_members(~unseen)).sum(axis=1)
@@ -143,9 +143,8 @@ def loss_of_grown_trees(ensemble: Any) -> float | None:
     do not consist of trees, and of trees that were grown by another criterion than squared errors.
     """
     while True:
-        if isinstance(ensemble, FittedEnsemble):
-            ensemble = ensemble._models
-        elif isinstance(ensemble, Pipeline):
+        ensemble = without_wrapper(ensemble)
+        if isinstance(ensemble, Pipeline):
             ensemble = ensemble.steps[-1][1]
         elif isinstance(ensemble, FrozenEstimator):
             ensemble = ensemble.estimator

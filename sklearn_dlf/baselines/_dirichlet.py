@@ -122,7 +122,7 @@ class DirichletMembers(StudentMembers):
         """Parameters of the distribution (n, n_classes)."""
         return 1 + np.exp(np.minimum(self.log_excess(X, exact), MAX_LOG_EXCESS))
 
-    def draw(self, X, n_samples, random_state, extra_variance=0.0):
+    def draw(self, X, n_samples, random_state):
         # Logarithms of gamma variables are logits of a draw from the Dirichlet distribution.
         concentration = self.concentration(X, exact=True)
         shape = *concentration.shape, n_samples

@@ -321,3 +321,8 @@ class FittedEnsemble:
 register_ensemble(list, _list_members)
 register_ensemble(tuple, _list_members)
 register_ensemble(FittedEnsemble, FittedEnsemble._describe)
+
+
+def without_wrapper(ensemble: Any) -> Any:
+    """Return what a FittedEnsemble holds: a list of models, or an ensemble; others as they are."""
+    return ensemble._models if isinstance(ensemble, FittedEnsemble) else ensemble

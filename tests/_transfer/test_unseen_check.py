@@ -86,7 +86,7 @@ def test_members_that_do_not_overfit_are_silent_in_any_order(case):
     fit(ensemble.fit(X, y), X[order], y[order])
 
 
-def test_without_y_nothing_is_said():
+def test_without_y_no_warning_is_given():
     (X, y), ensemble = OVERFITTED["forest"]
     fit(ensemble.fit(X, y), X[::-1], None)
 
