@@ -1,0 +1,204 @@
+"""What an ensemble tells of the process that its members are draws of.
+
+Factors that are fitted to ``n_members`` members explain those members better than others of the
+same kind: the covariance of a sample has far more structure than that of the process. Some members
+are held out, the factors are fitted to the others in closed form, and the likelihood of the held
+out ones tells which share of each factor's variance they bear out, Eq. (29). What is taken from a
+factor goes to the member noise, so that the variance at each row stays. The likelihood is that of
+all outputs' own joint densities at some rows, and it also finds the correlation of the noise
+between rows (`row_correlation`).
+
+Equation numbers are those of ``docs/equations.md``.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve, eigh
+from scipy.optimize import minimize
+from scipy.spatial.distance import pdist, squareform
+from scipy.special import expit
+
+from .full import cross_product
+from .row_correlation import RowCorrelation
+
+# Folds of members, and the fewest members of which some can be held out.
+N_FOLDS, MIN_MEMBERS = 5, 5
+
+# Rows and outputs at which the likelihood is computed. It takes O(n_rows^3) for each of the
+# outputs and folds.
+N_ROWS, MAX_OUTPUTS = 200, 3
+
+# Least variance of the noise at a row, in units of the members' variance there. Least variance of
+# the members that are not held out, in units of that of all members: trees may all agree there.
+LEAST_NOISE, LEAST_SEEN = 1e-4, 0.3
+
+# The length scale starts at this share of the median distance between rows and stays within these
+# multiples of that distance.
+FIRST_SCALE, SCALE_BOUNDS = 0.25, (0.01, 10.0)
+
+# Bound of the logits of shares; beyond the share that it stands for, a share is zero or one.
+MAX_LOGIT = 5.0
+MAX_ITER = 40
+
+
+class Process(NamedTuple):
+    """Estimate of the process.
+
+    Attributes
+    ----------
+    factor_shares : array of shape (q,)
+        Share of each factor's variance that held-out members bear out, in the order of the factors'
+        variances, largest first.
+    row_correlation : RowCorrelation
+        Correlation of the member noise between rows.
+    gain : float
+        Log-likelihood of the held-out members less that under independent rows, in nats per entry.
+    """
+
+    factor_shares: np.ndarray
+    row_correlation: RowCorrelation
+    gain: float
+
+
+class _Fold(NamedTuple):
+    """Loadings (n, q) of seen members, and second moment (n, n) of held-out ones, at one output.
+
+    Both in units of the root of the seen members' variance at each row.
+    """
+
+    loadings: np.ndarray
+    moment: np.ndarray
+    n_held_out: int
+
+
+def estimate_process(residuals: np.ndarray, some: np.ndarray, X: np.ndarray, q: int) -> Process:
+    """Estimate the process from contrasts, by members that are held out.
+
+    Parameters
+    ----------
+    residuals : array of shape (n_entries, n_members)
+        Contrasts at all entries, multiplied by the roots of the rows' weights.
+    some : array of shape (n_rows, n_outputs, n_members)
+        Contrasts at some of the rows, in the same units, not weighted. The members differ there.
+    X : array of shape (n_rows, n_features)
+        These rows, standardised.
+    q : int
+        Number of factors.
+
+    Returns
+    -------
+    Process
+        Factors as they are, and independent noise, if there are too few members or rows.
+    """
+    n_members = residuals.shape[1]
+    if n_members < MIN_MEMBERS or len(X) < 3:
+        return Process(np.ones(q), RowCorrelation(), 0.0)
+    folds = _make_folds(residuals, some, q)
+    distance = squareform(pdist(X))
+    unit = np.median(distance[distance > 0]) if distance.any() else 1.0
+    start = np.concatenate([[0.0, np.log(FIRST_SCALE * unit)], np.full(q, -1.0)])
+    logits = (-MAX_LOGIT, MAX_LOGIT)
+    bounds = [logits, tuple(np.log(unit) + np.log(SCALE_BOUNDS)), *[logits] * q]
+
+    def loss(parameters):
+        terms = [_negative_log_likelihood(parameters, fold, distance) for fold in folds]
+        values, slopes = zip(*terms, strict=True)
+        return np.mean(values), np.mean(slopes, axis=0)
+
+    best = minimize(loss, start, jac=True, bounds=bounds, options={"maxiter": MAX_ITER})
+    alone = np.mean([0.5 * np.trace(fold.moment) / len(X) for fold in folds])
+    gain = float(alone - best.fun)
+    if gain <= 0:
+        return Process(np.zeros(q), RowCorrelation(), 0.0)
+    shares = expit(best.x)
+    limit = expit(0.98 * MAX_LOGIT)
+    shares = np.where(shares > limit, 1.0, np.where(shares < 1 - limit, 0.0, shares))
+    return Process(
+        shares[2:], RowCorrelation(float(shares[0]), float(np.exp(best.x[1]))), gain
+    )
+
+
+def _make_folds(residuals, some, q):
+    """Return the folds of members, each for some of the outputs."""
+    n_entries, n_members = residuals.shape
+    n_outputs = some.shape[1]
+    gram = cross_product(residuals, residuals)
+    variance = np.square(some).sum(axis=-1) / (n_members - 1)
+    outputs = np.linspace(0, n_outputs - 1, min(n_outputs, MAX_OUTPUTS)).round().astype(int)
+    fold_of = np.arange(n_members) % N_FOLDS
+    folds = []
+    for fold in range(N_FOLDS):
+        seen = fold_of != fold
+        n_seen = np.count_nonzero(seen)
+        rotation = _spectral_rotation(gram, seen, n_entries, q)
+        for output in outputs:
+            deviations = some[:, output] - some[:, output][:, seen].mean(axis=1, keepdims=True)
+            own = np.square(deviations[:, seen]).sum(axis=1) / (n_seen - 1)
+            unit = np.sqrt(np.maximum(own, LEAST_SEEN * variance[:, output]))[:, None]
+            deviations = deviations / unit
+            loadings = deviations[:, seen] @ rotation
+            held_out = deviations[:, ~seen] / np.sqrt(1 + 1 / n_seen)
+            moment = held_out @ held_out.T / held_out.shape[1]
+            folds.append(_Fold(_limit(loadings), moment, held_out.shape[1]))
+    return folds
+
+
+def _spectral_rotation(gram, seen, n_entries, q):
+    """Return the matrix (n_seen, q) that turns seen members' deviations into loadings. Eq. (12)."""
+    n_seen = np.count_nonzero(seen)
+    centring = np.eye(len(gram)) - seen / n_seen
+    gram = centring @ gram @ centring.T
+    values, vectors = eigh(gram[np.ix_(seen, seen)] / (n_seen - 1))
+    values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
+    n_used = min(q, n_seen - 1)
+    noise = values[n_used:].sum() / max(n_entries - n_used, 1)
+    leading = values[:n_used]
+    gain = np.sqrt(np.maximum(leading - noise, 0.0))
+    norm = np.sqrt((n_seen - 1) * np.maximum(leading, np.finfo(np.float64).tiny))
+    rotation = np.zeros((n_seen, q))
+    rotation[:, :n_used] = vectors[:, :n_used] * (gain / norm)
+    return rotation
+
+
+def _limit(loadings):
+    """Return loadings that leave some noise at every row."""
+    explained = np.square(loadings).sum(axis=1, keepdims=True)
+    return loadings * np.sqrt(np.minimum(1.0, (1 - LEAST_NOISE) / np.maximum(explained, 1e-300)))
+
+
+def _negative_log_likelihood(parameters, fold, distance):
+    """Return minus the log-likelihood a row of held-out members, and its slope. Eq. (29)."""
+    (share, *factor_shares), log_scale = expit(np.delete(parameters, 1)), parameters[1]
+    factor_shares = np.array(factor_shares)
+    n_rows = len(distance)
+    scaled = np.sqrt(3.0) * distance / np.exp(log_scale)
+    decay = np.exp(-scaled)
+    smooth = (1 + scaled) * decay
+    correlation = share * smooth
+    np.fill_diagonal(correlation, 1.0)
+    squares = np.square(fold.loadings)
+    noise = np.sqrt(1 - squares @ factor_shares)
+    covariance = (fold.loadings * factor_shares) @ fold.loadings.T
+    covariance += noise[:, None] * noise * correlation
+    factor = cho_factor(covariance, lower=True)
+    inverse = cho_solve(factor, np.eye(n_rows))
+    weighted = inverse @ fold.moment
+    value = np.log(np.diag(factor[0])).sum() + 0.5 * np.trace(weighted)
+    slope = 0.5 * (inverse - weighted @ inverse)  # by the covariance
+    by_correlation = slope * noise[:, None] * noise
+    np.fill_diagonal(by_correlation, 0.0)
+    by_noise = (slope * correlation) @ noise / noise
+    by_shares = np.einsum("ik,ij,jk->k", fold.loadings, slope, fold.loadings, optimize=True)
+    by_shares -= squares.T @ by_noise
+    by_share = np.sum(by_correlation * smooth)
+    by_scale = share * np.sum(by_correlation * np.square(scaled) * decay)
+    gradient = np.concatenate(
+        [
+            [share * (1 - share) * by_share, by_scale],
+            factor_shares * (1 - factor_shares) * by_shares,
+        ]
+    )
+    return value / n_rows, gradient / n_rows

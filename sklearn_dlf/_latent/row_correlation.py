@@ -1,0 +1,116 @@
+"""Correlation of the member noise between rows: random functions of the row.
+
+Members are functions. What the factors do not carry is mostly a deviation of one member in one
+region: it is similar at rows that are near each other, and independent between rows that are far
+apart. The noise of a member, divided by its standard deviation at each row, is a Gaussian process
+of the standardised rows with a Matern correlation of smoothness 3/2 [Rasmussen2006], Eq. (27).
+Draws of it are sums of random cosines [Rahimi2007], Eq. (28). They are functions: rows may come in
+any order and in any number of blocks.
+
+References
+----------
+.. [Rasmussen2006] Rasmussen, Williams. "Gaussian Processes for Machine Learning". MIT Press, 2006.
+.. [Rahimi2007] Rahimi, Recht. "Random features for large-scale kernel machines". NeurIPS 2007.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+# Members that share their frequencies, and the number of frequencies. Given these, a draw is
+# Gaussian with variance one at every row; its correlation is right on average over groups.
+GROUP_SIZE, N_FREQUENCIES = 16, 256
+
+# Smoothness of the correlation. Its frequencies have a multivariate t distribution with twice as
+# many degrees of freedom.
+SMOOTHNESS = 1.5
+
+
+class RowCorrelation(NamedTuple):
+    """Correlation of one member's noise at two rows, Eq. (27).
+
+    Attributes
+    ----------
+    share : float
+        Correlation at rows that almost coincide. The rest of the noise is independent from row to
+        row.
+    length_scale : float
+        Distance of standardised rows by which the correlation has fallen to about a half.
+    """
+
+    share: float = 0.0
+    length_scale: float = 1.0
+
+    def between(self, X: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """Correlation (n, n_others) of the noise at different rows."""
+        return self.share * matern(cdist(X, others) / self.length_scale)
+
+    def among(self, X: np.ndarray) -> np.ndarray:
+        """Correlation (n, n) of the noise at rows of X, with ones on the diagonal."""
+        correlation = self.between(X, X)
+        np.fill_diagonal(correlation, 1.0)
+        return correlation
+
+
+def matern(distance: np.ndarray) -> np.ndarray:
+    """Matern correlation of smoothness 3/2, of distances in units of the length scale."""
+    scaled = np.sqrt(3.0) * distance
+    return (1 + scaled) * np.exp(-scaled)
+
+
+class RandomFunctions:
+    """Independent draws of the noise of members, in units of its standard deviation. Eq. (28).
+
+    Parameters
+    ----------
+    correlation : RowCorrelation
+        Correlation over rows.
+    n_features, n_outputs, n_members : int
+        Columns of the rows, outputs, members.
+    random_state : RandomState instance
+        Source of the functions. The part that is independent from row to row is drawn from it when
+        rows are given.
+    """
+
+    def __init__(
+        self,
+        correlation: RowCorrelation,
+        n_features: int,
+        n_outputs: int,
+        n_members: int,
+        random_state: np.random.RandomState,
+    ):
+        self.share = correlation.share
+        self.shape = n_outputs, n_members
+        self.random_state = random_state
+        self._groups = []
+        degrees = 2 * SMOOTHNESS
+        for start in range(0, n_members if self.share > 0 else 0, GROUP_SIZE):
+            n_group = min(GROUP_SIZE, n_members - start)
+            frequencies = random_state.standard_normal((n_features, N_FREQUENCIES))
+            stretch = np.sqrt(random_state.chisquare(degrees, N_FREQUENCIES) / degrees)
+            amplitudes = random_state.standard_normal((2 * N_FREQUENCIES, n_outputs * n_group))
+            self._groups.append(
+                (frequencies / (stretch * correlation.length_scale), amplitudes, n_group)
+            )
+
+    def evaluate(self, X: np.ndarray) -> np.ndarray:
+        """Values (n, n_outputs, n_members) at rows."""
+        values = np.empty((len(X), *self.shape))
+        start = 0
+        for frequencies, amplitudes, n_group in self._groups:
+            phase = X @ frequencies
+            waves = np.concatenate([np.cos(phase), np.sin(phase)], axis=1)
+            product = waves @ amplitudes * np.sqrt(self.share / N_FREQUENCIES)
+            members = slice(start, start + n_group)
+            values[..., members] = product.reshape(len(X), -1, n_group)
+            start += n_group
+        if self.share < 1:
+            noise = self.random_state.standard_normal(values.shape)
+            if not self._groups:
+                return noise
+            values += np.sqrt(1 - self.share) * noise
+        return values
