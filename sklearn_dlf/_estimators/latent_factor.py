@@ -18,6 +18,7 @@ from .._fitting.em import ExpectationMaximisation
 from .._fitting.published import PublishedEM
 from .._fitting.refinement import Refinement
 from .._fitting.trainer import make_trainer
+from .._latent.deviations import noise_correlation, output_covariance
 from .._latent.models import NOISE_FLOOR, FullModel, SeparableModel
 from .._latent.number_of_factors import factor_scores
 from .._network.bodies import make_body
@@ -200,7 +201,8 @@ class LatentFactorStudent(BaseStudent):
         """Return the parameters of the members' distribution at each row.
 
         A member is ``mean + loadings @ z + member_std * e``. It has one standard normal ``z`` (q,)
-        for all rows, and a standard normal ``e`` of its own at each row. With
+        for all rows, and an ``e`` of its own at each row, which is normal with unit variances and
+        correlated over the outputs of the row. With
         ``loadings="separable"`` and more than one output it is
         ``mean + mixing @ Z @ loadings + member_std * e``, with one standard normal ``Z``
         (n_outputs, q) for all rows.
@@ -215,14 +217,21 @@ class LatentFactorStudent(BaseStudent):
         Bunch
             ``mean`` (n_samples, n_outputs), ``loadings`` (n_samples, n_outputs, q), ``member_std``
             (n_samples, n_outputs), float64, in units of the ensemble's outputs. If separable,
-            ``loadings`` (n_samples, q) without unit, and ``mixing`` (n_outputs, n_outputs). If the
-            teacher transforms y, they are those of the transformed values.
+            ``loadings`` (n_samples, q) without unit, and ``mixing`` (n_outputs, n_outputs). Over
+            the outputs of each row: ``noise_correlation`` of ``e``, without unit, and
+            ``member_cov`` of the members, in squared units, each (n_samples, n_outputs,
+            n_outputs). If the teacher transforms y, they are those of the transformed values.
         """
         X = self._standardised_rows(X)
         heads = self._members.parameters(X)
         parameters = Bunch(
             mean=heads.mean, loadings=heads.loadings, member_std=np.sqrt(heads.member_variance)
         )
+        correlation = noise_correlation(heads.noise_shares, *heads.mean.shape)
+        std = parameters.member_std
+        covariance = output_covariance(heads.loadings, heads.mixing)
+        covariance += correlation * std[:, :, None] * std[:, None]
+        parameters.update(noise_correlation=correlation, member_cov=covariance)
         if heads.mixing is not None:
             parameters.update(loadings=heads.loadings[:, 0], mixing=heads.mixing)
         return parameters

@@ -3,7 +3,10 @@
 The functions take full loadings (n, c, q), without a mixing: a member deviates from the mean by
 ``loadings z`` with z (q,), Eq. (1). Or they take separable loadings (n, 1, q) with a ``mixing``
 (c, c): a member deviates by ``mixing Z loadings`` with Z (c, q), Eq. (16). All entries of z and Z
-are independent standard normals. Member noise is not included.
+are independent standard normals.
+
+Member noise is in the last functions only. With several outputs it has shares (n, c, r) of factors
+of its own, which are drawn anew at every row, Eq. (27).
 
 Equation numbers are those of ``docs/equations.md``.
 """
@@ -23,6 +26,13 @@ def factor_covariance(loadings: np.ndarray, mixing: np.ndarray | None = None) ->
     """Covariance over rows of each output by the factors, (n, n, c). Eqs. (2) and (17)."""
     covariance = np.einsum("icq,jcq->ijc", loadings, loadings, optimize=True)
     return covariance if mixing is None else covariance * np.square(mixing).sum(axis=-1)
+
+
+def output_covariance(loadings: np.ndarray, mixing: np.ndarray | None = None) -> np.ndarray:
+    """Covariance over a row's outputs by the factors, (n, c, c). Eqs. (2) and (17)."""
+    if mixing is None:
+        return loadings @ loadings.swapaxes(1, 2)
+    return np.square(loadings).sum(axis=-1, keepdims=True) * (mixing @ mixing.T)
 
 
 def draw_deviations(loadings, mixing, latent):
@@ -61,3 +71,45 @@ def dense_loadings(loadings: np.ndarray, mixing: np.ndarray | None = None) -> np
         return loadings
     dense = np.einsum("kl,nq->nklq", mixing, loadings[:, 0])
     return dense.reshape(*dense.shape[:2], -1)
+
+
+def own_share(noise_shares):
+    """Standard deviation (n, c) of an output's own noise relative to all of it. Eq. (27)."""
+    return (1 - (noise_shares**2).sum(-1)) ** 0.5
+
+
+def split_noise(
+    std: np.ndarray, noise_shares: np.ndarray | None
+) -> tuple[np.ndarray | None, np.ndarray]:
+    """Return loadings of the shared member noise (n, c, r), or None, and each output's own std."""
+    if noise_shares is None:
+        return None, std
+    return std[..., None] * noise_shares, std * own_share(noise_shares)
+
+
+def noise_correlation(noise_shares: np.ndarray | None, n_rows: int, n_outputs: int) -> np.ndarray:
+    """Correlation matrices (n, c, c) of the member noise over a row's outputs. Eq. (27)."""
+    if noise_shares is None:
+        return np.tile(np.eye(n_outputs), (n_rows, 1, 1))
+    shares = noise_shares.astype(np.float64)
+    matrices = shares @ shares.swapaxes(1, 2)
+    diagonal = np.arange(n_outputs)
+    matrices[:, diagonal, diagonal] = 1.0
+    return matrices
+
+
+def draw_noise(
+    noise_shares: np.ndarray | None,
+    shape: tuple[int, ...],
+    random_state: np.random.RandomState,
+) -> np.ndarray:
+    """Draw a noise of unit variance (n, c, S), row by row. Eq. (27)."""
+    n_rows, n_outputs, n_draws = shape
+    if noise_shares is None:
+        return random_state.standard_normal(shape)
+    shares = noise_shares.astype(np.float64)
+    normals = random_state.standard_normal((n_rows, n_outputs + shares.shape[-1], n_draws))
+    noise = normals[:, :n_outputs]
+    noise *= own_share(shares)[..., None]
+    noise += shares @ normals[:, n_outputs:]
+    return noise

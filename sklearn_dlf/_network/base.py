@@ -28,6 +28,7 @@ class Network(nn.Module):
 
     body: Any
     heads: Any
+    noise_head: Any
 
     # A parameter of a frozen network. Rows are moved to its device and cast to its precision.
     _like: torch.Tensor | None = None
@@ -94,6 +95,10 @@ class Network(nn.Module):
                 self.body = FrozenMLP(body)
                 scale = self.body.scale
             self.heads = FrozenLinear(heads, scale)
+            if getattr(self, "noise_head", None) is not None:
+                noise_head = self.noise_head
+                del self.noise_head
+                self.noise_head = FrozenLinear(noise_head, scale)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_frozen"}

@@ -11,6 +11,11 @@ from sklearn.utils import Bunch
 from .._latent.deviations import factor_variance
 
 
+# Smallest share of an output's noise variance that is its own. It bounds correlations by 0.99, and
+# keeps their matrix positive definite in float32.
+MIN_OWN_SHARE = 0.01
+
+
 class Units(NamedTuple):
     """Units of the heads in units of the members' outputs, each of shape (n_outputs,).
 
@@ -41,12 +46,16 @@ class Heads(NamedTuple):
         Loadings. With a mixing, all outputs share them and the shape is (m, 1, q).
     mixing : shape (c, c), or None
         A member deviates from the mean by ``mixing Z loadings`` with Z (c, q).
+    noise_shares : shape (m, c, r), or None
+        Shares of factors that are drawn anew at each row in the standard deviation of the member
+        noise. None stands for a noise that is independent from output to output.
     """
 
     mean: Any
     log_noise: Any
     loadings: Any
     mixing: Any = None
+    noise_shares: Any = None
 
     def moments(self):
         """Mean and float64 variance of the members (m, c), as squares may overflow float32."""
@@ -55,7 +64,10 @@ class Heads(NamedTuple):
         return self.mean, log_noise.exp() + factor_variance(loadings, mixing)
 
     def in_units(self, units: Units) -> Bunch:
-        """Mean, loadings, mixing and member variance in units of the members' outputs, float64."""
+        """Mean, loadings, mixing and member variance in units of the members' outputs, float64.
+
+        The shares of the noise have no unit.
+        """
         center, scale, spread = units
         loadings, mixing = np.array(self.loadings, dtype=np.float64), self.mixing
         if mixing is None:
@@ -67,6 +79,7 @@ class Heads(NamedTuple):
             loadings=loadings,
             mixing=mixing,
             member_variance=spread**2 * np.exp(self.log_noise, dtype=np.float64),
+            noise_shares=self.noise_shares,
         )
 
 
@@ -141,3 +154,15 @@ class SharedHeadLayout(HeadLayout):
 
     def join(self, mean, log_noise, loadings):
         return torch.cat([mean, log_noise, loadings.squeeze(-2)], dim=-1)
+
+
+def noise_shares(head: torch.Tensor) -> torch.Tensor:
+    """Shares (m, c, r) of the noise's factors in the noise of each output, from a head. Eq. (28).
+
+    Any finite head gives rows shorter than one. It is divided by its largest entry first, since
+    squares may overflow at rows far from all others.
+    """
+    largest = head.abs().amax(dim=-1, keepdim=True).clamp_min(1.0)
+    scaled = head / largest
+    length = (scaled.square().sum(dim=-1, keepdim=True) + largest.reciprocal().square()).sqrt()
+    return (1 - MIN_OWN_SHARE) ** 0.5 * scaled / length

@@ -13,7 +13,7 @@ from torch import nn
 
 from .base import Network
 from .bodies import count_body_features
-from .heads import HeadLayout, Heads, SharedHeadLayout
+from .heads import HeadLayout, Heads, SharedHeadLayout, noise_shares
 
 
 class StudentNetwork(Network):
@@ -36,6 +36,9 @@ class StudentNetwork(Network):
         Rows of the layer that belong to each head.
     max_log_noise : buffer of shape (n_outputs,)
         Largest log variance of member noise outside training; infinite until it is set.
+    noise_head : nn.Linear or None
+        Maps features to (m, n_outputs * r) numbers, which give the correlations of the member noise
+        over outputs by `heads.noise_shares`. None until it is set: the noise is independent.
 
     Raises
     ------
@@ -44,6 +47,7 @@ class StudentNetwork(Network):
     """
 
     mixing: torch.Tensor | None
+    noise_head: nn.Linear | None
     max_log_noise: torch.Tensor
     layout_class: type[HeadLayout] = HeadLayout
 
@@ -54,6 +58,7 @@ class StudentNetwork(Network):
         super().__init__()
         self.register_buffer("mixing", None)
         self.register_buffer("max_log_noise", torch.full((n_outputs,), math.inf))
+        self.register_module("noise_head", None)
         self.body = body
         self.n_outputs = n_outputs
         self.q = q
@@ -75,7 +80,16 @@ class StudentNetwork(Network):
 
     def forward(self, X: torch.Tensor) -> Heads:
         """Heads at standardised rows (m, n_features)."""
-        heads = self.split(self.for_loss(X))
+        features = self.body(X)
+        heads = self._heads(features)
+        if self.noise_head is None:
+            return heads
+        shares = self.noise_head(features).unflatten(-1, (self.n_outputs, -1))
+        return heads._replace(noise_shares=noise_shares(shares))
+
+    def _heads(self, features: torch.Tensor) -> Heads:
+        """Heads of features, without the noise's shares, which no moment of one output needs."""
+        heads = self.split(self.heads(features))
         if self.training:
             return heads
         return heads._replace(log_noise=torch.minimum(heads.log_noise, self.max_log_noise))
@@ -105,7 +119,8 @@ class StudentNetwork(Network):
 
         The heads are linear, so that it is done exactly in their weights and biases.
         """
-        for _, _, loadings, _ in self._parameters_by_head():
+        for heads in self._parameters_by_head():
+            loadings = heads.loadings
             matrix = torch.as_tensor(transform, dtype=loadings.dtype, device=loadings.device)
             loadings.copy_(loadings @ matrix)
 
@@ -147,13 +162,22 @@ class StudentNetwork(Network):
 
     def evaluate(self, X: np.ndarray) -> Heads:
         """Heads at any number of rows (m, n_features), as arrays."""
-        mean, log_noise, loadings = self.in_blocks(X, lambda rows: self(rows)[:3])
+        mean, log_noise, loadings, *shares = self.in_blocks(X, self._changing_heads)
         mixing = None if self.mixing is None else self.mixing.cpu().numpy()
-        return Heads(mean, log_noise, loadings, mixing)
+        return Heads(mean, log_noise, loadings, mixing, *shares)
+
+    def _changing_heads(self, rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Heads that there are, without the mixing, which is the same at all rows."""
+        mean, log_noise, loadings, _, shares = self(rows)
+        return (mean, log_noise, loadings) if shares is None else (mean, log_noise, loadings, shares)
+
+    def evaluate_body(self, X: np.ndarray) -> np.ndarray:
+        """Features (m, n_body_features) at any number of rows, as an array."""
+        return self.in_blocks(X, lambda rows: (self.body(rows),))[0]
 
     def evaluate_moments(self, X: np.ndarray) -> list[np.ndarray]:
         """Mean and variance of the members at any number of rows, arrays (m, c)."""
-        return self.in_blocks(X, lambda rows: self(rows).moments())
+        return self.in_blocks(X, lambda rows: self._heads(self.body(rows)).moments())
 
     def evaluate_mean(self, X: np.ndarray) -> np.ndarray:
         """Mean of the members at any number of rows, an array (m, c)."""

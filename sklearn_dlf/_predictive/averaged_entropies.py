@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from scipy.special import entr
 
-from .._latent.deviations import factor_variance
+from .._latent.deviations import factor_variance, split_noise
 from .._network.heads import Heads, Units
 from .._utils.blocks import row_blocks
 from .fixed_draws import weighted_pairs
@@ -118,6 +118,7 @@ def average_with_entropy(
     """
     n_samples, n_classes = heads.mean.shape
     mean, loadings, std, mixing = _in_units(heads, units)
+    shared, std = split_noise(std, heads.noise_shares)
     if every_row and n_classes > 3:
         n_most, average = min(n_samples, STAGE_SIZE // n_classes**2), _average_as_needed
     else:
@@ -126,7 +127,11 @@ def average_with_entropy(
     probabilities, entropy = np.empty((n_samples, n_classes)), np.empty(n_samples)
     for rows in row_blocks(n_samples, n_most):
         parts = [
-            triangular_factor(mean[rows][part], loadings[rows][part], std[rows][part], mixing)
+            triangular_factor(
+                *(head[rows][part] for head in (mean, loadings, std)),
+                mixing,
+                None if shared is None else shared[rows][part],
+            )
             for part in row_blocks(rows.stop - rows.start, FACTOR_ROWS)
         ]
         centred, factor, order = (
@@ -141,18 +146,24 @@ def average_with_entropy(
 
 
 def triangular_factor(
-    mean: np.ndarray, loadings: np.ndarray, std: np.ndarray, mixing: np.ndarray | None
+    mean: np.ndarray,
+    loadings: np.ndarray,
+    std: np.ndarray,
+    mixing: np.ndarray | None,
+    shared: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the distribution of the logits less that of the likeliest class, in bits.
 
     Parameters
     ----------
     mean, std : arrays of shape (m, K)
-        Mean of the members' logits, and the standard deviation of the member noise.
+        Mean of the members' logits, and the standard deviation of each logit's own member noise.
     loadings : array of shape (m, K, q), or (m, 1, q) with a mixing
         Loadings.
     mixing : array of shape (K, K) or None
         Mixing of outputs.
+    shared : array of shape (m, K, r) or None
+        Loadings of the member noise that logits have in common.
 
     Returns
     -------
@@ -162,6 +173,8 @@ def triangular_factor(
     """
     if mixing is not None:
         loadings = np.linalg.norm(loadings, axis=2, keepdims=True) * mixing
+    if shared is not None:  # at one row it is a factor like others
+        loadings = np.concatenate([loadings, shared], axis=2)
     rows, noise = np.arange(len(mean)), np.square(std)
     variance = np.square(loadings).sum(axis=2) + noise
     first = (mean / np.sqrt(1 + PROBIT * variance)).argmax(axis=1)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from scipy.special import logsumexp
 
+from .._latent.deviations import split_noise
 from .._network.heads import Heads, Units
 from .._utils.blocks import row_blocks
 from .averaged_entropies import (
@@ -28,18 +29,21 @@ MAX_POWER = 2.0**126
 
 
 def coefficients(
-    n_outputs: int, q: int, n_pairs: int, mixing: np.ndarray | None = None
+    n_outputs: int, q: int, n_pairs: int, mixing: np.ndarray | None = None, r: int = 0
 ) -> np.ndarray:
-    """Coefficients of mean, factors and noise in each draw, (n_outputs, n_pairs, 2 + q or 3).
+    """Coefficients of mean, factors and noise in each draw, (n_outputs, n_pairs, n_columns).
 
-    The mean counts as a factor whose draws are all one, the output's own noise as another factor.
+    The mean counts as a factor whose draws are all one. It is followed by the q factors (one if
+    there is a mixing), the noise's own r factors, and the output's own noise as another factor.
     Coefficients are in bits: they are divided by the natural logarithm of 2.
     """
     if mixing is None:
-        return full_coefficients(n_outputs, q, n_pairs)
-    draws = BITS_PER_NAT * normal_draws(2 * n_outputs, 2 * n_pairs)[:, :n_pairs]
-    factors = mixing @ draws[:n_outputs]
-    return np.stack([np.ones_like(factors), factors, draws[n_outputs:]], axis=-1)
+        return full_coefficients(n_outputs, q + r, n_pairs)
+    draws = BITS_PER_NAT * normal_draws(2 * n_outputs + r, 2 * n_pairs)[:, :n_pairs]
+    factors = (mixing @ draws[:n_outputs])[..., None]
+    shared = np.broadcast_to(draws[n_outputs : n_outputs + r].T, (n_outputs, n_pairs, r))
+    own = draws[n_outputs + r :, :, None]
+    return np.concatenate([np.ones_like(own), factors, shared, own], axis=-1)
 
 
 @cache
@@ -148,10 +152,12 @@ class _MirroredDraws:
         n_outputs, dtype = heads.mean.shape[1], heads.mean.dtype
         center, scale, spread = (unit.astype(dtype) for unit in units)
         loadings, std, mixing = heads.loadings, np.exp(0.5 * heads.log_noise), heads.mixing
-        draws = coefficients(n_outputs, loadings.shape[-1], n_pairs, mixing) * spread[:, None, None]
+        q, r = loadings.shape[-1], 0 if heads.noise_shares is None else heads.noise_shares.shape[-1]
+        draws = coefficients(n_outputs, q, n_pairs, mixing, r) * spread[:, None, None]
         draws[..., 0] = 1.0
         if mixing is not None:
             loadings = np.linalg.norm(loadings, axis=-1, keepdims=True)
+        self.shared, std = split_noise(std, heads.noise_shares)
         mean = scale * heads.mean + center
         mean = BITS_PER_NAT * np.ascontiguousarray(mean.T)
         mean -= (mean.min(axis=0) + mean.max(axis=0)) / 2
@@ -196,7 +202,10 @@ class _MirroredDraws:
         columns = self._columns[: size * n_columns].view(n_outputs, n_columns, -1)
         columns[:, 0] = mean
         parts = columns.numpy()
-        parts[:, 1:-1] = self.loadings[rows].transpose(1, 2, 0)
+        n_factors = self.loadings.shape[-1]
+        parts[:, 1 : 1 + n_factors] = self.loadings[rows].transpose(1, 2, 0)
+        if self.shared is not None:
+            parts[:, 1 + n_factors : -1] = self.shared[rows].transpose(1, 2, 0)
         parts[:, -1] = self.std[rows].T
         one, other = self._space[:, : size * n_pairs].view(2, n_outputs, n_pairs, -1)
         return torch.bmm(self.draws, columns, out=one), other

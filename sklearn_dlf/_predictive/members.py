@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import Bunch
 
-from .._latent.deviations import draw_deviations, factor_covariance
+from .._latent.deviations import draw_deviations, draw_noise, factor_covariance
 from .._network.heads import Units
 from .._utils.blocks import DRAW_ROWS, row_blocks
 from .averaged_probabilities import average_log_probabilities, average_probabilities
@@ -88,7 +88,10 @@ class StudentMembers(ABC):
 
 
 class LatentFactorMembers(StudentMembers):
-    """Members of a latent factor model: ``mean(x) + loadings(x) z + e(x)``."""
+    """Members of a latent factor model: ``mean(x) + loadings(x) z + e(x)``.
+
+    The noise ``e(x)`` is independent from row to row, and correlated over the outputs of a row.
+    """
 
     def mean(self, X: np.ndarray) -> np.ndarray:
         """Mean (n, n_outputs)."""
@@ -102,7 +105,7 @@ class LatentFactorMembers(StudentMembers):
         return Bunch(mean=center + scale * mean, variance=spread**2 * variance)
 
     def parameters(self, X: np.ndarray, exact: bool = False) -> Bunch:
-        """Bunch of mean, loadings, mixing and member variance, as of ``Heads.in_units``."""
+        """Bunch of mean, loadings, mixing, member variance and shares, as of ``Heads.in_units``."""
         return self.network_for(X, exact).evaluate(X).in_units(self.units)
 
     def covariance(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -119,7 +122,7 @@ class LatentFactorMembers(StudentMembers):
         draws = np.empty((len(X), self.n_outputs, n_samples))
         for rows in row_blocks(len(X), DRAW_ROWS):
             heads = self.parameters(X[rows], exact=True)
-            noise = random_state.standard_normal(draws[rows].shape)
+            noise = draw_noise(heads.noise_shares, draws[rows].shape, random_state)
             noise *= np.sqrt(heads.member_variance)[..., None]
             draws[rows] = heads.mean[..., None] + noise
             draws[rows] += draw_deviations(heads.loadings, heads.mixing, latent)
