@@ -1,20 +1,27 @@
-"""Compare how faithful students are to ensembles of three kinds, beside what takes ten lines.
+"""Compare how faithful students are to ensembles, beside what takes ten lines.
 
 The ensembles are 50 networks, a forest of 100 trees and 20 boosted models of bootstrap samples. The
 students are the default `DLFRegressor`, the same without made rows, Hydra, two boosted models of
 the members' mean and log standard deviation ("boosting"), and one network of both ("network").
-Those with made rows have the same design points. Scores are of the members at test rows. The std
-correlation stands beside its ceiling, the root of the correlation that the spreads of two ensembles
-of this size have. The member NLL is less that of the members' own mean and variance at each row,
-the lowest that a normal can have.
+Those with made rows have the same design points. There are three parts, all at test rows:
+
+    moments    mean, spread and distribution of the members. The std correlation stands beside its
+               ceiling, the root of the correlation that the spreads of two ensembles of this size
+               have. The member NLL is less that of the members' own mean and variance at each row,
+               the lowest that a normal can have
+    held-out   how the student's factors describe members that it has not learnt from (see
+               benchmarks/held_out.py); of networks, forests and known models
+    outputs    correlations between several outputs (see benchmarks/several_outputs.py); of networks
+               and forests
 
 Prints a Markdown table for each kind of ensemble and score, and below them counts of cells (a data
 set and a kind of ensemble) that pass a bar:
 
-    python benchmarks/compare_fidelity.py --data-dir DIR [--sets energy friedman1]
-        [--teachers forest] [--students DLF Hydra] [--splits 5] [--max-rows 2000]
+    python benchmarks/compare_fidelity.py --data-dir DIR [--parts moments] [--splits 5]
+        [--sets energy friedman1] [--teachers forest] [--students DLF Hydra] [--max-rows 2000]
 
 Results are appended to benchmarks/results/compare_fidelity.jsonl; what is there is not run again.
+``--sets`` are those of the first two parts; the others are generated or come with scikit-learn.
 """
 
 from __future__ import annotations
@@ -25,19 +32,29 @@ import warnings
 from functools import partial
 from pathlib import Path
 
-import numpy as np
+import held_out
+import several_outputs
 from fidelity_data import RECIPES, SETS, fit_ensemble, load
+from fidelity_tables import (
+    BOOSTING,
+    DLF,
+    HYDRA,
+    NETWORK,
+    ROWS,
+    TEACHERS,
+    print_held_out,
+    print_moments,
+    print_outputs,
+)
 from measuring import N_DRAWS, measure_teachers, student_nll, time_fit
 from member_scores import compare_moments, joint_energy_distance
-from tables import append_records, format_mean, format_sets, load_records, values_of
+from tables import append_records, load_records
 from ten_lines import MomentsNetworkRegressor, TwoBoostedRegressor
 
 from sklearn_dlf import DLFRegressor
 from sklearn_dlf.baselines import HydraRegressor
 from sklearn_dlf.ensembles import member_predictions
 
-TEACHERS, DLF, ROWS, HYDRA = "teachers", "DLF", "DLF, rows", "Hydra"
-BOOSTING, NETWORK = "boosting", "network"
 STUDENTS = {
     DLF: DLFRegressor,
     ROWS: partial(DLFRegressor, augment=None),
@@ -45,21 +62,8 @@ STUDENTS = {
     BOOSTING: TwoBoostedRegressor,
     NETWORK: MomentsNetworkRegressor,
 }
-COLUMNS = {
-    "mean_error": "Error of the mean",
-    "std_ratio": "Std ratio, root mean squares",
-    "std_corr": "Std correlation",
-    "std_corr_share": "Std correlation over its ceiling",
-    "std_rank_corr": "Rank correlation of std",
-    "n_exploding": "Rows with more than 5 times the largest spread of the members",
-    "member_nll_gap": "Member NLL less that of the members' own moments, nats",
-    "joint_energy": "Joint energy distance",
-    "nll": "NLL of y, nats",
-    "fit_s": "Processor seconds of the fit",
-}
-
-# A student with made rows is worse than one without if its NLL is higher by this, in nats.
-WORSE = 0.02
+# Kind of ensemble of members that are drawn from known models.
+MODEL = "model"
 
 
 def measure_moments(record, data, wanted):
@@ -85,131 +89,128 @@ def measure_moments(record, data, wanted):
         }
 
 
-def print_moments(cells, students):
-    """Print tables of the moments, and counts of cells that pass a bar.
+class Moments:
+    """Mean, spread and distribution of the members."""
 
-    ``cells`` maps kinds of ensembles and data sets to their records.
-    """
-    for kind in dict.fromkeys(kind for kind, _ in cells):
-        by_set = {name: records for (own, name), records in cells.items() if own == kind}
-        for key, title in COLUMNS.items():
-            models = [TEACHERS, *students] if key == "nll" else students
-            table = format_sets(
-                by_set, models, lambda r, model, key=key: format_mean(values_of(r, model, key))
-            )
-            print(f"\n### {kind}: {title}\n\n{table}")
-        ceilings = {
-            name: [format_mean(values_of(records, students[0], key)) for key in CEILINGS]
-            for name, records in by_set.items()
-        }
-        print(f"\n{kind}, ceilings of the std correlation and correlation of two ensembles:")
-        print("; ".join(f"{name} {' and '.join(both)}" for name, both in ceilings.items()))
-    print_bars(cells, students)
+    show = staticmethod(print_moments)
 
+    def __init__(self, args):
+        self.args = args
+        self.models = [TEACHERS, *args.students]
+        self.cells = [(kind, name) for kind in args.teachers for name in args.sets]
 
-CEILINGS = ["std_ceiling", "std_reliability"]
+    def options(self, kind):
+        """Return what records depend on beside cell and split."""
+        return {"max_rows": self.args.max_rows}
+
+    def measure(self, record, wanted):
+        """Yield a record for each of the wanted models."""
+        name, split, max_rows = (record[key] for key in ("set", "split", "max_rows"))
+        data = load(name, split, self.args.data_dir, max_rows)
+        yield from measure_moments(record, data, wanted)
 
 
-def print_bars(cells, students):
-    """Print how many cells pass each bar, by means over splits."""
+class HeldOut(Moments):
+    """Members from which the student has not learnt."""
 
-    def means(key, model):
-        return {cell: np.mean(values_of(records, model, key)) for cell, records in cells.items()}
+    show = staticmethod(print_held_out)
 
-    def count(passes):
-        failed = ", ".join(f"{name} ({kind})" for (kind, name), each in passes.items() if not each)
-        return f"{sum(passes.values())} of {len(passes)}" + (f"; not {failed}" if failed else "")
+    def __init__(self, args):
+        super().__init__(args)
+        self.models = [held_out.DLF, held_out.REFERENCE, held_out.SAMPLE]
+        kinds = [kind for kind in args.teachers if kind in several_outputs.RECIPES]
+        self.cells = [(kind, name) for kind in kinds for name in args.sets]
+        self.cells += [(MODEL, name) for name in held_out.DRAWN]
 
-    def best(key, others, sign):
-        """Return whether DLF has the greatest score times sign, for each cell."""
-        own, rest = means(key, DLF), [means(key, model) for model in others if model in students]
-        return {cell: all(sign * own[cell] > sign * r[cell] for r in rest) for cell in cells}
+    def options(self, kind):
+        """Return what records depend on beside cell and split."""
+        n_held_out = {"n_held_out": self.args.held_out}
+        return n_held_out if kind == MODEL else {**super().options(kind), **n_held_out}
 
-    print("\n### Bars\n")
-    if ROWS in students:
-        for key in ("nll", "member_nll_gap"):
-            made, rows = means(key, DLF), means(key, ROWS)
-            passes = {cell: made[cell] - rows[cell] <= WORSE for cell in cells}
-            print(f"- {key}: with made rows at most {WORSE} higher than without: {count(passes)}")
-    share = means("std_corr_share", DLF)
-    for kind in dict.fromkeys(kind for kind, _ in cells):
-        mean = np.mean([value for (own, _), value in share.items() if own == kind])
-        print(f"- std correlation over its ceiling, mean over sets, {kind}: {mean:.3f}")
-    both = f"above {BOOSTING} and {NETWORK}"
-    print(f"- std correlation {both}: {count(best('std_corr', (BOOSTING, NETWORK), 1))}")
-    explodes = {cell: value == 0 for cell, value in means("n_exploding", DLF).items()}
-    print(f"- no row with an exploding std: {count(explodes)}")
-    others = [model for model in students if model not in (DLF, ROWS)]
-    print(f"- joint energy distance lowest: {count(best('joint_energy', others, -1))}")
-    print(f"- error of the mean below {BOOSTING}'s: {count(best('mean_error', (BOOSTING,), -1))}")
-    if HYDRA in students:
-        teachers = means("nll", TEACHERS)
-        for title, key, floor in (
-            ("NLL of y", "nll", teachers),
-            ("member NLL", "member_nll_gap", {}),
-        ):
-            gaps = {
-                model: np.mean(
-                    [value - floor.get(cell, 0) for cell, value in means(key, model).items()]
-                )
-                for model in (DLF, HYDRA)
-            }
-            print(
-                f"- {title} less the teachers', mean over cells: {gaps[DLF]:.4f}, Hydra "
-                f"{gaps[HYDRA]:.4f}"
-            )
-    seconds = {model: np.sum(list(means("fit_s", model).values())) for model in students}
-    text = ", ".join(f"{model} {value:.1f}" for model, value in seconds.items())
-    print(f"- processor seconds of the fits, sum over cells: {text}")
+    def measure(self, record, wanted):
+        """Yield a record for each of the models; all of them belong together."""
+        n_held_out = record["n_held_out"]
+        if record["teacher"] == MODEL:
+            records = held_out.measure_drawn(record, n_held_out)
+        else:
+            data = load(record["set"], record["split"], self.args.data_dir, record["max_rows"])
+            records = held_out.measure_held_out(record, data, n_held_out)
+        yield from [each for each in records if each["model"] in wanted]
+
+
+class Outputs(Moments):
+    """Correlations between several outputs."""
+
+    show = staticmethod(print_outputs)
+
+    def __init__(self, args):
+        super().__init__(args)
+        self.models = [model for model in args.students if model in several_outputs.STUDENTS]
+        kinds = [kind for kind in args.teachers if kind in several_outputs.RECIPES]
+        self.cells = [(kind, name) for kind in kinds for name in several_outputs.SETS]
+
+    def options(self, kind):
+        """Return nothing: all rows are used."""
+        return {}
+
+    def measure(self, record, wanted):
+        """Yield a record for each of the wanted models."""
+        yield from several_outputs.measure_outputs(record, wanted)
+
+
+PARTS = {"moments": Moments, "held-out": HeldOut, "outputs": Outputs}
+
+
+def records_of(path, key):
+    """Return the records of earlier runs that have the values of ``key``."""
+    return [record for record in load_records(path) if key.items() <= record.items()]
+
+
+def run_cell(part, part_name, kind, name, args):
+    """Measure what is missing in one cell; return its records, of the models that are shown."""
+    found = []
+    for split in range(args.splits):
+        key = {"part": part_name, "set": name, "teacher": kind, "split": split}
+        key |= part.options(kind)
+        done = {record["model"] for record in records_of(args.results, key)}
+        missing = [model for model in part.models if model not in done]
+        if missing:
+            began = time.perf_counter()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of fits that are measured here
+                for record in part.measure(key, missing):
+                    append_records(args.results, [record])
+            seconds = time.perf_counter() - began
+            print(f"{part_name}: {name}, {kind}, split {split}: {seconds:.0f} s", flush=True)
+        found += [r for r in records_of(args.results, key) if r["model"] in part.models]
+    return found
 
 
 def main():
     """Parse the command line, measure what is missing, print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--data-dir", help="folder of the data sets that are not generated")
+    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=list(PARTS))
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
     parser.add_argument("--teachers", nargs="+", default=list(RECIPES), choices=list(RECIPES))
-    parser.add_argument("--students", nargs="+", default=list(STUDENTS), choices=list(STUDENTS))
+    parser.add_argument(
+        "--students", nargs="+", default=list(STUDENTS), choices=list(STUDENTS), help="and DLF"
+    )
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--max-rows", type=int, default=2000, help="training rows at most")
+    parser.add_argument(
+        "--held-out", type=int, default=200, help="held-out members; the reference has two times it"
+    )
     default = Path(__file__).parent / "results" / "compare_fidelity.jsonl"
     parser.add_argument("--results", type=Path, default=default, help="file of the results")
     args = parser.parse_args()
     args.results.parent.mkdir(parents=True, exist_ok=True)
-    students = [model for model in STUDENTS if model in args.students]
-    if DLF not in students:
-        parser.error(f"--students: {DLF} is compared with the others; expected it too.")
-    cells = {}
-    for kind in args.teachers:
-        for name in args.sets:
-            cells[kind, name] = run_cell(args, kind, name, students)
-    print_moments(cells, students)
-
-
-def run_cell(args, kind, name, students):
-    """Measure what is missing of one data set and one kind of ensemble; return its records."""
-    found = []
-    for split in range(args.splits):
-        record = {"part": "moments", "set": name, "teacher": kind, "split": split}
-        record["max_rows"] = args.max_rows
-
-        def known(record=record):
-            records = load_records(args.results)
-            return [r for r in records if record.items() <= r.items()]
-
-        done = {r["model"] for r in known()}
-        missing = [model for model in [TEACHERS, *students] if model not in done]
-        if missing:
-            began = time.perf_counter()
-            data = load(name, split, args.data_dir, args.max_rows)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of fits that are measured here
-                for result in measure_moments(record, data, missing):
-                    append_records(args.results, [result])
-            seconds = time.perf_counter() - began
-            print(f"{name}, {kind}, split {split}: {seconds:.0f} s", flush=True)
-        found += known()
-    return found
+    args.students = [model for model in STUDENTS if model in {DLF, *args.students}]
+    for name in args.parts:
+        part = PARTS[name](args)
+        cells = {cell: run_cell(part, name, *cell, args) for cell in part.cells}
+        print(f"\n## {name}, {args.splits} splits")
+        part.show(cells, part.models if name == "outputs" else args.students)
 
 
 if __name__ == "__main__":

@@ -27,16 +27,16 @@ def compare_moments(members, mean, std):
     The mean's error is in units of the standard deviation over rows of the ensemble's mean. The
     ratio of spreads is that of root mean squares. NLLs are those of members, in nats.
     """
-    spread = members.std(axis=1, ddof=1)
+    spread = spread_of(members)
     fidelity = member_fidelity(members, mean, std)
-    reliability = spread_reliability(members)
-    ceiling = np.sqrt(reliability)
+    of_two = reliability(members, spread_of)
+    ceiling = np.sqrt(of_two)
     member_nll = members_nll(members, mean, std)
     return {
         "mean_error": fidelity.mean_error,
         "std_ratio": float(np.sqrt(np.mean(std**2) / np.mean(spread**2))),
         "std_corr": fidelity.std_correlation,
-        "std_reliability": reliability,
+        "std_reliability": of_two,
         "std_ceiling": float(ceiling),
         "std_corr_share": float(fidelity.std_correlation / ceiling),
         "std_rank_corr": float(spearmanr(std, spread).statistic),
@@ -47,20 +47,27 @@ def compare_moments(members, mean, std):
     }
 
 
-def spread_reliability(members, seed=0):
-    """Return the correlation over rows of the spreads of two ensembles of this size.
+def reliability(members, statistic, seed=0):
+    """Return the correlation of a statistic of two ensembles of this size.
 
-    It is that of two halves of the members, by the formula of Spearman and Brown. Its root is the
-    correlation of the ensemble's spread with the spread of infinitely many members.
+    ``statistic`` takes members, which are the last axis, and returns an array; NaN are left out.
+    The correlation is that of two halves of the members, by the formula of Spearman and Brown. Its
+    root is the correlation with the statistic of infinitely many members.
     """
-    rng, n_members = np.random.RandomState(seed), members.shape[1]
+    rng, n_members = np.random.RandomState(seed), members.shape[-1]
     correlations = []
     for _ in range(N_HALVINGS):
-        left, right = np.array_split(rng.permutation(n_members), 2)
-        halves = [members[:, half].std(axis=1, ddof=1) for half in (left, right)]
-        correlations.append(np.corrcoef(halves)[0, 1])
+        halves = np.array_split(rng.permutation(n_members), 2)
+        left, right = (statistic(members[..., half]) for half in halves)
+        known = np.isfinite(left) & np.isfinite(right)
+        correlations.append(np.corrcoef(left[known], right[known])[0, 1])
     half = max(float(np.mean(correlations)), 0.0)
     return 2 * half / (1 + half)
+
+
+def spread_of(members):
+    """Return the members' standard deviation at each row."""
+    return members.std(axis=-1, ddof=1)
 
 
 def members_nll(members, mean, std):
