@@ -6,6 +6,7 @@ All losses are means over rows. Smaller is better.
 from __future__ import annotations
 
 import numbers
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,6 +20,7 @@ from sklearn.utils import (
 )
 
 from .._predictive.logits import entropies
+from ._factors import compare_factors
 from ._validation import check_probabilities, check_rows, check_weights
 
 
@@ -155,8 +157,15 @@ def interval_coverage(y_true: ArrayLike, intervals: ArrayLike) -> float:
     return float(np.mean((intervals[:, 0] <= y_true) & (y_true <= intervals[:, 1])))
 
 
-def member_fidelity(members: ArrayLike, mean: ArrayLike, std: ArrayLike) -> Bunch:
-    """Compare a student's mean and standard deviation with its teacher's members.
+def member_fidelity(
+    members: ArrayLike,
+    mean: ArrayLike,
+    std: ArrayLike,
+    *,
+    latent_parameters: Mapping[str, ArrayLike] | None = None,
+    held_out_members: ArrayLike | None = None,
+) -> Bunch:
+    """Compare a student's mean, standard deviation and factors with its teacher's members.
 
     Parameters
     ----------
@@ -165,6 +174,12 @@ def member_fidelity(members: ArrayLike, mean: ArrayLike, std: ArrayLike) -> Bunc
         trained. At least two rows and two members.
     mean, std : array-like of shape (n_samples,)
         The student's mean and standard deviation of the members, in the same units.
+    latent_parameters : Bunch, default=None
+        What `latent_parameters` of a student with one output returns at the rows. None for a
+        student without factors.
+    held_out_members : array-like of shape (n_samples, n_held_out), default=None
+        Predictions of members from which the student has not learnt, such as models that were
+        trained by the teacher's recipe with other seeds. They need `latent_parameters`.
 
     Returns
     -------
@@ -174,11 +189,20 @@ def member_fidelity(members: ArrayLike, mean: ArrayLike, std: ArrayLike) -> Bunc
         student's standard deviation, averaged over rows, divided by the teacher's.
         ``std_correlation``: Pearson correlation of the two standard deviations over rows.
 
+        ``factor_variance_ratio``: share of the student's variance, summed over rows, that its
+        factors explain; the rest is member noise. None without `latent_parameters`, and NaN if
+        the student has no variance. ``joint_gain``: log-likelihood of the held-out members under
+        the student, less that under normals with the same means and variances that are
+        independent from row to row, in nats per row and member. It is positive if the factors say
+        how these members vary together. It is negative if the factors describe the teacher's own
+        members more than the process that they are draws of. None without `held_out_members`.
+
     Raises
     ------
     ValueError
-        If shapes do not match, a value is NaN or infinite, a standard deviation is negative, or
-        there are fewer than two rows or two members.
+        If shapes do not match, a value is NaN or infinite, a standard deviation is negative,
+        there are fewer than two rows or two members, the latent parameters are of several
+        outputs, or held-out members are given without latent parameters.
 
     Examples
     --------
@@ -187,6 +211,19 @@ def member_fidelity(members: ArrayLike, mean: ArrayLike, std: ArrayLike) -> Bunc
     >>> fidelity = member_fidelity(members, mean=[1.0, 3.0], std=[1.5, 3.0])
     >>> fidelity.mean_error, round(fidelity.std_ratio, 2)
     (0.0, 1.06)
+
+    The factors of members that are drawn from a known model:
+
+    >>> from sklearn_dlf.datasets import make_dlf_ensemble
+    >>> data = make_dlf_ensemble(n_members=30, random_state=0)
+    >>> truth = {"mean": data.mean, "loadings": data.loadings}
+    >>> truth["member_std"] = 0 * data.mean + data.member_noise
+    >>> fidelity = member_fidelity(
+    ...     data.predictions[:, :20], data.mean[:, 0], data.predictions.std(axis=1),
+    ...     latent_parameters=truth, held_out_members=data.predictions[:, 20:],
+    ... )
+    >>> round(fidelity.factor_variance_ratio, 2), fidelity.joint_gain > 0
+    (0.98, True)
     """
     mean, members, std = check_rows(mean, members=members, std=np.reshape(std, (-1, 1)))
     if min(members.shape) < 2:
@@ -196,11 +233,17 @@ def member_fidelity(members: ArrayLike, mean: ArrayLike, std: ArrayLike) -> Bunc
         )
     if std.min() < 0:
         raise ValueError(f"std must not be negative; the smallest is {std.min()}.")
+    if latent_parameters is None and held_out_members is not None:
+        raise ValueError(
+            "held_out_members were given without latent_parameters, under which their likelihood "
+            "is computed; expected latent_parameters=student.latent_parameters(X) too."
+        )
     teacher_mean, teacher_std = members.mean(axis=1), members.std(axis=1, ddof=1)
     return Bunch(
         mean_error=float(np.sqrt(np.mean((mean - teacher_mean) ** 2)) / teacher_mean.std()),
         std_ratio=float(std.mean() / teacher_std.mean()),
         std_correlation=float(np.corrcoef(std[:, 0], teacher_std)[0, 1]),
+        **compare_factors(len(mean), latent_parameters, held_out_members),
     )
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import scoringrules
 from numpy.testing import assert_allclose
-from scipy.stats import norm
+from scipy.stats import multivariate_normal, norm
 
 from sklearn_dlf.metrics import (
     crps_ensemble,
@@ -59,6 +59,84 @@ def test_fidelity_is_in_units_of_the_teacher(rng):
     mean, std = members.mean(axis=1), members.std(axis=1, ddof=1)
     fidelity = member_fidelity(members, mean + 0.5 * mean.std(), 2 * std)
     assert_allclose([fidelity.mean_error, fidelity.std_ratio], [0.5, 2.0])
+
+
+def factors_of(rng, n_rows=12, q=2):
+    return {
+        "mean": rng.standard_normal((n_rows, 1)),
+        "loadings": rng.standard_normal((n_rows, 1, q)),
+        "member_std": rng.uniform(0.5, 1.0, (n_rows, 1)),
+    }
+
+
+def fidelity_of(latent, held_out):
+    """Fidelity with any members, mean and std: the scores of factors do not depend on them."""
+    n_rows = len(latent["mean"])
+    members = np.arange(3.0 * n_rows).reshape(n_rows, 3) ** 2
+    return member_fidelity(
+        members,
+        members.mean(axis=1),
+        members.std(axis=1),
+        latent_parameters=latent,
+        held_out_members=held_out,
+    )
+
+
+def test_joint_gain_is_that_of_dense_normals(rng):
+    latent, held_out = factors_of(rng), rng.standard_normal((12, 5))
+    mean, loadings = latent["mean"][:, 0], latent["loadings"][:, 0]
+    covariance = loadings @ loadings.T + np.diag(latent["member_std"][:, 0] ** 2)
+    joint, independent = (
+        multivariate_normal(mean, each).logpdf(held_out.T).mean() / 12
+        for each in (covariance, np.diag(np.diag(covariance)))
+    )
+    fidelity = fidelity_of(latent, held_out)
+    assert_allclose(fidelity.joint_gain, joint - independent, rtol=1e-10)
+    share = np.sum(loadings**2) / np.trace(covariance)
+    assert_allclose(fidelity.factor_variance_ratio, share, rtol=1e-12)
+
+
+def test_joint_gain_of_factors_that_say_nothing_is_zero(rng):
+    latent = {**factors_of(rng), "loadings": np.zeros((12, 1, 2))}
+    fidelity = fidelity_of(latent, rng.standard_normal((12, 5)))
+    assert (fidelity.joint_gain, fidelity.factor_variance_ratio) == (0.0, 0.0)
+
+
+def test_joint_gain_is_finite_without_member_noise(rng):
+    latent = {**factors_of(rng), "member_std": np.zeros((12, 1))}
+    fidelity = fidelity_of(latent, rng.standard_normal((12, 5)))
+    assert np.isfinite(fidelity.joint_gain)
+    assert fidelity.factor_variance_ratio == 1.0
+
+
+def test_a_student_without_spread_has_no_joint_gain(rng):
+    latent = factors_of(rng)
+    latent |= {name: 0 * latent[name] for name in ("loadings", "member_std")}
+    fidelity = fidelity_of(latent, rng.standard_normal((12, 5)))
+    assert_allclose([fidelity.joint_gain, fidelity.factor_variance_ratio], np.nan)
+
+
+def test_a_student_without_factors_has_no_scores_of_them():
+    fidelity = member_fidelity([[0.0, 2.0], [1.0, 5.0]], [1.0, 3.0], [1.0, 2.0])
+    assert fidelity.factor_variance_ratio is None
+    assert fidelity.joint_gain is None
+
+
+def test_held_out_members_need_latent_parameters():
+    members = [[0.0, 2.0], [1.0, 5.0]]
+    with pytest.raises(ValueError, match="without latent_parameters"):
+        member_fidelity(members, [1.0, 3.0], [1.0, 2.0], held_out_members=members)
+
+
+def test_latent_parameters_of_several_outputs_are_refused(rng):
+    latent = {name: np.repeat(each, 2, axis=1) for name, each in factors_of(rng).items()}
+    with pytest.raises(ValueError, match=r"of one output at 12 rows.*\(12, 2, 2\)"):
+        fidelity_of(latent, None)
+
+
+def test_held_out_members_at_other_rows_are_refused(rng):
+    with pytest.raises(ValueError, match="the 12 rows of members; got 11"):
+        fidelity_of(factors_of(rng), np.ones((11, 5)))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,69 @@
+"""What a student's factors explain: share of the variance, and likelihood of held-out members."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils import check_array
+
+from .._latent.deviations import factor_variance
+from .._latent.full import member_log_likelihood
+from .._latent.models import NOISE_FLOOR
+
+
+def compare_factors(
+    n_samples: int,
+    latent_parameters: Mapping[str, ArrayLike] | None,
+    held_out_members: ArrayLike | None,
+) -> dict[str, float | None]:
+    """Return ``factor_variance_ratio`` and ``joint_gain`` of `member_fidelity`, with checks."""
+    if latent_parameters is None:
+        return {"factor_variance_ratio": None, "joint_gain": None}
+    mean, loadings, member_std = _check_latent_parameters(n_samples, latent_parameters)
+    explained, noise = factor_variance(loadings)[:, 0], member_std**2
+    total = explained + noise
+    is_spread = total.sum() > 0
+    share = float(explained.sum() / total.sum()) if is_spread else np.nan
+    if held_out_members is None:
+        return {"factor_variance_ratio": share, "joint_gain": None}
+    held_out = check_array(held_out_members, dtype=np.float64, input_name="held_out_members")
+    if len(held_out) != n_samples:
+        raise ValueError(
+            f"held_out_members must have the {n_samples} rows of members; got {len(held_out)}."
+        )
+    if not is_spread:
+        return {"factor_variance_ratio": share, "joint_gain": np.nan}
+    # Without member noise the covariance over rows is singular, so that it gets a floor.
+    noise = np.maximum(noise, NOISE_FLOOR * total.mean())
+    deviations = held_out - mean[:, None]
+    joint = member_log_likelihood(loadings[:, 0], deviations, noise)
+    none = np.zeros((n_samples, 1))
+    independent = member_log_likelihood(none, deviations, explained + noise)
+    return {"factor_variance_ratio": share, "joint_gain": joint - independent}
+
+
+def _check_latent_parameters(
+    n_samples: int, latent_parameters: Mapping[str, ArrayLike]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return mean (n_samples,), loadings (n_samples, 1, q) and member noise (n_samples,)."""
+    mean, loadings, member_std = (
+        check_array(
+            latent_parameters[name],
+            dtype=np.float64,
+            ensure_2d=False,
+            allow_nd=True,
+            input_name=f"latent_parameters.{name}",
+        )
+        for name in ("mean", "loadings", "member_std")
+    )
+    shapes = mean.shape, loadings.shape[:-1], member_std.shape
+    if loadings.ndim != 3 or any(shape != (n_samples, 1) for shape in shapes):
+        raise ValueError(
+            f"latent_parameters must be those of one output at {n_samples} rows: expected mean and "
+            f"member_std of shape {(n_samples, 1)} and loadings of shape ({n_samples}, 1, q); got "
+            f"{mean.shape}, {member_std.shape} and {loadings.shape}. Of several outputs, give one "
+            "at a time."
+        )
+    return mean[:, 0], loadings, member_std[:, 0]
