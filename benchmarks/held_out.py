@@ -44,7 +44,7 @@ def measure_held_out(record, data, n_held_out):
     held_out, reference, choice = np.split(
         member_predictions(others, rows), [n_held_out, n_held_out + n_reference], axis=1
     )
-    yield {**record, "model": DLF, **score_factors(student.latent_parameters(rows), own, held_out)}
+    yield {**record, "model": DLF, **score_factors(*process_at(student, rows), own, held_out)}
     yield {**record, "model": REFERENCE, **score_reference(reference, choice, held_out)}
     covariance = np.cov(own)
     yield {**record, "model": SAMPLE, **score_covariance(covariance, held_out)}
@@ -67,13 +67,19 @@ def measure_drawn(record, n_held_out):
         loadings=data.loadings[test],
         member_std=np.full_like(data.mean[test], data.member_noise),
     )
-    for model, latent in ((DLF, student.latent_parameters(data.X[test])), (REFERENCE, truth)):
-        yield {**record, "model": model, **score_factors(latent, own[test], held_out[test])}
+    known = truth, truth.loadings[:, 0] @ truth.loadings[:, 0].T
+    for model, process in ((DLF, process_at(student, data.X[test])), (REFERENCE, known)):
+        yield {**record, "model": model, **score_factors(*process, own[test], held_out[test])}
     yield {**record, "model": SAMPLE, **score_covariance(np.cov(own[test]), held_out[test])}
 
 
-def score_factors(latent, members, held_out):
-    """Return scores of factors whose parameters at test rows are ``latent``."""
+def process_at(student, rows):
+    """Return a student's latent parameters at rows, and its covariance over them."""
+    return student.latent_parameters(rows), student.predict(rows, return_cov=True)[1]
+
+
+def score_factors(latent, cov, members, held_out):
+    """Return scores of a process with parameters ``latent`` and covariance at test rows."""
     loadings = latent.loadings[:, 0]
     variance = (loadings**2).sum(axis=1) + latent.member_std[:, 0] ** 2
     fidelity = member_fidelity(
@@ -86,7 +92,7 @@ def score_factors(latent, members, held_out):
     return {
         "joint_gain": fidelity.joint_gain,
         "factor_variance_ratio": fidelity.factor_variance_ratio,
-        **score_covariance(loadings @ loadings.T, held_out),
+        **score_covariance(cov, held_out),
     }
 
 

@@ -15,12 +15,13 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._fitting.calibration import calibrate, ensemble_probabilities
 from .._fitting.em import ExpectationMaximisation
+from .._fitting.process import learn_process
 from .._fitting.published import PublishedEM
 from .._fitting.refinement import Refinement
 from .._fitting.trainer import make_trainer
-from .._latent.deviations import noise_correlation, output_covariance
 from .._latent.models import NOISE_FLOOR, FullModel, SeparableModel
 from .._latent.number_of_factors import factor_scores
+from .._latent.row_correlation import RowCorrelation
 from .._network.bodies import make_body
 from .._network.students import SeparableStudentNetwork, StudentNetwork
 from .._predictive.members import LatentFactorMembers
@@ -135,6 +136,10 @@ class LatentFactorStudent(BaseStudent):
                 mmd_weight=self.mmd_weight,
                 verbose=self.verbose,
             ).run()
+        self.factor_shares_, self.row_correlation_ = np.ones(q), RowCorrelation()
+        if self.em == "restricted" and self.member_noise is not None:
+            process = learn_process(network, X, contrasts, random_state)
+            self.factor_shares_, self.row_correlation_, _ = process
         if refinement is not None:
             ensemble = ensemble_probabilities(transfer_set, random_state)
             calibrate(network, ensemble, contrasts.units)
@@ -223,15 +228,20 @@ class LatentFactorStudent(BaseStudent):
             n_outputs). If the teacher transforms y, they are those of the transformed values.
         """
         X = self._standardised_rows(X)
-        heads = self._members.parameters(X)
+        process = self._members.process(X)
+        std = np.sqrt(process.local_variance)
+        unit = np.where(std > 0, std, np.inf)
+        correlation = process.local_covariance / (unit[:, :, None] * unit[:, None])
+        correlation[:, np.arange(std.shape[1]), np.arange(std.shape[1])] = 1.0
         parameters = Bunch(
-            mean=heads.mean, loadings=heads.loadings, member_std=np.sqrt(heads.member_variance)
+            mean=process.mean,
+            loadings=process.loadings,
+            member_std=std,
+            noise_correlation=correlation,
+            member_cov=process.output_covariance,
+            row_correlation=self.row_correlation_,
+            standardised_rows=X,
         )
-        correlation = noise_correlation(heads.noise_shares, *heads.mean.shape)
-        std = parameters.member_std
-        covariance = output_covariance(heads.loadings, heads.mixing)
-        covariance += correlation * std[:, :, None] * std[:, None]
-        parameters.update(noise_correlation=correlation, member_cov=covariance)
-        if heads.mixing is not None:
-            parameters.update(loadings=heads.loadings[:, 0], mixing=heads.mixing)
+        if process.mixing is not None:
+            parameters.update(loadings=process.loadings[:, 0], mixing=process.mixing)
         return parameters

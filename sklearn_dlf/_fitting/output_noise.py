@@ -67,9 +67,7 @@ def learn_output_noise(network: StudentNetwork, X: np.ndarray, contrasts: Contra
     return head.to(network.device)
 
 
-def correlation_targets(
-    heads: Heads, contrasts: Contrasts, rows: np.ndarray
-) -> CorrelationTargets:
+def correlation_targets(heads: Heads, contrasts: Contrasts, rows: np.ndarray) -> CorrelationTargets:
     """Return what the noise has to explain at some design points, from the heads at them."""
     loadings = np.asarray(heads.loadings, dtype=np.float64)
     explained = output_covariance(loadings, heads.mixing)

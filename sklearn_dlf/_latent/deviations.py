@@ -85,31 +85,3 @@ def split_noise(
     if noise_shares is None:
         return None, std
     return std[..., None] * noise_shares, std * own_share(noise_shares)
-
-
-def noise_correlation(noise_shares: np.ndarray | None, n_rows: int, n_outputs: int) -> np.ndarray:
-    """Correlation matrices (n, c, c) of the member noise over a row's outputs. Eq. (27)."""
-    if noise_shares is None:
-        return np.tile(np.eye(n_outputs), (n_rows, 1, 1))
-    shares = noise_shares.astype(np.float64)
-    matrices = shares @ shares.swapaxes(1, 2)
-    diagonal = np.arange(n_outputs)
-    matrices[:, diagonal, diagonal] = 1.0
-    return matrices
-
-
-def draw_noise(
-    noise_shares: np.ndarray | None,
-    shape: tuple[int, ...],
-    random_state: np.random.RandomState,
-) -> np.ndarray:
-    """Draw a noise of unit variance (n, c, S), row by row. Eq. (27)."""
-    n_rows, n_outputs, n_draws = shape
-    if noise_shares is None:
-        return random_state.standard_normal(shape)
-    shares = noise_shares.astype(np.float64)
-    normals = random_state.standard_normal((n_rows, n_outputs + shares.shape[-1], n_draws))
-    noise = normals[:, :n_outputs]
-    noise *= own_share(shares)[..., None]
-    noise += shares @ normals[:, n_outputs:]
-    return noise

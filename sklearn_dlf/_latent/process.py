@@ -29,7 +29,7 @@ N_FOLDS, MIN_MEMBERS = 5, 5
 
 # Rows and outputs at which the likelihood is computed. It takes O(n_rows^3) for each of the
 # outputs and folds.
-N_ROWS, MAX_OUTPUTS = 200, 3
+N_ROWS, MAX_OUTPUTS = 128, 3
 
 # Least variance of the noise at a row, in units of the members' variance there. Least variance of
 # the members that are not held out, in units of that of all members: trees may all agree there.
@@ -41,7 +41,7 @@ FIRST_SCALE, SCALE_BOUNDS = 0.25, (0.01, 10.0)
 
 # Bound of the logits of shares; beyond the share that it stands for, a share is zero or one.
 MAX_LOGIT = 5.0
-MAX_ITER = 40
+MAX_ITER = 30
 
 
 class Process(NamedTuple):
@@ -116,9 +116,7 @@ def estimate_process(residuals: np.ndarray, some: np.ndarray, X: np.ndarray, q: 
     shares = expit(best.x)
     limit = expit(0.98 * MAX_LOGIT)
     shares = np.where(shares > limit, 1.0, np.where(shares < 1 - limit, 0.0, shares))
-    return Process(
-        shares[2:], RowCorrelation(float(shares[0]), float(np.exp(best.x[1]))), gain
-    )
+    return Process(shares[2:], RowCorrelation(float(shares[0]), float(np.exp(best.x[1]))), gain)
 
 
 def _make_folds(residuals, some, q):

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from .._latent.process import Process
+from .._latent.row_correlation import RowCorrelation
 from .base import Network
 from .bodies import count_body_features
 from .heads import HeadLayout, Heads, SharedHeadLayout, noise_shares
@@ -36,6 +38,10 @@ class StudentNetwork(Network):
         Rows of the layer that belong to each head.
     max_log_noise : buffer of shape (n_outputs,)
         Largest log variance of member noise outside training; infinite until it is set.
+    factor_shares : buffer of shape (q,)
+        Share of each factor's variance that is common to all rows; one until it is set.
+    row_correlation : buffer of shape (2,)
+        Share and length scale of the correlation of all else between rows, as of `RowCorrelation`.
     noise_head : nn.Linear or None
         Maps features to (m, n_outputs * r) numbers, which give the correlations of the member noise
         over outputs by `heads.noise_shares`. None until it is set: the noise is independent.
@@ -47,6 +53,8 @@ class StudentNetwork(Network):
     """
 
     mixing: torch.Tensor | None
+    factor_shares: torch.Tensor
+    row_correlation: torch.Tensor
     noise_head: nn.Linear | None
     max_log_noise: torch.Tensor
     layout_class: type[HeadLayout] = HeadLayout
@@ -58,6 +66,8 @@ class StudentNetwork(Network):
         super().__init__()
         self.register_buffer("mixing", None)
         self.register_buffer("max_log_noise", torch.full((n_outputs,), math.inf))
+        self.register_buffer("factor_shares", torch.ones(q))
+        self.register_buffer("row_correlation", torch.tensor(RowCorrelation()))
         self.register_module("noise_head", None)
         self.body = body
         self.n_outputs = n_outputs
@@ -156,6 +166,12 @@ class StudentNetwork(Network):
         self._parameters_by_head()[1].log_noise.add_(shift)
         self.max_log_noise.add_(shift)
 
+    @torch.no_grad()
+    def set_process(self, process: Process) -> None:
+        """Set what factors and noise have in common at different rows."""
+        self.factor_shares.copy_(torch.as_tensor(process.factor_shares))
+        self.row_correlation.copy_(torch.tensor(process.row_correlation))
+
     def limit_noise(self, max_log_noise: np.ndarray) -> None:
         """Set the largest log variance of member noise outside training, (n_outputs,)."""
         self.max_log_noise.copy_(torch.as_tensor(max_log_noise))
@@ -169,7 +185,9 @@ class StudentNetwork(Network):
     def _changing_heads(self, rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Heads that there are, without the mixing, which is the same at all rows."""
         mean, log_noise, loadings, _, shares = self(rows)
-        return (mean, log_noise, loadings) if shares is None else (mean, log_noise, loadings, shares)
+        return (
+            (mean, log_noise, loadings) if shares is None else (mean, log_noise, loadings, shares)
+        )
 
     def evaluate_body(self, X: np.ndarray) -> np.ndarray:
         """Features (m, n_body_features) at any number of rows, as an array."""

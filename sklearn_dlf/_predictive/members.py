@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from sklearn.utils import Bunch
 
-from .._latent.deviations import draw_deviations, draw_noise, factor_covariance
+from .._latent.row_correlation import RowCorrelation
 from .._network.heads import Units
 from .._utils.blocks import DRAW_ROWS, row_blocks
 from .averaged_probabilities import average_log_probabilities, average_probabilities
+from .member_process import MemberFunctions, MemberProcess, member_process
 from .transformed_target import TransformedTarget
 
 # Up to this many rows are evaluated in float64 on the CPU. It costs little for few rows, and their
@@ -90,7 +91,8 @@ class StudentMembers(ABC):
 class LatentFactorMembers(StudentMembers):
     """Members of a latent factor model: ``mean(x) + loadings(x) z + e(x)``.
 
-    The noise ``e(x)`` is independent from row to row, and correlated over the outputs of a row.
+    The noise ``e(x)`` is correlated over the outputs of a row, and between near rows
+    (`member_process`).
     """
 
     def mean(self, X: np.ndarray) -> np.ndarray:
@@ -104,28 +106,34 @@ class LatentFactorMembers(StudentMembers):
         mean, variance = self.network_for(X, exact).evaluate_moments(X)
         return Bunch(mean=center + scale * mean, variance=spread**2 * variance)
 
-    def parameters(self, X: np.ndarray, exact: bool = False) -> Bunch:
-        """Bunch of mean, loadings, mixing, member variance and shares, as of ``Heads.in_units``."""
-        return self.network_for(X, exact).evaluate(X).in_units(self.units)
+    def process(self, X: np.ndarray, exact: bool = False) -> MemberProcess:
+        """Parameters of the process that the members are draws of."""
+        heads = self.network_for(X, exact).evaluate(X)
+        return member_process(heads, self.units, self._buffer("factor_shares"))
+
+    @property
+    def row_correlation(self) -> RowCorrelation:
+        """Correlation of the local part between rows."""
+        return RowCorrelation(*self._buffer("row_correlation").tolist())
+
+    def _buffer(self, name: str) -> np.ndarray:
+        """Values of a buffer of the network, float64."""
+        return getattr(self.network, name).cpu().numpy().astype(np.float64)
 
     def covariance(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean (n, n_outputs), and covariance over rows (n, n, n_outputs)."""
-        heads = self.parameters(X)
-        covariance = factor_covariance(heads.loadings, heads.mixing)
-        diagonal = np.arange(len(X))
-        covariance[diagonal, diagonal] += heads.member_variance
-        return heads.mean, covariance
+        process = self.process(X)
+        return process.mean, process.row_covariance(self.row_correlation, X)
 
     def draw(self, X, n_samples, random_state):
-        # All z first, then the noise row by row, so that first rows do not depend on later ones.
-        latent = random_state.standard_normal((*self.network.latent_shape, n_samples))
+        # All functions first, then what is independent row by row, so that first rows do not depend
+        # on later ones.
+        functions = MemberFunctions(
+            self.network.latent_shape, self.row_correlation, X.shape[1], n_samples, random_state
+        )
         draws = np.empty((len(X), self.n_outputs, n_samples))
         for rows in row_blocks(len(X), DRAW_ROWS):
-            heads = self.parameters(X[rows], exact=True)
-            noise = draw_noise(heads.noise_shares, draws[rows].shape, random_state)
-            noise *= np.sqrt(heads.member_variance)[..., None]
-            draws[rows] = heads.mean[..., None] + noise
-            draws[rows] += draw_deviations(heads.loadings, heads.mixing, latent)
+            draws[rows] = functions.evaluate(self.process(X[rows], exact=True), X[rows])
         return draws
 
     def probabilities(self, X, with_entropy=False):

@@ -118,6 +118,11 @@ class Contrasts:
         """
         return rows / self._root().reshape(-1, *(1,) * (rows.ndim - 1))
 
+    def residuals_at(self, rows: np.ndarray) -> np.ndarray:
+        """Members less their mean at some rows, not weighted, (n, n_outputs, n_members) float64."""
+        residuals = self.residuals.reshape(self.shape)[rows].astype(np.float64)
+        return residuals / self._root(rows)[:, None, None]
+
     def members(self, rows: slice | np.ndarray = slice(None)) -> np.ndarray:
         """Members' outputs in units of the mean, (n, n_outputs, n_members), float32."""
         _, scale, spread = self.units

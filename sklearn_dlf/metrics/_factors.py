@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 
 from .._latent.deviations import factor_variance
-from .._latent.full import member_log_likelihood
 from .._latent.models import NOISE_FLOOR
+from .._latent.row_correlation import RowCorrelation
+from .._predictive.member_process import MemberProcess
 
 
 def compare_factors(
     n_samples: int,
-    latent_parameters: Mapping[str, ArrayLike] | None,
+    latent_parameters: Mapping[str, Any] | None,
     held_out_members: ArrayLike | None,
 ) -> dict[str, float | None]:
     """Return ``factor_variance_ratio`` and ``joint_gain`` of `member_fidelity`, with checks."""
@@ -36,16 +38,20 @@ def compare_factors(
     if not is_spread:
         return {"factor_variance_ratio": share, "joint_gain": np.nan}
     # Without member noise the covariance over rows is singular, so that it gets a floor.
-    noise = np.maximum(noise, NOISE_FLOOR * total.mean())
-    deviations = held_out - mean[:, None]
-    joint = member_log_likelihood(loadings[:, 0], deviations, noise)
-    none = np.zeros((n_samples, 1))
-    independent = member_log_likelihood(none, deviations, explained + noise)
+    std = np.sqrt(np.maximum(noise, NOISE_FLOOR * total.mean()))[:, None]
+    process = MemberProcess(mean[:, None], loadings, None, loadings[..., :0], std)
+    correlation = latent_parameters.get("row_correlation", RowCorrelation())
+    rows = latent_parameters.get("standardised_rows", np.zeros((n_samples, 1)))
+    joint = process.log_likelihood(held_out[:, None], correlation, rows)
+    none = process._replace(
+        loadings=np.zeros_like(loadings[..., :1]), own_std=np.sqrt(explained[:, None] + std**2)
+    )
+    independent = none.log_likelihood(held_out[:, None], RowCorrelation(), rows)
     return {"factor_variance_ratio": share, "joint_gain": joint - independent}
 
 
 def _check_latent_parameters(
-    n_samples: int, latent_parameters: Mapping[str, ArrayLike]
+    n_samples: int, latent_parameters: Mapping[str, Any]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return mean (n_samples,), loadings (n_samples, 1, q) and member noise (n_samples,)."""
     mean, loadings, member_std = (

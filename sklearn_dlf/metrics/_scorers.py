@@ -17,8 +17,6 @@ from sklearn.utils.validation import _num_samples
 
 from .._estimators.unwrap import find_student
 from .._estimators.wrapped_students import sample_y
-from .._latent.deviations import dense_loadings
-from .._latent.full import member_log_likelihood
 from .._latent.models import NOISE_FLOOR
 from .._transfer.cache import TeacherCache
 from .._transfer.teachers import EnsembleTeacher, PredictionsTeacher
@@ -189,20 +187,14 @@ def _member_log_likelihood(
     transformation = student.target_transformation_
     if transformation is not None and not teacher.is_transformed:
         members = transformation.transform_members(members)
-    heads = student.latent_parameters(rows)
+    X = student._standardised_rows(rows)
+    process = student._members.process(X)
     # Without member noise the covariance over rows and outputs is singular. The members' density
     # is then infinite or does not exist, so that the variance of the noise gets a floor.
     spread = np.maximum(student.output_spread_, MIN_SPREAD * student.output_scale_)
-    variance = np.maximum(heads.member_std**2, NOISE_FLOOR * spread**2)
-    deviations = members - heads.mean[..., None]
-    loadings = heads.loadings
-    if "mixing" in heads:
-        loadings = dense_loadings(loadings[:, None], heads.mixing)
-    return member_log_likelihood(
-        loadings.reshape(-1, loadings.shape[-1]),
-        deviations.reshape(-1, deviations.shape[-1]),
-        variance.ravel(),
-    )
+    own_std = np.maximum(process.own_std, NOISE_FLOOR**0.5 * spread)
+    process = process._replace(own_std=own_std)
+    return process.log_likelihood(members, student.row_correlation_, X)
 
 
 def _check_rows_are_shared(student: Any, ensemble: Any) -> None:

@@ -1,0 +1,173 @@
+"""The process that a student's members are draws of, at given rows: covariance and draws.
+
+A member deviates from the mean by a part that is common to all rows, and by a local part that is
+similar at near rows only, Eq. (30). Factors belong to both: a share of each factor's variance is
+common. The local part has the rest of the factors, and the member noise.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.linalg import cholesky, solve_triangular
+
+from .._latent.deviations import (
+    dense_loadings,
+    draw_deviations,
+    factor_covariance,
+    output_covariance,
+    split_noise,
+)
+from .._latent.full import member_log_likelihood
+from .._latent.row_correlation import RandomFunctions, RowCorrelation
+from .._network.heads import Heads, Units
+from .._utils.blocks import row_blocks
+
+# Entries whose local parts are taken together in a likelihood. It takes O(n^3) for n of them.
+BLOCK_ENTRIES = 512
+
+
+class MemberProcess(NamedTuple):
+    """Parameters of the process at n rows, float64, in units of the members' outputs.
+
+    Attributes
+    ----------
+    mean : array of shape (n, c)
+    loadings : array of shape (n, c, q), or (n, 1, q) with a mixing
+        Loadings of the common part.
+    mixing : array of shape (c, c) or None
+        Mixing of separable loadings.
+    local_loadings : array of shape (n, c, r)
+        Loadings of local factors; r may be zero.
+    own_std : array of shape (n, c)
+        Standard deviation of what each output has of its own.
+    """
+
+    mean: np.ndarray
+    loadings: np.ndarray
+    mixing: np.ndarray | None
+    local_loadings: np.ndarray
+    own_std: np.ndarray
+
+    @property
+    def local_variance(self) -> np.ndarray:
+        """Variance (n, c) of the local part."""
+        return self.own_std**2 + np.square(self.local_loadings).sum(axis=-1)
+
+    @property
+    def local_covariance(self) -> np.ndarray:
+        """Covariance (n, c, c) of the local part over the outputs of a row."""
+        covariance = output_covariance(self.local_loadings)
+        outputs = np.arange(covariance.shape[1])
+        covariance[:, outputs, outputs] += self.own_std**2
+        return covariance
+
+    @property
+    def output_covariance(self) -> np.ndarray:
+        """Covariance (n, c, c) of the members over the outputs of a row."""
+        return self.local_covariance + output_covariance(self.loadings, self.mixing)
+
+    def row_covariance(self, correlation: RowCorrelation, X: np.ndarray) -> np.ndarray:
+        """Covariance (n, n, c) over the standardised rows X, for each output. Eq. (31)."""
+        local = factor_covariance(self.local_loadings)
+        local += self.own_std[:, None] * self.own_std
+        local *= correlation.among(X)[..., None]
+        return local + factor_covariance(self.loadings, self.mixing)
+
+    def log_likelihood(
+        self, members: np.ndarray, correlation: RowCorrelation, X: np.ndarray
+    ) -> float:
+        """Log-likelihood of members (n, c, n_members), in nats per entry and member. Eq. (31).
+
+        The local part is taken as independent between blocks of `BLOCK_ENTRIES` entries. The common
+        part is not.
+        """
+        loadings = dense_loadings(self.loadings, self.mixing)
+        deviations = members - self.mean[..., None]
+        whitened, log_det = [], 0.0
+        n_rows, n_outputs, q = loadings.shape
+        for rows in row_blocks(n_rows, max(1, BLOCK_ENTRIES // n_outputs)):
+            both = np.concatenate([loadings[rows], deviations[rows]], axis=-1)
+            root = cholesky(self._local_block(rows, correlation, X), lower=True)
+            log_det += 2 * np.log(np.diag(root)).sum()
+            both = both.reshape(len(root), -1)
+            whitened.append(solve_triangular(root, both, lower=True))
+        both = np.concatenate(whitened)
+        unit = np.ones(len(both))
+        likelihood = member_log_likelihood(both[:, :q], both[:, q:], unit)
+        return likelihood - 0.5 * log_det / len(both)
+
+    def _local_block(self, rows, correlation, X):
+        """Return the covariance of the local part at all entries of some rows, (n c, n c)."""
+        local, own = self.local_loadings[rows], self.own_std[rows]
+        block = np.einsum("ikr,jlr->ikjl", local, local, optimize=True)
+        outputs = np.arange(own.shape[1])
+        block[:, outputs, :, outputs] += own.T[:, :, None] * own.T[:, None]
+        block *= correlation.among(X[rows])[:, None, :, None]
+        return block.reshape(own.size, own.size)
+
+
+def member_process(heads: Heads, units: Units, factor_shares: np.ndarray) -> MemberProcess:
+    """Return the process at the rows of some heads."""
+    parameters = heads.in_units(units)
+    loadings, mixing = parameters.loadings, parameters.mixing
+    shares = None if heads.noise_shares is None else heads.noise_shares.astype(np.float64)
+    noise, own_std = split_noise(np.sqrt(parameters.member_variance), shares)
+    local = [] if noise is None else [noise]
+    if (factor_shares < 1).any():
+        rest = loadings * np.sqrt(1 - factor_shares)
+        loadings = loadings * np.sqrt(factor_shares)
+        if mixing is not None:  # the same covariance by c factors in place of c q
+            rest = np.sqrt(np.square(rest).sum(axis=-1, keepdims=True)) * mixing
+        local.append(rest)
+    n_rows, n_outputs = own_std.shape
+    together = np.concatenate([np.empty((n_rows, n_outputs, 0)), *local], axis=-1)
+    if n_outputs == 1:  # all that is local is one function
+        own_std = np.sqrt(own_std**2 + np.square(together).sum(axis=-1))
+        together = together[..., :0]
+    return MemberProcess(parameters.mean, loadings, mixing, together, own_std)
+
+
+class MemberFunctions:
+    """Draws of the process, which are evaluated at rows in blocks.
+
+    Parameters
+    ----------
+    latent_shape : tuple of int
+        Shape of the latent variables of one member.
+    correlation : RowCorrelation
+        Correlation of the local part between rows.
+    n_features, n_members : int
+        Columns of the rows, members.
+    random_state : RandomState instance
+        Source of the draws.
+    """
+
+    def __init__(
+        self,
+        latent_shape: tuple[int, ...],
+        correlation: RowCorrelation,
+        n_features: int,
+        n_members: int,
+        random_state: np.random.RandomState,
+    ):
+        self._latent = random_state.standard_normal((*latent_shape, n_members))
+        self._local: RandomFunctions | None = None
+        self._options = correlation, n_features, n_members, random_state
+
+    def evaluate(self, process: MemberProcess, X: np.ndarray) -> np.ndarray:
+        """Members (n, c, n_members) at standardised rows."""
+        n_outputs, n_factors = process.local_loadings.shape[1:]
+        if self._local is None:
+            correlation, n_features, n_members, random_state = self._options
+            self._local = RandomFunctions(
+                correlation, n_features, n_outputs + n_factors, n_members, random_state
+            )
+        functions = self._local.evaluate(X)
+        draws = functions[:, :n_outputs] * process.own_std[..., None]
+        draws += process.mean[..., None]
+        if n_factors:
+            draws += process.local_loadings @ functions[:, n_outputs:]
+        draws += draw_deviations(process.loadings, process.mixing, self._latent)
+        return draws
