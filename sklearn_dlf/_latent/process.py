@@ -3,7 +3,7 @@
 Factors that are fitted to ``n_members`` members explain those members better than others of the
 same kind: the covariance of a sample has far more structure than that of the process. Some members
 are held out, the factors are fitted to the others in closed form, and the likelihood of the held
-out ones tells which share of each factor's variance they bear out, Eq. (29). What is taken from a
+out ones tells which share of each factor's variance they bear out, Eq. (34). What is taken from a
 factor goes to the member noise, so that the variance at each row stays. The likelihood is that of
 all outputs' own joint densities at some rows, and it also finds the correlation of the noise
 between rows (`row_correlation`).
@@ -168,7 +168,7 @@ def _limit(loadings):
 
 
 def _negative_log_likelihood(parameters, fold, distance):
-    """Return minus the log-likelihood a row of held-out members, and its slope. Eq. (29)."""
+    """Return minus the log-likelihood a row of held-out members, and its slope. Eq. (34)."""
     (share, *factor_shares), log_scale = expit(np.delete(parameters, 1)), parameters[1]
     factor_shares = np.array(factor_shares)
     n_rows = len(distance)

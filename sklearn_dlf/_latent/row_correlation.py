@@ -3,8 +3,8 @@
 Members are functions. What the factors do not carry is mostly a deviation of one member in one
 region: it is similar at rows that are near each other, and independent between rows that are far
 apart. The noise of a member, divided by its standard deviation at each row, is a Gaussian process
-of the standardised rows with a Matern correlation of smoothness 3/2 [Rasmussen2006], Eq. (27).
-Draws of it are sums of random cosines [Rahimi2007], Eq. (28). They are functions: rows may come in
+of the standardised rows with a Matern correlation of smoothness 3/2 [Rasmussen2006], Eq. (30).
+Draws of it are sums of random cosines [Rahimi2007], Eq. (31). They are functions: rows may come in
 any order and in any number of blocks.
 
 References
@@ -30,7 +30,7 @@ SMOOTHNESS = 1.5
 
 
 class RowCorrelation(NamedTuple):
-    """Correlation of one member's noise at two rows, Eq. (27).
+    """Correlation of one member's noise at two rows, Eq. (30).
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ def matern(distance: np.ndarray) -> np.ndarray:
 
 
 class RandomFunctions:
-    """Independent draws of the noise of members, in units of its standard deviation. Eq. (28).
+    """Independent draws of the noise of members, in units of its standard deviation. Eq. (31).
 
     Parameters
     ----------

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from sklearn.utils import Bunch
 
+from .._latent.deviations import split_noise
+from .._latent.member_process import MemberFunctions, MemberProcess
 from .._latent.row_correlation import RowCorrelation
-from .._network.heads import Units
+from .._network.heads import Heads, Units
 from .._utils.blocks import DRAW_ROWS, row_blocks
 from .averaged_probabilities import average_log_probabilities, average_probabilities
-from .member_process import MemberFunctions, MemberProcess, member_process
 from .transformed_target import TransformedTarget
 
 # Up to this many rows are evaluated in float64 on the CPU. It costs little for few rows, and their
@@ -92,7 +93,7 @@ class LatentFactorMembers(StudentMembers):
     """Members of a latent factor model: ``mean(x) + loadings(x) z + e(x)``.
 
     The noise ``e(x)`` is correlated over the outputs of a row, and between near rows
-    (`member_process`).
+    (`_latent.member_process`).
     """
 
     def mean(self, X: np.ndarray) -> np.ndarray:
@@ -109,7 +110,7 @@ class LatentFactorMembers(StudentMembers):
     def process(self, X: np.ndarray, exact: bool = False) -> MemberProcess:
         """Parameters of the process that the members are draws of."""
         heads = self.network_for(X, exact).evaluate(X)
-        return member_process(heads, self.units, self._buffer("factor_shares"))
+        return split_process(heads, self.units, self._buffer("factor_shares"))
 
     @property
     def row_correlation(self) -> RowCorrelation:
@@ -168,3 +169,24 @@ def finite_logarithm(
     for block in row_blocks(len(small), DRAW_ROWS):
         logarithms[small[block]] = log_average(X[small[block]])
     return logarithms
+
+
+def split_process(heads: Heads, units: Units, factor_shares: np.ndarray) -> MemberProcess:
+    """Return the process at the rows of some heads."""
+    parameters = heads.in_units(units)
+    loadings, mixing = parameters.loadings, parameters.mixing
+    shares = None if heads.noise_shares is None else heads.noise_shares.astype(np.float64)
+    noise, own_std = split_noise(np.sqrt(parameters.member_variance), shares)
+    local = [] if noise is None else [noise]
+    if (factor_shares < 1).any():
+        rest = loadings * np.sqrt(1 - factor_shares)
+        loadings = loadings * np.sqrt(factor_shares)
+        if mixing is not None:  # the same covariance by c factors in place of c q
+            rest = np.sqrt(np.square(rest).sum(axis=-1, keepdims=True)) * mixing
+        local.append(rest)
+    n_rows, n_outputs = own_std.shape
+    together = np.concatenate([np.empty((n_rows, n_outputs, 0)), *local], axis=-1)
+    if n_outputs == 1:  # all that is local is one function
+        own_std = np.sqrt(own_std**2 + np.square(together).sum(axis=-1))
+        together = together[..., :0]
+    return MemberProcess(parameters.mean, loadings, mixing, together, own_std)

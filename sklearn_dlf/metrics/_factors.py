@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 
 from .._latent.deviations import factor_variance
+from .._latent.member_process import MemberProcess
 from .._latent.models import NOISE_FLOOR
 from .._latent.row_correlation import RowCorrelation
-from .._predictive.member_process import MemberProcess
 
 
 def compare_factors(

@@ -105,10 +105,8 @@ def test_likelihood_of_members_is_their_dense_density():
     )
 
 
-def test_likelihood_of_predictions_is_that_of_the_latent_parameters(taught, known):
-    heads = taught.latent_parameters(known.X)
-    cov = heads.loadings[:, 0] @ heads.loadings[:, 0].T + np.diag(heads.member_std[:, 0] ** 2)
-    density = multivariate_normal(mean=heads.mean[:, 0], cov=cov)
+def test_likelihood_of_predictions_is_that_of_the_mean_and_covariance(taught, known):
+    density = multivariate_normal(*taught.predict(known.X, return_cov=True))
     score = member_log_likelihood_scorer(taught, known.X, predictions=known.predictions)
     assert_allclose(score, density.logpdf(known.predictions.T).mean() / len(known.X), rtol=1e-6)
 

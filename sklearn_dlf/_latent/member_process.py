@@ -1,7 +1,7 @@
 """The process that a student's members are draws of, at given rows: covariance and draws.
 
 A member deviates from the mean by a part that is common to all rows, and by a local part that is
-similar at near rows only, Eq. (30). Factors belong to both: a share of each factor's variance is
+similar at near rows only, Eq. (32). Factors belong to both: a share of each factor's variance is
 common. The local part has the rest of the factors, and the member noise.
 """
 
@@ -12,17 +12,15 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 
-from .._latent.deviations import (
+from .._utils.blocks import row_blocks
+from .deviations import (
     dense_loadings,
     draw_deviations,
     factor_covariance,
     output_covariance,
-    split_noise,
 )
-from .._latent.full import member_log_likelihood
-from .._latent.row_correlation import RandomFunctions, RowCorrelation
-from .._network.heads import Heads, Units
-from .._utils.blocks import row_blocks
+from .full import member_log_likelihood
+from .row_correlation import RandomFunctions, RowCorrelation
 
 # Entries whose local parts are taken together in a likelihood. It takes O(n^3) for n of them.
 BLOCK_ENTRIES = 512
@@ -69,7 +67,7 @@ class MemberProcess(NamedTuple):
         return self.local_covariance + output_covariance(self.loadings, self.mixing)
 
     def row_covariance(self, correlation: RowCorrelation, X: np.ndarray) -> np.ndarray:
-        """Covariance (n, n, c) over the standardised rows X, for each output. Eq. (31)."""
+        """Covariance (n, n, c) over the standardised rows X, for each output. Eq. (33)."""
         local = factor_covariance(self.local_loadings)
         local += self.own_std[:, None] * self.own_std
         local *= correlation.among(X)[..., None]
@@ -78,7 +76,7 @@ class MemberProcess(NamedTuple):
     def log_likelihood(
         self, members: np.ndarray, correlation: RowCorrelation, X: np.ndarray
     ) -> float:
-        """Log-likelihood of members (n, c, n_members), in nats per entry and member. Eq. (31).
+        """Log-likelihood of members (n, c, n_members), in nats per entry and member. Eq. (33).
 
         The local part is taken as independent between blocks of `BLOCK_ENTRIES` entries. The common
         part is not.
@@ -106,27 +104,6 @@ class MemberProcess(NamedTuple):
         block[:, outputs, :, outputs] += own.T[:, :, None] * own.T[:, None]
         block *= correlation.among(X[rows])[:, None, :, None]
         return block.reshape(own.size, own.size)
-
-
-def member_process(heads: Heads, units: Units, factor_shares: np.ndarray) -> MemberProcess:
-    """Return the process at the rows of some heads."""
-    parameters = heads.in_units(units)
-    loadings, mixing = parameters.loadings, parameters.mixing
-    shares = None if heads.noise_shares is None else heads.noise_shares.astype(np.float64)
-    noise, own_std = split_noise(np.sqrt(parameters.member_variance), shares)
-    local = [] if noise is None else [noise]
-    if (factor_shares < 1).any():
-        rest = loadings * np.sqrt(1 - factor_shares)
-        loadings = loadings * np.sqrt(factor_shares)
-        if mixing is not None:  # the same covariance by c factors in place of c q
-            rest = np.sqrt(np.square(rest).sum(axis=-1, keepdims=True)) * mixing
-        local.append(rest)
-    n_rows, n_outputs = own_std.shape
-    together = np.concatenate([np.empty((n_rows, n_outputs, 0)), *local], axis=-1)
-    if n_outputs == 1:  # all that is local is one function
-        own_std = np.sqrt(own_std**2 + np.square(together).sum(axis=-1))
-        together = together[..., :0]
-    return MemberProcess(parameters.mean, loadings, mixing, together, own_std)
 
 
 class MemberFunctions:
