@@ -23,22 +23,30 @@ from sklearn.utils.validation import (
 from torch import nn
 
 from .._fitting.trainer import OPTIMIZERS
-from .._network.bodies import ACTIVATIONS
+from .._network.bodies import ACTIVATIONS, make_body
+from .._network.encodings import choose_edges
 from .._network.heads import Units
 from .._transfer.design_points import make_points
 from .._transfer.row_makers import ROW_MAKERS
+from .._transfer.step_functions import has_steps
 from .._transfer.teachers import Teacher, find_teacher
 from .._transfer.transfer_set import TransferSet, build_transfer_set
-from .._utils.parameters import Count, Device, LayerSizes
+from .._utils.parameters import BodyMaker, Count, Device, LayerSizes, layer_sizes
 from .._utils.standardise import standardise
 from .tasks import Task
+
+# Of the students that have a choice of the body.
+BODY_CONSTRAINTS: dict[str, Any] = {
+    "body": [StrOptions({"auto", "mlp", "piecewise_linear"}), BodyMaker(), None],
+    "activation": [StrOptions({"auto", *ACTIVATIONS})],
+}
 
 
 class BaseStudent(BaseEstimator, ABC):
     """Learns from a teacher; subclasses define the network and its training."""
 
-    # A body of the user's own; a parameter of the students that take one.
-    body: Any = None
+    # What precedes the heads; a parameter of the students that have a choice.
+    body: Any = "mlp"
 
     # Whether training ends by matching probabilities, which needs calibration rows.
     _is_refined: bool = False
@@ -80,6 +88,7 @@ class BaseStudent(BaseEstimator, ABC):
     random_state: int | np.random.RandomState | None
     verbose: int
 
+    body_: str
     ensemble_score_: float | None
 
     def _fit(
@@ -104,6 +113,7 @@ class BaseStudent(BaseEstimator, ABC):
         teacher = self._find_teacher(ensemble, predictions, rows, y, weights, task, random_state)
         teacher.declare_unseen(unseen, len(X))
         y = task.enter_space(teacher, y)
+        self.body_ = self._choose_body(teacher, X)
         points = make_points(
             X,
             weights,
@@ -114,6 +124,7 @@ class BaseStudent(BaseEstimator, ABC):
             transformed=X_ensemble is not None,
             calibration_state=task.calibration_state(random_state),
             random_state=random_state,
+            encoded=self.body_ == "piecewise_linear",
         )
         scaler = StandardScaler().fit(X, sample_weight=weights)
         transfer_set = build_transfer_set(
@@ -159,6 +170,37 @@ class BaseStudent(BaseEstimator, ABC):
             is_seeded=isinstance(self.random_state, numbers.Integral),
             verbose=self.verbose,
             random_state=random_state,
+        )
+
+    def _choose_body(self, teacher: Teacher, X: np.ndarray) -> str:
+        """Return the kind of body: that of the parameter, or the one that suits the teacher."""
+        if callable(self.body):
+            return "custom"
+        if self.body == "auto":
+            return "piecewise_linear" if has_steps(teacher, X) else "mlp"
+        return self.body or "mlp"  # None is plain
+
+    def _choose_edges(self, transfer_set: TransferSet) -> list[np.ndarray] | None:
+        """Return the edges of an encoding of the columns, or None for a body without one."""
+        if self.body_ != "piecewise_linear":
+            return None
+        contrasts = transfer_set.contrasts
+        return choose_edges(
+            transfer_set.design,
+            contrasts.mean,
+            contrasts.variance,
+            contrasts.weights,
+            n_units=layer_sizes(self.hidden_layer_sizes)[0],
+        )
+
+    def _make_body(self, transfer_set: TransferSet) -> nn.Module:
+        """Make an untrained body of the kind ``body_``."""
+        return make_body(
+            self.body if self.body_ == "custom" else None,
+            transfer_set.X.shape[1],
+            layer_sizes(self.hidden_layer_sizes),
+            self.activation,
+            self._choose_edges(transfer_set),
         )
 
     def _validate(

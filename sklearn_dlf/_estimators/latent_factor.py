@@ -22,15 +22,14 @@ from .._fitting.trainer import make_trainer
 from .._latent.models import NOISE_FLOOR, FullModel, SeparableModel
 from .._latent.number_of_factors import factor_scores
 from .._latent.row_correlation import RowCorrelation
-from .._network.bodies import make_body
 from .._network.students import SeparableStudentNetwork, StudentNetwork
 from .._predictive.members import LatentFactorMembers
 from .._transfer.contrasts import Contrasts
 from .._transfer.transfer_set import TransferSet
-from .._utils.parameters import BodyMaker, Count, layer_sizes, store_parameters
+from .._utils.parameters import Count, store_parameters
 from .._utils.seeding import MAX_SEED, seeded
 from .._utils.warning import warn_user
-from .base import BaseStudent
+from .base import BODY_CONSTRAINTS, BaseStudent
 
 # The members' likelihood weighs the loadings' error against the mean's by the squared ratio of the
 # members' spread to the mean's own. "auto" takes this multiple of it, within these bounds. Below
@@ -58,7 +57,7 @@ class LatentFactorStudent(BaseStudent):
     _parameter_constraints: ClassVar[dict] = {
         **BaseStudent._parameter_constraints,
         "q": [StrOptions({"auto"}), Count()],
-        "body": [BodyMaker(), None],
+        **BODY_CONSTRAINTS,
         "loadings": [StrOptions({"full", "separable"})],
         "member_noise": [StrOptions({"input", "constant"}), None],
         "init": [StrOptions({"spectral", "mmd", "random"})],
@@ -82,8 +81,8 @@ class LatentFactorStudent(BaseStudent):
         target_noise: Literal["auto", "input", "constant"] = "auto",
         cv: Any = None,
         hidden_layer_sizes: int | Sequence[int] = (100, 100),
-        activation: Literal["swish", "relu", "gelu", "silu", "tanh"] = "swish",
-        body: Callable[[int], torch.nn.Module] | None = None,
+        activation: Literal["auto", "swish", "relu", "gelu", "silu", "tanh"] = "auto",
+        body: Literal["auto", "mlp", "piecewise_linear"] | Callable | None = "auto",
         member_noise: Literal["input", "constant"] | None = "input",
         init: Literal["spectral", "mmd", "random"] = "spectral",
         em: Literal["restricted", "minibatch"] = "restricted",
@@ -119,8 +118,7 @@ class LatentFactorStudent(BaseStudent):
         if self._is_refined:
             refinement = Refinement(transfer_set.targets.probabilities[: len(transfer_set.design)])
         with seeded(random_state.randint(MAX_SEED), self.device):
-            sizes = layer_sizes(self.hidden_layer_sizes)
-            body = make_body(self.body, n_features, sizes, self.activation)
+            body = self._make_body(transfer_set)
             network = network_class(body, n_features, n_outputs, q)
             X, weights = transfer_set.design, contrasts.weights
             em = em_class(

@@ -303,7 +303,7 @@ def make_trainer(
         callbacks=student.callbacks,
         verbose=student.verbose > 1,
         seed=random_state.randint(MAX_SEED),
-        plain_layers=student.body is None,
+        plain_layers=student.body_ != "custom",
     )
 
 

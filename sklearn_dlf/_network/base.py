@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .bodies import MLP
+from .bodies import MLP, EncodedMLP
 from .frozen import FrozenLinear, FrozenMLP
 
 # Rows of a forward pass outside training. Large enough for efficient matrix products; small enough
@@ -90,7 +90,7 @@ class Network(nn.Module):
         if hasattr(self, "heads"):
             body, heads, scale = self.body, self.heads, 1.0
             del self.heads
-            if isinstance(body, MLP):
+            if isinstance(body, MLP | EncodedMLP):
                 del self.body
                 self.body = FrozenMLP(body)
                 scale = self.body.scale

@@ -6,8 +6,11 @@ import copy
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import nn
+
+from .encodings import PiecewiseLinearEncoding
 
 # Sharpness of the bend of "swish". With 1 it is "silu", with infinity "relu". Chosen by the study
 # of activations in docs/ablations.md.
@@ -37,8 +40,34 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
+# What ``activation="auto"`` stands for: of a plain body, and behind an encoding of columns. There
+# each bin is within 0 and 1, and the sharper bend of "swish" learns trees less well.
+AUTO_ACTIVATION, AUTO_ENCODED_ACTIVATION = "swish", "silu"
+
+
 class MLP(nn.Sequential):
     """Fully connected layers, each followed by its activation."""
+
+
+class EncodedMLP(nn.Module):
+    """Fully connected layers behind an encoding of the columns.
+
+    Parameters
+    ----------
+    encoding : PiecewiseLinearEncoding
+        Encoding of the columns, which is not trained.
+    layers : MLP
+        Layers on the bins.
+    """
+
+    def __init__(self, encoding: PiecewiseLinearEncoding, layers: MLP):
+        super().__init__()
+        self.encoding = encoding
+        self.layers = layers
+
+    def forward(self, X):
+        """Map standardised rows (m, n_features) to features (m, hidden_layer_sizes[-1])."""
+        return self.layers(self.encoding(X))
 
 
 def make_mlp(n_features: int, hidden_layer_sizes: Sequence[int], activation: str) -> MLP:
@@ -49,15 +78,38 @@ def make_mlp(n_features: int, hidden_layer_sizes: Sequence[int], activation: str
     return MLP(*layers)
 
 
+def choose_activation(activation: str, encoded: bool) -> str:
+    """Return the activation that a parameter names, of a body with or without an encoding."""
+    if activation == "auto":
+        return AUTO_ENCODED_ACTIVATION if encoded else AUTO_ACTIVATION
+    return activation
+
+
 def make_body(
     make: Callable[[int], nn.Module] | None,
     n_features: int,
     hidden_layer_sizes: Sequence[int],
     activation: str,
+    edges: Sequence[np.ndarray] | None = None,
 ) -> nn.Module:
-    """Make an untrained body: the user's by ``make(n_features)`` if there is one, or an MLP."""
-    if make is None:
+    """Make an untrained body.
+
+    Parameters
+    ----------
+    make : callable or None
+        Makes a body of the user's own.
+    n_features, hidden_layer_sizes, activation
+        Of a body that is an MLP.
+    edges : sequence of arrays or None
+        Edges of the bins of each column, for an MLP behind an encoding.
+    """
+    if make is None and edges is None:
+        activation = choose_activation(activation, encoded=False)
         return make_mlp(n_features, hidden_layer_sizes, activation)
+    if make is None:
+        encoding = PiecewiseLinearEncoding(edges or [])
+        activation = choose_activation(activation, encoded=True)
+        return EncodedMLP(encoding, make_mlp(encoding.n_bins, hidden_layer_sizes, activation))
     body = make(n_features)
     if not isinstance(body, nn.Module):
         raise ValueError(

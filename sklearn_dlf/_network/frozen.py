@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.functional import gelu, linear, silu
 
-from .bodies import MLP, SWISH_SHARPNESS, Swish
+from .bodies import MLP, SWISH_SHARPNESS, EncodedMLP, Swish
 
 # What a `FrozenMLP` applies in place of each activation, in place where torch can.
 FROZEN_ACTIVATIONS: dict[type, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -23,14 +23,14 @@ FROZEN_ACTIVATIONS: dict[type, Callable[[torch.Tensor], torch.Tensor]] = {
 
 
 class FrozenMLP:
-    """A trained `MLP` without modules between its layers.
+    """A trained `MLP` without modules between its layers, behind an encoding if it has one.
 
     "swish" is ``silu(5 x) / 5``, so the weights take up both factors. Whatever reads the features
     has to divide them by `scale`.
 
     Parameters
     ----------
-    body : MLP
+    body : MLP or EncodedMLP
         Trained layers.
 
     Attributes
@@ -39,9 +39,10 @@ class FrozenMLP:
         Factor of these features over those of `body`.
     """
 
-    def __init__(self, body: MLP):
+    def __init__(self, body: MLP | EncodedMLP):
         self.layers, self.scale = [], 1.0
-        modules: list[Any] = list(body)
+        self.encoding = None if isinstance(body, MLP) else body.encoding
+        modules: list[Any] = list(body if isinstance(body, MLP) else body.layers)
         for linear_layer, activation in zip(modules[::2], modules[1::2], strict=True):
             scale = SWISH_SHARPNESS if isinstance(activation, Swish) else 1.0
             weight = linear_layer.weight * (scale / self.scale)
@@ -51,6 +52,8 @@ class FrozenMLP:
 
     def __call__(self, X: torch.Tensor) -> torch.Tensor:
         """Return features (m, hidden_layer_sizes[-1]), ``scale`` times those of the `MLP`."""
+        if self.encoding is not None:
+            X = self.encoding(X)
         for weight, bias, activation in self.layers:
             X = activation(linear(X, weight, bias))
         return X

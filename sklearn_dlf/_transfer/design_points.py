@@ -66,6 +66,7 @@ def make_points(
     transformed: bool,
     calibration_state: np.random.RandomState | None,
     random_state: np.random.RandomState,
+    encoded: bool = False,
 ) -> Points:
     """Build the design points (rows of X first) and the calibration rows.
 
@@ -91,6 +92,8 @@ def make_points(
         design points are made, and none for draws from a posterior.
     random_state : RandomState instance
         Source of the random choices.
+    encoded : bool
+        Whether the student encodes columns. More rows are made then.
 
     Returns
     -------
@@ -114,7 +117,7 @@ def make_points(
         _warn_if_elsewhere(base, unlabeled)
         base = np.concatenate([base, unlabeled])
     n_most = MAX_JOINT_ROWS - len(base) if teacher.is_drawn else np.inf
-    made = make_rows(augment, base, n_most, random_state, automatic)
+    made = make_rows(augment, base, n_most, random_state, automatic, encoded)
     design = np.concatenate([X, *([] if unlabeled is None else [unlabeled]), made])
     calibration = X[:0]
     if calibration_state is not None and len(made) and not teacher.is_drawn:

@@ -12,6 +12,10 @@ from sklearn.utils import check_array
 # docs/method.md and docs/ablations.md.
 N_MADE, MAX_MADE = 4, 20_000
 
+# The same for students that encode columns, as those of trees do. Steps lie so close that a student
+# of fewer rows learns where rows happen to lie.
+N_MADE_ENCODED, MAX_MADE_ENCODED = 12, 40_000
+
 # Neighbours are searched among at most this many rows; of more rows, a random choice is taken.
 POOL_ROWS = 2**14
 
@@ -83,6 +87,7 @@ def make_rows(
     n_most: float,
     random_state: np.random.RandomState,
     automatic: str = "neighbors",
+    encoded: bool = False,
 ) -> np.ndarray:
     """Make further rows.
 
@@ -99,18 +104,22 @@ def make_rows(
     automatic : {"neighbors", "far_neighbors"}
         What "auto" stands for with two or more columns. One column has nothing to swap with, and
         "auto" stands for "mixup".
+    encoded : bool
+        Whether the student encodes columns.
 
     Returns
     -------
     array of shape (n_rows, n_features)
-        `N_MADE` rows for each row of X, at most `MAX_MADE` and ``n_most``.
+        `N_MADE` rows for each row of X, at most `MAX_MADE` and ``n_most``; `N_MADE_ENCODED`
+        and `MAX_MADE_ENCODED` if encoded.
 
     Raises
     ------
     ValueError
         If a callable returns another number of rows or columns, or values that are not finite.
     """
-    n_rows = int(max(0, min(N_MADE * len(X), MAX_MADE, n_most)))
+    n_made, max_made = (N_MADE_ENCODED, MAX_MADE_ENCODED) if encoded else (N_MADE, MAX_MADE)
+    n_rows = int(max(0, min(n_made * len(X), max_made, n_most)))
     if augment is None or n_rows == 0 or len(X) < 2:
         return X[:0]
     if augment == "auto":

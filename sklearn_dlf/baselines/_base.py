@@ -58,8 +58,8 @@ class MemberStudent(BaseStudent):
         store_parameters(self, locals())
 
     @abstractmethod
-    def _make_network(self, n_features: int, n_outputs: int, n_members: int) -> MemberNetwork:
-        """Make an untrained network."""
+    def _make_network(self, transfer_set: TransferSet) -> MemberNetwork:
+        """Make an untrained network for a transfer set."""
 
     @abstractmethod
     def _objective(self) -> nn.Module:
@@ -74,7 +74,7 @@ class MemberStudent(BaseStudent):
     ) -> MemberNetwork:
         X, contrasts = transfer_set.design, transfer_set.contrasts
         with seeded(random_state.randint(MAX_SEED), self.device):
-            network = self._make_network(X.shape[1], *contrasts.shape[1:])
+            network = self._make_network(transfer_set)
             trainer = make_trainer(self, network, X, contrasts.weights, random_state)
             self.history_ = self._train(trainer, self._objective(), *self._targets(contrasts))
         self.n_iter_ = len(self.history_)
@@ -93,9 +93,10 @@ class MemberStudent(BaseStudent):
         trainer.evaluate()  # raises if training has diverged
         return history
 
-    def _sizes(self, n_features: int, n_outputs: int) -> list[int]:
+    def _sizes(self, transfer_set: TransferSet) -> list[int]:
         """Return the widths of all layers, from rows to outputs."""
-        return [n_features, *layer_sizes(self.hidden_layer_sizes), n_outputs]
+        hidden = layer_sizes(self.hidden_layer_sizes)
+        return [transfer_set.X.shape[1], *hidden, transfer_set.contrasts.shape[1]]
 
 
 class MemberRegressor(RegressorStudentMixin, MemberStudent):

@@ -7,7 +7,9 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from sklearn.utils._param_validation import StrOptions
 
+from .._estimators.base import BODY_CONSTRAINTS
 from .._utils.parameters import store_parameters
 from ._base import MemberClassifier, MemberRegressor, MemberStudent
 from ._documentation import share_documentation
@@ -20,6 +22,8 @@ class BaseBatchEnsemble(MemberStudent):
     _parameter_constraints: ClassVar[dict] = {
         **MemberStudent._parameter_constraints,
         "average_masks": ["boolean"],
+        "body": [StrOptions({"auto", "mlp", "piecewise_linear"})],
+        "activation": BODY_CONSTRAINTS["activation"],
     }
 
     def __init__(
@@ -30,7 +34,8 @@ class BaseBatchEnsemble(MemberStudent):
         augment: str | Callable | None = "auto",
         out_of_bag: Literal["widen", "match"] | None = "widen",
         hidden_layer_sizes: int | Sequence[int] = (100, 100),
-        activation: Literal["swish", "relu", "gelu", "silu", "tanh"] = "swish",
+        activation: Literal["auto", "swish", "relu", "gelu", "silu", "tanh"] = "auto",
+        body: Literal["auto", "mlp", "piecewise_linear"] = "auto",
         max_iter: int = 40,
         n_epochs: int | Literal["auto"] = "auto",
         batch_size: int | Literal["auto"] = "auto",
@@ -45,8 +50,12 @@ class BaseBatchEnsemble(MemberStudent):
     ):
         store_parameters(self, locals())
 
-    def _make_network(self, n_features, n_outputs, n_members):
-        return BatchEnsembleNetwork(self._sizes(n_features, n_outputs), self.activation, n_members)
+    def _make_network(self, transfer_set):
+        n_members = transfer_set.contrasts.shape[-1]
+        edges = self._choose_edges(transfer_set)
+        return BatchEnsembleNetwork(
+            self._sizes(transfer_set), self.activation, n_members, edges=edges
+        )
 
     def _learn(self, transfer_set, random_state):
         network: Any = super()._learn(transfer_set, random_state)

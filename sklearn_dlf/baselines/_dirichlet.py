@@ -11,10 +11,8 @@ from scipy.special import digamma, log_softmax, softmax
 from torch import nn
 
 from .._estimators.classifier_mixin import ClassifierStudentMixin
-from .._network.bodies import make_body
 from .._predictive.members import StudentMembers
 from .._utils.blocks import DRAW_ROWS, row_blocks
-from .._utils.parameters import layer_sizes
 from ._base import MemberStudent, member_probabilities
 from ._documentation import share_documentation
 from ._networks import HydraNetwork
@@ -81,11 +79,10 @@ class DirichletClassifier(ClassifierStudentMixin, MemberStudent):
     def _make_members(self, network: Any) -> DirichletMembers:
         return DirichletMembers(network, self._units)
 
-    def _make_network(self, n_features, n_outputs, n_members):
-        n_classes = max(n_outputs, 2)
-        sizes = layer_sizes(self.hidden_layer_sizes)
-        body = make_body(None, n_features, sizes, self.activation)
-        return HydraNetwork(body, n_features, n_classes, n_members=1)
+    def _make_network(self, transfer_set):
+        n_classes = max(transfer_set.contrasts.shape[1], 2)
+        body = self._make_body(transfer_set)
+        return HydraNetwork(body, transfer_set.X.shape[1], n_classes, n_members=1)
 
     def _objective(self):
         return ReverseDivergence()

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 
-from .._network.bodies import make_body
-from .._utils.parameters import BodyMaker, layer_sizes, store_parameters
+from .._estimators.base import BODY_CONSTRAINTS
+from .._utils.parameters import store_parameters
 from ._base import MemberClassifier, MemberRegressor, MemberStudent
 from ._documentation import share_documentation
 from ._networks import HydraNetwork
@@ -20,7 +20,7 @@ class BaseHydra(MemberStudent):
 
     _parameter_constraints: ClassVar[dict] = {
         **MemberStudent._parameter_constraints,
-        "body": [BodyMaker(), None],
+        **BODY_CONSTRAINTS,
     }
 
     def __init__(
@@ -30,8 +30,8 @@ class BaseHydra(MemberStudent):
         augment: str | Callable | None = "auto",
         out_of_bag: Literal["widen", "match"] | None = "widen",
         hidden_layer_sizes: int | Sequence[int] = (100, 100),
-        activation: Literal["swish", "relu", "gelu", "silu", "tanh"] = "swish",
-        body: Callable[[int], torch.nn.Module] | None = None,
+        activation: Literal["auto", "swish", "relu", "gelu", "silu", "tanh"] = "auto",
+        body: Literal["auto", "mlp", "piecewise_linear"] | Callable | None = "auto",
         max_iter: int = 40,
         n_epochs: int | Literal["auto"] = "auto",
         batch_size: int | Literal["auto"] = "auto",
@@ -46,10 +46,10 @@ class BaseHydra(MemberStudent):
     ):
         store_parameters(self, locals())
 
-    def _make_network(self, n_features, n_outputs, n_members):
-        sizes = layer_sizes(self.hidden_layer_sizes)
-        body = make_body(self.body, n_features, sizes, self.activation)
-        return HydraNetwork(body, n_features, n_outputs, n_members)
+    def _make_network(self, transfer_set):
+        body = self._make_body(transfer_set)
+        _, n_outputs, n_members = transfer_set.contrasts.shape
+        return HydraNetwork(body, transfer_set.X.shape[1], n_outputs, n_members)
 
 
 @share_documentation

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from .._network.base import Network
-from .._network.bodies import ACTIVATIONS, count_body_features
+from .._network.bodies import ACTIVATIONS, choose_activation, count_body_features
+from .._network.encodings import PiecewiseLinearEncoding
 from ..ensembles._deep.training import init_layers
 
 # Standard deviation of the masks around one at the start. The published choice, random signs, gives
@@ -50,18 +51,26 @@ class HydraNetwork(MemberNetwork):
 
 
 class _LayeredNetwork(MemberNetwork):
-    """Layers of every member, which map features (n_members, m, width) to such features."""
+    """Layers of every member, which map features (n_members, m, width) to such features.
 
-    def __init__(self, layer, sizes, activation, n_members):
+    They read an encoding of the columns if edges of its bins are given.
+    """
+
+    def __init__(self, layer, sizes, activation, n_members, edges=None):
         super().__init__(sizes[-1], n_members)
         layers = []
+        self.encoding: nn.Module = nn.Identity()
+        if edges is not None:
+            self.encoding = encoding = PiecewiseLinearEncoding(edges)
+            sizes = [encoding.n_bins, *sizes[1:]]
+        activation = choose_activation(activation, encoded=edges is not None)
         for fan_in, fan_out in pairwise(sizes):
             layers += [layer(fan_in, fan_out, n_members), ACTIVATIONS[activation]()]
         self.layers = nn.Sequential(*layers[:-1])
 
     def forward(self, X):
         """Outputs of all members at the same rows."""
-        return self.layers(X.expand(self.n_members, -1, -1)).permute(1, 2, 0)
+        return self.layers(self.encoding(X).expand(self.n_members, -1, -1)).permute(1, 2, 0)
 
 
 class SmallEnsembleNetwork(_LayeredNetwork):
@@ -74,8 +83,8 @@ class SmallEnsembleNetwork(_LayeredNetwork):
 class BatchEnsembleNetwork(_LayeredNetwork):
     """One network; each member multiplies its weight matrices by a rank-one mask of its own."""
 
-    def __init__(self, sizes, activation, n_members):
-        super().__init__(_MaskedLinear, sizes, activation, n_members)
+    def __init__(self, sizes, activation, n_members, edges=None):
+        super().__init__(_MaskedLinear, sizes, activation, n_members, edges)
 
     @torch.no_grad()
     def average_members(self):

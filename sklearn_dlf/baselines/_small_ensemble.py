@@ -10,8 +10,9 @@ from ._networks import SmallEnsembleNetwork
 class BaseSmallEnsemble(MemberStudent):
     """One network for each member, all trained at once."""
 
-    def _make_network(self, n_features, n_outputs, n_members):
-        return SmallEnsembleNetwork(self._sizes(n_features, n_outputs), self.activation, n_members)
+    def _make_network(self, transfer_set):
+        n_members = transfer_set.contrasts.shape[-1]
+        return SmallEnsembleNetwork(self._sizes(transfer_set), self.activation, n_members)
 
 
 @share_documentation

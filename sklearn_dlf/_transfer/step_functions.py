@@ -1,0 +1,122 @@
+"""Whether the members of a teacher are step functions, as trees are.
+
+The teacher is asked, so that it does not matter of which package its members are, and what is
+around them. Where rows move by a tiny step of their columns, smooth members change a little almost
+everywhere, and step functions do not change at all almost everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _num_samples
+
+from .containers import rows_like
+from .teacher import Teacher
+
+# Rows at which a teacher is asked. Shares of outputs are known to a few per cent by then.
+N_ROWS = 200
+
+# A tiny step and a large one, in interquartile ranges of the column. Boosted trees may have a
+# thousand thresholds on the way of a row; nearly none of them lies within a tiny step.
+TINY, LARGE = 1e-5, 0.3
+
+# A tiny step moves each value by at least this many spacings of float32, in which trees and
+# networks may read it.
+N_SPACINGS = 16
+
+# The large step says what a smooth member would do in the tiny one. The output is judged if that is
+# at least this many roundings of it.
+N_ROUNDINGS = 8
+
+# Fewer judged outputs than this say nothing.
+MIN_JUDGED = 30
+
+# Members are step functions if at least this share of the judged outputs is unchanged.
+UNCHANGED = 0.8
+
+# Given predictions: rows and members that are looked at, and the share of a member's outputs that
+# recur at another row. Rows in the same leaf share one. Numbers of a smooth function hardly recur.
+MAX_GIVEN_ROWS, MAX_GIVEN_MEMBERS, RECURRING = 2_000, 20, 0.2
+
+
+def has_steps(teacher: Teacher, X: np.ndarray) -> bool:
+    """Return whether the members are step functions; False if that cannot be known.
+
+    A teacher that can be evaluated is evaluated once, at 600 rows at most. Otherwise it is judged
+    by whether the members' outputs recur at different rows of X, those of `fit`. Draws from a
+    posterior are smooth.
+    """
+    asked: Any = teacher  # attributes of either kind of teacher
+    if asked.is_drawn:
+        return False
+    if not asked.can_be_evaluated:
+        picked = _spread(len(X), MAX_GIVEN_ROWS)
+        different = np.unique(X[picked], axis=0, return_index=True)[1]
+        return _recurs(asked.predictions[picked[different]])
+    picked = _spread(_num_samples(asked.X), N_ROWS)
+    some = _safe_indexing(asked.X, picked)
+    try:
+        rows = np.asarray(some, dtype=np.float64)
+        every = np.asarray(asked.X, dtype=np.float64)
+    except (TypeError, ValueError):  # columns of strings, such as rows of X_ensemble
+        return False
+    tiny, large = _steps(every, rows)
+    # Thresholds may be values of the rows themselves. So a tiny step away from them is the start.
+    moved = np.concatenate([rows + tiny, rows + 2 * tiny, rows + large])
+    try:
+        outputs = asked.predict(rows_like(some, moved), teacher.is_transformed)
+    except Exception:  # encoders refuse values between integers, each package by its own error
+        return False
+    return _is_unchanged(*np.split(outputs, 3))
+
+
+def _spread(n: int, n_most: int) -> np.ndarray:
+    """Return up to ``n_most`` row numbers, spread evenly over ``n`` rows."""
+    return np.unique(np.linspace(0, n - 1, n_most).astype(int))
+
+
+def _steps(X: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return a tiny and a large step for each entry of ``rows`` (n, n_features).
+
+    Columns of integers may be codes and are left as they are, unless there are no others.
+    """
+    low, high = np.percentile(X, [25, 75], axis=0)
+    unit = np.where(high > low, high - low, X.std(axis=0))
+    is_moved = (np.mod(X, 1) != 0).any(axis=0)
+    unit = np.where(is_moved, unit, 0) if is_moved.any() else unit
+    spacing = np.spacing(np.abs(rows).astype(np.float32)).astype(np.float64)
+    return np.where(unit > 0, np.maximum(TINY * unit, N_SPACINGS * spacing), 0), LARGE * unit
+
+
+def _is_unchanged(outputs: np.ndarray, tiny: np.ndarray, large: np.ndarray) -> bool:
+    """Return whether nearly all outputs that would change in a tiny step, if smooth, have not.
+
+    Takes members' outputs at the rows, and at rows that are a tiny and a large step away.
+    """
+    is_single = np.array_equal(outputs, outputs.astype(np.float32))
+    rounding = np.finfo(np.float32 if is_single else np.float64).eps * np.abs(outputs)
+    expected = np.abs(large - outputs) * (TINY / LARGE)
+    judged = expected > N_ROUNDINGS * rounding
+    if np.count_nonzero(judged) < MIN_JUDGED:
+        return False
+    return bool(np.mean((tiny == outputs)[judged]) >= UNCHANGED)
+
+
+def _recurs(outputs: np.ndarray) -> bool:
+    """Return whether outputs (n, [n_outputs,] n_members) recur as those of trees do.
+
+    Most members have to. The two most frequent values of a member do not count: smooth outputs may
+    be clipped at either end, and probabilities are rounded to 0 and 1. Trees may have no others.
+    """
+    if np.isin(outputs, (0, 1)).all():
+        return True
+    some = outputs[..., _spread(outputs.shape[-1], MAX_GIVEN_MEMBERS)]
+    shares = []
+    for column in some.reshape(len(some), -1).T:
+        counts = np.sort(np.unique(column, return_counts=True)[1])[:-2]
+        if counts.sum() >= MIN_JUDGED:
+            shares.append(counts[counts > 1].sum() / counts.sum())
+    return bool(shares) and bool(np.median(shares) >= RECURRING)
