@@ -156,7 +156,7 @@ class RegressionTask(Task):
                 f"{TRANSFORMED_TEACHER}"
             )
         else:
-            warn_if_on_another_scale(residuals, score)
+            warn_if_on_another_scale(residuals)
         return float(score)
 
 
