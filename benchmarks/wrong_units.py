@@ -1,9 +1,9 @@
 """Which fits warn that y is in other units than the teacher's, and which shrunk teachers do so.
 
-``python benchmarks/wrong_units.py [--seeds 1]`` takes a minute or two. Teachers are fitted to y, and
-students get y in other units; no student is trained. Then teachers whose predictions are shrunk to
-the mean get y in their own units, where no warning is right. Data have a mean of y that is far from
-zero or near it: where it is near, a factor and shrunk predictions are the same.
+``python benchmarks/wrong_units.py [--seeds 1]`` takes a minute or two. Teachers are fitted to y,
+and students get y in other units; no student is trained. Then teachers whose predictions are shrunk
+to the mean get y in their own units, where no warning is right. Data have a mean of y that is far
+from zero or near it: where it is near, a factor and shrunk predictions are the same.
 """
 
 import argparse
