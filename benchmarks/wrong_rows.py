@@ -40,10 +40,8 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
-from sklearn_dlf._estimators.tasks import ClassificationTask, RegressionTask
-from sklearn_dlf._transfer.design_points import make_points
-from sklearn_dlf._transfer.teachers import find_teacher
-from sklearn_dlf._transfer.transfer_set import build_transfer_set
+from sklearn_dlf._transfer.query import FitRows, query_teacher
+from sklearn_dlf._transfer.tasks import ClassificationTask, RegressionTask
 from sklearn_dlf.ensembles import (
     DeepEnsembleClassifier,
     DeepEnsembleRegressor,
@@ -57,47 +55,23 @@ SCALERS = StandardScaler, MinMaxScaler, RobustScaler
 def warnings_of(ensemble, X, y, predictions=None, sample_weight=None):
     """Return the messages of a fit's checks; X are the rows that the teacher gets."""
     kind = "classifier" if is_labels(ensemble, y) else "regressor"
-    task = RegressionTask("constant", needs_calibration=False, cv=None)
+    task = RegressionTask(needs_calibration=False, cv=None)
     if kind == "classifier":
         task = ClassificationTask("probabilities", None, 1e-3, needs_calibration=False)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         y = None if y is None else task.check_y(y)
-        random_state = np.random.RandomState(0)
-        teacher = find_teacher(
-            None if predictions is not None else ensemble,
-            predictions,
-            X,
-            y,
-            sample_weight,
-            kind=kind,
-            make_default=task.default_teacher,
-            memory=None,
-            is_seeded=True,
-            random_state=random_state,
-        )
-        points = make_points(
-            np.asarray(X),
-            sample_weight,
-            teacher,
+        transfer_set = query_teacher(
+            task,
+            FitRows(np.asarray(X), y, sample_weight, None, X, False),
+            ensemble=None if predictions is not None else ensemble,
+            predictions=predictions,
             augment=None,
-            automatic=task.automatic_augment,
-            unlabeled=None,
-            transformed=False,
-            calibration_state=None,
-            random_state=random_state,
-        )
-        targets = task.targets(teacher, points, y, sample_weight, "widen")
-        transfer_set = build_transfer_set(
-            teacher,
-            points,
-            targets,
-            scaler=StandardScaler().fit(X),
-            weights=sample_weight,
             out_of_bag="widen",
+            is_seeded=True,
+            random_state=np.random.RandomState(0),
         )
-        if targets is not None:
-            task.score_teacher(transfer_set)
+        task.score_teacher(transfer_set)
     texts = [str(warning.message) for warning in caught]
     ours = "rows that the ensemble gets", "rows of fit seem not", "The ensemble predicts"
     return [text for text in texts if any(part in text for part in ours)]

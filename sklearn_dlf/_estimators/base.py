@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import (
@@ -26,14 +25,12 @@ from .._fitting.trainer import OPTIMIZERS
 from .._network.bodies import ACTIVATIONS, make_body
 from .._network.encodings import choose_edges
 from .._network.heads import Units
-from .._transfer.design_points import make_points
+from .._transfer.query import FitRows, query_teacher
 from .._transfer.row_makers import ROW_MAKERS
-from .._transfer.step_functions import has_steps
-from .._transfer.teachers import Teacher, find_teacher
-from .._transfer.transfer_set import TransferSet, build_transfer_set
+from .._transfer.tasks import Task
+from .._transfer.transfer_set import TransferSet
 from .._utils.parameters import BodyMaker, Count, Device, LayerSizes, layer_sizes
 from .._utils.standardise import standardise
-from .tasks import Task
 
 # Of the students that have a choice of the body.
 BODY_CONSTRAINTS: dict[str, Any] = {
@@ -108,77 +105,40 @@ class BaseStudent(BaseEstimator, ABC):
         self.__dict__.pop("conformal_scores_", None)
         self.__dict__.pop("student_", None)  # after a failed fit the estimator is not fitted
         random_state = check_random_state(self.random_state)
-        rows = X if X_ensemble is None else X_ensemble
-        X, y, weights, X_unlabeled = self._validate(X, y, task, rows, X_unlabeled, sample_weight)
-        teacher = self._find_teacher(ensemble, predictions, rows, y, weights, task, random_state)
-        teacher.declare_unseen(unseen, len(X))
-        y = task.enter_space(teacher, y)
-        self.body_ = self._choose_body(teacher, X)
-        points = make_points(
-            X,
-            weights,
-            teacher,
-            augment=self.augment,
-            automatic=task.automatic_augment,
-            unlabeled=X_unlabeled,
-            transformed=X_ensemble is not None,
-            calibration_state=task.calibration_state(random_state),
-            random_state=random_state,
-            encoded=self.body_ == "piecewise_linear",
-        )
-        scaler = StandardScaler().fit(X, sample_weight=weights)
-        transfer_set = build_transfer_set(
-            teacher,
-            points,
-            task.targets(teacher, points, y, weights, self.out_of_bag),
-            scaler=scaler,
-            weights=weights,
-            out_of_bag=self.out_of_bag,
-        )
-        self.ensemble_score_ = task.score_teacher(transfer_set)
-        network = self._learn(transfer_set, random_state).eval().requires_grad_(False)
-        self.scaler_ = scaler
-        self.output_center_, self.output_scale_, self.output_spread_ = transfer_set.contrasts.units
-        _, self.n_outputs_, self.n_members_ = transfer_set.contrasts.shape
-        self._ensemble_takes_other_rows = X_ensemble is not None
-        self._teacher_is_transformed = teacher.is_transformed
-        task.set_attributes(self, self._make_members(network), transfer_set, random_state)
-        self.student_: nn.Module = network
-        return self
-
-    def _find_teacher(
-        self,
-        ensemble: Any,
-        predictions: Any,
-        rows: Any,
-        y: np.ndarray | None,
-        weights: np.ndarray | None,
-        task: Task,
-        random_state: np.random.RandomState,
-    ) -> Teacher:
-        """Return the teacher; ``rows`` are those of `fit` as the ensemble takes them."""
-        return find_teacher(
-            self.ensemble if ensemble is None else ensemble,
-            predictions,
+        rows = self._validate(X, y, task, X_ensemble, X_unlabeled, sample_weight)
+        transfer_set = query_teacher(
+            task,
             rows,
-            y,
-            weights,
-            kind=task.kind,
-            make_default=task.default_teacher,
-            cv=task.cv,
+            ensemble=self.ensemble if ensemble is None else ensemble,
+            predictions=predictions,
+            unseen=unseen,
+            augment=self.augment,
+            is_encoded={"auto": None, "piecewise_linear": True}.get(self.body, False)
+            if isinstance(self.body, str)
+            else False,
+            out_of_bag=self.out_of_bag,
             memory=self.memory,
             is_seeded=isinstance(self.random_state, numbers.Integral),
             verbose=self.verbose,
             random_state=random_state,
         )
+        self.body_ = self._name_body(transfer_set.is_encoded)
+        self.ensemble_score_ = task.score_teacher(transfer_set)
+        network = self._learn(transfer_set, random_state).eval().requires_grad_(False)
+        self.scaler_ = transfer_set.scaler
+        self.output_center_, self.output_scale_, self.output_spread_ = transfer_set.contrasts.units
+        _, self.n_outputs_, self.n_members_ = transfer_set.contrasts.shape
+        self._ensemble_takes_other_rows = rows.are_other_rows
+        self._teacher_is_transformed = transfer_set.is_transformed
+        self._learn_targets(self._make_members(network), transfer_set, random_state)
+        self.student_: nn.Module = network
+        return self
 
-    def _choose_body(self, teacher: Teacher, X: np.ndarray) -> str:
-        """Return the kind of body: that of the parameter, or the one that suits the teacher."""
+    def _name_body(self, is_encoded: bool) -> str:
+        """Return the kind of body."""
         if callable(self.body):
             return "custom"
-        if self.body == "auto":
-            return "piecewise_linear" if has_steps(teacher, X) else "mlp"
-        return self.body or "mlp"  # None is plain
+        return "piecewise_linear" if is_encoded else "mlp"
 
     def _choose_edges(self, transfer_set: TransferSet) -> list[np.ndarray] | None:
         """Return the edges of an encoding of the columns, or None for a body without one."""
@@ -204,9 +164,10 @@ class BaseStudent(BaseEstimator, ABC):
         )
 
     def _validate(
-        self, X: Any, y: Any, task: Task, rows: Any, X_unlabeled: Any, sample_weight: Any
-    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, np.ndarray | None]:
-        """Return validated rows, values, weights and unlabeled rows."""
+        self, X: Any, y: Any, task: Task, X_ensemble: Any, X_unlabeled: Any, sample_weight: Any
+    ) -> FitRows:
+        """Return the arguments of `fit` that belong to rows, or raise if one is invalid."""
+        rows = X if X_ensemble is None else X_ensemble
         if y is None:
             X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
         else:
@@ -228,11 +189,18 @@ class BaseStudent(BaseEstimator, ABC):
                     "All values of sample_weight are zero; expected a positive weight for at least "
                     "one row."
                 )
-        return X, None if y is None else task.check_y(y), weights, X_unlabeled
+        y = None if y is None else task.check_y(y)
+        return FitRows(X, y, weights, X_unlabeled, rows, X_ensemble is not None)
 
     @abstractmethod
     def _learn(self, transfer_set: TransferSet, random_state: np.random.RandomState) -> Any:
         """Return a network trained on a transfer set, and set attributes of the training."""
+
+    @abstractmethod
+    def _learn_targets(
+        self, members: Any, transfer_set: TransferSet, random_state: np.random.RandomState
+    ) -> None:
+        """Set what a transfer set tells of y or of classes, given the members of the network."""
 
     @abstractmethod
     def _make_members(self, network: Any) -> Any:

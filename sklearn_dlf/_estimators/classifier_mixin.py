@@ -10,8 +10,8 @@ from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils import Bunch, check_random_state
 
 from .._predictive.logits import entropies, probabilities_from_latent
+from .._transfer.tasks import ClassificationTask
 from .base import BaseStudent, check_count
-from .tasks import ClassificationTask
 
 
 class ClassifierStudentMixin(ClassifierMixin, BaseStudent):
@@ -124,6 +124,9 @@ default=None
             unseen=unseen,
         )
         return self
+
+    def _learn_targets(self, members, transfer_set, random_state):
+        self.classes_ = transfer_set.targets.classes
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Predict probabilities: the average of the members'.

@@ -11,12 +11,13 @@ from sklearn.base import RegressorMixin, _fit_context
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import Bunch, check_array, check_random_state
 
+from .._fitting.noise_of_y import learn_noise_of_y
 from .._predictive.conformal import center_and_unit, conformal_quantiles
 from .._predictive.target_distribution import TargetDistribution
 from .._predictive.target_noise import TargetNoise
 from .._predictive.transformed_target import TransformedTarget
+from .._transfer.tasks import RegressionTask
 from .base import BaseStudent, check_count
-from .tasks import RegressionTask
 
 
 class RegressorStudentMixin(RegressorMixin, BaseStudent):
@@ -112,11 +113,10 @@ default=None
         SeenRowsWarning
             If y is given, and it is not known which rows the members were not fitted to.
         """
-        task = RegressionTask(self.target_noise, y is not None, self.cv)
         self._fit(
             X,
             y,
-            task,
+            RegressionTask(y is not None, self.cv),
             ensemble=ensemble,
             predictions=predictions,
             X_ensemble=X_ensemble,
@@ -124,8 +124,13 @@ default=None
             sample_weight=sample_weight,
             unseen=unseen,
         )
-        task.check_support(self, X)
         return self
+
+    def _learn_targets(self, members, transfer_set, random_state):
+        self.target_transformation_ = transfer_set.transformation
+        self.target_noise_ = learn_noise_of_y(
+            members, transfer_set, self.ensemble_score_, self.target_noise, random_state
+        )
 
     def sample_predictions(
         self,
@@ -354,8 +359,7 @@ default=None
         level: Any = confidence_level
         if not (isinstance(level, numbers.Real) and 0 < float(level) < 1):
             raise ValueError(
-                "confidence_level must be a number strictly between 0 and 1; got "
-                f"{confidence_level!r}."
+                f"confidence_level must be a number strictly between 0 and 1; got {level!r}."
             )
         tail = 0.5 * (1 - float(level))
         return self.predict_quantiles(X, [tail, 1 - tail])

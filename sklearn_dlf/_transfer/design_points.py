@@ -43,11 +43,14 @@ class Points(NamedTuple):
         Rows of `fit`.
     n_design : int
         Design points: all but the calibration rows.
+    is_encoded : bool
+        Whether the student encodes columns.
     """
 
     X: np.ndarray
     n_own: int
     n_design: int
+    is_encoded: bool = False
 
     @property
     def are_own(self) -> bool:
@@ -66,7 +69,7 @@ def make_points(
     transformed: bool,
     calibration_state: np.random.RandomState | None,
     random_state: np.random.RandomState,
-    encoded: bool = False,
+    is_encoded: bool = False,
 ) -> Points:
     """Build the design points (rows of X first) and the calibration rows.
 
@@ -92,7 +95,7 @@ def make_points(
         design points are made, and none for draws from a posterior.
     random_state : RandomState instance
         Source of the random choices.
-    encoded : bool
+    is_encoded : bool
         Whether the student encodes columns. More rows are made then.
 
     Returns
@@ -111,20 +114,20 @@ def make_points(
             _raise_cannot_be_evaluated(
                 "X_unlabeled" if augment is None else f"augment={augment!r}", teacher
             )
-        return Points(X, n_own, n_own)
+        return Points(X, n_own, n_own, is_encoded)
     base = X if weights is None else X[weights > 0]
     if unlabeled is not None:
         _warn_if_elsewhere(base, unlabeled)
         base = np.concatenate([base, unlabeled])
     n_most = MAX_JOINT_ROWS - len(base) if teacher.is_drawn else np.inf
-    made = make_rows(augment, base, n_most, random_state, automatic, encoded)
+    made = make_rows(augment, base, n_most, random_state, automatic, is_encoded)
     design = np.concatenate([X, *([] if unlabeled is None else [unlabeled]), made])
     calibration = X[:0]
     if calibration_state is not None and len(made) and not teacher.is_drawn:
         calibration = _make_calibration_rows(augment, base, design, calibration_state)
     if len(design) == n_own:
-        return Points(X, n_own, n_own)
-    return Points(np.concatenate([design, calibration]), n_own, len(design))
+        return Points(X, n_own, n_own, is_encoded)
+    return Points(np.concatenate([design, calibration]), n_own, len(design), is_encoded)
 
 
 def _warn_if_elsewhere(X: np.ndarray, unlabeled: np.ndarray) -> None:

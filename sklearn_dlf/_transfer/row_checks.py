@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .._utils.significance import mean_in_errors
 from .._utils.warning import warn_user
 from .member_skill import FLOOR, least_skill, linear_predictions
 from .row_records import RowFacts, as_rows, compare_rows
@@ -173,12 +174,11 @@ def check_labels(
 
 
 def _z(differences: np.ndarray, weights: np.ndarray) -> float:
-    """Return the weighted mean of differences (n,) in units of its standard error."""
-    mean = np.average(differences, weights=weights)
-    variance = np.average((differences - mean) ** 2, weights=weights)
-    n_effective = weights.sum() ** 2 / (weights**2).sum()
-    error = np.sqrt(variance / max(n_effective - 1, 1))
-    return float(mean / max(error, 1e-12))
+    """Return the mean difference (n,) of losses, in units of its standard error.
+
+    Losses are of the size of one, so that smaller errors than this are those of rounding.
+    """
+    return mean_in_errors(differences, weights, least_error=1e-12)
 
 
 def _compare_with_expected(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
-from sklearn.metrics import r2_score
 from sklearn.utils import _safe_indexing
 
 from .._predictive.transformed_target import (
@@ -25,9 +26,24 @@ N_PROBES = 512
 CLEAR_SLOPE = np.log(2.0)
 
 # A teacher is taken for one of y in other units if its predictions, rescaled, explain this much
-# of the variance of y, and this much more than they do as they are. Shrunk predictions, as of few
-# stages of boosting, gain less; overfitted ones do not explain as much.
+# of the variance of y, and this much more than they do as they are. Overfitted predictions do not
+# explain as much. Shrunk ones, as of few stages of boosting, may do; see `_is_shrunk`.
 SCALE_GAIN = 0.5
+
+# The value at which a shrunk teacher's predictions agree with y is the mean of the values that it
+# was fitted to. It may be this many standard deviations of y from the mean of y at the rows of
+# `fit`, since networks that were trained briefly have not learnt it, or this many standard errors
+# of the difference of the means of two samples of that size.
+SHRUNK_LOCATION, SHRUNK_ERRORS = 0.7, 3.0
+
+# Predictions are taken for standardised values of y if the slope of y on them is within this
+# factor (as a logarithm) of the standard deviation of y, and zero is predicted for values this
+# close to the mean, in standard deviations. Outputs of networks that are hardly trained may be of
+# size one, too, but do not explain this much of the variance of y.
+STANDARDISED_SLOPE, STANDARDISED_CENTER, STANDARDISED_GOOD = 0.2, 0.15, 0.8
+
+# Values of y are standardised if mean and standard deviation are this close to zero and one.
+EXACTLY = 1e-6
 
 TRANSFORMED_TEACHER = (
     "Inside a TransformedTargetRegressor, give a teacher of the transformed values, such as an "
@@ -137,24 +153,94 @@ def _calibration(y: np.ndarray, means: np.ndarray) -> tuple[float, float]:
     return float(np.abs(slope).mean()), float(np.log(bias).mean())
 
 
-def warn_if_on_another_scale(residuals: MemberResiduals, score: float) -> None:
-    """Warn if a line in the teacher's mean predicts y far better than the mean, whose R^2 is given.
+def warn_if_on_another_scale(residuals: MemberResiduals) -> None:
+    """Warn if lines in the teacher's mean predict an output of y far better than the mean itself.
 
     That is the case of a teacher of y inside a `TransformedTargetRegressor` that divides y by its
     standard deviation. Predictions may lie between the values of y then, and be better than a
-    constant.
+    constant. A teacher whose predictions are shrunk to the mean gives no warning.
     """
     y, mean, weights = residuals.y, residuals.mean, residuals.weights
-    center, target = (np.average(each, axis=0, weights=weights) for each in (mean, y))
-    covariance, variance = (
-        np.average((mean - center) * each, axis=0, weights=weights)
-        for each in (y - target, mean - center)
-    )
-    slope = np.divide(covariance, variance, out=np.zeros_like(variance), where=variance > 0)
-    rescaled = r2_score(y, target + slope * (mean - center), sample_weight=weights)
-    if rescaled > SCALE_GAIN and rescaled - score > SCALE_GAIN:
-        warn_user(
-            f"The ensemble predicts y on another scale (R^2 = {score:.2f} at the rows of fit, and "
-            f"{rescaled:.2f} if predictions are rescaled). Was it fitted on values of y in other "
-            f"units? {TRANSFORMED_TEACHER}"
-        )
+    for values, predictions in zip(y.T, mean.T, strict=True):
+        line = _fit_line(values, predictions, weights)
+        far = line.rescaled > SCALE_GAIN and line.rescaled - line.score > SCALE_GAIN
+        if far and not _is_shrunk(line):
+            warn_user(
+                f"The ensemble predicts y on another scale (R^2 = {line.score:.2f} at the rows of "
+                f"fit, and {line.rescaled:.2f} if predictions are rescaled). Was it fitted on "
+                f"values of y in other units? {TRANSFORMED_TEACHER}"
+            )
+            return
+
+
+class _Line(NamedTuple):
+    """The line of least squares from predictions of an output to its values.
+
+    Attributes
+    ----------
+    slope : float
+        Slope of the line.
+    value_mean, value_std : float
+        Mean and standard deviation of the values.
+    mean, std : float
+        The same of the predictions.
+    score, rescaled : float
+        R^2 of the predictions, and of the line.
+    n_effective : float
+        Number of rows of equal weight that say as much.
+    """
+
+    slope: float
+    value_mean: float
+    value_std: float
+    mean: float
+    std: float
+    score: float
+    rescaled: float
+    n_effective: float
+
+
+def _fit_line(y: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> _Line:
+    """Fit the line of values (n,) in predictions (n,)."""
+    (y_mean, y_std), (mean, std) = (_moments(each, weights) for each in (y, predictions))
+    covariance = np.average((predictions - mean) * (y - y_mean), weights=weights)
+    slope = covariance / std**2 if std > 0 else 0.0
+    errors = np.average((y - predictions) ** 2, weights=weights)
+    rescaled = slope * covariance / y_std**2 if y_std > 0 else 0.0
+    score = 1 - errors / y_std**2 if y_std > 0 else 0.0
+    n_effective = weights.sum() ** 2 / (weights**2).sum()
+    return _Line(slope, y_mean, y_std, mean, std, score, rescaled, n_effective)
+
+
+def _moments(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
+    """Return mean and standard deviation of values (n,)."""
+    mean = np.average(values, weights=weights)
+    return float(mean), float(np.sqrt(np.average((values - mean) ** 2, weights=weights)))
+
+
+def _is_shrunk(line: _Line) -> bool:
+    """Return whether predictions may be those of y in the same units, shrunk to its mean.
+
+    Then the slope is above one, and the line meets the predictions themselves at the mean of y. A
+    teacher of y in other units, with its zero elsewhere or not, has this point elsewhere: at zero
+    if y is multiplied. Where the mean of y is near that point nothing is known, except of
+    standardised values.
+    """
+    if line.slope <= 1:
+        return False
+    # The line passes through both means: y - value_mean = slope * (prediction - mean).
+    distance = abs(line.value_mean - line.mean) * line.slope / (line.slope - 1)
+    most = max(SHRUNK_LOCATION, SHRUNK_ERRORS * np.sqrt(2 / line.n_effective))
+    if distance > most * line.value_std:
+        return False
+    at_zero = line.value_mean - line.slope * line.mean
+    if (
+        line.rescaled > STANDARDISED_GOOD
+        and abs(np.log(line.slope / line.value_std)) < STANDARDISED_SLOPE
+        and abs(at_zero - line.value_mean) < STANDARDISED_CENTER * line.value_std
+    ):
+        return False
+    # Values that have just been standardised: a teacher of the same ones has their mean, and one of
+    # values before may be far from it in units of its own.
+    just_standardised = abs(line.value_mean) < EXACTLY and abs(line.value_std - 1) < EXACTLY
+    return not (just_standardised and abs(line.mean) > line.std)

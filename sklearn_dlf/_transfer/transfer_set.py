@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 
+from .._predictive.transformed_target import TransformedTarget
 from .._utils.standardise import standardise
 from .._utils.warning import warn_user
 from .class_targets import ClassTargets
@@ -40,6 +41,14 @@ class TransferSet:
         What is known of classes or of y.
     row_facts : RowFacts
         What is known of the rows that the teacher got.
+    scaler : StandardScaler
+        Scaler of the rows of `fit`.
+    transformation : TransformedTarget or None
+        The way from outputs back to units of y, if the student learns them in another space.
+    is_encoded : bool
+        Whether the student encodes columns.
+    is_transformed : bool
+        Whether members are evaluated in the space of their transformed target.
     variances : array of shape (n_design, n_outputs, n_members) or None
         Variance of y around the members, in squared units of y, if members have one of their own.
     """
@@ -48,6 +57,10 @@ class TransferSet:
     contrasts: Contrasts
     targets: Any
     row_facts: RowFacts
+    scaler: StandardScaler
+    transformation: TransformedTarget | None = None
+    is_transformed: bool = False
+    is_encoded: bool = False
     variances: np.ndarray | None = None
 
     @property
@@ -64,6 +77,7 @@ def build_transfer_set(
     scaler: StandardScaler,
     weights: np.ndarray | None,
     out_of_bag: str | None,
+    transformation: TransformedTarget | None = None,
 ) -> TransferSet:
     """Evaluate the teacher at all points, and keep what the student learns from.
 
@@ -81,6 +95,8 @@ def build_transfer_set(
         Weights of the rows of `fit`. Other design points have their mean weight.
     out_of_bag : {"widen", "match"} or None
         What is done to members' outputs at rows that they were fitted to.
+    transformation : TransformedTarget or None
+        The way from the teacher's outputs back to units of y; see `choose_space`.
     """
     adjust = make_adjustment(out_of_bag, teacher.unseen, weights)
     builder = ContrastsBuilder(points.n_design)
@@ -99,8 +115,17 @@ def build_transfer_set(
     contrasts = builder.build(weights)
     _warn_if_members_agree(contrasts)
     X = standardise(scaler, points.X).astype(np.float32)
-    variances = teacher.evaluate_variance(points)
-    return TransferSet(X, contrasts, targets, teacher.row_facts, variances)
+    return TransferSet(
+        X,
+        contrasts,
+        targets,
+        teacher.row_facts,
+        scaler,
+        transformation,
+        teacher.is_transformed,
+        points.is_encoded,
+        teacher.evaluate_variance(points),
+    )
 
 
 def _record_holds(teacher: Teacher, targets: Any, outputs: np.ndarray) -> bool:

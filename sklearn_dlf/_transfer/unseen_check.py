@@ -18,6 +18,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
+from .._utils.significance import mean_in_errors
 from .._utils.warning import warn_user
 from ..ensembles._fitted_ensemble import without_wrapper
 
@@ -89,13 +90,7 @@ def seen_is_better(loss: np.ndarray, unseen: np.ndarray) -> bool:
     difference = (loss * unseen).sum(axis=1) / n_unseen - (loss * ~unseen).sum(axis=1) / n_seen
     # Correlations count each row the same, so that outliers of y do not hide the difference.
     agreement = (_standardise_members(-loss) * _standardise_members(~unseen)).sum(axis=1)
-    return max(_z(difference), _z(agreement)) > Z
-
-
-def _z(values: np.ndarray) -> float:
-    """Return the mean of values (n,) in units of its standard error."""
-    error = values.std(ddof=1) / np.sqrt(len(values))
-    return float(values.mean() / max(error, np.finfo(np.float64).tiny))
+    return max(mean_in_errors(difference), mean_in_errors(agreement)) > Z
 
 
 def _is_above_grown(
@@ -107,7 +102,7 @@ def _is_above_grown(
     rows = seen.any(axis=1)
     mean = (loss * seen).sum(axis=1)[rows] / seen.sum(axis=1)[rows]
     most = max(TIMES * grown_loss, grown_loss + SHARE * constant)
-    return len(mean) > 1 and _z(mean - most) > Z_GROWN
+    return len(mean) > 1 and mean_in_errors(mean - most) > Z_GROWN
 
 
 def has_moved(loss: np.ndarray, seen: np.ndarray) -> bool:

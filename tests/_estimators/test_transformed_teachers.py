@@ -18,8 +18,8 @@ from sklearn.preprocessing import FunctionTransformer, PowerTransformer, Standar
 from sklearn.tree import DecisionTreeRegressor
 
 from sklearn_dlf import DLFRegressor, predict_interval
-from sklearn_dlf._estimators.tasks import RegressionTask
 from sklearn_dlf._transfer.cache import TeacherCache
+from sklearn_dlf._transfer.tasks import RegressionTask
 from sklearn_dlf._transfer.teachers import EnsembleTeacher
 from sklearn_dlf.baselines import BatchEnsembleRegressor, HydraRegressor
 from sklearn_dlf.ensembles import FittedEnsemble, describe_ensemble, member_predictions
@@ -341,13 +341,13 @@ def test_y_that_is_transformed_already_is_recognised(prices, target, way):
     X, y = prices
     y = TARGETS[target](y, np.random.RandomState(0))
     teacher = TransformedTargetRegressor(make_forest(), **WAYS[way]).fit(X, y)
-    task = RegressionTask("constant", False, None)
+    task = RegressionTask(False, None)
     for values, inside in ((y, False), (teacher.transformer_.transform(y[:, None])[:, 0], True)):
         facts, predict = TeacherCache(None).look_up(teacher, X)
         found = EnsembleTeacher(facts, predict, X, "regressor")
-        values = task.enter_space(found, values)
+        transformation, values = task.enter_space(found, values)
         assert found.is_transformed
-        assert (task.target_transformation is None) == inside
+        assert (transformation is None) == inside
         assert_allclose(np.ravel(values), teacher.transformer_.transform(y[:, None])[:, 0])
 
 

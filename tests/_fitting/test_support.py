@@ -9,7 +9,8 @@ from sklearn.datasets import load_diabetes, make_friedman1
 from sklearn.ensemble import RandomForestRegressor
 
 from sklearn_dlf import DLFRegressor
-from sklearn_dlf._estimators import support
+from sklearn_dlf._fitting import support
+from sklearn_dlf._predictive.target_distribution import TargetDistribution
 from sklearn_dlf._transfer.design_points import Points
 from sklearn_dlf._transfer.residuals import MemberResiduals
 from sklearn_dlf.baselines import HydraRegressor
@@ -110,13 +111,13 @@ def test_the_sign_is_that_of_y_and_all_members():
 def test_few_rows_are_predicted(rows, counts, monkeypatch):
     monkeypatch.setattr(support, "N_ROWS", 10)
     predicted = []
-    original = DLFRegressor.predict_interval
+    original = TargetDistribution.quantiles
 
-    def counted(self, X, *args):
+    def counted(self, X, levels):
         predicted.append(len(X))
-        return original(self, X, *args)
+        return original(self, X, levels)
 
-    monkeypatch.setattr(DLFRegressor, "predict_interval", counted)
+    monkeypatch.setattr(TargetDistribution, "quantiles", counted)
     with pytest.warns(UserWarning, match="reach below zero"):
         make_student(make_forest()).fit(rows, counts)
     assert predicted == [10]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.utils import _safe_indexing
-from sklearn.utils.validation import _num_samples
 
+from .._predictive.target_distribution import TargetDistribution
+from .._predictive.target_noise import TargetNoise
 from .._transfer.residuals import MemberResiduals
+from .._transfer.transfer_set import TransferSet
 from .._utils.warning import warn_user
 
 # Intervals are predicted at no more rows than this. The share of rows has a standard error of less
@@ -34,22 +35,25 @@ def kept_sign(residuals: MemberResiduals) -> np.ndarray:
     return np.where(is_constant, 0, (low >= 0).astype(int) - (high <= 0).astype(int))
 
 
-def warn_if_sign_is_lost(student: Any, X: Any, sign: np.ndarray) -> None:
-    """Warn if y and members are of one sign and the student's intervals are not.
+def warn_if_sign_is_lost(members: Any, noise: TargetNoise, transfer_set: TransferSet) -> None:
+    """Warn if y and the ensemble's members are of one sign and the student's intervals are not.
 
     Parameters
     ----------
-    student : fitted student of regressors
-        Without a transformation of y of its own.
-    X : rows of `fit`
-    sign : array of shape (n_outputs,)
-        What `kept_sign` returns.
+    members : StudentMembers
+        Members of the trained network, in units of y.
+    noise : TargetNoise
+        Noise of y around them.
+    transfer_set : TransferSet
+        What the student has learnt from; its targets are residuals of y.
     """
-    if not sign.any() or _num_samples(X) < MIN_ROWS:
+    sign, n_own = kept_sign(transfer_set.targets), len(transfer_set.targets.y)
+    if not sign.any() or n_own < MIN_ROWS:
         return
-    rows = np.unique(np.linspace(0, _num_samples(X) - 1, N_ROWS).astype(int))
-    ends = student.predict_interval(_safe_indexing(X, rows), LEVEL)
-    ends = ends.reshape(len(rows), len(sign), 2)
+    rows = np.unique(np.linspace(0, n_own - 1, N_ROWS).astype(int))
+    tail = 0.5 * (1 - LEVEL)
+    distribution = TargetDistribution(members, noise)
+    ends = distribution.quantiles(transfer_set.X[rows], [tail, 1 - tail])
     lost = np.where(sign > 0, ends[..., 0] < 0, (sign < 0) & (ends[..., 1] > 0)).mean(axis=0)
     worst = int(np.argmax(lost))
     if lost[worst] <= MAX_SHARE:

@@ -1,4 +1,4 @@
-"""What `fit` does differently for regression and for classification."""
+"""What a student learns of a teacher of values, and of a teacher of classes."""
 
 from __future__ import annotations
 
@@ -13,26 +13,19 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
-from .._fitting.member_variances import distil_target_noise
-from .._fitting.target_noise import fit_target_noise
 from .._predictive.transformed_target import TransformedTarget
-from .._transfer.class_targets import ClassTargets
-from .._transfer.design_points import Points
-from .._transfer.residuals import MemberResiduals
-from .._transfer.row_checks import REMEDY, check_labels, check_values
-from .._transfer.target_space import (
-    TRANSFORMED_TEACHER,
-    choose_space,
-    warn_if_on_another_scale,
-)
-from .._transfer.teacher import Teacher
-from .._transfer.teachers import check_range
-from .._transfer.transfer_set import TransferSet
 from .._utils.seeding import MAX_SEED
 from .._utils.warning import warn_user
 from ..ensembles import DeepEnsembleClassifier, DeepEnsembleRegressor
 from ..exceptions import SeenRowsWarning
-from .support import kept_sign, warn_if_sign_is_lost
+from .class_targets import ClassTargets
+from .design_points import Points
+from .residuals import MemberResiduals
+from .row_checks import REMEDY, check_labels, check_values
+from .target_space import TRANSFORMED_TEACHER, choose_space, warn_if_on_another_scale
+from .teacher import Teacher
+from .teachers import check_range
+from .transfer_set import TransferSet
 
 SEEN_ROWS = (
     "The noise of y is estimated at rows that the members may have been fitted to. If they were, "
@@ -76,9 +69,11 @@ class Task(ABC):
     def check_y(self, y: np.ndarray) -> np.ndarray:
         """Return y as the task takes it, or raise."""
 
-    def enter_space(self, teacher: Teacher, y: np.ndarray | None) -> np.ndarray | None:
-        """Return y in the space in which the teacher is evaluated."""
-        return y
+    def enter_space(
+        self, teacher: Teacher, y: np.ndarray | None
+    ) -> tuple[TransformedTarget | None, np.ndarray | None]:
+        """Return the way back from the space in which the teacher is evaluated, and y there."""
+        return None, y
 
     @abstractmethod
     def default_teacher(self) -> Any:
@@ -99,40 +94,25 @@ class Task(ABC):
     def score_teacher(self, transfer_set: TransferSet) -> float | None:
         """Return the score of the teacher's mean, None without y; warn of suspect predictions."""
 
-    @abstractmethod
-    def set_attributes(
-        self,
-        student: Any,
-        members: Any,
-        transfer_set: TransferSet,
-        random_state: np.random.RandomState,
-    ) -> None:
-        """Set the fitted attributes of the task."""
 
-
-@dataclass
+@dataclass(frozen=True)
 class RegressionTask(Task):
     """Values of y, and their noise around the members.
 
     Parameters
     ----------
-    noise : {"auto", "input", "constant"}
-        Whether the noise of y depends on the row.
     needs_calibration : bool
         Whether calibration rows are made.
     cv : int, splitter or None
         Folds by which an unfitted teacher is cross-fitted.
     """
 
-    noise: str
     needs_calibration: bool
     cv: Any
 
     kind = "regressor"
     automatic_augment = "neighbors"
     y_options: ClassVar[dict[str, Any]] = {"multi_output": True, "y_numeric": True}
-    target_transformation: TransformedTarget | None = None
-    residuals: MemberResiduals | None = None
 
     def check_y(self, y):
         y = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
@@ -140,8 +120,7 @@ class RegressionTask(Task):
         return y
 
     def enter_space(self, teacher, y):
-        self.target_transformation, y = choose_space(teacher, y)
-        return y
+        return choose_space(teacher, y)
 
     def calibration_state(self, random_state):
         # The seed is drawn from a copy, so that the student does not depend on whether y was given.
@@ -163,28 +142,6 @@ class RegressionTask(Task):
             points, y.reshape(len(y), -1), weights, teacher.unseen, teacher.cross_fitted
         )
 
-    def set_attributes(self, student, members, transfer_set, random_state):
-        student.target_transformation_ = self.target_transformation
-        student.target_noise_ = None
-        self.residuals = transfer_set.targets
-        if transfer_set.variances is not None:
-            student.target_noise_ = distil_target_noise(members, transfer_set, random_state)
-        elif transfer_set.targets is not None:
-            student.target_noise_ = fit_target_noise(
-                members, transfer_set, kind=self.noise, random_state=random_state
-            )
-
-    def check_support(self, student: Any, X: Any) -> None:
-        """Warn if intervals at the rows of `fit` leave the sign that y and the members have.
-
-        A student of transformed values has the support of its transformation.
-        """
-        residuals = self.residuals
-        if residuals is None or student._teacher_is_transformed:
-            return
-        if student.ensemble_score_ >= 0:  # otherwise another warning was given
-            warn_if_sign_is_lost(student, X, kept_sign(residuals))
-
     def score_teacher(self, transfer_set):
         """Return R^2."""
         residuals, facts = transfer_set.targets, transfer_set.row_facts
@@ -199,7 +156,7 @@ class RegressionTask(Task):
                 f"{TRANSFORMED_TEACHER}"
             )
         else:
-            warn_if_on_another_scale(residuals, score)
+            warn_if_on_another_scale(residuals)
         return float(score)
 
 
@@ -255,9 +212,6 @@ class ClassificationTask(Task):
             weights=weights,
             unseen=teacher.unseen if out_of_bag == "match" else None,
         )
-
-    def set_attributes(self, student, members, transfer_set, random_state):
-        student.classes_ = transfer_set.targets.classes
 
     def score_teacher(self, transfer_set):
         """Return the accuracy."""

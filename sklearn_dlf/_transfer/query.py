@@ -1,0 +1,118 @@
+"""A teacher is found, and queried for all that a student learns from it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.preprocessing import StandardScaler
+
+from .design_points import make_points
+from .row_makers import RowMaker
+from .step_functions import has_steps
+from .tasks import Task
+from .teachers import find_teacher
+from .transfer_set import TransferSet, build_transfer_set
+
+
+class FitRows(NamedTuple):
+    """Validated arguments of `fit` that belong to rows.
+
+    Attributes
+    ----------
+    X : array of shape (n_samples, n_features)
+        Rows as the student takes them.
+    y : array of shape (n_samples,) or (n_samples, n_outputs), or None
+        Values or labels.
+    weights : array of shape (n_samples,) or None
+        Weights of the rows.
+    unlabeled : array of shape (n_unlabeled, n_features) or None
+        Further rows.
+    as_ensemble_takes_them : array-like or DataFrame with n_samples rows
+        Rows as the ensemble takes them.
+    are_other_rows : bool
+        Whether these are others than those of X.
+    """
+
+    X: np.ndarray
+    y: np.ndarray | None
+    weights: np.ndarray | None
+    unlabeled: np.ndarray | None
+    as_ensemble_takes_them: Any
+    are_other_rows: bool
+
+
+def query_teacher(
+    task: Task,
+    rows: FitRows,
+    *,
+    ensemble: Any,
+    predictions: Any = None,
+    unseen: Any = None,
+    augment: str | RowMaker | None,
+    is_encoded: bool | None,
+    out_of_bag: str | None,
+    memory: Any = None,
+    is_seeded: bool,
+    verbose: int = 0,
+    random_state: np.random.RandomState,
+) -> TransferSet:
+    """Find the teacher, choose points, and evaluate the teacher there.
+
+    Parameters
+    ----------
+    task : RegressionTask or ClassificationTask
+        Kind of the student.
+    rows : FitRows
+        Rows of `fit`, and what belongs to them.
+    ensemble, predictions, unseen
+        As in `fit` of the estimators.
+    augment, out_of_bag, memory, verbose
+        As in the estimators.
+    is_encoded : bool or None
+        Whether the student encodes columns; None if it does for a teacher that is a step function.
+    is_seeded : bool
+        Whether ``random_state`` was made from an integer, so that a fit can be repeated.
+    random_state : RandomState instance
+        Source of all random choices.
+    """
+    X, y, weights = rows.X, rows.y, rows.weights
+    teacher = find_teacher(
+        ensemble,
+        predictions,
+        rows.as_ensemble_takes_them,
+        y,
+        weights,
+        kind=task.kind,
+        make_default=task.default_teacher,
+        cv=task.cv,
+        memory=memory,
+        is_seeded=is_seeded,
+        verbose=verbose,
+        random_state=random_state,
+    )
+    teacher.declare_unseen(unseen, len(X))
+    transformation, y = task.enter_space(teacher, y)
+    if is_encoded is None:
+        is_encoded = has_steps(teacher, X)
+    points = make_points(
+        X,
+        weights,
+        teacher,
+        augment=augment,
+        automatic=task.automatic_augment,
+        unlabeled=rows.unlabeled,
+        transformed=rows.are_other_rows,
+        calibration_state=task.calibration_state(random_state),
+        random_state=random_state,
+        is_encoded=is_encoded,
+    )
+    return build_transfer_set(
+        teacher,
+        points,
+        task.targets(teacher, points, y, weights, out_of_bag),
+        scaler=StandardScaler().fit(X, sample_weight=weights),
+        weights=weights,
+        out_of_bag=out_of_bag,
+        transformation=transformation,
+    )
