@@ -214,17 +214,13 @@ class ExpectationMaximisation:
             self.polish()
         self.fix_noise()
         if self.refinement is not None:
-            self.refinement.run(self, self.learn_output_noise())
+            self.refinement.run(self)
             self.fix_noise()
         if self.regression.fit_noise:
             self.limit_noise()
-        self.network.noise_head = self.learn_output_noise()
-
-    def learn_output_noise(self) -> Any:
-        """Return the head of the noise's correlations over outputs; None if there are none."""
-        if self.contrasts.shape[1] == 1 or self.member_noise is None:
-            return None
-        return learn_output_noise(self.network, self.trainer.X.cpu().numpy(), self.contrasts)
+        if self.contrasts.shape[1] > 1 and self.member_noise is not None:
+            X = self.trainer.X.cpu().numpy()
+            self.network.noise_head = learn_output_noise(self.network, X, self.contrasts)
 
     def polish(self) -> None:
         """Iterate on, with M-steps over all design points at once."""

@@ -98,7 +98,9 @@ class ExpectedLikelihood(nn.Module):
             loadings_slope.copy_(loadings_slope @ root.T)
         if self.fit_noise:
             heads = self.split(columns)
-            unexplained = wanted[:, self.noise_columns] - factor_variance(heads.loadings, heads.mixing)
+            unexplained = wanted[:, self.noise_columns] - factor_variance(
+                heads.loadings, heads.mixing
+            )
             ratio = unexplained.clamp_min_(MIN_MEMBER_NOISE).div_(log_noise.exp())
             ratio.clamp_max_(MAX_VARIANCE_RATIO)
             slope[:, self.noise_columns] = (1 - ratio).mul_(0.25 * self.loadings_weight)

@@ -189,19 +189,31 @@ def restricted_log_likelihood(
 
 
 def member_log_likelihood(
-    loadings: np.ndarray, deviations: np.ndarray, noise_variance: np.ndarray
+    loadings: np.ndarray,
+    deviations: np.ndarray,
+    noise_variance: np.ndarray,
+    noise_correlation: np.ndarray | None = None,
 ) -> float:
     """Log-likelihood of members around a known mean, in nats per entry and member. Eq. (11).
 
-    The density is that of ``N(0, Lambda Lambda' + diag(noise_variance))``. ``deviations``
-    (n_entries, n_members) need not sum to zero; ``noise_variance`` is (n_entries,).
+    The density is that of ``N(0, Lambda Lambda' + D)``. ``deviations`` (n_entries, n_members) need
+    not sum to zero. The noise has the variances ``noise_variance`` (n_entries,) and, if given, the
+    correlations ``noise_correlation`` (n_rows, n_outputs, n_outputs) within each row.
     """
     n_entries, n_members = deviations.shape
     root = np.sqrt(noise_variance)[:, None]
     loadings, deviations = loadings / root, deviations / root
+    log_det = np.log(noise_variance).sum()
+    if noise_correlation is not None:
+        triangles = np.linalg.cholesky(noise_correlation)
+        log_det += 2 * np.log(np.einsum("jkk->jk", triangles)).sum()
+        loadings, deviations = (
+            np.linalg.solve(triangles, part.reshape(*triangles.shape[:2], -1)).reshape(part.shape)
+            for part in (loadings, deviations)
+        )
     gram, projected = project(loadings, deviations)
     factor = _cholesky_of_precision(gram, 1.0)
-    log_det = np.log(noise_variance).sum() + 2 * np.log(np.diag(factor[0])).sum()
+    log_det += 2 * np.log(np.diag(factor[0])).sum()
     explained = np.sum(projected * cho_solve(factor, projected))
     quadratic = (np.sum(deviations**2) - explained) / n_members
     return float(-0.5 * (LOG_2PI + (log_det + quadratic) / n_entries))

@@ -10,7 +10,6 @@ from sklearn.utils import Bunch
 
 from .._latent.deviations import factor_variance
 
-
 # Smallest share of an output's noise variance that is its own. It bounds correlations by 0.99, and
 # keeps their matrix positive definite in float32.
 MIN_OWN_SHARE = 0.01

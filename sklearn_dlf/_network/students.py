@@ -169,7 +169,9 @@ class StudentNetwork(Network):
     def _changing_heads(self, rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Heads that there are, without the mixing, which is the same at all rows."""
         mean, log_noise, loadings, _, shares = self(rows)
-        return (mean, log_noise, loadings) if shares is None else (mean, log_noise, loadings, shares)
+        return (
+            (mean, log_noise, loadings) if shares is None else (mean, log_noise, loadings, shares)
+        )
 
     def evaluate_body(self, X: np.ndarray) -> np.ndarray:
         """Features (m, n_body_features) at any number of rows, as an array."""

@@ -202,6 +202,7 @@ def _member_log_likelihood(
         loadings.reshape(-1, loadings.shape[-1]),
         deviations.reshape(-1, deviations.shape[-1]),
         variance.ravel(),
+        heads.noise_correlation if members.shape[1] > 1 else None,
     )
 
 
