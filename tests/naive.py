@@ -1,14 +1,19 @@
 """Dense reference mathematics: slow, plain, and written from the model's definition alone."""
 
 import numpy as np
-from scipy.linalg import helmert
+from scipy.linalg import block_diag, helmert
 from scipy.stats import multivariate_normal
 
 
-def covariance(loadings, noise_variance):
-    """Return the (n_entries, n_entries) covariance of one member."""
-    noise = np.broadcast_to(noise_variance, len(loadings))
-    return loadings @ loadings.T + np.diag(noise)
+def covariance(loadings, noise_variance, noise_correlation=None):
+    """Return the (n_entries, n_entries) covariance of one member.
+
+    The noise may have correlations (n_rows, n_outputs, n_outputs) within each row.
+    """
+    noise = np.diag(np.broadcast_to(noise_variance, len(loadings)))
+    if noise_correlation is not None:
+        noise = np.sqrt(noise) @ block_diag(*noise_correlation) @ np.sqrt(noise)
+    return loadings @ loadings.T + noise
 
 
 def separable_loadings(mixing, loadings):

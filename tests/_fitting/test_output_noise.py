@@ -122,10 +122,11 @@ def test_one_output_has_no_head_of_correlations():
 def test_an_output_on_which_members_agree_is_correlated_with_none():
     X, members, _ = make_members(100)
     members[:, 2] = X[:, [0]]
-    student = DLFRegressor(**PARAMS).fit(X, predictions=members)
+    with pytest.warns(UserWarning, match="All members agree"):
+        student = DLFRegressor(**PARAMS).fit(X, predictions=members)
     correlation = student.latent_parameters(X).noise_correlation
     assert np.isfinite(correlation).all()
-    assert np.abs(pairs_of(correlation)[:, 1:]).max() < 0.1
+    assert np.abs(pairs_of(correlation)[:, 1:]).mean() < 0.05
     assert np.abs(pairs_of(correlation)[:, 0]).max() > 0.4
 
 

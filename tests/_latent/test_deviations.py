@@ -40,14 +40,21 @@ def unit_draws(n_latent, n_noise):
     return SimpleNamespace(standard_normal=lambda shape: next(parts).reshape(shape).copy())
 
 
+def dense_covariance(parameters, loadings):
+    """Covariance of one member at all entries, whose noise is correlated over outputs."""
+    correlation = parameters.noise_correlation
+    assert np.abs(correlation[:, 0, 1]).max() > 0.01
+    return naive.covariance(loadings, np.square(parameters.member_std).ravel(), correlation)
+
+
 def test_draws_have_exactly_the_covariance_of_the_dense_model(fitted):
     student, X, parameters, loadings = fitted
-    n_latent, n_noise = loadings.shape[1], len(loadings)
+    n_latent, n_noise = loadings.shape[1], N_ROWS * 3  # the outputs' own noise, and one factor's
     draws = student._members.draw(
         student._standardised_rows(X), n_latent + n_noise, unit_draws(n_latent, n_noise)
     )
-    deviations = (draws - parameters.mean[..., None]).reshape(n_noise, -1)
-    expected = naive.covariance(loadings, np.square(parameters.member_std).ravel())
+    deviations = (draws - parameters.mean[..., None]).reshape(len(loadings), -1)
+    expected = dense_covariance(parameters, loadings)
     assert_allclose(deviations @ deviations.T, expected, rtol=1e-6, atol=1e-6 * expected.max())
 
 
@@ -65,7 +72,9 @@ def test_deviations_of_unit_latent_variables_are_the_dense_loadings(fitted):
 
 def test_squared_std_and_covariance_are_those_of_the_dense_model(fitted):
     student, X, parameters, loadings = fitted
-    dense = naive.covariance(loadings, np.square(parameters.member_std).ravel())
+    dense = dense_covariance(parameters, loadings)
+    blocks = np.einsum("ncnd->ncd", dense.reshape(N_ROWS, 2, N_ROWS, 2))
+    assert_allclose(parameters.member_cov, blocks, rtol=1e-6, atol=1e-9)
     dense = dense.reshape(N_ROWS, 2, N_ROWS, 2)
     _, cov = student.predict(X, return_cov=True)
     assert_allclose(cov, np.diagonal(dense, axis1=1, axis2=3), rtol=1e-6, atol=1e-9)

@@ -2,6 +2,7 @@
 
 import pickle
 
+import naive
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -19,7 +20,9 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
 from sklearn_dlf._latent import full
+from sklearn_dlf._latent.deviations import noise_correlation
 from sklearn_dlf._predictive.target_noise import node_weights
+from sklearn_dlf.datasets import make_dlf_ensemble
 from sklearn_dlf.ensembles import FittedEnsemble, member_predictions
 from sklearn_dlf.metrics import (
     crps_ensemble,
@@ -103,6 +106,34 @@ def test_likelihood_of_members_is_their_dense_density():
         density.logpdf(deviations.T).mean() / 9,
         rtol=1e-10,
     )
+
+
+def test_likelihood_of_members_is_their_dense_density_with_correlated_noise():
+    rng = np.random.RandomState(0)
+    loadings, deviations = rng.standard_normal((9, 2)), rng.standard_normal((9, 5))
+    variance, shares = rng.uniform(0.5, 2, 9), rng.uniform(-0.6, 0.6, (3, 3, 2))
+    correlation = noise_correlation(shares, 3, 3)
+    density = multivariate_normal(cov=naive.covariance(loadings, variance, correlation))
+    assert_allclose(
+        full.member_log_likelihood(loadings, deviations, variance, correlation),
+        density.logpdf(deviations.T).mean() / 9,
+        rtol=1e-10,
+    )
+
+
+@pytest.mark.parametrize("loadings", ["full", "separable"])
+def test_likelihood_of_several_outputs_knows_their_correlated_noise(loadings):
+    data = make_dlf_ensemble(40, n_outputs=2, n_members=10, random_state=0)
+    student = DLFRegressor(**QUICK, loadings=loadings).fit(data.X, predictions=data.predictions)
+    heads = student.latent_parameters(data.X)
+    factors = heads.loadings.reshape(80, -1)
+    if loadings == "separable":
+        factors = naive.separable_loadings(heads.mixing, heads.loadings)
+    cov = naive.covariance(factors, heads.member_std.ravel() ** 2, heads.noise_correlation)
+    density = multivariate_normal(mean=heads.mean.ravel(), cov=cov)
+    score = member_log_likelihood_scorer(student, data.X, predictions=data.predictions)
+    members = data.predictions.reshape(80, -1)
+    assert_allclose(score, density.logpdf(members.T).mean() / 80, rtol=1e-6)
 
 
 def test_likelihood_of_predictions_is_that_of_the_latent_parameters(taught, known):
