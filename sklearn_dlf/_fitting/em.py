@@ -27,7 +27,6 @@ from .._transfer.contrasts import Contrasts
 from .._utils.warning import warn_user
 from .member_likelihoods import MemberLikelihood, PenalisedLikelihood
 from .objectives import ExpectedLikelihood
-from .output_noise import learn_output_noise
 from .refinement import Refinement
 from .trainer import Trainer, diverged
 
@@ -209,7 +208,7 @@ class ExpectationMaximisation:
             self.e_step()
 
     def finish(self) -> None:
-        """Polish or refine the network, fix its member noise, and correlate it over outputs."""
+        """Polish or refine the network, and fix its member noise."""
         if self.refinement is None and self.trainer.can_polish:
             self.polish()
         self.fix_noise()
@@ -218,9 +217,6 @@ class ExpectationMaximisation:
             self.fix_noise()
         if self.regression.fit_noise:
             self.limit_noise()
-        if self.contrasts.shape[1] > 1 and self.member_noise is not None:
-            X = self.trainer.X.cpu().numpy()
-            self.network.noise_head = learn_output_noise(self.network, X, self.contrasts)
 
     def polish(self) -> None:
         """Iterate on, with M-steps over all design points at once."""

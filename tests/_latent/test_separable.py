@@ -300,7 +300,9 @@ def test_scorer_gives_the_dense_density_of_the_members(known_separable):
     X, members = known_separable.X[rows], known_separable.predictions[rows]
     heads = student.latent_parameters(X)
     covariance = naive.covariance(
-        naive.separable_loadings(heads.mixing, heads.loadings), heads.member_std.ravel() ** 2
+        naive.separable_loadings(heads.mixing, heads.loadings),
+        heads.member_std.ravel() ** 2,
+        heads.noise_correlation,
     )
     density = multivariate_normal(heads.mean.ravel(), covariance)
     expected = density.logpdf(members.reshape(60, -1).T).mean() / 60

@@ -121,14 +121,11 @@ def test_likelihood_of_members_is_their_dense_density_with_correlated_noise():
     )
 
 
-@pytest.mark.parametrize("loadings", ["full", "separable"])
-def test_likelihood_of_several_outputs_knows_their_correlated_noise(loadings):
+def test_likelihood_of_several_outputs_knows_their_correlated_noise():
     data = make_dlf_ensemble(40, n_outputs=2, n_members=10, random_state=0)
-    student = DLFRegressor(**QUICK, loadings=loadings).fit(data.X, predictions=data.predictions)
+    student = DLFRegressor(**QUICK).fit(data.X, predictions=data.predictions)
     heads = student.latent_parameters(data.X)
     factors = heads.loadings.reshape(80, -1)
-    if loadings == "separable":
-        factors = naive.separable_loadings(heads.mixing, heads.loadings)
     cov = naive.covariance(factors, heads.member_std.ravel() ** 2, heads.noise_correlation)
     density = multivariate_normal(mean=heads.mean.ravel(), cov=cov)
     score = member_log_likelihood_scorer(student, data.X, predictions=data.predictions)
