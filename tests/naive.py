@@ -1,14 +1,19 @@
 """Dense reference mathematics: slow, plain, and written from the model's definition alone."""
 
 import numpy as np
-from scipy.linalg import helmert
+from scipy.linalg import block_diag, helmert
 from scipy.stats import multivariate_normal
 
 
-def covariance(loadings, noise_variance):
-    """Return the (n_entries, n_entries) covariance of one member."""
-    noise = np.broadcast_to(noise_variance, len(loadings))
-    return loadings @ loadings.T + np.diag(noise)
+def covariance(loadings, noise_variance, noise_correlation=None):
+    """Return the (n_entries, n_entries) covariance of one member.
+
+    The noise may have correlations (n_rows, n_outputs, n_outputs) within each row.
+    """
+    noise = np.diag(np.broadcast_to(noise_variance, len(loadings)))
+    if noise_correlation is not None:
+        noise = np.sqrt(noise) @ block_diag(*noise_correlation) @ np.sqrt(noise)
+    return loadings @ loadings.T + noise
 
 
 def separable_loadings(mixing, loadings):
@@ -42,3 +47,11 @@ def expected_complete_log_likelihood(loadings, residuals, noise_variance, latent
     misfit = np.sum((residuals - loadings @ latent_mean.T) ** 2) / (n_members - 1)
     misfit += np.trace(loadings @ latent_cov @ loadings.T)
     return -0.5 * (np.log(2 * np.pi * noise_variance) + misfit / (n_entries * noise_variance))
+
+
+def noise_correlation(noise_shares):
+    """Return correlations (n, c, c) of a noise with shares (n, c, r) of factors of its own."""
+    correlation = noise_shares @ noise_shares.swapaxes(1, 2)
+    outputs = np.arange(correlation.shape[1])
+    correlation[:, outputs, outputs] = 1.0
+    return correlation

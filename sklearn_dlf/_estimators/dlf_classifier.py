@@ -23,8 +23,9 @@ class DLFClassifier(ClassifierStudentMixin, LatentFactorStudent):
     ``f_i(x) = mean(x) + loadings(x) z_i + e_i(x)`` with standard normal ``z_i`` (q,) and
     ``e_i(x) ~ N(0, member_std(x)^2)``. The member's probabilities are ``softmax(f_i(x))``. Two
     classes have one output, the log-odds of the second. More classes have logits centred over
-    classes. The model is fitted by restricted EM to the members' contrasts. X is standardised
-    inside.
+    classes. The noise of more classes is correlated at a row, unless that would cost spread, and
+    independent from row to row. The model is fitted by restricted EM to the members' contrasts. X
+    is standardised inside.
 
     Probabilities of three or more classes are averaged over 100 fixed draws of members, so that
     they are the same in every call. For two classes they are a sum over a line, nearly without

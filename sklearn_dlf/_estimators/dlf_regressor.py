@@ -19,7 +19,8 @@ class DLFRegressor(RegressorStudentMixin, LatentFactorStudent):
     loadings are heads of one network: the deep latent factor model [1]_,
     ``f_i(x) = mean(x) + loadings(x) z_i + e_i(x)`` with standard normal ``z_i`` (q,) and
     ``e_i(x) ~ N(0, member_std(x)^2)``. It is fitted by restricted EM to the members' contrasts. X
-    is standardised inside.
+    is standardised inside. The noise ``e_i(x)`` of several outputs is correlated at a row, and
+    independent from row to row.
 
     Parameters
     ----------
@@ -284,7 +285,9 @@ class DLFRegressor(RegressorStudentMixin, LatentFactorStudent):
             Standard deviation of the members, without the noise of y. Only with `return_std`.
 
         cov : ndarray of shape (n_samples, n_samples) or (n_samples, n_samples, n_outputs)
-            Covariance of the members; its diagonal is the square of `std`. Only with `return_cov`.
+            Covariance of the members over rows, of each output; its diagonal is the square of
+            `std`. Only with `return_cov`. The covariance over outputs at each row is ``member_cov``
+            of :meth:`latent_parameters`.
 
         Raises
         ------

@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._fitting.calibration import calibrate, ensemble_probabilities
 from .._fitting.em import ExpectationMaximisation
+from .._fitting.output_noise import learn_output_noise
 from .._fitting.process import learn_process
 from .._fitting.published import PublishedEM
 from .._fitting.refinement import Refinement
@@ -134,6 +135,8 @@ class LatentFactorStudent(BaseStudent):
                 mmd_weight=self.mmd_weight,
                 verbose=self.verbose,
             ).run()
+        if n_outputs > 1 and self.member_noise is not None and self.em == "restricted":
+            network.noise_head = learn_output_noise(network, X, contrasts)
         self.factor_shares_, self.row_correlation_ = np.ones(q), RowCorrelation()
         if self.em == "restricted" and self.member_noise is not None:
             process = learn_process(network, X, contrasts, random_state)

@@ -46,6 +46,9 @@ LEAST_PROBABILITY = np.finfo(np.float32).tiny
 # Largest relative increase of the cross-entropy of averaged probabilities by a larger spread.
 MAX_LOSS = 0.01
 
+# Largest share of the mutual information that correlations of the noise over classes may cost.
+MAX_LOST = 0.02
+
 # Most design points at which shifts are found besides the calibration rows.
 MAX_SHIFT_ROWS = 10_000
 
@@ -122,6 +125,9 @@ def ensemble_probabilities(
 def calibrate(network: StudentNetwork, ensemble: EnsembleProbabilities, units: Units) -> None:
     """Multiply a trained network's logits and their spread alone, and shift its logits.
 
+    Where the averages limit the spread, correlations of the member noise over classes may limit it
+    more: the differences of logits vary more with them. Such correlations are dropped.
+
     Shifts come last, since multipliers change mean probabilities. They change information little.
 
     Parameters
@@ -133,7 +139,15 @@ def calibrate(network: StudentNetwork, ensemble: EnsembleProbabilities, units: U
     units : Units
         Units of the heads.
     """
-    sharpness, spread = find_multipliers(network.evaluate(ensemble.X), units, ensemble)
+    heads = network.evaluate(ensemble.X)
+    sharpness, spread = find_multipliers(heads, units, ensemble)
+    carried = carried_information(heads, units, ensemble, sharpness, spread)
+    if heads.noise_shares is not None and carried < (1 - MAX_LOST) * ensemble.information:
+        independent = heads._replace(noise_shares=None)
+        others = find_multipliers(independent, units, ensemble)
+        if carried < (1 - MAX_LOST) * carried_information(independent, units, ensemble, *others):
+            network.noise_head = None
+            sharpness, spread = others
     network.scale_mean(sharpness, units.center / units.scale)
     network.scale_spread(sharpness * spread)
     shift_classes(network, ensemble, units)
@@ -202,6 +216,15 @@ def find_multipliers(
         spread = np.exp(brentq(excess, 0.0, np.log(spread), xtol=TOLERANCE))
         sharpness, _ = find_sharpness(heads, units, spread, ensemble)
     return sharpness, spread
+
+
+def carried_information(
+    heads: Heads, units: Units, ensemble: EnsembleProbabilities, sharpness: float, spread: float
+) -> float:
+    """Return the mean mutual information under multipliers, at most the ensemble's."""
+    averaged, entropy = _average(heads, units, sharpness, spread, with_entropy=True)
+    information = mean_information(averaged, entropy, ensemble.weights)
+    return min(information, ensemble.information)
 
 
 def find_sharpness(

@@ -27,7 +27,6 @@ from .._transfer.contrasts import Contrasts
 from .._utils.warning import warn_user
 from .member_likelihoods import MemberLikelihood, PenalisedLikelihood
 from .objectives import ExpectedLikelihood
-from .output_noise import learn_output_noise
 from .refinement import Refinement
 from .trainer import Trainer, diverged
 
@@ -209,22 +208,15 @@ class ExpectationMaximisation:
             self.e_step()
 
     def finish(self) -> None:
-        """Polish or refine the network, fix its member noise, and correlate it over outputs."""
+        """Polish or refine the network, and fix its member noise."""
         if self.refinement is None and self.trainer.can_polish:
             self.polish()
         self.fix_noise()
         if self.refinement is not None:
-            self.refinement.run(self, self.learn_output_noise())
+            self.refinement.run(self)
             self.fix_noise()
         if self.regression.fit_noise:
             self.limit_noise()
-        self.network.noise_head = self.learn_output_noise()
-
-    def learn_output_noise(self) -> Any:
-        """Return the head of the noise's correlations over outputs; None if there are none."""
-        if self.contrasts.shape[1] == 1 or self.member_noise is None:
-            return None
-        return learn_output_noise(self.network, self.trainer.X.cpu().numpy(), self.contrasts)
 
     def polish(self) -> None:
         """Iterate on, with M-steps over all design points at once."""

@@ -5,6 +5,9 @@ members' covariance over outputs at a row is given to the noise here, by a linea
 features that the network has already. Body and other heads stay as they are, and so do mean and
 variance of the members. The target has a closed form at every design point, Eq. (29), so that it is
 a small least-squares problem in the head alone.
+
+The refinement of classifiers comes before it and draws a noise that is independent. Its students
+predict no better if it draws the noise with correlations.
 """
 
 from __future__ import annotations
@@ -24,12 +27,12 @@ from .._transfer.contrasts import Contrasts
 # and a fourth gains little.
 MAX_FACTORS = 3
 
-# Design points that are used, spread evenly over all. With more rows the correlations at other rows
-# do not get nearer to the members'.
-MAX_ROWS = 4000
+# Design points that are used, spread evenly over all. With twice as many, the correlations at other
+# rows do not get nearer to the members'.
+MAX_ROWS = 2000
 
-# Iterations of L-BFGS, and earlier steps that it uses.
-N_ITERATIONS, HISTORY = 60, 20
+# Iterations of L-BFGS, and earlier steps that it uses. More iterations gain nothing at other rows.
+N_ITERATIONS, HISTORY = 40, 20
 
 # Weights of the head's mean squared slope and bias against squared errors of a correlation, summed
 # over rows. Features are standardised. They shrink correlations where rows are few.

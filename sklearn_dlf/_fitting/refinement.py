@@ -9,13 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from .._latent.deviations import (
-    count_dimensions,
-    draw_deviations,
-    draw_within_rows,
-    own_share,
-)
-from .._network.heads import Units, noise_shares
+from .._latent.deviations import count_dimensions, draw_deviations, draw_within_rows
+from .._network.heads import Units
 from .objectives import ExpectedLikelihood, class_logits
 
 if TYPE_CHECKING:
@@ -55,16 +50,14 @@ class Refinement:
     def __init__(self, probabilities: np.ndarray):
         self.probabilities = probabilities
 
-    def run(self, em: ExpectationMaximisation, noise_head: nn.Linear | None = None) -> None:
+    def run(self, em: ExpectationMaximisation) -> None:
         """Train the network of an EM that has ended, for some rounds.
 
         The first learning rate depends on the error that EM has left. Weights do not decay where
-        rows are many. The correlations of the member noise over outputs, which ``noise_head``
-        gives, stay those that EM has left at each design point.
+        rows are many.
         """
         trainer, contrasts, model = em.trainer, em.contrasts, em.model
         objective = self._make_objective(em)
-        shares = self._noise_shares(em, noise_head)
         odds = em.mean_error / max(1 - em.mean_error, MIN_ODDS)
         first_lr = em.first_lr * np.clip(odds, MIN_ODDS, 1.0)
         if trainer.has_many_rows:
@@ -75,23 +68,10 @@ class Refinement:
             objective.set_members(np.moveaxis(model.latent_mean[picked], 0, -1))
             residuals = contrasts.residuals.reshape(contrasts.shape)[..., picked]
             residuals = contrasts.unweighted(residuals)
-            wanted = self.probabilities, residuals, shares, em.regression_targets()
-            loss = trainer.train(objective, *wanted)
+            loss = trainer.train(objective, self.probabilities, residuals, em.regression_targets())
             if em.verbose:
                 print(f"Refinement: loss {loss:.4f}, learning rate {trainer.lr:.1e}")
         trainer.evaluate()  # raises if training has diverged
-
-    def _noise_shares(self, em, noise_head):
-        """Return the shares (m, c, r) of the noise's factors at the design points; r may be zero."""
-        n_samples, n_outputs, _ = em.contrasts.shape
-        if noise_head is None:
-            return np.zeros((n_samples, n_outputs, 0), dtype=np.float32)
-        X = em.trainer.X.cpu().numpy()
-
-        def shares(rows):
-            return (noise_shares(noise_head(em.network.body(rows)).unflatten(1, (n_outputs, -1))),)
-
-        return em.network.in_blocks(X, shares)[0]
 
     def _make_objective(self, em: ExpectationMaximisation) -> AveragedProbabilities:
         """Return the objective, anchored to the regression of EM."""
@@ -105,8 +85,8 @@ class AveragedProbabilities(nn.Module):
     Probabilities are averaged over a few fresh draws of members and their mirror images. Some of
     the ensemble's own members are compared with the student at the latent variables that EM found
     for them. This keeps the spread where logits have little effect on probabilities. The targets
-    are the ensemble's averaged probabilities (m, K), the members' residuals (m, c, S), the shares
-    of the noise's factors (m, c, r), and those of the M-step.
+    are the ensemble's averaged probabilities (m, K), the members' residuals (m, c, S), and those of
+    the M-step.
 
     Parameters
     ----------
@@ -133,10 +113,10 @@ class AveragedProbabilities(nn.Module):
 
     def forward(self, columns, targets):
         """Return the weighted mean over rows."""
-        probabilities, residuals, shares, *targets = targets
+        probabilities, residuals, *targets = targets
         split = self.regression.split
         heads, ensemble_mean = split(columns), split(targets[0]).mean
-        averaged = self._log_probabilities(heads.mean, self._deviations(heads, shares))
+        averaged = self._log_probabilities(heads.mean, self._deviations(heads))
         averaged = averaged.logsumexp(dim=-1) - math.log(averaged.shape[-1])
         members = self._log_probabilities(ensemble_mean, residuals).exp()
         own = self._log_probabilities(
@@ -152,14 +132,11 @@ class AveragedProbabilities(nn.Module):
         latent = self.center + self.scale * mean[..., None] + self.spread * deviations
         return class_logits(latent).log_softmax(dim=1)
 
-    def _deviations(self, heads, shares):
+    def _deviations(self, heads):
         """Draw members around their mean (m, c, S), in units of their spread."""
         factors = heads.loadings, heads.mixing
         z = _mirrored_normal(heads.loadings.new_empty(count_dimensions(*factors), N_PAIRS))
         noise = _mirrored_normal(heads.mean.new_empty(*heads.mean.shape, N_PAIRS))
-        if shares.shape[-1] > 0:
-            u = _mirrored_normal(shares.new_empty(len(shares), shares.shape[-1], N_PAIRS))
-            noise = own_share(shares)[..., None] * noise + shares @ u
         log_noise = heads.log_noise if self.regression.fit_noise else heads.log_noise.detach()
         return draw_within_rows(*factors, z) + (0.5 * log_noise).exp()[..., None] * noise
 

@@ -6,7 +6,8 @@ The functions take full loadings (n, c, q), without a mixing: a member deviates 
 are independent standard normals.
 
 Member noise is in the last functions only. With several outputs it has shares (n, c, r) of factors
-of its own, which are drawn anew at every row, Eq. (27).
+of its own, which are drawn anew at every row, Eq. (27). A head of the network gives the shares,
+Eq. (28), fitted to what the factors leave of the members' correlations, Eq. (29).
 
 Equation numbers are those of ``docs/equations.md``.
 """

@@ -98,7 +98,7 @@ class StudentNetwork(Network):
         return heads._replace(noise_shares=noise_shares(shares))
 
     def _heads(self, features: torch.Tensor) -> Heads:
-        """Heads of features, without the noise's shares, which no moment of one output needs."""
+        """Heads of features, without the shares of the noise, which moments do not need."""
         heads = self.split(self.heads(features))
         if self.training:
             return heads

@@ -128,7 +128,9 @@ def average_with_entropy(
     for rows in row_blocks(n_samples, n_most):
         parts = [
             triangular_factor(
-                *(head[rows][part] for head in (mean, loadings, std)),
+                mean[rows][part],
+                loadings[rows][part],
+                std[rows][part],
                 mixing,
                 None if shared is None else shared[rows][part],
             )

@@ -188,13 +188,14 @@ def _member_log_likelihood(
     if transformation is not None and not teacher.is_transformed:
         members = transformation.transform_members(members)
     X = student._standardised_rows(rows)
-    process = student._members.process(X)
+    student_members = student._members
+    process = student_members.process(X)
     # Without member noise the covariance over rows and outputs is singular. The members' density
     # is then infinite or does not exist, so that the variance of the noise gets a floor.
     spread = np.maximum(student.output_spread_, MIN_SPREAD * student.output_scale_)
     own_std = np.maximum(process.own_std, NOISE_FLOOR**0.5 * spread)
     process = process._replace(own_std=own_std)
-    return process.log_likelihood(members, student.row_correlation_, X)
+    return process.log_likelihood(members, student_members.row_correlation, X)
 
 
 def _check_rows_are_shared(student: Any, ensemble: Any) -> None:

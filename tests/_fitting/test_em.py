@@ -55,7 +55,7 @@ class ExactTrainer:
         self.root = np.sqrt(weights)[:, None]
 
     def train(self, objective, wanted):
-        mean, _, loadings, _ = (
+        mean, _, loadings, *_ = (
             head.numpy() if head is not None else None for head in self.network.layout.split(wanted)
         )
         self.network.mean_weights = self._solve(mean)

@@ -11,6 +11,8 @@ from numpy.testing import assert_allclose
 from scipy.stats import multivariate_normal
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
+from sklearn_dlf._latent.process import Process
+from sklearn_dlf._latent.row_correlation import RowCorrelation
 from sklearn_dlf._latent import deviations, full, separable
 from sklearn_dlf._latent.models import FullModel, SeparableModel
 from sklearn_dlf._transfer.contrasts import make_contrasts
@@ -289,18 +291,20 @@ def test_outputs_of_a_member_are_correlated_by_the_mixing(student, known_separab
     X = known_separable.X[:1]
     found = student.latent_parameters(X)
     draws = student.sample_predictions(X, 20_000, random_state=0)[0]
-    expected = np.square(found.loadings).sum() * found.mixing @ found.mixing.T
-    expected += np.diag(found.member_std[0] ** 2)
+    expected = found.member_cov[0]
     assert np.linalg.norm(np.cov(draws) - expected) < 0.05 * np.linalg.norm(expected)
 
 
 def test_scorer_gives_the_dense_density_of_the_members(known_separable):
     rows = slice(0, 20)
     student = fit(known_separable, n_epochs=2, tol=1.0)
+    student.student_.set_process(Process(np.ones(student.q_), RowCorrelation(), 0.0))
     X, members = known_separable.X[rows], known_separable.predictions[rows]
     heads = student.latent_parameters(X)
     covariance = naive.covariance(
-        naive.separable_loadings(heads.mixing, heads.loadings), heads.member_std.ravel() ** 2
+        naive.separable_loadings(heads.mixing, heads.loadings),
+        heads.member_std.ravel() ** 2,
+        heads.noise_correlation,
     )
     density = multivariate_normal(heads.mean.ravel(), covariance)
     expected = density.logpdf(members.reshape(60, -1).T).mean() / 60

@@ -57,6 +57,7 @@ def test_swish_is_one_function_with_and_without_derivatives():
 def test_a_frozen_student_is_the_same_function(activation, student_class):
     student = make_student(activation, student_class)
     student.limit_noise([0.1, 0.2])
+    student.noise_head = nn.Linear(student.heads.in_features, N_OUTPUTS)
     X = make_rows()
     wanted = student.double().evaluate(X)
     student.float()
@@ -64,7 +65,7 @@ def test_a_frozen_student_is_the_same_function(activation, student_class):
         frozen = student.frozen(exact)
         assert isinstance(frozen.body, FrozenMLP)
         heads = frozen.evaluate(X)
-        for name in ("mean", "log_noise", "loadings"):
+        for name in ("mean", "log_noise", "loadings", "noise_shares"):
             head = getattr(heads, name)
             assert head.dtype == dtype
             assert_allclose(head, getattr(wanted, name), rtol=rtol, atol=rtol)

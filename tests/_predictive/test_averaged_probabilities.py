@@ -1,3 +1,4 @@
+import naive
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -13,12 +14,13 @@ from sklearn_dlf._predictive.averaged_probabilities import (
     average_probabilities,
 )
 from sklearn_dlf._predictive.fixed_draws import N_DRAWS, normal_draws
+from sklearn_dlf._predictive.logits import entropies
 
 
-def average(mean, loadings, variance, with_entropy=False, mixing=None):
+def average(mean, loadings, variance, with_entropy=False, mixing=None, shares=None):
     """Averages of members in nats."""
     with np.errstate(divide="ignore"):
-        heads = Heads(mean, np.log(variance), loadings, mixing)
+        heads = Heads(mean, np.log(variance), loadings, mixing, shares)
     n_outputs = mean.shape[1]
     units = Units(np.zeros(n_outputs), np.ones(n_outputs), np.ones(n_outputs))
     return average_probabilities(heads, units, with_entropy)
@@ -65,6 +67,45 @@ def test_averages_are_those_of_softmax_over_the_same_draws(spread, separable):
     float32 = [a.astype(np.float32) for a in (mean, loadings, variance)]
     averaged, _ = average(*float32, mixing=mixing)
     assert_allclose(averaged, members.mean(axis=-1), atol=2e-5)
+
+
+def draw_members(mean, loadings, variance, mixing, shares, n_draws=10_000):
+    """Probabilities (n, K, n_draws) of random members, with noise correlated over classes."""
+    rng = np.random.RandomState(1)
+    if mixing is not None:
+        loadings = np.linalg.norm(loadings, axis=-1, keepdims=True) * mixing
+    correlation = naive.noise_correlation(shares)
+    noise = np.linalg.cholesky(correlation) @ rng.standard_normal((*mean.shape, n_draws))
+    latent = mean[..., None] + loadings @ rng.standard_normal((loadings.shape[-1], n_draws))
+    return softmax(latent + np.sqrt(variance)[..., None] * noise, axis=1)
+
+
+@pytest.mark.parametrize("n_classes", [3, 5, 40])
+@pytest.mark.parametrize("separable", [False, True])
+def test_averages_with_correlated_noise_are_those_of_random_members(separable, n_classes):
+    rng = np.random.RandomState(0)
+    mean, variance = 2 * rng.randn(6, n_classes), 4 * rng.rand(6, n_classes) + 2
+    loadings = 0.3 * rng.randn(6, 1 if separable else n_classes, 2)
+    mixing = rng.randn(n_classes, n_classes) / np.sqrt(n_classes) if separable else None
+    shares = rng.randn(6, n_classes, 2)
+    shares *= 0.95 / np.linalg.norm(shares, axis=-1, keepdims=True)
+    parts = mean, loadings, variance
+    members = draw_members(*parts, mixing, shares)
+    averaged, _ = average(*parts, mixing=mixing, shares=shares)
+    # Averages over 100 fixed draws err by about 0.01, or 0.02 with many classes.
+    atol = 0.03 if n_classes < 40 else 0.06
+    assert_allclose(averaged, members.mean(axis=-1), atol=atol)
+    independent, _ = average(*parts, mixing=mixing)
+    errors = np.square([averaged, independent] - members.mean(axis=-1)).sum(axis=(1, 2))
+    assert errors[0] < errors[1]
+    _, entropy = average(*parts, with_entropy=True, mixing=mixing, shares=shares)
+    assert_allclose(entropy, entropies(members).mean(axis=-1), atol=atol)
+    heads = Heads(mean, np.log(variance), loadings, mixing, shares)
+    units = Units(np.zeros(n_classes), np.ones(n_classes), np.ones(n_classes))
+    exact, disagreement = average_probabilities(heads, units, True, every_row=True)
+    assert_allclose(exact, members.mean(axis=-1), atol=atol)
+    assert_allclose(disagreement, entropies(members).mean(axis=-1), atol=atol)
+    assert_allclose(np.exp(average_log_probabilities(heads, units)), averaged, atol=1e-10)
 
 
 @pytest.mark.parametrize("largest", [1.0, 40.0, 57.0, 62.0, 70.0, 80.0])
