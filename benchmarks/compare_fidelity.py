@@ -21,6 +21,7 @@ set and a kind of ensemble) that pass a bar:
         [--sets energy friedman1] [--teachers forest] [--students DLF Hydra] [--max-rows 2000]
 
 Results are appended to benchmarks/results/compare_fidelity.jsonl; what is there is not run again.
+With ``--cache DIR`` fitted ensembles are kept in DIR, since they take most of the time.
 ``--sets`` are those of the first two parts; the others are generated or come with scikit-learn.
 """
 
@@ -33,6 +34,7 @@ from functools import partial
 from pathlib import Path
 
 import held_out
+import joblib
 import several_outputs
 from fidelity_data import RECIPES, SETS, fit_ensemble, load
 from fidelity_tables import (
@@ -66,10 +68,10 @@ STUDENTS = {
 MODEL = "model"
 
 
-def measure_moments(record, data, wanted):
+def measure_moments(record, data, wanted, memory):
     """Fit an ensemble and the wanted students on one split; yield a record for each."""
     split = record["split"]
-    ensemble = fit_ensemble(record["teacher"], data.X, data.y, split)
+    ensemble = memory.cache(fit_ensemble)(record["teacher"], data.X, data.y, split)
     members = member_predictions(ensemble, data.X_test)
     for model in wanted:
         if model == TEACHERS:
@@ -96,6 +98,7 @@ class Moments:
 
     def __init__(self, args):
         self.args = args
+        self.memory = joblib.Memory(args.cache, verbose=0)
         self.models = [TEACHERS, *args.students]
         self.cells = [(kind, name) for kind in args.teachers for name in args.sets]
 
@@ -107,7 +110,7 @@ class Moments:
         """Yield a record for each of the wanted models."""
         name, split, max_rows = (record[key] for key in ("set", "split", "max_rows"))
         data = load(name, split, self.args.data_dir, max_rows)
-        yield from measure_moments(record, data, wanted)
+        yield from measure_moments(record, data, wanted, self.memory)
 
 
 class HeldOut(Moments):
@@ -134,7 +137,7 @@ class HeldOut(Moments):
             records = held_out.measure_drawn(record, n_held_out)
         else:
             data = load(record["set"], record["split"], self.args.data_dir, record["max_rows"])
-            records = held_out.measure_held_out(record, data, n_held_out)
+            records = held_out.measure_held_out(record, data, n_held_out, self.memory)
         yield from [each for each in records if each["model"] in wanted]
 
 
@@ -155,7 +158,7 @@ class Outputs(Moments):
 
     def measure(self, record, wanted):
         """Yield a record for each of the wanted models."""
-        yield from several_outputs.measure_outputs(record, wanted)
+        yield from several_outputs.measure_outputs(record, wanted, self.memory)
 
 
 PARTS = {"moments": Moments, "held-out": HeldOut, "outputs": Outputs}
@@ -203,6 +206,9 @@ def main():
     )
     default = Path(__file__).parent / "results" / "compare_fidelity.jsonl"
     parser.add_argument("--results", type=Path, default=default, help="file of the results")
+    parser.add_argument(
+        "--cache", type=Path, help="folder that keeps ensembles, for other students or versions"
+    )
     args = parser.parse_args()
     args.results.parent.mkdir(parents=True, exist_ok=True)
     args.students = [model for model in STUDENTS if model in {DLF, *args.students}]

@@ -16,7 +16,7 @@ from sklearn.ensemble import (
 )
 from uci import SETS as UCI
 
-from sklearn_dlf.ensembles import DeepEnsembleRegressor
+from sklearn_dlf.ensembles import DeepEnsembleRegressor, member_predictions
 
 # Rows for testing at most, and training rows of generated data. Both are choices.
 MAX_TEST, N_MADE = 1_000, 1_500
@@ -66,7 +66,13 @@ RECIPES = {
 }
 
 
-def fit_ensemble(kind, X, y, seed, n_members=None):
-    """Return a fitted ensemble of a kind, with its usual number of members by default."""
-    make, usual = RECIPES[kind]
-    return make(n_members or usual, random_state=seed).fit(X, y)
+def fit_ensemble(kind, X, y, seed):
+    """Return a fitted ensemble of a kind, with its usual number of members."""
+    make, n_members = RECIPES[kind]
+    return make(n_members, random_state=seed).fit(X, y)
+
+
+def predict_others(kind, X, y, seed, n_members, rows):
+    """Return the predictions of other members of a kind, at rows."""
+    make, _ = RECIPES[kind]
+    return member_predictions(make(n_members, random_state=seed).fit(X, y), rows)

@@ -9,7 +9,7 @@ multiple.
 from __future__ import annotations
 
 import numpy as np
-from fidelity_data import fit_ensemble
+from fidelity_data import fit_ensemble, predict_others
 from sklearn.utils import Bunch
 
 from sklearn_dlf import DLFRegressor
@@ -31,19 +31,18 @@ MULTIPLES = np.linspace(0, 0.99, 100)
 DRAWN = {"strong factors": 0.1, "weak factors": 1.0}
 
 
-def measure_held_out(record, data, n_held_out):
+def measure_held_out(record, data, n_held_out, memory):
     """Yield scores of a student, of the reference and of the ensemble's own covariance."""
     split, kind = record["split"], record["teacher"]
-    ensemble = fit_ensemble(kind, data.X, data.y, split)
+    ensemble = memory.cache(fit_ensemble)(kind, data.X, data.y, split)
     student = DLFRegressor(random_state=split).fit(data.X, data.y, ensemble=ensemble)
     rows = data.X_test[:MAX_ROWS]
     own = member_predictions(ensemble, rows)
     n_reference, n_choice = 2 * n_held_out, n_held_out // 2
     n_others = n_held_out + n_reference + n_choice
-    others = fit_ensemble(kind, data.X, data.y, OTHER_SEED + split, n_others)
-    held_out, reference, choice = np.split(
-        member_predictions(others, rows), [n_held_out, n_held_out + n_reference], axis=1
-    )
+    predict = memory.cache(predict_others)
+    others = predict(kind, data.X, data.y, OTHER_SEED + split, n_others, rows)
+    held_out, reference, choice = np.split(others, [n_held_out, n_held_out + n_reference], axis=1)
     yield {**record, "model": DLF, **score_factors(*process_at(student, rows), own, held_out)}
     yield {**record, "model": REFERENCE, **score_reference(reference, choice, held_out)}
     covariance = np.cov(own)

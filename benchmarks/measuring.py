@@ -133,6 +133,8 @@ def mean_energy_distance(members, own):
 
 def count_parameters(student):
     """Return the number of parameters of a fitted student."""
+    if hasattr(student.student_, "n_parameters"):  # a model of scikit-learn in ten_lines.py
+        return student.student_.n_parameters
     return sum(parameter.numel() for parameter in student.student_.parameters())
 
 

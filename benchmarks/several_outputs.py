@@ -71,12 +71,18 @@ SETS = {
 OF_CLASSES = {"digits"}
 
 
-def measure_outputs(record, wanted):
+def fit_ensemble(kind, of_classes, X, y, seed):
+    """Return a fitted ensemble of a kind."""
+    *makers, n_members = RECIPES[kind]
+    return makers[of_classes](n_members, random_state=seed).fit(X, y)
+
+
+def measure_outputs(record, wanted, memory):
     """Fit an ensemble and the wanted students on one split; yield a record for each."""
     split, of_classes = record["split"], record["set"] in OF_CLASSES
     data = SETS[record["set"]](split)
-    *makers, n_members = RECIPES[record["teacher"]]
-    ensemble = makers[of_classes](n_members, random_state=split).fit(data.X, data.y)
+    fit = memory.cache(fit_ensemble)
+    ensemble = fit(record["teacher"], of_classes, data.X, data.y, split)
     rows = data.X_test[:MAX_ROWS]
     members = to_outputs(member_predictions(ensemble, rows), of_classes)
     for model in wanted:

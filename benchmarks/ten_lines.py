@@ -43,11 +43,11 @@ class Curves(nn.Module):
     ----------
     predict : callable
         Takes rows (n, n_features), returns values (n, n_values).
-    n_parameters : int or None
-        Number of parameters; None for trees.
+    n_parameters : int
+        Number of parameters; of trees, of the values in their leaves.
     """
 
-    def __init__(self, predict, n_parameters=None):
+    def __init__(self, predict, n_parameters):
         super().__init__()
         self.predict = predict
         self.n_parameters = n_parameters
@@ -56,7 +56,11 @@ class Curves(nn.Module):
 def fit_boosting(X, values, seed):
     """Fit one default boosted model to each column of values."""
     models = [HistGradientBoostingRegressor(random_state=seed).fit(X, each) for each in values.T]
-    return Curves(lambda rows: np.column_stack([model.predict(rows) for model in models]))
+    trees = [tree for model in models for stage in model._predictors for tree in stage]
+    return Curves(
+        lambda rows: np.column_stack([model.predict(rows) for model in models]),
+        sum(tree.get_n_leaf_nodes() for tree in trees),
+    )
 
 
 def fit_network(X, values, seed):
