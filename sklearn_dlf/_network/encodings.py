@@ -112,22 +112,24 @@ def choose_edges(
     """
     counted = np.flatnonzero(weights > 0)
     n_bins = max(ENCODING_NUMBERS // (n_units + 2), MIN_BINS_PER_COLUMN * X.shape[1])
-    edges = _quantile_edges(X[counted].astype(np.float64), n_bins // 2)
+    values = [np.unique(column) for column in X[counted].astype(np.float64).T]
+    edges = _quantile_edges(values, X[counted], n_bins // 2)
     n_left = n_bins - sum(max(0, len(column) - 1) for column in edges)
     some = counted[np.unique(np.linspace(0, len(counted) - 1, MAX_TREE_ROWS).astype(int))]
     tree = _fit_tree(X[some], mean[some], variance[some], weights[some], n_left)
-    for column, quantiles in enumerate(edges):
-        thresholds = tree.threshold[tree.feature == column]
-        edges[column] = _separate(np.unique([*quantiles, *thresholds]))
+    for column, own in enumerate(edges):
+        if len(own) < len(values[column]):  # otherwise bins can take any value at each of them
+            own = np.union1d(own, tree.threshold[tree.feature == column])
+        edges[column] = _separate(own)
     return edges
 
 
-def _quantile_edges(X: np.ndarray, n_bins: int) -> list[np.ndarray]:
-    """Return edges of about ``n_bins`` bins in all, at quantiles of each column.
+def _quantile_edges(values: list[np.ndarray], X: np.ndarray, n_bins: int) -> list[np.ndarray]:
+    """Return edges of about ``n_bins`` bins in all, at quantiles of each column of X.
 
-    Columns have the same number of bins, except that those of few values leave bins to the others.
+    Columns have the same number of bins, except that those of few ``values`` leave bins to the
+    others.
     """
-    values = [np.unique(column) for column in X.T]
     edges: list[Any] = [None] * len(values)
     for n_done, column in enumerate(np.argsort([len(each) for each in values])):
         share = max(1, n_bins // (len(values) - n_done))
@@ -144,8 +146,8 @@ def _fit_tree(
 ) -> Any:
     """Return the nodes of a tree of ``n_splits`` that predicts mean and log variance (n, c)."""
     spread = np.log(variance + VARIANCE_FLOOR)
-    unit = spread.std(axis=0)
-    targets = np.concatenate([mean, spread / np.where(unit > 0, unit, 1)], axis=1)
+    unit = np.maximum(spread.std(axis=0), VARIANCE_FLOOR)  # roundings of a constant stay small
+    targets = np.concatenate([mean, (spread - spread.mean(axis=0)) / unit], axis=1)
     tree = DecisionTreeRegressor(
         max_leaf_nodes=max(1, n_splits) + 1,
         min_samples_leaf=MIN_LEAF_ROWS,
