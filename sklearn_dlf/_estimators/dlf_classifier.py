@@ -83,15 +83,15 @@ class DLFClassifier(ClassifierStudentMixin, LatentFactorStudent):
     body : {"auto", "mlp", "piecewise_linear"}, callable or None, default="auto"
         What maps a row to the features on which the heads are put. "mlp", or None, has hidden
         layers on the standardised columns. "piecewise_linear" puts an encoding before them: bins of
-        each column, which are 0 below their edges, 1 above and linear in between. It suits trees,
+        each column, which are -1 below their edges, 1 above and linear in between. It suits trees,
         which are step functions. Rows beyond the design points are predicted as the nearest edges
-        of their columns, as by trees; the network has more parameters (24,576 at most with the
-        default layers, `q`, one output and 64 columns or fewer), training takes more steps and more
-        made rows. "auto" evaluates the ensemble once more, at rows that differ by tiny steps, and
-        chooses "piecewise_linear" if nearly all outputs of its members stay the same. Given
+        of their columns, as by trees; the network has more parameters (about 21,000 with the
+        default layers, `q`, one output and 46 columns or fewer), and training takes more steps and
+        more made rows. "auto" evaluates the ensemble once more, at rows that differ by tiny steps,
+        and chooses "piecewise_linear" if nearly all outputs of its members stay the same. Given
         `predictions`, it does so if the outputs of most members recur from row to row. A callable
-        takes the number of features, and returns an ``nn.Module`` that maps standardised rows
-        (n, n_features) to features (n, any number).
+        takes the number of features, and returns an ``nn.Module`` that maps standardised rows (n,
+        n_features) to features (n, any number).
 
     member_noise : {"input", "constant"} or None, default="input"
         Variance of the members beside the factors: a function of the row, the same at every row, or

@@ -16,9 +16,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.utils import _safe_indexing
 
 from .._utils.warning import warn_user
+from .containers import rows_like
 from .row_makers import MAX_MADE, N_MADE, RowMaker, make_rows
 
 # Largest number of calibration rows, and the fewest that are used.
@@ -124,7 +124,7 @@ def make_points(
     n_most = MAX_JOINT_ROWS - len(base) if teacher.is_drawn else np.inf
     if encoded and augment is not None and not teacher.is_drawn:
         usual = min(N_MADE * len(base), MAX_MADE)
-        n_most = max(usual, MAX_ENCODED_OUTPUTS // _count_outputs(teacher))
+        n_most = max(usual, MAX_ENCODED_OUTPUTS // _count_outputs(teacher, base))
     made = make_rows(augment, base, n_most, random_state, automatic, encoded)
     design = np.concatenate([X, *([] if unlabeled is None else [unlabeled]), made])
     calibration = X[:0]
@@ -135,9 +135,9 @@ def make_points(
     return Points(np.concatenate([design, calibration]), n_own, len(design))
 
 
-def _count_outputs(teacher: Any) -> int:
+def _count_outputs(teacher: Any, X: np.ndarray) -> int:
     """Return the number of outputs of all members at a row."""
-    return teacher.predict(_safe_indexing(teacher.X, slice(1)), teacher.is_transformed).size
+    return teacher.predict(rows_like(teacher.X, X[:1]), teacher.is_transformed).size
 
 
 def _warn_if_elsewhere(X: np.ndarray, unlabeled: np.ndarray) -> None:
