@@ -54,11 +54,12 @@ class DLFClassifier(ClassifierStudentMixin, LatentFactorStudent):
         ``em="minibatch"``, ``init="mmd"`` or ``q="auto"``.
 
     augment : {"auto", "neighbors", "far_neighbors", "mixup"}, callable or None, default="auto"
-        How further design points are made: four for each row, at most 20,000. "neighbors" takes
-        about half of a row's columns from one of its ten nearest neighbours (as MUNGE does, without
-        its noise). "far_neighbors" does so for half of the rows; for the others, neighbours are
-        farther away, at ranks up to all of the rows. "mixup" takes a point on the line to one of
-        the ten. A callable takes X, a number of rows and a RandomState, and returns rows; it is
+        How further design points are made: four for each row, at most 20,000 (twelve, at most
+        40,000, with an encoding of the columns; fewer if members have many outputs). "neighbors"
+        takes about half of a row's columns from one of its ten nearest neighbours (as MUNGE does,
+        without its noise). "far_neighbors" does so for half of the rows; for the others, neighbours
+        are farther away, at ranks up to all of the rows. "mixup" takes a point on the line to one
+        of the ten. A callable takes X, a number of rows and a RandomState, and returns rows; it is
         called twice, since `refine` needs further ones. "auto" is "far_neighbors" if the ensemble
         can be evaluated at rows like those of X ("mixup" for a single column), and None with
         `predictions` or `X_ensemble`.
@@ -73,15 +74,25 @@ class DLFClassifier(ClassifierStudentMixin, LatentFactorStudent):
         "match" raises an error.
 
     hidden_layer_sizes : int or sequence of int, default=(100, 100)
-        Units of the network's hidden layers. Ignored with `body`.
+        Units of the network's hidden layers. Ignored if `body` is a callable.
 
-    activation : {"swish", "relu", "gelu", "silu", "tanh"}, default="swish"
+    activation : {"auto", "swish", "relu", "gelu", "silu", "tanh"}, default="auto"
         Activation of the hidden layers. "swish" is ``x sigmoid(5 x)``, a "relu" without its kink.
-        Ignored with `body`.
+        "auto" is "swish", or "silu" behind an encoding of the columns. Ignored if `body` is a
+        callable.
 
-    body : callable, default=None
-        Takes the number of features, and returns an ``nn.Module`` that maps standardised rows
-        (n, n_features) to features (n, any number). The heads are put on these features.
+    body : {"auto", "mlp", "piecewise_linear"}, callable or None, default="auto"
+        What maps a row to the features on which the heads are put. "mlp", or None, has hidden
+        layers on the standardised columns. "piecewise_linear" puts an encoding before them: bins of
+        each column, which are -1 below their edges, 1 above and linear in between. It suits trees,
+        which are step functions. Rows beyond the design points are predicted as the nearest edges
+        of their columns, as by trees; the network has more parameters (about 21,000 with the
+        default layers, `q`, one output and 46 columns or fewer), and training takes more steps and
+        more made rows. "auto" evaluates the ensemble once more, at rows that differ by tiny steps,
+        and chooses "piecewise_linear" if nearly all outputs of its members stay the same. Given
+        `predictions`, it does so if the outputs of most members recur from row to row. A callable
+        takes the number of features, and returns an ``nn.Module`` that maps standardised rows (n,
+        n_features) to features (n, any number).
 
     member_noise : {"input", "constant"} or None, default="input"
         Variance of the members beside the factors: a function of the row, the same at every row, or
@@ -105,7 +116,8 @@ class DLFClassifier(ClassifierStudentMixin, LatentFactorStudent):
         is halved. EM has converged at an eighth of `lr` (without `refine`: at a fiftieth).
 
     n_epochs : int or "auto", default="auto"
-        Epochs of one M-step. "auto" makes about 250 optimiser steps, and at least one epoch.
+        Epochs of one M-step. "auto" makes about 250 optimiser steps (400 with an encoding of the
+        columns), and at least one epoch.
 
     probability_floor : float, default=1e-6
         Members' smaller probabilities are lifted to it before logarithms are taken. Trees predict
@@ -188,6 +200,9 @@ class DLFClassifier(ClassifierStudentMixin, LatentFactorStudent):
         Log-likelihood of held-out members with 0, 1, ... free factors at the design points, in nats
         per entry, outputs in units of the members' rms spread. None unless ``q="auto"``; empty
         with two members.
+
+    body_ : {"mlp", "piecewise_linear", "custom"}
+        Kind of the body: what "auto" has chosen. "custom" is a callable's.
 
     n_members_ : int
         Number of members of the ensemble.

@@ -21,8 +21,9 @@ from ..exceptions import TrainingDivergedError
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
-# Optimiser steps of one M-step, unless the number of epochs is given.
-STEPS_PER_M_STEP = 250
+# Optimiser steps of one M-step, unless the number of epochs is given. Students that encode columns
+# learn step functions from more design points, which takes more steps.
+STEPS_PER_M_STEP, STEPS_ENCODED = 250, 400
 
 # Iterations of L-BFGS in one call of `polish`, and the number of earlier steps that it uses.
 POLISH_ITERATIONS, POLISH_HISTORY = 500, 100
@@ -141,6 +142,8 @@ class Trainer:
     plain_layers : bool
         Whether the network computes the same function in training as afterwards, without dropout or
         normalisation over a batch.
+    n_steps : int
+        Optimiser steps of one call of `train`, about, if ``n_epochs`` is "auto".
     """
 
     def __init__(
@@ -159,6 +162,7 @@ class Trainer:
         verbose: bool,
         seed: int,
         plain_layers: bool = False,
+        n_steps: int = STEPS_PER_M_STEP,
     ):
         self.network: Any = network.to(device)
         self.X = torch.as_tensor(X, device=device)
@@ -167,9 +171,7 @@ class Trainer:
             _choose_batch_size(len(X)) if isinstance(batch_size, str) else batch_size
         )
         n_batches: int = math.ceil(len(X) / self.batch_size)
-        self.n_epochs: Any = (
-            max(1, round(STEPS_PER_M_STEP / n_batches)) if n_epochs == "auto" else n_epochs
-        )
+        self.n_epochs: Any = max(1, round(n_steps / n_batches)) if n_epochs == "auto" else n_epochs
         self.lr = lr
         self.weight_decay = weight_decay
         self.device = device
@@ -304,6 +306,7 @@ def make_trainer(
         verbose=student.verbose > 1,
         seed=random_state.randint(MAX_SEED),
         plain_layers=student.body_ != "custom",
+        n_steps=STEPS_ENCODED if student.body_ == "piecewise_linear" else STEPS_PER_M_STEP,
     )
 
 

@@ -17,9 +17,9 @@ from sklearn.tree import DecisionTreeRegressor
 from torch import nn
 
 # Numbers of an encoding and of the weights that read it, the largest part of a student of trees.
-# With two hidden layers of 100 units and ten factors of one output, the student has at most 24,576
-# numbers: 96 KiB in float32.
-ENCODING_NUMBERS = 13_000
+# With two hidden layers of 100 units, ten factors and one output, the pickle of a student stays
+# below 96 KiB.
+ENCODING_NUMBERS = 9_500
 
 # Bins that the columns have on average at least, whatever the size: one alone is a straight line.
 MIN_BINS_PER_COLUMN = 2
@@ -37,8 +37,9 @@ N_ROUNDINGS = 8
 
 
 class PiecewiseLinearEncoding(nn.Module):
-    """Bins of columns: each is 0 below its edges, 1 above, linear in between [Gorishniy2022].
+    """Bins of columns: each is -1 below its edges, 1 above, linear in between [Gorishniy2022].
 
+    In the reference the bins are within 0 and 1; around zero, layers learn from the first step on.
     A value beyond all edges of its column is encoded as the nearest edge. So whatever reads the
     encoding is constant there, as trees are.
 
@@ -53,22 +54,23 @@ class PiecewiseLinearEncoding(nn.Module):
         Bins of all columns.
     columns : buffer of shape (n_bins,)
         Column of each bin.
-    low, slope : buffers of shape (n_bins,)
-        Each bin is ``(X[:, column] - low) * slope``, clipped to 0 and 1.
+    centre, slope : buffers of shape (n_bins,)
+        Each bin is ``(X[:, column] - centre) * slope``, clipped to -1 and 1.
     """
 
     columns: torch.Tensor
-    low: torch.Tensor
+    centre: torch.Tensor
     slope: torch.Tensor
 
     def __init__(self, edges: Sequence[np.ndarray]):
         super().__init__()
         counts = [max(0, len(column) - 1) for column in edges]
-        low = np.concatenate([column[:-1] for column in edges])
-        slope = 1 / np.concatenate([np.diff(column) for column in edges])
+        centre = np.concatenate([(column[1:] + column[:-1]) / 2 for column in edges])
+        slope = 2 / np.concatenate([np.diff(column) for column in edges])
+        columns = np.repeat(np.arange(len(edges), dtype=np.int32), counts)
         self.n_bins = sum(counts)
-        self.register_buffer("columns", torch.as_tensor(np.repeat(np.arange(len(edges)), counts)))
-        self.register_buffer("low", torch.as_tensor(low, dtype=torch.float32))
+        self.register_buffer("columns", torch.as_tensor(columns))
+        self.register_buffer("centre", torch.as_tensor(centre, dtype=torch.float32))
         self.register_buffer("slope", torch.as_tensor(slope, dtype=torch.float32))
 
     def forward(self, X):
@@ -76,8 +78,8 @@ class PiecewiseLinearEncoding(nn.Module):
         # The difference comes first: with narrow bins, products would round off what is left of it.
         bins = X.index_select(1, self.columns)
         if X.requires_grad:
-            return ((bins - self.low) * self.slope).clamp(0, 1)
-        return bins.sub_(self.low).mul_(self.slope).clamp_(0, 1)
+            return ((bins - self.centre) * self.slope).clamp(-1, 1)
+        return bins.sub_(self.centre).mul_(self.slope).clamp_(-1, 1)
 
 
 def choose_edges(
@@ -112,22 +114,24 @@ def choose_edges(
     """
     counted = np.flatnonzero(weights > 0)
     n_bins = max(ENCODING_NUMBERS // (n_units + 2), MIN_BINS_PER_COLUMN * X.shape[1])
-    edges = _quantile_edges(X[counted].astype(np.float64), n_bins // 2)
+    values = [np.unique(column) for column in X[counted].astype(np.float64).T]
+    edges = _quantile_edges(values, X[counted], n_bins // 2)
     n_left = n_bins - sum(max(0, len(column) - 1) for column in edges)
     some = counted[np.unique(np.linspace(0, len(counted) - 1, MAX_TREE_ROWS).astype(int))]
     tree = _fit_tree(X[some], mean[some], variance[some], weights[some], n_left)
-    for column, quantiles in enumerate(edges):
-        thresholds = tree.threshold[tree.feature == column]
-        edges[column] = _separate(np.unique([*quantiles, *thresholds]))
+    for column, own in enumerate(edges):
+        if len(own) < len(values[column]):  # otherwise bins can take any value at each of them
+            own = np.union1d(own, tree.threshold[tree.feature == column])
+        edges[column] = _separate(own)
     return edges
 
 
-def _quantile_edges(X: np.ndarray, n_bins: int) -> list[np.ndarray]:
-    """Return edges of about ``n_bins`` bins in all, at quantiles of each column.
+def _quantile_edges(values: list[np.ndarray], X: np.ndarray, n_bins: int) -> list[np.ndarray]:
+    """Return edges of about ``n_bins`` bins in all, at quantiles of each column of X.
 
-    Columns have the same number of bins, except that those of few values leave bins to the others.
+    Columns have the same number of bins, except that those of few ``values`` leave bins to the
+    others.
     """
-    values = [np.unique(column) for column in X.T]
     edges: list[Any] = [None] * len(values)
     for n_done, column in enumerate(np.argsort([len(each) for each in values])):
         share = max(1, n_bins // (len(values) - n_done))
@@ -144,8 +148,8 @@ def _fit_tree(
 ) -> Any:
     """Return the nodes of a tree of ``n_splits`` that predicts mean and log variance (n, c)."""
     spread = np.log(variance + VARIANCE_FLOOR)
-    unit = spread.std(axis=0)
-    targets = np.concatenate([mean, spread / np.where(unit > 0, unit, 1)], axis=1)
+    unit = np.maximum(spread.std(axis=0), VARIANCE_FLOOR)  # roundings of a constant stay small
+    targets = np.concatenate([mean, (spread - spread.mean(axis=0)) / unit], axis=1)
     tree = DecisionTreeRegressor(
         max_leaf_nodes=max(1, n_splits) + 1,
         min_samples_leaf=MIN_LEAF_ROWS,

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._utils.warning import warn_user
-from .row_makers import RowMaker, make_rows
+from .containers import rows_like
+from .row_makers import MAX_MADE, N_MADE, RowMaker, make_rows
 
 # Largest number of calibration rows, and the fewest that are used.
 MAX_CALIBRATION_ROWS, MIN_CALIBRATION_ROWS = 2_000, 50
@@ -29,6 +30,10 @@ ELSEWHERE = 10.0
 
 # Most rows at which a posterior is drawn at once. Its time grows with the cube of their number.
 MAX_JOINT_ROWS = 2_000
+
+# Rows that are made beyond the usual number have at most this many outputs of members. The time and
+# the memory of a fit with many classes follow it: this many are 32 MiB in float32.
+MAX_ENCODED_OUTPUTS = 2**23
 
 
 class Points(NamedTuple):
@@ -120,6 +125,9 @@ def make_points(
         _warn_if_elsewhere(base, unlabeled)
         base = np.concatenate([base, unlabeled])
     n_most = MAX_JOINT_ROWS - len(base) if teacher.is_drawn else np.inf
+    if is_encoded and augment is not None and not teacher.is_drawn:
+        usual = min(N_MADE * len(base), MAX_MADE)
+        n_most = max(usual, MAX_ENCODED_OUTPUTS // _count_outputs(teacher, base))
     made = make_rows(augment, base, n_most, random_state, automatic, is_encoded)
     design = np.concatenate([X, *([] if unlabeled is None else [unlabeled]), made])
     calibration = X[:0]
@@ -128,6 +136,11 @@ def make_points(
     if len(design) == n_own:
         return Points(X, n_own, n_own, is_encoded)
     return Points(np.concatenate([design, calibration]), n_own, len(design), is_encoded)
+
+
+def _count_outputs(teacher: Any, X: np.ndarray) -> int:
+    """Return the number of outputs of all members at a row."""
+    return teacher.predict(rows_like(teacher.X, X[:1]), teacher.is_transformed).size
 
 
 def _warn_if_elsewhere(X: np.ndarray, unlabeled: np.ndarray) -> None:

@@ -10,8 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.utils import _safe_indexing
-from sklearn.utils.validation import _num_samples
 
 from .containers import rows_like
 from .teacher import Teacher
@@ -56,18 +54,16 @@ def has_steps(teacher: Teacher, X: np.ndarray) -> bool:
         picked = _spread(len(X), MAX_GIVEN_ROWS)
         different = np.unique(X[picked], axis=0, return_index=True)[1]
         return _recurs(asked.predictions[picked[different]])
-    picked = _spread(_num_samples(asked.X), N_ROWS)
-    some = _safe_indexing(asked.X, picked)
     try:
-        rows = np.asarray(some, dtype=np.float64)
         every = np.asarray(asked.X, dtype=np.float64)
     except (TypeError, ValueError):  # columns of strings, such as rows of X_ensemble
         return False
+    rows = every[_spread(len(every), N_ROWS)]
     tiny, large = _steps(every, rows)
     # Thresholds may be values of the rows themselves. So a tiny step away from them is the start.
     moved = np.concatenate([rows + tiny, rows + 2 * tiny, rows + large])
     try:
-        outputs = asked.predict(rows_like(some, moved), teacher.is_transformed)
+        outputs = asked.predict(rows_like(asked.X, moved), teacher.is_transformed)
     except Exception:  # encoders refuse values between integers, each package by its own error
         return False
     return _is_unchanged(*np.split(outputs, 3))

@@ -74,6 +74,12 @@ class BatchEnsembleRegressor(MemberRegressor, BaseBatchEnsemble):
     ----------
     {ensemble}
 
+    {automatic_activation}
+
+    body : {{"auto", "mlp", "piecewise_linear"}}, default="auto"
+        Whether the layers read standardised columns or an encoding of them, as in
+        :class:`~sklearn_dlf.DLFRegressor`.
+
     average_masks : bool, default=False
         Whether to average the members' weights after training [2]_ (LBE, without its perturbed
         rows). A single network is left, whose spread is zero.
@@ -122,6 +128,12 @@ class BatchEnsembleClassifier(MemberClassifier, BaseBatchEnsemble):
     Parameters
     ----------
     {ensemble}
+
+    {automatic_activation}
+
+    body : {{"auto", "mlp", "piecewise_linear"}}, default="auto"
+        Whether the layers read standardised columns or an encoding of them, as in
+        :class:`~sklearn_dlf.DLFRegressor`.
 
     average_masks : bool, default=False
         Whether to average the members' weights after training [2]_ (LBE, without its perturbed

@@ -45,6 +45,8 @@ class DirichletClassifier(ClassifierStudentMixin, MemberStudent):
     ----------
     {ensemble}
 
+    {activation}
+
     {training}
 
     Attributes

@@ -19,9 +19,15 @@ out_of_bag : {"widen", "match"} or None, default="widen"
 
 hidden_layer_sizes : int or sequence of int, default=(100, 100)
     Units of the network's hidden layers.
-
+""",
+    "activation": """
 activation : {"swish", "relu", "gelu", "silu", "tanh"}, default="swish"
     Activation of the hidden layers. "swish" is ``x sigmoid(5 x)``, a "relu" without its kink.
+""",
+    "automatic_activation": """
+activation : {"auto", "swish", "relu", "gelu", "silu", "tanh"}, default="auto"
+    Activation of the hidden layers. "swish" is ``x sigmoid(5 x)``, a "relu" without its kink.
+    "auto" is "swish", or "silu" behind an encoding of the columns.
 """,
     "training": """
 max_iter : int, default=40
@@ -30,7 +36,8 @@ max_iter : int, default=40
     optimiser steps.
 
 n_epochs : int or "auto", default="auto"
-    Epochs of a round. "auto" makes about 250 optimiser steps, and at least one epoch.
+    Epochs of a round. "auto" makes about 250 optimiser steps (400 with an encoding of the columns),
+    and at least one epoch.
 
 batch_size : int or "auto", default="auto"
     Rows of an optimiser step. "auto" is the power of two nearest to the root of the number of
@@ -73,6 +80,9 @@ student_ : nn.Module
 
 n_members_ : int
     Number of members of the ensemble.
+
+body_ : {"mlp", "piecewise_linear", "custom"}
+    Kind of the body, "mlp" for baselines without this choice. "custom" is a callable's.
 
 n_iter_ : int
     Rounds.

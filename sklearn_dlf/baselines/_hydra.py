@@ -62,10 +62,12 @@ class HydraRegressor(MemberRegressor, BaseHydra):
     ----------
     {ensemble}
 
-    body : callable, default=None
-        Takes the number of features, and returns an ``nn.Module`` that maps standardised rows
-        (n, n_features) to features (n, any number). `hidden_layer_sizes` and `activation` are
-        ignored with it, and training does not end by L-BFGS.
+    {automatic_activation}
+
+    body : {{"auto", "mlp", "piecewise_linear"}}, callable or None, default="auto"
+        What maps a row to the features on which the heads are put, as in
+        :class:`~sklearn_dlf.DLFRegressor`: an encoding of the columns for trees. With a callable,
+        `hidden_layer_sizes` and `activation` are ignored, and training does not end by L-BFGS.
 
     {training}
 
@@ -108,10 +110,12 @@ class HydraClassifier(MemberClassifier, BaseHydra):
     ----------
     {ensemble}
 
-    body : callable, default=None
-        Takes the number of features, and returns an ``nn.Module`` that maps standardised rows
-        (n, n_features) to features (n, any number). `hidden_layer_sizes` and `activation` are
-        ignored with it, and training does not end by L-BFGS.
+    {automatic_activation}
+
+    body : {{"auto", "mlp", "piecewise_linear"}}, callable or None, default="auto"
+        What maps a row to the features on which the heads are put, as in
+        :class:`~sklearn_dlf.DLFRegressor`: an encoding of the columns for trees. With a callable,
+        `hidden_layer_sizes` and `activation` are ignored, and training does not end by L-BFGS.
 
     {training}
 

@@ -26,6 +26,8 @@ class SmallEnsembleRegressor(MemberRegressor, BaseSmallEnsemble):
     ----------
     {ensemble}
 
+    {activation}
+
     {training}
 
     Attributes
@@ -62,6 +64,8 @@ class SmallEnsembleClassifier(MemberClassifier, BaseSmallEnsemble):
     Parameters
     ----------
     {ensemble}
+
+    {activation}
 
     {training}
 
