@@ -42,6 +42,7 @@ from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 from sklearn_dlf._estimators.tasks import ClassificationTask, RegressionTask
 from sklearn_dlf._transfer.design_points import make_points
+from sklearn_dlf._transfer.row_choice import RowChoice
 from sklearn_dlf._transfer.teachers import find_teacher
 from sklearn_dlf._transfer.transfer_set import build_transfer_set
 from sklearn_dlf.ensembles import (
@@ -81,9 +82,10 @@ def warnings_of(ensemble, X, y, predictions=None, sample_weight=None):
             sample_weight,
             teacher,
             augment=None,
-            automatic=task.automatic_augment,
+            choice=RowChoice(task.automatic_augment, task.latent_outputs),
             unlabeled=None,
             transformed=False,
+            n_parameters=0,
             calibration_state=None,
             random_state=random_state,
         )

@@ -23,13 +23,15 @@ from sklearn.utils.validation import (
 from torch import nn
 
 from .._fitting.trainer import OPTIMIZERS
-from .._network.bodies import ACTIVATIONS
+from .._network.bodies import ACTIVATIONS, make_body
 from .._network.heads import Units
 from .._transfer.design_points import make_points
+from .._transfer.row_choice import RowChoice
 from .._transfer.row_makers import ROW_MAKERS
 from .._transfer.teachers import Teacher, find_teacher
 from .._transfer.transfer_set import TransferSet, build_transfer_set
-from .._utils.parameters import Count, Device, LayerSizes
+from .._utils.parameters import Count, Device, LayerSizes, layer_sizes
+from .._utils.seeding import seeded
 from .._utils.standardise import standardise
 from .tasks import Task
 
@@ -80,6 +82,7 @@ class BaseStudent(BaseEstimator, ABC):
     random_state: int | np.random.RandomState | None
     verbose: int
 
+    augment_: str | Callable | None
     ensemble_score_: float | None
 
     def _fit(
@@ -109,9 +112,10 @@ class BaseStudent(BaseEstimator, ABC):
             weights,
             teacher,
             augment=self.augment,
-            automatic=task.automatic_augment,
+            choice=RowChoice(task.automatic_augment, task.latent_outputs, task.leniency),
             unlabeled=X_unlabeled,
             transformed=X_ensemble is not None,
+            n_parameters=self._count_body_parameters(X.shape[1]),
             calibration_state=task.calibration_state(random_state),
             random_state=random_state,
         )
@@ -124,6 +128,7 @@ class BaseStudent(BaseEstimator, ABC):
             weights=weights,
             out_of_bag=self.out_of_bag,
         )
+        self.augment_ = points.augment
         self.ensemble_score_ = task.score_teacher(transfer_set)
         network = self._learn(transfer_set, random_state).eval().requires_grad_(False)
         self.scaler_ = scaler
@@ -134,6 +139,13 @@ class BaseStudent(BaseEstimator, ABC):
         task.set_attributes(self, self._make_members(network), transfer_set, random_state)
         self.student_: nn.Module = network
         return self
+
+    def _count_body_parameters(self, n_features: int) -> int:
+        """Return the number of parameters of the network's body, without the heads."""
+        with seeded(0):
+            sizes = layer_sizes(self.hidden_layer_sizes)
+            body = make_body(self.body, n_features, sizes, self.activation)
+        return sum(parameter.numel() for parameter in body.parameters())
 
     def _find_teacher(
         self,

@@ -15,6 +15,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from .._fitting.member_variances import distil_target_noise
 from .._fitting.target_noise import fit_target_noise
+from .._predictive.logits import latent_from_logits, latent_from_probabilities
 from .._predictive.transformed_target import TransformedTarget
 from .._transfer.class_targets import ClassTargets
 from .._transfer.design_points import Points
@@ -51,7 +52,9 @@ class Task(ABC):
     kind : {"regressor", "classifier"}
         Kind of the student, and of its ensemble.
     automatic_augment : str
-        What ``augment="auto"`` stands for.
+        What ``augment="auto"`` tries first.
+    leniency : float
+        Multiplies the limits of made rows that are like the data (`_transfer.row_judge`).
     y_options : dict
         Options of `validate_data` for y.
     needs_calibration : bool
@@ -62,6 +65,7 @@ class Task(ABC):
 
     kind: ClassVar[str]
     automatic_augment: ClassVar[str]
+    leniency: ClassVar[float] = 1.0
     y_options: ClassVar[dict[str, Any]]
     needs_calibration: bool = False
     cv: Any = None
@@ -79,6 +83,10 @@ class Task(ABC):
     def enter_space(self, teacher: Teacher, y: np.ndarray | None) -> np.ndarray | None:
         """Return y in the space in which the teacher is evaluated."""
         return y
+
+    def latent_outputs(self, outputs: np.ndarray) -> np.ndarray:
+        """Return the latent outputs of members' outputs (n, n_outputs, n_members)."""
+        return outputs
 
     @abstractmethod
     def default_teacher(self) -> Any:
@@ -227,12 +235,19 @@ class ClassificationTask(Task):
     kind = "classifier"
     # Rows far from all others matter: members differ most there.
     automatic_augment = "far_neighbors"
+    # Logits grow without limit where probabilities hardly change, and far rows are wanted.
+    leniency = 2.0
     y_options: ClassVar[dict[str, Any]] = {}
 
     def check_y(self, y):
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
         return y
+
+    def latent_outputs(self, outputs):
+        if self.outputs == "logits":
+            return latent_from_logits(outputs)
+        return latent_from_probabilities(outputs, self.probability_floor)
 
     def default_teacher(self):
         return DeepEnsembleClassifier()

@@ -13,12 +13,29 @@ References
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._utils.seeding import MAX_SEED
 from .._utils.warning import warn_user
+from .row_choice import RowChoice
 from .row_makers import RowMaker, make_rows
+
+# Rows made for each row at hand, and the largest number made. See the studies of design points in
+# docs/method.md and docs/ablations.md.
+N_MADE, MAX_MADE = 4, 20_000
+
+# Rows made for each parameter of the network's body, if that is more: with few rows of `fit`, the
+# student is closer to its teacher by them. With twice as many it is closer still, and the fit takes
+# a quarter longer. This number leaves its time about as it was with `N_MADE` rows for each.
+MADE_PER_PARAMETER = 0.5
+
+# The members are evaluated at no more rows than this in total for the sake of parameters. Networks
+# and trees take about a second for it.
+MAX_MEMBER_ROWS = 2**20
 
 # Largest number of calibration rows, and the fewest that are used.
 MAX_CALIBRATION_ROWS, MIN_CALIBRATION_ROWS = 2_000, 50
@@ -43,11 +60,14 @@ class Points(NamedTuple):
         Rows of `fit`.
     n_design : int
         Design points: all but the calibration rows.
+    augment : str, callable or None
+        How rows were made.
     """
 
     X: np.ndarray
     n_own: int
     n_design: int
+    augment: str | RowMaker | None = None
 
     @property
     def are_own(self) -> bool:
@@ -61,9 +81,10 @@ def make_points(
     teacher: Any,
     *,
     augment: str | RowMaker | None,
-    automatic: str,
+    choice: RowChoice,
     unlabeled: np.ndarray | None,
     transformed: bool,
+    n_parameters: int,
     calibration_state: np.random.RandomState | None,
     random_state: np.random.RandomState,
 ) -> Points:
@@ -77,14 +98,16 @@ def make_points(
         Their weights. Rows of weight zero are not used to make others.
     teacher : EnsembleTeacher or PredictionsTeacher
         Teacher that will be evaluated at the points.
-    augment : {"auto", "neighbors", "far_neighbors", "mixup"}, callable or None
-        How rows are made.
-    automatic : {"neighbors", "far_neighbors"}
-        What "auto" stands for.
+    augment : str, callable or None
+        How rows are made: "auto", a key of `ROW_MAKERS`, or a callable.
+    choice : RowChoice
+        Judges how rows are made, and chooses.
     unlabeled : array of shape (n_unlabeled, n_features) or None
         Further rows of the user.
     transformed : bool
         Whether the ensemble takes other rows than those of X.
+    n_parameters : int
+        Parameters of the body of the student's network.
     calibration_state : RandomState instance or None
         Source of calibration rows, none of them a design point; None for no such rows. They are
         made as the other rows, except that "far_neighbors" makes near ones. There are none if no
@@ -109,19 +132,46 @@ def make_points(
                 "X_unlabeled" if augment is None else f"augment={augment!r}", teacher
             )
         return Points(X, n_own, n_own)
-    base = X if weights is None else X[weights > 0]
+    own = slice(None) if weights is None else weights > 0
+    base, unseen = X[own], None if teacher.unseen is None else teacher.unseen[own]
     if unlabeled is not None:
         _warn_if_elsewhere(base, unlabeled)
         base = np.concatenate([base, unlabeled])
-    n_most = MAX_JOINT_ROWS - len(base) if teacher.is_drawn else np.inf
-    made = make_rows(augment, base, n_most, random_state, automatic)
+    seed = copy.deepcopy(random_state).randint(MAX_SEED, size=2)[1]  # the first: calibration rows
+    chosen, augment = choice.choose(augment, base, _evaluator(teacher), unseen, seed)
+    n_rows = count_made_rows(len(base), n_parameters, teacher.n_members)
+    if teacher.is_drawn:
+        n_rows = min(n_rows, MAX_JOINT_ROWS - len(base))
+    made = make_rows(augment, base, n_rows, random_state)
     design = np.concatenate([X, *([] if unlabeled is None else [unlabeled]), made])
     calibration = X[:0]
     if calibration_state is not None and len(made) and not teacher.is_drawn:
         calibration = _make_calibration_rows(augment, base, design, calibration_state)
     if len(design) == n_own:
-        return Points(X, n_own, n_own)
-    return Points(np.concatenate([design, calibration]), n_own, len(design))
+        return Points(X, n_own, n_own, chosen)
+    return Points(np.concatenate([design, calibration]), n_own, len(design), chosen)
+
+
+def count_made_rows(n_rows: int, n_parameters: int, n_members: int) -> int:
+    """Return how many design points to make from ``n_rows`` rows.
+
+    It is at least `N_MADE` for each. A network with many parameters gets more, if the members are
+    so few that evaluating them there is cheap. No time is measured, so that the same seed gives the
+    same student on every machine.
+    """
+    wanted = int(MADE_PER_PARAMETER * n_parameters)
+    affordable = MAX_MEMBER_ROWS // n_members
+    return min(max(N_MADE * n_rows, min(wanted, affordable)), MAX_MADE)
+
+
+def _evaluator(teacher: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function that evaluates the teacher at rows, (n, n_outputs, n_members)."""
+
+    def evaluate(rows):
+        blocks = teacher.evaluate(Points(rows, 0, len(rows)))
+        return np.concatenate([outputs for _, outputs in blocks])
+
+    return evaluate
 
 
 def _warn_if_elsewhere(X: np.ndarray, unlabeled: np.ndarray) -> None:
@@ -156,7 +206,8 @@ def _make_calibration_rows(
 ) -> np.ndarray:
     """Make rows near those of ``base`` that are no design points; none if they are few."""
     augment = "neighbors" if augment == "far_neighbors" else augment
-    made = make_rows(augment, base, MAX_CALIBRATION_ROWS, random_state, "neighbors")
+    n_rows = min(N_MADE * len(base), MAX_CALIBRATION_ROWS)
+    made = make_rows(augment, base, n_rows, random_state)
     made = _rows_not_in(design, made)
     return made if len(made) >= MIN_CALIBRATION_ROWS else made[:0]
 
