@@ -101,7 +101,7 @@ def step_along_neighbors(
     X = _pool(X, random_state)
     neighbors = _search(X)
     first = _cycle(len(X), n_rows, random_state)
-    start, end = (_pick(neighbors[first], random_state) for _ in range(2))
+    start, end = _pick_two(neighbors[first], random_state)
     step = random_state.uniform(size=(n_rows, 1))
     return keep_discrete(X, X[first] + step * (X[end] - X[start]))
 
@@ -230,6 +230,17 @@ def _pick(neighbors: np.ndarray, random_state: np.random.RandomState) -> np.ndar
     """Pick one of each row's neighbours (n_rows, n_neighbors)."""
     n_rows, n_neighbors = neighbors.shape
     return neighbors[np.arange(n_rows), random_state.randint(n_neighbors, size=n_rows)]
+
+
+def _pick_two(
+    neighbors: np.ndarray, random_state: np.random.RandomState
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pick two different ones of each row's neighbours (n_rows, n_neighbors), if there are two."""
+    n_rows, n_neighbors = neighbors.shape
+    one = random_state.randint(n_neighbors, size=n_rows)
+    other = (one + 1 + random_state.randint(max(n_neighbors - 1, 1), size=n_rows)) % n_neighbors
+    rows = np.arange(n_rows)
+    return neighbors[rows, one], neighbors[rows, other]
 
 
 def _swap(
