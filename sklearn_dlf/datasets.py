@@ -1,4 +1,4 @@
-"""Ensembles drawn from a known latent factor model, whose parts are smooth random functions."""
+"""Ensembles and rows drawn from known models, whose parts are smooth random functions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 
 from ._utils.parameters import Count
 
-__all__ = ["make_dlf_ensemble"]
+__all__ = ["make_curved_surface", "make_dlf_ensemble"]
 
 # Divides the standard normal frequencies of the random functions, in units of X. It was chosen so
 # that one period spans several standard deviations of X.
@@ -120,6 +120,77 @@ def make_dlf_ensemble(
     if n_outputs == 1:
         y, predictions = y[:, 0], predictions[:, 0]
     return Bunch(X=X, y=y, predictions=predictions, **truth)
+
+
+@validate_params(
+    {
+        "n_samples": [Count()],
+        "n_features": [Count()],
+        "n_dims": [Count()],
+        "noise": [Interval(numbers.Real, 0, None, closed="left")],
+        "target_noise": [Interval(numbers.Real, 0, None, closed="left")],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def make_curved_surface(
+    n_samples: int = 1000,
+    n_features: int = 10,
+    *,
+    n_dims: int = 2,
+    noise: float = 0.01,
+    target_noise: float = 0.1,
+    random_state: int | np.random.RandomState | None = None,
+) -> Bunch:
+    """Draw rows near a curved surface of few dimensions, as the sensors of an engine give.
+
+    A row is measured at coordinates (n_dims,), such as load and speed, which are uniform and have
+    unit variance. Each column of X, and the mean of y, is a smooth random function of the
+    coordinates, a sum of cosine waves. So columns are nearly functions of each other: a row with
+    some columns of another row is unlike all data, even if both rows are near.
+
+    Parameters
+    ----------
+    n_samples : int, default=1000
+        Number of rows of X.
+    n_features : int, default=10
+        Number of columns of X.
+    n_dims : int, default=2
+        Number of dimensions of the surface.
+    noise : float, default=0.01
+        Standard deviation of X around the surface. Zero makes none.
+    target_noise : float, default=0.1
+        Standard deviation of y around its mean. Zero makes none.
+    random_state : int, RandomState instance or None, default=None
+        Determines all draws. Rows of one surface come from one call: split them for a test.
+
+    Returns
+    -------
+    Bunch
+        ``X`` (n_samples, n_features), ``y`` (n_samples,), its ``mean`` (n_samples,), and the
+        ``coordinates`` (n_samples, n_dims).
+
+    Raises
+    ------
+    ValueError
+        If a count is no positive integer, a standard deviation is negative or infinite, or
+        `random_state` is not as described.
+
+    Examples
+    --------
+    >>> from sklearn_dlf.datasets import make_curved_surface
+    >>> data = make_curved_surface(500, n_dims=3, random_state=0)
+    >>> data.X.shape, data.y.shape, data.coordinates.shape
+    ((500, 10), (500,), (500, 3))
+    """
+    rng = check_random_state(random_state)
+    # Uniform coordinates of unit variance: an operating range with ends, and no row far beyond.
+    coordinates = rng.uniform(-np.sqrt(3), np.sqrt(3), size=(n_samples, n_dims))
+    functions = _random_functions(coordinates, n_features + 1, rng)
+    X = functions[:, :-1] + noise * rng.standard_normal((n_samples, n_features))
+    mean = functions[:, -1]
+    y = mean + target_noise * rng.standard_normal(n_samples)
+    return Bunch(X=X, y=y, mean=mean, coordinates=coordinates)
 
 
 def _random_functions(X: np.ndarray, n_functions: int, rng: np.random.RandomState) -> np.ndarray:

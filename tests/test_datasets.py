@@ -2,8 +2,9 @@ import naive
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.neighbors import NearestNeighbors
 
-from sklearn_dlf.datasets import make_dlf_ensemble
+from sklearn_dlf.datasets import make_curved_surface, make_dlf_ensemble
 
 
 def test_members_have_the_moments_of_the_model_they_are_drawn_from():
@@ -61,3 +62,30 @@ def test_shapes_and_seed():
     assert data.predictions.shape == (10, 5)
     again = make_dlf_ensemble(n_samples=10, n_features=2, n_members=5, random_state=1)
     assert_array_equal(data.predictions, again.predictions)
+
+
+def test_rows_of_a_surface_are_smooth_functions_of_their_coordinates():
+    data = make_curved_surface(3000, 6, n_dims=2, noise=0.0, target_noise=0.0, random_state=0)
+    # Coordinates of unit variance: rows that are near there are near in X, and so is y.
+    distance, near = NearestNeighbors(n_neighbors=1).fit(data.coordinates).kneighbors()
+    steps = np.abs(data.X - data.X[near[:, 0]]).max(axis=1)
+    assert (steps < 10 * distance[:, 0]).all()
+    assert_allclose(data.coordinates.std(axis=0), 1, atol=0.05)
+    assert_array_equal(data.y, data.mean)
+    # Two dimensions are no plane in the space of X.
+    assert np.linalg.matrix_rank(data.X - data.X.mean(axis=0), tol=1) > 4
+
+
+def test_noise_of_a_surface_is_of_the_size_that_was_asked_for():
+    smooth, noisy = (
+        make_curved_surface(2000, 5, noise=noise, target_noise=noise, random_state=0)
+        for noise in (0.0, 0.3)
+    )
+    assert_allclose((noisy.X - smooth.X).std(), 0.3, rtol=0.05)
+    assert_allclose((noisy.y - noisy.mean).std(), 0.3, rtol=0.05)
+
+
+@pytest.mark.parametrize(("name", "value"), [("n_dims", 0), ("noise", -1.0), ("n_samples", 1.5)])
+def test_a_bad_argument_of_a_surface_is_named(name, value):
+    with pytest.raises(ValueError, match=f"The '{name}' parameter of make_curved_surface must be"):
+        make_curved_surface(**{name: value})

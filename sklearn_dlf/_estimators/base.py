@@ -30,6 +30,7 @@ from .._transfer.row_makers import ROW_MAKERS
 from .._transfer.tasks import Task
 from .._transfer.transfer_set import TransferSet
 from .._utils.parameters import BodyMaker, Count, Device, LayerSizes, layer_sizes
+from .._utils.seeding import seeded
 from .._utils.standardise import standardise
 
 # Of the students that have a choice of the body.
@@ -85,6 +86,7 @@ class BaseStudent(BaseEstimator, ABC):
     random_state: int | np.random.RandomState | None
     verbose: int
 
+    augment_: str | Callable | None
     body_: str
     ensemble_score_: float | None
 
@@ -113,15 +115,15 @@ class BaseStudent(BaseEstimator, ABC):
             predictions=predictions,
             unseen=unseen,
             augment=self.augment,
-            is_encoded={"auto": None, "piecewise_linear": True}.get(self.body, False)
-            if isinstance(self.body, str)
-            else False,
+            is_encoded=None if self.body == "auto" else self.body == "piecewise_linear",
+            n_parameters=self._count_body_parameters(rows.X.shape[1]),
             out_of_bag=self.out_of_bag,
             memory=self.memory,
             is_seeded=isinstance(self.random_state, numbers.Integral),
             verbose=self.verbose,
             random_state=random_state,
         )
+        self.augment_ = transfer_set.augment
         self.body_ = self._name_body(transfer_set.is_encoded)
         self.ensemble_score_ = task.score_teacher(transfer_set)
         network = self._learn(transfer_set, random_state).eval().requires_grad_(False)
@@ -133,6 +135,14 @@ class BaseStudent(BaseEstimator, ABC):
         self._learn_targets(self._make_members(network), transfer_set, random_state)
         self.student_: nn.Module = network
         return self
+
+    def _count_body_parameters(self, n_features: int) -> int:
+        """Return the number of parameters of the network's body, without an encoding."""
+        with seeded(0):
+            sizes = layer_sizes(self.hidden_layer_sizes)
+            own = self.body if callable(self.body) else None
+            body = make_body(own, n_features, sizes, self.activation)
+        return sum(parameter.numel() for parameter in body.parameters())
 
     def _name_body(self, is_encoded: bool) -> str:
         """Return the kind of body."""

@@ -13,13 +13,32 @@ References
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._utils.seeding import MAX_SEED
 from .._utils.warning import warn_user
-from .containers import rows_like
-from .row_makers import MAX_MADE, N_MADE, RowMaker, make_rows
+from .row_choice import RowChoice
+from .row_makers import RowMaker, make_rows
+
+# Rows made for each row at hand, and the largest number made. See the studies of design points in
+# docs/method.md and docs/ablations.md.
+N_MADE, MAX_MADE = 4, 20_000
+
+# The same for students that encode columns, as those of trees do. Steps lie so close that a student
+# of fewer rows learns where rows happen to lie.
+N_MADE_ENCODED, MAX_MADE_ENCODED = 40, 60_000
+
+# Rows made for each parameter of the network's body, if that is more: with few rows of `fit`, the
+# student is closer to its teacher by them.
+MADE_PER_PARAMETER = 2
+
+# Rows that are made beyond `N_MADE` for each have at most this many outputs of members. The time
+# and the memory of a fit with many members or classes follow it: this many are 32 MiB in float32.
+MAX_OUTPUTS = 2**23
 
 # Largest number of calibration rows, and the fewest that are used.
 MAX_CALIBRATION_ROWS, MIN_CALIBRATION_ROWS = 2_000, 50
@@ -30,10 +49,6 @@ ELSEWHERE = 10.0
 
 # Most rows at which a posterior is drawn at once. Its time grows with the cube of their number.
 MAX_JOINT_ROWS = 2_000
-
-# Rows that are made beyond the usual number have at most this many outputs of members. The time and
-# the memory of a fit with many classes follow it: this many are 32 MiB in float32.
-MAX_ENCODED_OUTPUTS = 2**23
 
 
 class Points(NamedTuple):
@@ -48,6 +63,8 @@ class Points(NamedTuple):
         Rows of `fit`.
     n_design : int
         Design points: all but the calibration rows.
+    augment : str, callable or None
+        How rows were made.
     is_encoded : bool
         Whether the student encodes columns.
     """
@@ -55,7 +72,7 @@ class Points(NamedTuple):
     X: np.ndarray
     n_own: int
     n_design: int
-    is_encoded: bool = False
+    augment: str | RowMaker | None = None
 
     @property
     def are_own(self) -> bool:
@@ -69,9 +86,10 @@ def make_points(
     teacher: Any,
     *,
     augment: str | RowMaker | None,
-    automatic: str,
+    choice: RowChoice,
     unlabeled: np.ndarray | None,
     transformed: bool,
+    n_parameters: int,
     calibration_state: np.random.RandomState | None,
     random_state: np.random.RandomState,
     is_encoded: bool = False,
@@ -86,14 +104,16 @@ def make_points(
         Their weights. Rows of weight zero are not used to make others.
     teacher : EnsembleTeacher or PredictionsTeacher
         Teacher that will be evaluated at the points.
-    augment : {"auto", "neighbors", "far_neighbors", "mixup"}, callable or None
-        How rows are made.
-    automatic : {"neighbors", "far_neighbors"}
-        What "auto" stands for.
+    augment : str, callable or None
+        How rows are made: "auto", a key of `ROW_MAKERS`, or a callable.
+    choice : RowChoice
+        Judges how rows are made, and chooses.
     unlabeled : array of shape (n_unlabeled, n_features) or None
         Further rows of the user.
     transformed : bool
         Whether the ensemble takes other rows than those of X.
+    n_parameters : int
+        Parameters of the body of the student's network.
     calibration_state : RandomState instance or None
         Source of calibration rows, none of them a design point; None for no such rows. They are
         made as the other rows, except that "far_neighbors" makes near ones. There are none if no
@@ -119,28 +139,51 @@ def make_points(
             _raise_cannot_be_evaluated(
                 "X_unlabeled" if augment is None else f"augment={augment!r}", teacher
             )
-        return Points(X, n_own, n_own, is_encoded)
-    base = X if weights is None else X[weights > 0]
+        return Points(X, n_own, n_own, None, is_encoded)
+    own = slice(None) if weights is None else weights > 0
+    base, unseen = X[own], None if teacher.unseen is None else teacher.unseen[own]
     if unlabeled is not None:
         _warn_if_elsewhere(base, unlabeled)
         base = np.concatenate([base, unlabeled])
-    n_most = MAX_JOINT_ROWS - len(base) if teacher.is_drawn else np.inf
-    if is_encoded and augment is not None and not teacher.is_drawn:
-        usual = min(N_MADE * len(base), MAX_MADE)
-        n_most = max(usual, MAX_ENCODED_OUTPUTS // _count_outputs(teacher, base))
-    made = make_rows(augment, base, n_most, random_state, automatic, is_encoded)
+    seed = copy.deepcopy(random_state).randint(MAX_SEED, size=2)[1]  # the first: calibration rows
+    chosen, augment = choice.choose(augment, base, _evaluator(teacher), unseen, seed)
+    n_rows = 0
+    if teacher.is_drawn:
+        n_rows = min(N_MADE * len(base), MAX_JOINT_ROWS - len(base))
+    elif augment is not None:
+        n_values = _evaluator(teacher)(base[:1]).size
+        n_rows = count_made_rows(len(base), n_parameters, n_values, is_encoded)
+    made = make_rows(augment, base, n_rows, random_state)
     design = np.concatenate([X, *([] if unlabeled is None else [unlabeled]), made])
     calibration = X[:0]
     if calibration_state is not None and len(made) and not teacher.is_drawn:
         calibration = _make_calibration_rows(augment, base, design, calibration_state)
     if len(design) == n_own:
-        return Points(X, n_own, n_own, is_encoded)
-    return Points(np.concatenate([design, calibration]), n_own, len(design), is_encoded)
+        return Points(X, n_own, n_own, chosen, is_encoded)
+    return Points(np.concatenate([design, calibration]), n_own, len(design), chosen, is_encoded)
 
 
-def _count_outputs(teacher: Any, X: np.ndarray) -> int:
-    """Return the number of outputs of all members at a row."""
-    return teacher.predict(rows_like(teacher.X, X[:1]), teacher.is_transformed).size
+def count_made_rows(n_rows: int, n_parameters: int, n_values: int, is_encoded: bool) -> int:
+    """Return how many design points to make from ``n_rows`` rows.
+
+    Members have ``n_values`` outputs in all at a row. No time is measured, so that the same seed
+    gives the same student on every machine.
+    """
+    usual = min(N_MADE * n_rows, MAX_MADE)
+    wanted = min(int(MADE_PER_PARAMETER * n_parameters), MAX_MADE)
+    if is_encoded:
+        wanted = min(N_MADE_ENCODED * n_rows, MAX_MADE_ENCODED)
+    return max(usual, min(wanted, MAX_OUTPUTS // n_values))
+
+
+def _evaluator(teacher: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function that evaluates the teacher at rows, (n, n_outputs, n_members)."""
+
+    def evaluate(rows):
+        blocks = teacher.evaluate(Points(rows, 0, len(rows)))
+        return np.concatenate([outputs for _, outputs in blocks])
+
+    return evaluate
 
 
 def _warn_if_elsewhere(X: np.ndarray, unlabeled: np.ndarray) -> None:
@@ -175,7 +218,8 @@ def _make_calibration_rows(
 ) -> np.ndarray:
     """Make rows near those of ``base`` that are no design points; none if they are few."""
     augment = "neighbors" if augment == "far_neighbors" else augment
-    made = make_rows(augment, base, MAX_CALIBRATION_ROWS, random_state, "neighbors")
+    n_rows = min(N_MADE * len(base), MAX_CALIBRATION_ROWS)
+    made = make_rows(augment, base, n_rows, random_state)
     made = _rows_not_in(design, made)
     return made if len(made) >= MIN_CALIBRATION_ROWS else made[:0]
 

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.preprocessing import StandardScaler
 
 from .design_points import make_points
+from .row_choice import RowChoice
 from .row_makers import RowMaker
 from .step_functions import has_steps
 from .tasks import Task
@@ -51,6 +52,7 @@ def query_teacher(
     unseen: Any = None,
     augment: str | RowMaker | None,
     is_encoded: bool | None,
+    n_parameters: int,
     out_of_bag: str | None,
     memory: Any = None,
     is_seeded: bool,
@@ -71,6 +73,8 @@ def query_teacher(
         As in the estimators.
     is_encoded : bool or None
         Whether the student encodes columns; None if it does for a teacher that is a step function.
+    n_parameters : int
+        Parameters of the body of the student's network, without an encoding.
     is_seeded : bool
         Whether ``random_state`` was made from an integer, so that a fit can be repeated.
     random_state : RandomState instance
@@ -100,9 +104,10 @@ def query_teacher(
         weights,
         teacher,
         augment=augment,
-        automatic=task.automatic_augment,
+        choice=RowChoice(task.automatic_augment, task.latent_outputs, task.leniency),
         unlabeled=rows.unlabeled,
         transformed=rows.are_other_rows,
+        n_parameters=n_parameters,
         calibration_state=task.calibration_state(random_state),
         random_state=random_state,
         is_encoded=is_encoded,

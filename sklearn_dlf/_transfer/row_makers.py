@@ -8,19 +8,19 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_array
 
-# Rows made for each row at hand, and the largest number made. See the studies of design points in
-# docs/method.md and docs/ablations.md.
-N_MADE, MAX_MADE = 4, 20_000
-
-# The same for students that encode columns, as those of trees do. Steps lie so close that a student
-# of fewer rows learns where rows happen to lie.
-N_MADE_ENCODED, MAX_MADE_ENCODED = 12, 40_000
+from .column_groups import find_column_groups
 
 # Neighbours are searched among at most this many rows; of more rows, a random choice is taken.
 POOL_ROWS = 2**14
 
 # A made row takes half of its columns, on average, from one of this many nearest neighbours.
 N_NEIGHBORS, SWAP_PROBABILITY = 10, 0.5
+
+# "near_neighbors" takes columns from one of this many.
+N_NEAREST = 3
+
+# A column that has at most this share of distinct values is discrete: "local" keeps to its values.
+DISCRETE_SHARE = 0.1
 
 # Share of the rows of "far_neighbors" whose neighbours may be far.
 FAR_SHARE = 0.5
@@ -64,6 +64,67 @@ def swap_with_far_neighbors(
     return _swap(X, first, second, random_state)
 
 
+def swap_with_nearest(
+    X: np.ndarray, n_rows: int, random_state: np.random.RandomState
+) -> np.ndarray:
+    """Make rows (n_rows, n_features) as `swap_with_neighbors`, with smaller steps."""
+    X = _pool(X, random_state)
+    first, second = _neighbors(X, n_rows, random_state, N_NEAREST)
+    return _swap(X, first, second, random_state)
+
+
+def swap_column_groups(
+    X: np.ndarray,
+    n_rows: int,
+    random_state: np.random.RandomState,
+    groups: np.ndarray | None = None,
+) -> np.ndarray:
+    """Make rows (n_rows, n_features) with some groups of columns of one of their neighbours.
+
+    Columns that determine each other stay together: those of one number in ``groups``
+    (n_features,), which are found if they are not given.
+    """
+    X = _pool(X, random_state)
+    groups = find_column_groups(X, random_state) if groups is None else groups
+    first, second = _neighbors(X, n_rows, random_state)
+    return _swap(X, first, second, random_state, groups)
+
+
+def step_along_neighbors(
+    X: np.ndarray, n_rows: int, random_state: np.random.RandomState
+) -> np.ndarray:
+    """Make rows (n_rows, n_features) a step away, in the direction from a neighbour to another one.
+
+    Differences of neighbours lie along the data, where these are near a curved surface. A step is
+    up to the whole difference. Discrete columns are set to the nearest value that occurs.
+    """
+    X = _pool(X, random_state)
+    neighbors = _search(X)
+    first = _cycle(len(X), n_rows, random_state)
+    start, end = _pick_two(neighbors[first], random_state)
+    step = random_state.uniform(size=(n_rows, 1))
+    return keep_discrete(X, X[first] + step * (X[end] - X[start]))
+
+
+def nearest_midpoints(X: np.ndarray) -> np.ndarray:
+    """Return the midpoint (n, n_features) of each row and its nearest neighbour.
+
+    Discrete columns are set to the nearest value that occurs.
+    """
+    return keep_discrete(X, (X + X[_search(X, 1)[:, 0]]) / 2)
+
+
+def keep_discrete(X: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Set the discrete columns of ``rows`` to the nearest value that occurs in that column of X."""
+    rows = rows.copy()
+    for column, entries in zip(X.T, rows.T, strict=True):
+        values = np.unique(column)
+        if len(values) <= max(DISCRETE_SHARE * len(X), 2):
+            above = np.searchsorted((values[1:] + values[:-1]) / 2, entries)
+            entries[:] = values[above]
+    return rows
+
+
 def mix_with_neighbors(
     X: np.ndarray, n_rows: int, random_state: np.random.RandomState
 ) -> np.ndarray:
@@ -77,6 +138,9 @@ def mix_with_neighbors(
 ROW_MAKERS: dict[str, RowMaker] = {
     "neighbors": swap_with_neighbors,
     "far_neighbors": swap_with_far_neighbors,
+    "near_neighbors": swap_with_nearest,
+    "column_groups": swap_column_groups,
+    "local": step_along_neighbors,
     "mixup": mix_with_neighbors,
 }
 
@@ -84,46 +148,35 @@ ROW_MAKERS: dict[str, RowMaker] = {
 def make_rows(
     augment: str | RowMaker | None,
     X: np.ndarray,
-    n_most: float,
+    n_rows: int,
     random_state: np.random.RandomState,
-    automatic: str = "neighbors",
-    encoded: bool = False,
 ) -> np.ndarray:
     """Make further rows.
 
     Parameters
     ----------
-    augment : {"auto", "neighbors", "far_neighbors", "mixup"}, callable or None
-        How to make them. A callable takes X, a number of rows and a random state.
+    augment : str, callable or None
+        How to make them: a key of `ROW_MAKERS`, or a callable that takes X, a number of rows and a
+        random state.
     X : array of shape (n_samples, n_features)
         Rows at hand.
-    n_most : int or inf
-        Largest number of rows to make.
+    n_rows : int
+        Number of rows to make.
     random_state : RandomState instance
         Source of the random choices.
-    automatic : {"neighbors", "far_neighbors"}
-        What "auto" stands for with two or more columns. One column has nothing to swap with, and
-        "auto" stands for "mixup".
-    encoded : bool
-        Whether the student encodes columns.
 
     Returns
     -------
     array of shape (n_rows, n_features)
-        `N_MADE` rows for each row of X, at most `MAX_MADE` and ``n_most``; `N_MADE_ENCODED`
-        and `MAX_MADE_ENCODED` if encoded.
+        None if ``augment`` is None, ``n_rows`` is not positive, or X has one row.
 
     Raises
     ------
     ValueError
         If a callable returns another number of rows or columns, or values that are not finite.
     """
-    n_made, max_made = (N_MADE_ENCODED, MAX_MADE_ENCODED) if encoded else (N_MADE, MAX_MADE)
-    n_rows = int(max(0, min(n_made * len(X), max_made, n_most)))
-    if augment is None or n_rows == 0 or len(X) < 2:
+    if augment is None or n_rows <= 0 or len(X) < 2:
         return X[:0]
-    if augment == "auto":
-        augment = automatic if X.shape[1] > 1 else "mixup"
     if not callable(augment):
         return ROW_MAKERS[augment](X, n_rows, random_state)
     rows = check_array(
@@ -151,13 +204,26 @@ def _divide_by_std(X: np.ndarray) -> np.ndarray:
 
 
 def _neighbors(
-    X: np.ndarray, n_rows: int, random_state: np.random.RandomState
+    X: np.ndarray,
+    n_rows: int,
+    random_state: np.random.RandomState,
+    n_neighbors: int = N_NEIGHBORS,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return indices (n_rows,) of rows, each about equally often, and a neighbour of each."""
-    search = NearestNeighbors(n_neighbors=min(N_NEIGHBORS, len(X) - 1)).fit(_divide_by_std(X))
-    neighbors = search.kneighbors(return_distance=False)
-    first = random_state.permutation(len(X))[np.arange(n_rows) % len(X)]
+    neighbors = _search(X, n_neighbors)
+    first = _cycle(len(X), n_rows, random_state)
     return first, _pick(neighbors[first], random_state)
+
+
+def _search(X: np.ndarray, n_neighbors: int = N_NEIGHBORS) -> np.ndarray:
+    """Return indices (n, n_neighbors) of the nearest neighbours of each row."""
+    search = NearestNeighbors(n_neighbors=min(n_neighbors, len(X) - 1)).fit(_divide_by_std(X))
+    return search.kneighbors(return_distance=False)
+
+
+def _cycle(n: int, n_rows: int, random_state: np.random.RandomState) -> np.ndarray:
+    """Return indices (n_rows,) of n rows, each about equally often, in random order."""
+    return random_state.permutation(n)[np.arange(n_rows) % n]
 
 
 def _pick(neighbors: np.ndarray, random_state: np.random.RandomState) -> np.ndarray:
@@ -166,9 +232,25 @@ def _pick(neighbors: np.ndarray, random_state: np.random.RandomState) -> np.ndar
     return neighbors[np.arange(n_rows), random_state.randint(n_neighbors, size=n_rows)]
 
 
+def _pick_two(
+    neighbors: np.ndarray, random_state: np.random.RandomState
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pick two different ones of each row's neighbours (n_rows, n_neighbors), if there are two."""
+    n_rows, n_neighbors = neighbors.shape
+    one = random_state.randint(n_neighbors, size=n_rows)
+    other = (one + 1 + random_state.randint(max(n_neighbors - 1, 1), size=n_rows)) % n_neighbors
+    rows = np.arange(n_rows)
+    return neighbors[rows, one], neighbors[rows, other]
+
+
 def _swap(
-    X: np.ndarray, first: np.ndarray, second: np.ndarray, random_state: np.random.RandomState
+    X: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    random_state: np.random.RandomState,
+    groups: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return rows ``first`` of X with some columns of rows ``second``."""
-    swapped = random_state.uniform(size=(len(first), X.shape[1])) < SWAP_PROBABILITY
-    return np.where(swapped, X[second], X[first])
+    """Return rows ``first`` of X with some columns, or groups of columns, of rows ``second``."""
+    groups = np.arange(X.shape[1]) if groups is None else groups
+    swapped = random_state.uniform(size=(len(first), groups.max() + 1)) < SWAP_PROBABILITY
+    return np.where(swapped[:, groups], X[second], X[first])

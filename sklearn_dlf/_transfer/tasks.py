@@ -13,6 +13,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
+from .._predictive.logits import latent_from_logits, latent_from_probabilities
 from .._predictive.transformed_target import TransformedTarget
 from .._utils.seeding import MAX_SEED
 from .._utils.warning import warn_user
@@ -44,7 +45,9 @@ class Task(ABC):
     kind : {"regressor", "classifier"}
         Kind of the student, and of its ensemble.
     automatic_augment : str
-        What ``augment="auto"`` stands for.
+        What ``augment="auto"`` tries first.
+    leniency : float
+        Multiplies the limits of made rows that are like the data (`_transfer.row_judge`).
     y_options : dict
         Options of `validate_data` for y.
     needs_calibration : bool
@@ -55,6 +58,7 @@ class Task(ABC):
 
     kind: ClassVar[str]
     automatic_augment: ClassVar[str]
+    leniency: ClassVar[float] = 1.0
     y_options: ClassVar[dict[str, Any]]
     needs_calibration: bool = False
     cv: Any = None
@@ -74,6 +78,10 @@ class Task(ABC):
     ) -> tuple[TransformedTarget | None, np.ndarray | None]:
         """Return the way back from the space in which the teacher is evaluated, and y there."""
         return None, y
+
+    def latent_outputs(self, outputs: np.ndarray) -> np.ndarray:
+        """Return the latent outputs of members' outputs (n, n_outputs, n_members)."""
+        return outputs
 
     @abstractmethod
     def default_teacher(self) -> Any:
@@ -184,12 +192,19 @@ class ClassificationTask(Task):
     kind = "classifier"
     # Rows far from all others matter: members differ most there.
     automatic_augment = "far_neighbors"
+    # Logits grow without limit where probabilities hardly change, and far rows are wanted.
+    leniency = 2.0
     y_options: ClassVar[dict[str, Any]] = {}
 
     def check_y(self, y):
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
         return y
+
+    def latent_outputs(self, outputs):
+        if self.outputs == "logits":
+            return latent_from_logits(outputs)
+        return latent_from_probabilities(outputs, self.probability_floor)
 
     def default_teacher(self):
         return DeepEnsembleClassifier()

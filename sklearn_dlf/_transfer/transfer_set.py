@@ -45,10 +45,12 @@ class TransferSet:
         Scaler of the rows of `fit`.
     transformation : TransformedTarget or None
         The way from outputs back to units of y, if the student learns them in another space.
-    is_encoded : bool
-        Whether the student encodes columns.
     is_transformed : bool
         Whether members are evaluated in the space of their transformed target.
+    augment : str, callable or None
+        How rows were made.
+    is_encoded : bool
+        Whether the student encodes columns.
     variances : array of shape (n_design, n_outputs, n_members) or None
         Variance of y around the members, in squared units of y, if members have one of their own.
     """
@@ -60,6 +62,7 @@ class TransferSet:
     scaler: StandardScaler
     transformation: TransformedTarget | None = None
     is_transformed: bool = False
+    augment: Any = None
     is_encoded: bool = False
     variances: np.ndarray | None = None
 
@@ -123,6 +126,7 @@ def build_transfer_set(
         scaler,
         transformation,
         teacher.is_transformed,
+        points.augment,
         points.is_encoded,
         teacher.evaluate_variance(points),
     )

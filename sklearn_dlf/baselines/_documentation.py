@@ -10,7 +10,7 @@ ensemble : ensemble, list of fitted models or FittedEnsemble, default=None
     Teacher. A fitted ensemble is evaluated; an unfitted one is cloned and fitted to X and y first.
     With None, `fit` is given a teacher, or it trains a deep ensemble.
 
-augment : {"auto", "neighbors", "far_neighbors", "mixup"}, callable or None, default="auto"
+augment : str, callable or None, default="auto"
     How further design points are made, as in :class:`~sklearn_dlf.DLFRegressor` and
     :class:`~sklearn_dlf.DLFClassifier`.
 
@@ -74,6 +74,9 @@ verbose : int, default=0
     1 prints a line for each round, 2 also skorch's line for each epoch.
 """,
     "attributes": """
+augment_ : str, callable or None
+    How further design points were made: what "auto" chose, or `augment`.
+
 student_ : nn.Module
     The network, in training units. Predictions use a copy of it, which is renewed if a parameter is
     replaced or changed in place, but not if it is changed through ``.data`` or ``.numpy()``.

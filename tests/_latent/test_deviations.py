@@ -9,9 +9,9 @@ import torch
 from numpy.testing import assert_allclose
 
 from sklearn_dlf import DLFRegressor
+from sklearn_dlf._latent.deviations import draw_deviations
 from sklearn_dlf._latent.process import Process
 from sklearn_dlf._latent.row_correlation import RowCorrelation
-from sklearn_dlf._latent.deviations import draw_deviations
 from sklearn_dlf.datasets import make_dlf_ensemble
 
 N_ROWS = 7

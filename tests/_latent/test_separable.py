@@ -11,10 +11,10 @@ from numpy.testing import assert_allclose
 from scipy.stats import multivariate_normal
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
-from sklearn_dlf._latent.process import Process
-from sklearn_dlf._latent.row_correlation import RowCorrelation
 from sklearn_dlf._latent import deviations, full, separable
 from sklearn_dlf._latent.models import FullModel, SeparableModel
+from sklearn_dlf._latent.process import Process
+from sklearn_dlf._latent.row_correlation import RowCorrelation
 from sklearn_dlf._transfer.contrasts import make_contrasts
 from sklearn_dlf.datasets import make_dlf_ensemble
 from sklearn_dlf.metrics import member_log_likelihood_scorer

@@ -9,7 +9,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
-from sklearn_dlf._transfer.design_points import MAX_JOINT_ROWS
+from sklearn_dlf._transfer.design_points import MAX_JOINT_ROWS, MAX_MADE, count_made_rows
 from sklearn_dlf._transfer.row_makers import ROW_MAKERS
 from sklearn_dlf.ensembles import FittedEnsemble, member_predictions
 from sklearn_dlf.metrics import interval_coverage
@@ -93,6 +93,30 @@ def test_the_ensemble_is_evaluated_at_rows_of_a_callable(X, recorder):
     DLFRegressor(augment=far_away, **QUICK).fit(X, ensemble=recorder.ensemble())
     assert_array_equal(recorder.rows[:40], X)
     assert_array_equal(recorder.rows[40:], np.full((160, 3), 99.0))
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_parameters", "n_members", "expected"),
+    [
+        (500, 100, 50, 2000),  # four for each row
+        (500, 12_000, 50, 6000),  # half of the parameters of the network
+        (500, 12_000, 400, 2621),  # as many as so many members are evaluated at in a second
+        (500, 12_000, 4000, 2000),
+        (20_000, 100, 50, MAX_MADE),
+        (100, 10**6, 2, MAX_MADE),
+    ],
+)
+def test_how_many_rows_are_made(n_rows, n_parameters, n_members, expected):
+    assert count_made_rows(n_rows, n_parameters, n_members) == expected
+
+
+def test_a_larger_network_learns_at_more_rows(recorder, X):
+    numbers = []
+    for units in (8, 100):
+        student = DLFRegressor(**{**QUICK, "hidden_layer_sizes": (units, units)})
+        student.fit(X, ensemble=recorder.ensemble())
+        numbers.append(len(recorder.rows))
+    assert numbers == [200, 40 + (400 + 10_100) // 2]
 
 
 def test_ensembles_of_frames_get_frames(recorder):

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_dlf._transfer.row_makers import (
-    MAX_MADE,
     make_rows,
     mix_with_neighbors,
+    nearest_midpoints,
     swap_with_far_neighbors,
     swap_with_neighbors,
 )
@@ -72,16 +72,49 @@ def test_a_row_serves_as_often_as_the_others(X):
     assert len(np.unique(parents)) > 35
 
 
-def test_how_many_rows_are_made(X):
-    assert len(make_rows("neighbors", X, np.inf, rng())) == 160
+def test_no_rows_are_made_where_none_are_wanted_or_possible(X):
     assert len(make_rows("neighbors", X, 7, rng())) == 7
     assert len(make_rows("neighbors", X, -3, rng())) == 0
     assert len(make_rows(None, X, 7, rng())) == 0
-    assert len(make_rows("neighbors", X[:1], np.inf, rng())) == 0
-    many = rng().standard_normal((20_000, 2))
-    assert len(make_rows("mixup", many, np.inf, rng())) == MAX_MADE
+    assert len(make_rows("neighbors", X[:1], 7, rng())) == 0
 
 
-def test_a_single_column_is_mixed():
-    X = np.arange(30.0)[:, None]
-    assert not np.isin(make_rows("auto", X, np.inf, rng()), X).any()
+def test_the_nearest_neighbours_are_nearer():
+    X = np.arange(2000.0)[:, None] * [1.0, 1.0]
+    near, nearest = (
+        np.ptp(make_rows(name, X, 400, rng()), axis=1).max()
+        for name in ("neighbors", "near_neighbors")
+    )
+    assert nearest <= 2 < near
+
+
+def test_columns_that_determine_each_other_are_swapped_together():
+    X = rng().uniform(size=(300, 4))
+    X[:, 1], X[:, 3] = X[:, 0] ** 3, np.exp(-X[:, 2])
+    made = make_rows("column_groups", X, 600, rng())
+    assert_allclose(made[:, 1], made[:, 0] ** 3)
+    assert_allclose(made[:, 3], np.exp(-made[:, 2]))
+    new = ~(made[:, None] == X).all(axis=2).any(axis=1)
+    assert new.mean() > 0.4
+
+
+def test_local_rows_stay_near_a_curve_that_swaps_leave():
+    angle = rng().uniform(0, 6, size=500)
+    X = np.column_stack([np.cos(angle), np.sin(angle)])
+    off = [
+        np.abs(np.linalg.norm(make_rows(name, X, 400, rng()), axis=1) - 1).mean()
+        for name in ("local", "neighbors")
+    ]
+    assert off[0] < 0.2 * off[1]
+
+
+def test_local_rows_keep_the_values_of_discrete_columns():
+    X = np.column_stack([rng().uniform(size=200), np.resize([1.0, 2.5, 9.0], 200)])
+    made = make_rows("local", X, 400, rng())
+    assert np.isin(made[:, 1], X[:, 1]).all()
+    assert not np.isin(made[:, 0], X[:, 0]).any()
+
+
+def test_midpoints_lie_between_a_row_and_its_nearest():
+    X = np.array([[0.0, 0.0], [1.0, 2.0], [10.0, 10.0], [12.0, 10.0]])
+    assert_allclose(nearest_midpoints(X), [[0.5, 1], [0.5, 1], [11, 10], [11, 10]])

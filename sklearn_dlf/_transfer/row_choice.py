@@ -1,0 +1,126 @@
+"""How rows are made: what ``augment="auto"`` chooses, and a warning of what the user chose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from .._utils.warning import warn_user
+from .column_groups import find_column_groups
+from .row_judge import MIN_ROWS, Likeness, Outputs, RowJudge
+from .row_makers import RowMaker, swap_column_groups
+
+# What "auto" tries after its first choice and "column_groups", in this order: steps along the data
+# have told students more than smaller swaps.
+ALTERNATIVES = ("local", "near_neighbors")
+
+# Limits are multiplied by this for what the user chose, so that a warning is no matter of taste.
+WARNING_LENIENCY = 1.5
+
+
+class Choice(NamedTuple):
+    """How rows are made.
+
+    Attributes
+    ----------
+    name : str, callable or None
+        What was chosen, as `augment` takes it.
+    make : str, callable or None
+        What makes them.
+    """
+
+    name: str | RowMaker | None
+    make: str | RowMaker | None
+
+
+@dataclass(frozen=True)
+class RowChoice:
+    """Judges how rows are made.
+
+    Parameters
+    ----------
+    first : {"neighbors", "far_neighbors"}
+        What "auto" tries first. Far rows are unlike the data on purpose, so that "neighbors" is
+        judged in place of "far_neighbors".
+    latent : callable
+        Turns the teacher's outputs into latent outputs.
+    leniency : float
+        Multiplies the limits of what is like the data.
+    """
+
+    first: str
+    latent: Callable[[np.ndarray], np.ndarray]
+    leniency: float = 1.0
+
+    def choose(
+        self,
+        augment: str | RowMaker | None,
+        X: np.ndarray,
+        evaluate: Outputs,
+        unseen: np.ndarray | None,
+        seed: int,
+    ) -> Choice:
+        """Return how to make rows from X: as the user says, or as the first way that is fine.
+
+        Parameters
+        ----------
+        augment : str, callable or None
+            The user's choice.
+        X : array of shape (n_samples, n_features)
+            Rows from which others are made. Fewer than `MIN_ROWS` are too few to judge.
+        evaluate : callable
+            Evaluates the teacher at rows.
+        unseen : bool array of shape (n_known, n_members) or None
+            Which of the first rows of X each member did not see.
+        seed : int
+            Seed of the judgement's random choices.
+        """
+        is_automatic = isinstance(augment, str) and augment == "auto"
+        # One column has nothing to swap with.
+        first = (self.first if X.shape[1] > 1 else "mixup") if is_automatic else augment
+        if first is None or len(X) < MIN_ROWS:
+            return Choice(first, first)
+        judge = RowJudge(X, lambda rows: self.latent(evaluate(rows)), unseen, seed)
+        # Far rows are unlike the data on purpose.
+        is_far = isinstance(first, str) and first == "far_neighbors"
+        likeness = judge.judge("neighbors" if is_far else first)
+        if not is_automatic:
+            if not likeness.holds(self.leniency * WARNING_LENIENCY):
+                _warn_of_unlike(first, likeness)
+            return Choice(first, first)
+        if likeness.holds(self.leniency):
+            return Choice(first, first)
+        for choice in _alternatives(X, np.random.RandomState(seed)):
+            if judge.judge(choice.make).holds(self.leniency):
+                return choice
+        return Choice(None, None)
+
+
+def _alternatives(X: np.ndarray, random_state: np.random.RandomState) -> Iterator[Choice]:
+    """Yield what "auto" tries after its first choice."""
+    n_features = X.shape[1]
+    if n_features == 1:
+        return
+    groups = find_column_groups(X, random_state)
+    # One group of all columns would copy rows, and a group for each column has just failed.
+    if 1 < groups.max() + 1 < n_features:
+        yield Choice("column_groups", partial(swap_column_groups, groups=groups))
+    for name in ALTERNATIVES:
+        yield Choice(name, name)
+
+
+def _warn_of_unlike(augment: str | RowMaker, likeness: Likeness) -> None:
+    """Warn that made rows are unlike the data."""
+    name = repr(augment) if isinstance(augment, str) else getattr(augment, "__name__", "a callable")
+    warn_user(
+        f"The rows that augment={name} makes are unlike the data: the members differ "
+        f"{likeness.mean:.2g} times as much there (ninth decile: {likeness.decile:.2g} times), and "
+        f"the nearest row of data is {likeness.distance:.2g} times as far. The student's spread at "
+        "the data may be too large, or blurred. Use augment='auto', which chooses by these "
+        "numbers, or 'column_groups', 'local' or None; or ignore it, if rows far from the data are "
+        "wanted."
+    )
