@@ -73,6 +73,7 @@ class Points(NamedTuple):
     n_own: int
     n_design: int
     augment: str | RowMaker | None = None
+    is_encoded: bool = False
 
     @property
     def are_own(self) -> bool:
