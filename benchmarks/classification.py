@@ -3,9 +3,9 @@
 The teachers are ten networks of two hidden layers of 100. Every student has one hidden layer of 50.
 It learns at the teachers' training rows and at the rows that are made by default. The baselines
 take as many optimiser steps as the latent factor model did. "network" is what takes ten lines: one
-network of averaged logits and log mutual information, with two hidden layers of 100. Epistemic
-uncertainty is the mutual information of class and member. Rows out of distribution are the test
-rows with the values of every column permuted.
+network of averaged probabilities and log mutual information, with two hidden layers of 100.
+Epistemic uncertainty is the mutual information of class and member. Rows out of distribution are
+the test rows with the values of every column permuted.
 
 Prints a Markdown table for each data set (means over splits and their standard errors), the scores
 of the baselines less those of the latent factor model, and a table for each score over all data

@@ -43,8 +43,8 @@ OUTPUTS = {
 # factors is worse than one without if the joint gain is below minus `MAX_LOSS`, in nats per entry.
 WORSE, MAX_LOSS = 0.02, 0.002
 
-# What the best multiple of a covariance, a slope, and a correlation have to be.
-MULTIPLES, SLOPES, MIN_CORRELATION = (0.7, 1.4), (0.8, 1.2), 0.8
+# What the std ratio, the best multiple of a covariance, a slope, and a correlation have to be.
+RATIOS, MULTIPLES, SLOPES, MIN_CORRELATION = (0.9, 1.1), (0.7, 1.4), (0.8, 1.2), 0.8
 
 
 class Means:
@@ -57,6 +57,12 @@ class Means:
     def of(self, key, model):
         """Return the mean of a score for each cell."""
         return {c: float(np.mean(values_of(own, model, key))) for c, own in self.cells.items()}
+
+    def count_within(self, key, bounds):
+        """Return bounds, and in how many cells a score of the default student is within them."""
+        low, high = bounds
+        within = {cell: low <= value <= high for cell, value in self.of(key, DLF).items()}
+        return f"{low} and {high}: {count(within)}"
 
     def by_set(self, kind):
         """Return the records of each data set for one kind of ensemble."""
@@ -108,6 +114,7 @@ def print_moments(cells, students):
             made, rows = means.of(key, DLF), means.of(key, ROWS)
             passes = {cell: made[cell] - rows[cell] <= WORSE for cell in cells}
             print(f"- {key} with made rows at most {WORSE} above that without: {count(passes)}")
+    print(f"- std ratio between {means.count_within('std_ratio', RATIOS)}")
     share = means.of("std_corr_share", DLF)
     for kind in means.kinds:
         mean = np.mean([value for (own, _), value in share.items() if own == kind])
@@ -158,15 +165,12 @@ def print_held_out(cells, students):
     means = Means(cells)
     means.print_tables(HELD_OUT, [held_out.DLF, held_out.REFERENCE, held_out.SAMPLE])
     gain, best = means.of("joint_gain", held_out.DLF), means.of("joint_gain", held_out.REFERENCE)
-    multiple = means.of("best_multiple", held_out.DLF)
     print("\n### Bars\n")
     not_below = {cell: value >= -MAX_LOSS for cell, value in gain.items()}
     print(f"- joint gain not below -{MAX_LOSS}: {count(not_below)}")
     half = {cell: value >= best[cell] / 2 for cell, value in gain.items()}
     print(f"- joint gain at least half of the reference's: {count(half)}")
-    low, high = MULTIPLES
-    within = {cell: low <= value <= high for cell, value in multiple.items()}
-    print(f"- best multiple between {low} and {high}: {count(within)}")
+    print(f"- best multiple between {means.count_within('best_multiple', MULTIPLES)}")
 
 
 def print_outputs(cells, students):
@@ -174,8 +178,6 @@ def print_outputs(cells, students):
     means = Means(cells)
     means.print_tables(OUTPUTS, students)
     print("\n### Bars\n")
-    low, high = SLOPES
-    within = {cell: low <= value <= high for cell, value in means.of("slope", DLF).items()}
-    print(f"- slope between {low} and {high}: {count(within)}")
+    print(f"- slope between {means.count_within('slope', SLOPES)}")
     follows = {cell: value >= MIN_CORRELATION for cell, value in means.of("corr", DLF).items()}
     print(f"- correlation at least {MIN_CORRELATION}: {count(follows)}")

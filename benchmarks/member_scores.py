@@ -40,7 +40,7 @@ def compare_moments(members, mean, std):
         "std_ceiling": float(ceiling),
         "std_corr_share": float(fidelity.std_correlation / ceiling),
         "std_rank_corr": float(spearmanr(std, spread).statistic),
-        "n_exploding": int(np.count_nonzero(std > EXPLODES * spread.max())),
+        "n_exploding": float(np.count_nonzero(std > EXPLODES * spread.max())),
         "member_nll": member_nll,
         "member_nll_gap": member_nll
         - members_nll(members, members.mean(axis=1), members.std(axis=1)),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import torch
 from scipy.special import log_softmax, softmax
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
@@ -22,18 +23,24 @@ from torch import nn
 from sklearn_dlf._estimators.base import BaseStudent
 from sklearn_dlf._estimators.classifier_mixin import ClassifierStudentMixin
 from sklearn_dlf._estimators.regressor_mixin import RegressorStudentMixin
+from sklearn_dlf._network.bodies import make_mlp
 from sklearn_dlf._predictive.logits import entropies, probabilities_from_latent
 from sklearn_dlf._predictive.members import StudentMembers
 from sklearn_dlf._utils.parameters import store_parameters
-from sklearn_dlf._utils.seeding import MAX_SEED
+from sklearn_dlf._utils.seeding import MAX_SEED, seeded
 from sklearn_dlf.metrics import mutual_information
 
 # Units of the hidden layers of networks, as in the default student.
 HIDDEN = (100, 100)
 
-# Smallest spread whose logarithm is learnt, as a share of the root mean square over design points;
-# and smallest mutual information in nats. Both are choices, and keep logarithms finite.
+# Smallest spread whose logarithm is learnt, as a share of the root mean square over design points.
+# Mutual information below `MIN_INFORMATION` nats counts as none, and has half of the smallest other
+# value. All are choices, and keep logarithms finite.
 MIN_SPREAD, MIN_INFORMATION = 1e-3, 1e-6
+
+# Training of the network of classes. Batch size and learning rate are those of `MLPRegressor`, the
+# number of epochs is a choice.
+N_EPOCHS, BATCH_SIZE, LR = 100, 200, 1e-3
 
 
 class Curves(nn.Module):
@@ -74,6 +81,37 @@ def fit_network(X, values, seed):
     return Curves(lambda rows: scaler.inverse_transform(model.predict(rows)), n_parameters)
 
 
+def fit_class_network(X, values, seed):
+    """Fit one network to averaged probabilities and log mutual information, the last column.
+
+    The loss is the cross-entropy of the probabilities, plus half the squared error of the
+    standardised logarithm.
+    """
+    center, scale = values[:, -1].mean(), values[:, -1].std() or 1.0
+    rows, targets = torch.from_numpy(X), torch.from_numpy(values).float()
+    with seeded(seed, "cpu"):
+        layers = make_mlp(X.shape[1], HIDDEN, "relu"), nn.Linear(HIDDEN[-1], values.shape[1])
+        network = nn.Sequential(*layers)
+        optimizer = torch.optim.Adam(network.parameters(), LR)
+        decay = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.01, N_EPOCHS)
+        for _ in range(N_EPOCHS):
+            for batch in torch.randperm(len(rows)).split(BATCH_SIZE):
+                optimizer.zero_grad()
+                outputs, target = network(rows[batch]), targets[batch]
+                loss = nn.functional.cross_entropy(outputs[:, :-1], target[:, :-1])
+                error = outputs[:, -1] - (target[:, -1] - center) / scale
+                (loss + 0.5 * (error**2).mean()).backward()
+                optimizer.step()
+            decay.step()
+
+    @torch.no_grad()
+    def predict(rows):
+        outputs = network(torch.from_numpy(rows.astype(np.float32))).double().numpy()
+        return np.column_stack([outputs[:, :-1], center + scale * outputs[:, -1]])
+
+    return Curves(predict, sum(each.numel() for each in network.parameters()))
+
+
 class IndependentNormals(StudentMembers):
     """Members that are independent normals at each row."""
 
@@ -102,7 +140,9 @@ class ClassCurves(StudentMembers):
         """Averaged probabilities (n, n_classes), and their entropy less mutual information (n,)."""
         values = self.network.predict(X)
         probabilities = softmax(values[:, :-1], axis=1)
-        entropy = entropies(probabilities) - np.exp(values[:, -1])
+        total = entropies(probabilities)
+        # Mutual information is at most the entropy of the averaged probabilities.
+        entropy = total - np.minimum(np.exp(values[:, -1]), total)
         return probabilities, entropy if with_entropy else None
 
     def log_probabilities(self, X):
@@ -162,18 +202,17 @@ class MomentsNetworkRegressor(MomentsRegressor):
 
 
 class MomentsNetworkClassifier(ClassifierStudentMixin, MomentsStudent):
-    """One network of averaged logits and log mutual information.
-
-    The logits are the logarithms of the averaged probabilities, less their mean over classes.
-    """
+    """One network of averaged probabilities and log mutual information."""
 
     def _moments(self, members):
         probabilities = probabilities_from_latent(members)
-        logits = np.log(probabilities.mean(axis=-1))
-        information = np.maximum(mutual_information(probabilities), MIN_INFORMATION)
-        return np.column_stack([logits - logits.mean(axis=1, keepdims=True), np.log(information)])
+        information = mutual_information(probabilities)
+        others = information[information > MIN_INFORMATION]
+        floor = 0.5 * others.min() if len(others) else MIN_INFORMATION
+        logarithm = np.log(np.maximum(information, floor))
+        return np.column_stack([probabilities.mean(axis=-1), logarithm])
 
-    _regress = staticmethod(fit_network)
+    _regress = staticmethod(fit_class_network)
 
     def _make_members(self, network):
         return ClassCurves(network, self._units)
