@@ -195,6 +195,15 @@ class DLFRegressor(RegressorStudentMixin, LatentFactorStudent):
     body_ : {"mlp", "piecewise_linear", "custom"}
         Kind of the body: what "auto" has chosen. "custom" is a callable's.
 
+    factor_shares_ : ndarray of shape (`q_`,)
+        Share of each factor's variance that is common to all rows, by members that were held out.
+        Factors are in the order of their variance. One where it is not estimated.
+
+    row_correlation_ : RowCorrelation
+        Correlation between rows of all that is not common: ``share`` at near rows, and the
+        ``length_scale`` in standardised rows, of a Matern correlation of smoothness 3/2. The share
+        is zero where it is not estimated.
+
     n_members_ : int
         Number of members of the ensemble.
 

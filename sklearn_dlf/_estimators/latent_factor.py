@@ -207,9 +207,10 @@ class LatentFactorStudent(BaseStudent):
         """Return the parameters of the members' distribution at each row.
 
         A member is ``mean + loadings @ z + member_std * e``. It has one standard normal ``z`` (q,)
-        for all rows, and an ``e`` of its own at each row, which is normal with unit variances and
-        correlated over the outputs of the row. With
-        ``loadings="separable"`` and more than one output it is
+        for all rows, and an ``e`` of its own at each row, which is normal with unit variances,
+        correlated over the outputs of the row and between near rows. What each factor has in common
+        at all rows is in ``loadings``; the rest of it is in ``member_std`` (see `factor_shares_`).
+        With ``loadings="separable"`` and more than one output it is
         ``mean + mixing @ Z @ loadings + member_std * e``, with one standard normal ``Z``
         (n_outputs, q) for all rows.
 
@@ -226,7 +227,9 @@ class LatentFactorStudent(BaseStudent):
             ``loadings`` (n_samples, q) without unit, and ``mixing`` (n_outputs, n_outputs). Over
             the outputs of each row: ``noise_correlation`` of ``e``, without unit, and
             ``member_cov`` of the members, in squared units, each (n_samples, n_outputs,
-            n_outputs). If the teacher transforms y, they are those of the transformed values.
+            n_outputs). Between rows: `row_correlation_` as ``row_correlation``, and the
+            ``standardised_rows`` (n_samples, n_features), whose distances it takes. If the teacher
+            transforms y, they are those of the transformed values.
         """
         X = self._standardised_rows(X)
         process = self._members.process(X)

@@ -41,8 +41,9 @@ def learn_process(
     random_state : RandomState instance
         Source of the rows at which members are compared.
     """
-    rows = _choose_rows(X, contrasts, random_state)
-    some = contrasts.residuals_at(rows)
+    outputs = contrasts.units.spread > 0  # where all members agree, there is nothing to correlate
+    rows = _choose_rows(X, contrasts, outputs, random_state)
+    some = contrasts.residuals_at(rows)[:, outputs]
     process = estimate_process(contrasts.residuals, some, X[rows].astype(np.float64), network.q)
     loadings = network.evaluate(X).loadings
     root = np.sqrt(contrasts.weights)[:, None, None]
@@ -59,10 +60,12 @@ def learn_process(
     return process
 
 
-def _choose_rows(X, contrasts, random_state):
+def _choose_rows(X, contrasts, outputs, random_state):
     """Return some rows at which members differ, and the nearest neighbour of each."""
-    variance = contrasts.variance.min(axis=1)
-    differ = variance >= LEAST_VARIANCE * contrasts.variance.mean()
+    if not outputs.any():
+        return np.arange(0)
+    variance = contrasts.variance[:, outputs]
+    differ = variance.min(axis=1) > LEAST_VARIANCE * variance.mean()
     rows = np.flatnonzero(differ & (contrasts.weights > 0))
     if len(rows) <= N_ROWS:
         return rows
