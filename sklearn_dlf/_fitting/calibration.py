@@ -48,8 +48,9 @@ LEAST_PROBABILITY = np.finfo(np.float32).tiny
 MAX_LOSS = 0.01
 
 # Correlations of the noise over classes are dropped if they cost more than this share of the mutual
-# information, or add more than this share to the divergence of averages from the ensemble's.
-MAX_LOST, MAX_DIVERGENCE = 0.02, 0.05
+# information, or add more than this share to the divergence of averages from the ensemble's. The
+# multipliers are found in turns, which leaves about 3 % of both.
+MAX_LOST, MAX_DIVERGENCE = 0.05, 0.05
 
 # Most design points at which shifts are found besides the calibration rows.
 MAX_SHIFT_ROWS = 10_000
