@@ -32,6 +32,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
+from scipy.special import rel_entr
 
 from .._network.heads import Heads, Units
 from .._network.students import StudentNetwork
@@ -46,8 +47,10 @@ LEAST_PROBABILITY = np.finfo(np.float32).tiny
 # Largest relative increase of the cross-entropy of averaged probabilities by a larger spread.
 MAX_LOSS = 0.01
 
-# Largest share of the mutual information that correlations of the noise over classes may cost.
-MAX_LOST = 0.02
+# Correlations of the noise over classes are dropped if they cost more than this share of the mutual
+# information, or add more than this share to the divergence of averages from the ensemble's. The
+# multipliers are found in turns, which leaves about 3 % of both.
+MAX_LOST, MAX_DIVERGENCE = 0.05, 0.05
 
 # Most design points at which shifts are found besides the calibration rows.
 MAX_SHIFT_ROWS = 10_000
@@ -125,8 +128,9 @@ def ensemble_probabilities(
 def calibrate(network: StudentNetwork, ensemble: EnsembleProbabilities, units: Units) -> None:
     """Multiply a trained network's logits and their spread alone, and shift its logits.
 
-    Where the averages limit the spread, correlations of the member noise over classes may limit it
-    more: the differences of logits vary more with them. Such correlations are dropped.
+    The differences of logits vary more with correlations of the member noise over classes. Where
+    logits are not Gaussian, as those of trees, averages are then flatter, or limit the spread more.
+    Such correlations are dropped.
 
     Shifts come last, since multipliers change mean probabilities. They change information little.
 
@@ -141,13 +145,17 @@ def calibrate(network: StudentNetwork, ensemble: EnsembleProbabilities, units: U
     """
     heads = network.evaluate(ensemble.X)
     sharpness, spread = find_multipliers(heads, units, ensemble)
-    carried = carried_information(heads, units, ensemble, sharpness, spread)
-    if heads.noise_shares is not None and carried < (1 - MAX_LOST) * ensemble.information:
+    if heads.noise_shares is not None:
         independent = heads._replace(noise_shares=None)
-        others = find_multipliers(independent, units, ensemble)
-        if carried < (1 - MAX_LOST) * carried_information(independent, units, ensemble, *others):
+        others = find_multipliers(independent, units, ensemble, n_turns=1)
+        information, divergence = fit_to_ensemble(heads, units, ensemble, sharpness, spread)
+        own_information, own_divergence = fit_to_ensemble(independent, units, ensemble, *others)
+        if (
+            information < (1 - MAX_LOST) * own_information
+            or divergence > (1 + MAX_DIVERGENCE) * own_divergence
+        ):
             network.noise_head = None
-            sharpness, spread = others
+            sharpness, spread = find_multipliers(independent, units, ensemble)
     network.scale_mean(sharpness, units.center / units.scale)
     network.scale_spread(sharpness * spread)
     shift_classes(network, ensemble, units)
@@ -200,11 +208,11 @@ def find_shift(heads: Heads, units: Units, wanted: np.ndarray, weights: np.ndarr
 
 
 def find_multipliers(
-    heads: Heads, units: Units, ensemble: EnsembleProbabilities
+    heads: Heads, units: Units, ensemble: EnsembleProbabilities, n_turns: int = N_TURNS
 ) -> tuple[float, float]:
     """Return the multiplier of all logits, and that of the spread on top of it."""
     sharpness, least = find_sharpness(heads, units, 1.0, ensemble)
-    for _ in range(N_TURNS):
+    for _ in range(n_turns):
         spread = find_spread(heads, units, sharpness, ensemble)
         sharpness, loss = find_sharpness(heads, units, spread, ensemble)
     most = (1 + MAX_LOSS) * least
@@ -218,13 +226,19 @@ def find_multipliers(
     return sharpness, spread
 
 
-def carried_information(
+def fit_to_ensemble(
     heads: Heads, units: Units, ensemble: EnsembleProbabilities, sharpness: float, spread: float
-) -> float:
-    """Return the mean mutual information under multipliers, at most the ensemble's."""
+) -> tuple[float, float]:
+    """Return mean information under multipliers, and the averages' divergence from the ensemble.
+
+    The information is at most the ensemble's. Both are in nats.
+    """
     averaged, entropy = _average(heads, units, sharpness, spread, with_entropy=True)
     information = mean_information(averaged, entropy, ensemble.weights)
-    return min(information, ensemble.information)
+    wanted = ensemble.probabilities
+    divergences = rel_entr(wanted, np.maximum(averaged, LEAST_PROBABILITY)).sum(axis=1)
+    divergence = np.average(divergences, weights=ensemble.weights)
+    return min(information, ensemble.information), divergence
 
 
 def find_sharpness(

@@ -27,6 +27,9 @@ from .._transfer.contrasts import Contrasts
 # and a fourth gains little.
 MAX_FACTORS = 3
 
+# Most columns of the head, which bounds its size: with 100 features it has 20 KB.
+MAX_COLUMNS = 50
+
 # Design points that are used, spread evenly over all. With twice as many, the correlations at other
 # rows do not get nearer to the members'.
 MAX_ROWS = 2000
@@ -92,7 +95,7 @@ def correlation_targets(heads: Heads, contrasts: Contrasts, rows: np.ndarray) ->
 def fit_noise_head(features: np.ndarray, targets: CorrelationTargets) -> nn.Linear:
     """Return a head of `noise_shares`, fitted to features (m, n_body_features). Eqs. (28), (29)."""
     n_outputs = targets.missing.shape[1]
-    n_factors = min(MAX_FACTORS, n_outputs - 1)
+    n_factors = min(MAX_FACTORS, n_outputs - 1, max(1, MAX_COLUMNS // n_outputs))
     center, unit = features.mean(axis=0), features.std(axis=0)
     unit[unit == 0] = 1.0  # a constant feature has no slope
     X = torch.from_numpy((features - center) / unit)

@@ -184,32 +184,36 @@ def test_spread_grows_as_far_as_averages_allow():
     )
 
 
-def calibrate_with_noise(signs):
+def calibrate_with_noise(signs, is_ensembles):
     """Calibrate a network whose noise is correlated over classes, and one without correlations.
 
-    The ensemble has the information of the latter at nearly twice its spread.
+    The ensemble has the averages and the information of the former, or of the latter at nearly
+    twice its spread.
     """
     independent, X, contrasts = make_student()
     independent.set_noise(3.0)
-    averages = average(independent, X, contrasts, spread=1.9)
     student = copy.deepcopy(independent)
     student.noise_head = nn.Linear(student.heads.in_features, 3)
     with torch.no_grad():
         student.noise_head.weight.zero_()
         student.noise_head.bias.copy_(10 * torch.tensor(signs))
+    if is_ensembles:
+        averages = average(student, X, contrasts)
+    else:
+        averages = average(independent, X, contrasts, spread=1.9)
     for network in (student, independent):
         calibrate(network, make_ensemble(X, *averages, np.ones(len(X))), contrasts.units)
     return student.evaluate(X), independent.evaluate(X)
 
 
-def test_correlations_of_noise_are_kept_where_the_information_is_reached():
-    correlated, _ = calibrate_with_noise([1.0, -1.0, 0.0])
+def test_correlations_of_noise_that_the_ensemble_has_are_kept():
+    correlated, _ = calibrate_with_noise([1.0, -1.0, 0.0], is_ensembles=True)
     assert correlated.noise_shares is not None
 
 
 def test_correlations_of_noise_that_cost_information_are_dropped():
     # A noise that all classes have in common changes no probability.
-    dropped, independent = calibrate_with_noise([1.0, 1.0, 1.0])
+    dropped, independent = calibrate_with_noise([1.0, 1.0, 1.0], is_ensembles=False)
     assert dropped.noise_shares is None
     for found, expected in zip(dropped[:3], independent[:3], strict=True):
         assert_array_equal(found, expected)
