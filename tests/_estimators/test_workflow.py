@@ -204,7 +204,9 @@ def test_a_pipeline_transforms_unlabeled_rows_on_request(task):
 
 def test_the_rows_of_the_teacher_follow_the_folds(task):
     X, y, step = task.X, task.y, task.step
-    pipeline = make_pipeline(MinMaxScaler(), task.student(FittedEnsemble(task.teacher)))
+    # "auto" may choose another body for an ensemble than for its predictions.
+    student = task.student(FittedEnsemble(task.teacher), body="mlp")
+    pipeline = make_pipeline(MinMaxScaler(), student)
     scores = cross_val_score(pipeline, X, y, cv=FOLDS, params={f"{step}__X_ensemble": X})
     with config_context(enable_metadata_routing=True):
         pipeline[-1].set_fit_request(X_ensemble=True)
@@ -212,7 +214,7 @@ def test_the_rows_of_the_teacher_follow_the_folds(task):
     assert_array_equal(scores, routed)
     train, test = next(FOLDS.split(X))
     scaler = MinMaxScaler().fit(X[train])
-    by_hand = task.student().fit(
+    by_hand = task.student(body="mlp").fit(
         scaler.transform(X[train]), y[train], predictions=task.predictions[train]
     )
     assert scores[0] == by_hand.score(scaler.transform(X[test]), y[test])
@@ -351,7 +353,8 @@ def test_with_memory_a_teacher_is_fitted_and_evaluated_once_a_fold(
     task, container, tmp_path, monkeypatch
 ):
     X, y = contain(container, task.X, task.y)
-    student = task.student(task.prototype, memory=str(tmp_path))
+    # The choice of a body would evaluate the teacher once more.
+    student = task.student(task.prototype, body="mlp", memory=str(tmp_path))
     pipeline = make_pipeline(StandardScaler(), student)
     grid = {f"{task.step}__q": [1, 2, 3]}
     search = GridSearchCV(pipeline, grid, cv=FOLDS, refit=False, error_score="raise")
@@ -361,7 +364,7 @@ def test_with_memory_a_teacher_is_fitted_and_evaluated_once_a_fold(
 
 
 def test_processes_share_a_memory(task, tmp_path):
-    student = task.student(task.prototype, memory=str(tmp_path))
+    student = task.student(task.prototype, body="mlp", memory=str(tmp_path))
     first = GridSearchCV(student, {"q": [1]}, cv=FOLDS, refit=False, error_score="raise")
     first.fit(task.X, task.y)
     kept = sorted(tmp_path.rglob("output.pkl"))

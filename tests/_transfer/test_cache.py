@@ -13,7 +13,8 @@ import sklearn_dlf._transfer.cache
 from sklearn_dlf import DLFRegressor
 from sklearn_dlf.ensembles import DeepEnsembleRegressor, FittedEnsemble
 
-QUICK = {"hidden_layer_sizes": (8,), "n_epochs": 1, "tol": 10.0}
+# A body that is chosen by hand, so that the teacher is evaluated at the design points only.
+QUICK = {"hidden_layer_sizes": (8,), "n_epochs": 1, "tol": 10.0, "body": "mlp"}
 
 
 class CountedForest(RandomForestRegressor):
@@ -56,6 +57,13 @@ def test_students_of_one_teacher_fit_and_evaluate_it_once(friedman, tmp_path, co
     for student in students(str(tmp_path)):
         student.fit(*friedman)
     assert counts == {"fit": 1, "evaluate": 1}
+
+
+def test_the_choice_of_a_body_evaluates_the_teacher_once_more(friedman, tmp_path, counts):
+    networks = DeepEnsembleRegressor(3, max_iter=2, random_state=0).fit(*friedman)
+    for student in students(str(tmp_path), FittedEnsemble(networks)):
+        student.set_params(body="auto", q=1).fit(*friedman)
+    assert counts["evaluate"] == 2
 
 
 def test_without_memory_each_student_fits_and_evaluates_it(friedman, counts):

@@ -9,7 +9,13 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
-from sklearn_dlf._transfer.design_points import MAX_JOINT_ROWS, MAX_MADE, count_made_rows
+from sklearn_dlf._transfer import design_points
+from sklearn_dlf._transfer.design_points import (
+    MAX_JOINT_ROWS,
+    MAX_MADE,
+    count_made_rows,
+    make_points,
+)
 from sklearn_dlf._transfer.row_makers import ROW_MAKERS
 from sklearn_dlf.ensembles import FittedEnsemble, member_predictions
 from sklearn_dlf.metrics import interval_coverage
@@ -319,3 +325,33 @@ def test_intervals_around_a_noise_free_teacher_cover_the_students_error():
     misfit = np.sqrt(np.mean((student.predict(X) - forest.predict(X)) ** 2))
     width = 2 * norm.ppf(0.95) * misfit
     assert_allclose(np.ptp(student.predict_interval(X), axis=1), width, rtol=1e-4)
+
+
+def test_students_with_an_encoding_have_more_rows_unless_outputs_are_many(monkeypatch):
+    X = np.random.RandomState(0).rand(50, 2)
+
+    class Teacher:
+        can_be_evaluated, is_drawn, is_transformed = True, False, False
+
+        def predict(self, rows, transformed):
+            return np.zeros((len(rows), 3, 4))
+
+    teacher = Teacher()
+    teacher.X = X
+    options = {
+        "augment": "auto",
+        "automatic": "neighbors",
+        "unlabeled": None,
+        "transformed": False,
+        "calibration_state": None,
+    }
+
+    def n_made(encoded):
+        state = np.random.RandomState(0)
+        points = make_points(X, None, teacher, random_state=state, encoded=encoded, **options)
+        return points.n_design - len(X)
+
+    assert (n_made(False), n_made(True)) == (200, 600)
+    for limit, n_rows in ((12 * 300, 300), (12, 200)):
+        monkeypatch.setattr(design_points, "MAX_ENCODED_OUTPUTS", limit)
+        assert n_made(True) == n_rows
