@@ -28,7 +28,8 @@ class CountedForest(RandomForestRegressor):
 
 @pytest.fixture
 def counts(monkeypatch):
-    """Fits and evaluations so far."""
+    """Fits and evaluations so far; without those at rows that are judged."""
+    monkeypatch.setattr("sklearn_dlf._transfer.row_choice.MIN_ROWS", np.inf)
     member_predictions = sklearn_dlf._transfer.cache.evaluate_members
 
     def counted_predictions(ensemble, X):
@@ -56,6 +57,13 @@ def test_students_of_one_teacher_fit_and_evaluate_it_once(friedman, tmp_path, co
     for student in students(str(tmp_path)):
         student.fit(*friedman)
     assert counts == {"fit": 1, "evaluate": 1}
+
+
+def test_predictions_at_judged_rows_are_kept_too(friedman, tmp_path, counts, monkeypatch):
+    monkeypatch.setattr("sklearn_dlf._transfer.row_choice.MIN_ROWS", 50)
+    for student in students(str(tmp_path)):
+        student.fit(*friedman)
+    assert counts == {"fit": 1, "evaluate": 3}  # at rows of fit, judged rows and design points
 
 
 def test_without_memory_each_student_fits_and_evaluates_it(friedman, counts):
