@@ -174,12 +174,12 @@ class DLFClassifier(ClassifierStudentMixin, LatentFactorStudent):
     memory : str or joblib.Memory, default=None
         Folder or memory where fits of an unfitted ensemble and predictions of an ensemble are kept,
         so that a grid over the student's parameters computes them once a fold and not once a
-        candidate, except for `augment`, `refine` and `em`, which change the rows at which it is
-        evaluated. Fits are kept only if `random_state` is an integer or the ensemble has a seed of
-        its own, and predictions at made rows only if `random_state` is an integer. Draws from a
-        posterior are not kept. Functions and classes are identified by module and name, not by what
-        they do: nothing is kept of an ensemble that holds some of `__main__`, such as a notebook's.
-        Clear the memory if those of a module have changed.
+        candidate, except for `augment`, `hidden_layer_sizes`, `refine` and `em`, which change the
+        rows at which it is evaluated. Fits are kept only if `random_state` is an integer or the
+        ensemble has a seed of its own, and predictions at made rows only if `random_state` is an
+        integer. Draws from a posterior are not kept. Functions and classes are identified by module
+        and name, not by what they do: nothing is kept of an ensemble that holds some of `__main__`,
+        such as a notebook's. Clear the memory if those of a module have changed.
 
     random_state : int, RandomState instance or None, default=None
         Seed of the network's start, the order of rows, the rows made by `augment`, and the fit of

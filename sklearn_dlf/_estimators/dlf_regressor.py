@@ -161,7 +161,8 @@ class DLFRegressor(RegressorStudentMixin, LatentFactorStudent):
     memory : str or joblib.Memory, default=None
         Folder or memory where fits of an unfitted ensemble and predictions of an ensemble are kept,
         so that a grid over the student's parameters computes them once a fold and not once a
-        candidate. Fits are kept only if `random_state` is an integer or the ensemble has a seed of
+        candidate, except for `augment` and the network's body, which change the rows at which it is
+        evaluated. Fits are kept only if `random_state` is an integer or the ensemble has a seed of
         its own, and predictions at made rows only if `random_state` is an integer. Draws from a
         posterior are not kept. Functions and classes are identified by module and name, not by what
         they do: nothing is kept of an ensemble that holds some of `__main__`, such as a notebook's.

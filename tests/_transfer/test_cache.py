@@ -29,7 +29,8 @@ class CountedForest(RandomForestRegressor):
 
 @pytest.fixture
 def counts(monkeypatch):
-    """Fits and evaluations so far."""
+    """Fits and evaluations so far; without those at rows that are judged."""
+    monkeypatch.setattr("sklearn_dlf._transfer.row_choice.MIN_ROWS", np.inf)
     member_predictions = sklearn_dlf._transfer.cache.evaluate_members
 
     def counted_predictions(ensemble, X):
@@ -64,6 +65,13 @@ def test_the_choice_of_a_body_evaluates_the_teacher_once_more(friedman, tmp_path
     for student in students(str(tmp_path), FittedEnsemble(networks)):
         student.set_params(body="auto", q=1).fit(*friedman)
     assert counts["evaluate"] == 2
+
+
+def test_predictions_at_judged_rows_are_kept_too(friedman, tmp_path, counts, monkeypatch):
+    monkeypatch.setattr("sklearn_dlf._transfer.row_choice.MIN_ROWS", 50)
+    for student in students(str(tmp_path)):
+        student.fit(*friedman)
+    assert counts == {"fit": 1, "evaluate": 3}  # at rows of fit, judged rows and design points
 
 
 def test_without_memory_each_student_fits_and_evaluates_it(friedman, counts):
