@@ -247,7 +247,7 @@ def test_calibration_rows_are_made_near_those_of_fit(augment, monkeypatch):
     X, members = make_members(3)
     student = DLFClassifier(**{**SHORT, "augment": augment}).fit(X, ensemble=members)
     rows = student.scaler_.inverse_transform(seen[0].X)
-    assert len(rows) > 200
+    assert len(rows) > 100  # of 600: most others are design points, since columns are discrete
     distances = np.abs(student.scaler_.transform(X)[:, None] - seen[0].X).max(axis=2).min(axis=0)
     assert (distances > 1e-3).all()  # none is a row of fit,
     assert distances.max() < 1.0  # and none is far from all of them
