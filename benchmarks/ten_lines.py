@@ -157,6 +157,9 @@ class ClassCurves(StudentMembers):
 class MomentsStudent(BaseStudent):
     """Base of students that learn moments of the members, with anything that can be regressed."""
 
+    # Of these students' rows: as many as those of the default student.
+    hidden_layer_sizes, activation, body = HIDDEN, "auto", "auto"
+
     n_iter_ = 1
 
     def __init__(

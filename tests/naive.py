@@ -55,3 +55,14 @@ def noise_correlation(noise_shares):
     outputs = np.arange(correlation.shape[1])
     correlation[:, outputs, outputs] = 1.0
     return correlation
+
+
+def make_common(student):
+    """Let all factors of a student be common to all rows, and its noise independent between rows.
+
+    The dense formulas of this module hold then.
+    """
+    network = student.student_
+    network.factor_shares.fill_(1.0)
+    network.row_correlation[0] = 0.0
+    return student

@@ -138,7 +138,7 @@ class LatentFactorStudent(BaseStudent):
         if n_outputs > 1 and self.member_noise is not None and self.em == "restricted":
             network.noise_head = learn_output_noise(network, X, contrasts)
         self.factor_shares_, self.row_correlation_ = np.ones(q), RowCorrelation()
-        if self.em == "restricted" and self.member_noise is not None:
+        if self.em == "restricted" and self.member_noise == "input":
             process = learn_process(network, X, contrasts, random_state)
             self.factor_shares_, self.row_correlation_, _ = process
         if refinement is not None:
@@ -235,7 +235,8 @@ class LatentFactorStudent(BaseStudent):
         process = self._members.process(X)
         std = np.sqrt(process.local_variance)
         unit = np.where(std > 0, std, np.inf)
-        correlation = process.local_covariance / (unit[:, :, None] * unit[:, None])
+        with np.errstate(invalid="ignore"):  # a noise without limit may overflow
+            correlation = process.local_covariance / (unit[:, :, None] * unit[:, None])
         correlation[:, np.arange(std.shape[1]), np.arange(std.shape[1])] = 1.0
         parameters = Bunch(
             mean=process.mean,

@@ -28,7 +28,7 @@ from .._transfer.contrasts import Contrasts
 MAX_FACTORS = 3
 
 # Most columns of the head, which bounds its size: with 100 features it has 20 KB.
-MAX_COLUMNS = 50
+MAX_COLUMNS = 48
 
 # Design points that are used, spread evenly over all. With twice as many, the correlations at other
 # rows do not get nearer to the members'.

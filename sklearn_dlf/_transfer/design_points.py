@@ -21,6 +21,7 @@ import numpy as np
 
 from .._utils.seeding import MAX_SEED
 from .._utils.warning import warn_user
+from .containers import rows_like
 from .row_choice import RowChoice
 from .row_makers import RowMaker, make_rows
 
@@ -40,8 +41,9 @@ MADE_PER_PARAMETER = 2
 # and the memory of a fit with many members or classes follow it: this many are 32 MiB in float32.
 MAX_OUTPUTS = 2**23
 
-# Largest number of calibration rows, and the fewest that are used.
-MAX_CALIBRATION_ROWS, MIN_CALIBRATION_ROWS = 2_000, 50
+# Largest number of calibration rows, and the fewest that are used. With fewer than `FEW_ROWS`, as
+# where discrete columns let rows recur, some are taken from the design points.
+MAX_CALIBRATION_ROWS, FEW_ROWS, MIN_CALIBRATION_ROWS = 2_000, 200, 50
 
 # Unlabeled rows give a warning from this many interquartile ranges away, or if their own range is
 # this many times that of X. A choice: rows of another region are seldom that far.
@@ -152,13 +154,15 @@ def make_points(
     if teacher.is_drawn:
         n_rows = min(N_MADE * len(base), MAX_JOINT_ROWS - len(base))
     elif augment is not None:
-        n_values = _evaluator(teacher)(base[:1]).size
+        n_values = _count_outputs(teacher, base) if is_encoded else teacher.n_members
         n_rows = count_made_rows(len(base), n_parameters, n_values, is_encoded)
     made = make_rows(augment, base, n_rows, random_state)
     design = np.concatenate([X, *([] if unlabeled is None else [unlabeled]), made])
     calibration = X[:0]
     if calibration_state is not None and len(made) and not teacher.is_drawn:
         calibration = _make_calibration_rows(augment, base, design, calibration_state)
+        kept = _rows_not_in(calibration, made)
+        design = np.concatenate([design[: len(design) - len(made)], kept])
     if len(design) == n_own:
         return Points(X, n_own, n_own, chosen, is_encoded)
     return Points(np.concatenate([design, calibration]), n_own, len(design), chosen, is_encoded)
@@ -167,14 +171,19 @@ def make_points(
 def count_made_rows(n_rows: int, n_parameters: int, n_values: int, is_encoded: bool) -> int:
     """Return how many design points to make from ``n_rows`` rows.
 
-    Members have ``n_values`` outputs in all at a row. No time is measured, so that the same seed
-    gives the same student on every machine.
+    Members have about ``n_values`` outputs in all at a row. No time is measured, so that the same
+    seed gives the same student on every machine.
     """
     usual = min(N_MADE * n_rows, MAX_MADE)
     wanted = min(int(MADE_PER_PARAMETER * n_parameters), MAX_MADE)
     if is_encoded:
         wanted = min(N_MADE_ENCODED * n_rows, MAX_MADE_ENCODED)
     return max(usual, min(wanted, MAX_OUTPUTS // n_values))
+
+
+def _count_outputs(teacher: Any, X: np.ndarray) -> int:
+    """Return the number of outputs of all members at a row."""
+    return teacher.predict(rows_like(teacher.X, X[:1]), teacher.is_transformed).size
 
 
 def _evaluator(teacher: Any) -> Callable[[np.ndarray], np.ndarray]:
@@ -217,12 +226,20 @@ def _make_calibration_rows(
     design: np.ndarray,
     random_state: np.random.RandomState,
 ) -> np.ndarray:
-    """Make rows near those of ``base`` that are no design points; none if they are few."""
+    """Make rows near those of ``base`` that are no design points; none if they are few.
+
+    If they are few, at most a third of the different design points are taken, which are none of
+    ``base``. They are no design points any more.
+    """
     augment = "neighbors" if augment == "far_neighbors" else augment
     n_rows = min(N_MADE * len(base), MAX_CALIBRATION_ROWS)
     made = make_rows(augment, base, n_rows, random_state)
-    made = _rows_not_in(design, made)
-    return made if len(made) >= MIN_CALIBRATION_ROWS else made[:0]
+    rows = _rows_not_in(design, made)
+    if len(rows) < FEW_ROWS:
+        taken = np.unique(_rows_not_in(base, made), axis=0)
+        taken = taken[random_state.permutation(len(taken))[: len(np.unique(design, axis=0)) // 3]]
+        rows = max(rows, taken, key=len)
+    return rows if len(rows) >= MIN_CALIBRATION_ROWS else rows[:0]
 
 
 def _rows_not_in(X: np.ndarray, rows: np.ndarray) -> np.ndarray:

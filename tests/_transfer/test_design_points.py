@@ -9,12 +9,11 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
-from sklearn_dlf._transfer import design_points
 from sklearn_dlf._transfer.design_points import (
     MAX_JOINT_ROWS,
     MAX_MADE,
+    MAX_MADE_ENCODED,
     count_made_rows,
-    make_points,
 )
 from sklearn_dlf._transfer.row_makers import ROW_MAKERS
 from sklearn_dlf.ensembles import FittedEnsemble, member_predictions
@@ -102,18 +101,22 @@ def test_the_ensemble_is_evaluated_at_rows_of_a_callable(X, recorder):
 
 
 @pytest.mark.parametrize(
-    ("n_rows", "n_parameters", "n_members", "expected"),
+    ("n_rows", "n_parameters", "n_values", "is_encoded", "expected"),
     [
-        (500, 100, 50, 2000),  # four for each row
-        (500, 12_000, 50, 6000),  # half of the parameters of the network
-        (500, 12_000, 400, 2621),  # as many as so many members are evaluated at in a second
-        (500, 12_000, 4000, 2000),
-        (20_000, 100, 50, MAX_MADE),
-        (100, 10**6, 2, MAX_MADE),
+        (5000, 100, 50, False, 20_000),  # four for each row
+        (500, 100, 50, False, 2000),
+        (500, 5_000, 50, False, 10_000),  # two for each parameter
+        (500, 5_000, 2**11, False, 4096),  # as many as members may have outputs
+        (500, 5_000, 2**22, False, 2000),
+        (20_000, 100, 50, False, MAX_MADE),
+        (100, 10**6, 2, False, MAX_MADE),
+        (500, 100, 50, True, 20_000),  # forty for each row
+        (20_000, 100, 50, True, MAX_MADE_ENCODED),
+        (500, 100, 2**11, True, 4096),
     ],
 )
-def test_how_many_rows_are_made(n_rows, n_parameters, n_members, expected):
-    assert count_made_rows(n_rows, n_parameters, n_members) == expected
+def test_how_many_rows_are_made(n_rows, n_parameters, n_values, is_encoded, expected):
+    assert count_made_rows(n_rows, n_parameters, n_values, is_encoded) == expected
 
 
 def test_a_larger_network_learns_at_more_rows(recorder, X):
@@ -122,7 +125,7 @@ def test_a_larger_network_learns_at_more_rows(recorder, X):
         student = DLFRegressor(**{**QUICK, "hidden_layer_sizes": (units, units)})
         student.fit(X, ensemble=recorder.ensemble())
         numbers.append(len(recorder.rows))
-    assert numbers == [200, 40 + (400 + 10_100) // 2]
+    assert numbers == [40 + 2 * (32 + 72), 40 + MAX_MADE]
 
 
 def test_ensembles_of_frames_get_frames(recorder):
@@ -183,7 +186,7 @@ def test_discrete_columns_leave_no_calibration_rows(recorder):
 def test_calibration_rows_are_limited(recorder, X, monkeypatch):
     monkeypatch.setattr("sklearn_dlf._transfer.design_points.MAX_CALIBRATION_ROWS", 70)
     DLFClassifier(**QUICK).fit(X, ensemble=recorder.classifiers())
-    assert 200 + 50 < len(recorder.rows) <= 200 + 70
+    assert 200 + 50 <= len(recorder.rows) <= 200 + 70
 
 
 def test_unlabeled_rows_are_design_points_and_need_no_y(recorder, X):
@@ -325,33 +328,3 @@ def test_intervals_around_a_noise_free_teacher_cover_the_students_error():
     misfit = np.sqrt(np.mean((student.predict(X) - forest.predict(X)) ** 2))
     width = 2 * norm.ppf(0.95) * misfit
     assert_allclose(np.ptp(student.predict_interval(X), axis=1), width, rtol=1e-4)
-
-
-def test_students_with_an_encoding_have_more_rows_unless_outputs_are_many(monkeypatch):
-    X = np.random.RandomState(0).rand(50, 2)
-
-    class Teacher:
-        can_be_evaluated, is_drawn, is_transformed = True, False, False
-
-        def predict(self, rows, transformed):
-            return np.zeros((len(rows), 3, 4))
-
-    teacher = Teacher()
-    teacher.X = X
-    options = {
-        "augment": "auto",
-        "automatic": "neighbors",
-        "unlabeled": None,
-        "transformed": False,
-        "calibration_state": None,
-    }
-
-    def n_made(encoded):
-        state = np.random.RandomState(0)
-        points = make_points(X, None, teacher, random_state=state, encoded=encoded, **options)
-        return points.n_design - len(X)
-
-    assert (n_made(False), n_made(True)) == (200, 600)
-    for limit, n_rows in ((12 * 300, 300), (12, 200)):
-        monkeypatch.setattr(design_points, "MAX_ENCODED_OUTPUTS", limit)
-        assert n_made(True) == n_rows
