@@ -16,6 +16,7 @@ from sklearn.ensemble import (
 )
 from uci import SETS as UCI
 
+from sklearn_dlf.datasets import make_curved_surface
 from sklearn_dlf.ensembles import DeepEnsembleRegressor, member_predictions
 
 # Rows for testing at most, and training rows of generated data. Both are choices.
@@ -32,8 +33,14 @@ def make_split(X, y):
     return Split(X[:N_MADE], y[:N_MADE], X[N_MADE:], y[N_MADE:])
 
 
+def make_surface(seed):
+    """Return a split of rows near a curved surface, whose columns nearly determine each other."""
+    data = make_curved_surface(N_MADE + MAX_TEST, noise=0.001, random_state=seed)
+    return make_split(data.X, data.y)
+
+
 # Each takes a seed and returns a `Split`.
-GENERATED = {"friedman1": make_friedman}
+GENERATED = {"friedman1": make_friedman, "surface": make_surface}
 SETS = [*UCI, *GENERATED]
 
 
