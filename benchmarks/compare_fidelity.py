@@ -1,8 +1,9 @@
 """Compare how faithful students are to ensembles, beside what takes ten lines.
 
 The ensembles are 50 networks, a forest of 100 trees and 20 boosted models of bootstrap samples. The
-students are the default `DLFRegressor`, the same without made rows, Hydra, two boosted models of
-the members' mean and log standard deviation ("boosting"), and one network of both ("network").
+students are the default `DLFRegressor`, the same without made rows or with plain layers, Hydra, two
+boosted models of the members' mean and log standard deviation ("boosting"), and one network of both
+("network").
 Those with made rows have the same design points. There are three parts, all at test rows:
 
     moments    mean, spread and distribution of the members. The std correlation stands beside its
@@ -42,6 +43,7 @@ from fidelity_tables import (
     DLF,
     HYDRA,
     NETWORK,
+    PLAIN,
     ROWS,
     TEACHERS,
     print_held_out,
@@ -60,6 +62,7 @@ from sklearn_dlf.ensembles import member_predictions
 STUDENTS = {
     DLF: DLFRegressor,
     ROWS: partial(DLFRegressor, augment=None),
+    PLAIN: partial(DLFRegressor, body="mlp"),
     HYDRA: HydraRegressor,
     BOOSTING: TwoBoostedRegressor,
     NETWORK: MomentsNetworkRegressor,

@@ -10,6 +10,7 @@ import numpy as np
 from tables import format_mean, format_sets, values_of
 
 TEACHERS, DLF, ROWS, HYDRA = "teachers", "DLF", "DLF, rows", "Hydra"
+PLAIN = "DLF, plain"
 BOOSTING, NETWORK = "boosting", "network"
 
 MOMENTS = {
@@ -128,7 +129,7 @@ def print_moments(cells, students):
 def print_ranks(means, students):
     """Print in how many cells the default student is the best of several."""
     simple = [model for model in (BOOSTING, NETWORK) if model in students]
-    others = [model for model in students if model not in (DLF, ROWS)]
+    others = [model for model in students if model not in (DLF, ROWS, PLAIN)]
     for title, key, rest, sign in (
         ("std correlation highest", "std_corr", simple, 1),
         ("joint energy distance lowest", "joint_energy", others, -1),
