@@ -94,7 +94,7 @@ class MemberProcess(NamedTuple):
         both = np.concatenate(whitened)
         unit = np.ones(len(both))
         likelihood = member_log_likelihood(both[:, :q], both[:, q:], unit)
-        return likelihood - 0.5 * log_det / len(both)
+        return float(likelihood - 0.5 * log_det / len(both))
 
     def _local_block(self, rows, correlation, X):
         """Return the covariance of the local part at all entries of some rows, (n c, n c)."""

@@ -21,6 +21,9 @@ from torch import nn
 # below 96 KiB.
 ENCODING_NUMBERS = 9_500
 
+# Bins at most for each unit of the first layer. A student with few units stays small.
+MAX_BINS_PER_UNIT = 2
+
 # Bins that the columns have on average at least, whatever the size: one alone is a straight line.
 MIN_BINS_PER_COLUMN = 2
 
@@ -113,7 +116,8 @@ def choose_edges(
         Edges of each column, its least and its largest value included. None if these are the same.
     """
     counted = np.flatnonzero(weights > 0)
-    n_bins = max(ENCODING_NUMBERS // (n_units + 2), MIN_BINS_PER_COLUMN * X.shape[1])
+    affordable = min(ENCODING_NUMBERS // (n_units + 2), MAX_BINS_PER_UNIT * n_units)
+    n_bins = max(affordable, MIN_BINS_PER_COLUMN * X.shape[1])
     values = [np.unique(column) for column in X[counted].astype(np.float64).T]
     edges = _quantile_edges(values, X[counted], n_bins // 2)
     n_left = n_bins - sum(max(0, len(column) - 1) for column in edges)
