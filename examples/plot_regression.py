@@ -116,12 +116,11 @@ grid = np.linspace(X["bmi"].min(), X["bmi"].max(), 200)
 path = X.iloc[[0] * len(grid)].copy()
 path[:] = X.median().to_numpy()
 path["bmi"] = grid
-smooth = student.latent_parameters(path)
-draws = smooth.mean + smooth.loadings[:, 0] @ rng.standard_normal((student.q_, 50))
+draws = student.sample_predictions(path, 50, random_state=0)
 right.plot(grid, teacher.member_predictions(path), color="0.55", linewidth=0.6, alpha=0.6)
 right.plot(grid, draws, color="tab:blue", linewidth=0.6, alpha=0.6)
 right.plot([], [], color="0.55", label="50 networks")
-right.plot([], [], color="tab:blue", label="50 draws of the student's factors")
+right.plot([], [], color="tab:blue", label="50 members drawn from the student")
 right.set(
     xlabel="body mass index (standardised)",
     ylabel="disease progression",
