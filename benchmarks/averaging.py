@@ -21,7 +21,7 @@ from measuring import processor_seconds
 from sklearn.ensemble import RandomForestClassifier
 
 from sklearn_dlf import DLFClassifier
-from sklearn_dlf._latent.deviations import draw_within_rows, noise_correlation
+from sklearn_dlf._latent.deviations import draw_within_rows, split_noise
 from sklearn_dlf._predictive.averaged_probabilities import N_DRAWS, average_probabilities
 from sklearn_dlf._predictive.logits import entropies
 from sklearn_dlf._utils.blocks import DRAW_ROWS, row_blocks
@@ -73,14 +73,15 @@ def time_averages(student, name, X, n_rows, n_rounds):
 def random_average(heads, n_draws, generator):
     """Return probabilities and entropies averaged over random draws; heads are in nats."""
     mean, std = torch.from_numpy(heads.mean)[..., None], np.sqrt(heads.member_variance)
-    loadings, std = torch.from_numpy(heads.loadings), torch.from_numpy(std)[..., None]
-    correlation = noise_correlation(heads.noise_shares, *heads.mean.shape)
-    std = std * torch.from_numpy(np.linalg.cholesky(correlation))
+    loadings, (shared, std) = torch.from_numpy(heads.loadings), split_noise(std, heads.noise_shares)
+    std = torch.diag_embed(torch.from_numpy(std))
+    if shared is not None:
+        std = torch.cat([std, torch.from_numpy(shared).to(std)], dim=-1)
     total, entropy, n_done = 0, 0, 0
     while n_done < n_draws:
         size = min(N_AT_A_TIME, n_draws - n_done)
         z = torch.randn(loadings.shape[-1], size, generator=generator, dtype=mean.dtype)
-        noise = torch.randn(std.shape[1], size, generator=generator, dtype=mean.dtype)
+        noise = torch.randn(std.shape[-1], size, generator=generator, dtype=mean.dtype)
         latent = mean + std @ noise + draw_within_rows(loadings, None, z)
         members = latent.softmax(dim=1)
         total += members.sum(dim=-1)

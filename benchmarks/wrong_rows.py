@@ -67,6 +67,8 @@ def warnings_of(ensemble, X, y, predictions=None, sample_weight=None):
             ensemble=None if predictions is not None else ensemble,
             predictions=predictions,
             augment=None,
+            is_encoded=False,
+            n_parameters=0,
             out_of_bag="widen",
             is_seeded=True,
             random_state=np.random.RandomState(0),

@@ -38,6 +38,11 @@ def load(monkeypatch):
             del sys.modules[name]
 
 
+@pytest.mark.parametrize("module", sorted(path.stem for path in BENCHMARKS.glob("*.py")))
+def test_all_modules_can_be_imported(module, load):
+    load(module)
+
+
 @pytest.fixture
 def rng():
     return np.random.RandomState(0)
