@@ -155,13 +155,14 @@ class BaseStudent(BaseEstimator, ABC):
         if self.body_ != "piecewise_linear":
             return None
         contrasts = transfer_set.contrasts
-        return choose_edges(
+        edges = choose_edges(
             transfer_set.design,
             contrasts.mean,
             contrasts.variance,
             contrasts.weights,
             n_units=layer_sizes(self.hidden_layer_sizes)[0],
         )
+        return edges if any(len(column) > 1 for column in edges) else None  # all are constant
 
     def _make_body(self, transfer_set: TransferSet) -> nn.Module:
         """Make an untrained body of the kind ``body_``."""

@@ -25,6 +25,9 @@ from .row_correlation import RandomFunctions, RowCorrelation
 # Entries whose local parts are taken together in a likelihood. It takes O(n^3) for n of them.
 BLOCK_ENTRIES = 512
 
+# Share of the local variance that counts as independent at each entry in a likelihood.
+NUGGET = 1e-6
+
 
 class MemberProcess(NamedTuple):
     """Parameters of the process at n rows, float64, in units of the members' outputs.
@@ -103,7 +106,10 @@ class MemberProcess(NamedTuple):
         outputs = np.arange(own.shape[1])
         block[:, outputs, :, outputs] += own.T[:, :, None] * own.T[:, None]
         block *= correlation.among(X[rows])[:, None, :, None]
-        return block.reshape(own.size, own.size)
+        block = block.reshape(own.size, own.size)
+        # Rows that recur would leave the covariance singular.
+        block[np.diag_indices(own.size)] *= 1 + NUGGET
+        return block
 
 
 class MemberFunctions:

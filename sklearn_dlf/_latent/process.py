@@ -116,6 +116,10 @@ def estimate_process(residuals: np.ndarray, some: np.ndarray, X: np.ndarray, q: 
     shares = expit(best.x)
     limit = expit(0.98 * MAX_LOGIT)
     shares = np.where(shares > limit, 1.0, np.where(shares < 1 - limit, 0.0, shares))
+    # A factor that no fold has tells nothing of its share, which is that of the factor before it.
+    known = np.flatnonzero(np.any([fold.loadings.any(axis=0) for fold in folds], axis=0))
+    if len(known):
+        shares[2 + known[-1] + 1 :] = shares[2 + known[-1]]
     return Process(shares[2:], RowCorrelation(float(shares[0]), float(np.exp(best.x[1]))), gain)
 
 

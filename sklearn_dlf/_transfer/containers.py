@@ -15,11 +15,7 @@ def rows_like(X: Any, values: np.ndarray) -> Any:
     """
     if hasattr(X, "iloc"):
         frame = type(X)(values, columns=X.columns)
-        types = {
-            name: dtype
-            for name, dtype in X.dtypes.items()
-            if frame[name].equals(frame[name].astype(dtype).astype(frame[name].dtype))
-        }
+        types = {name: dtype for name, dtype in X.dtypes.items() if _fits(frame[name], dtype)}
         return frame.astype(types)
     if hasattr(X, "columns"):
         frame = type(X)(values, schema=X.columns)
@@ -30,3 +26,11 @@ def rows_like(X: Any, values: np.ndarray) -> Any:
         )
     cast = values.astype(np.asarray(X).dtype, copy=False)
     return cast if cast.dtype.kind == "f" or np.array_equal(cast, values) else values
+
+
+def _fits(column: Any, dtype: Any) -> bool:
+    """Return whether a pandas column of floats keeps its values as another type."""
+    try:
+        return column.equals(column.astype(dtype).astype(column.dtype))
+    except (TypeError, ValueError):  # nullable integers refuse fractions, and unsigned ones signs
+        return False

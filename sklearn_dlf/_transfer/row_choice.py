@@ -95,7 +95,11 @@ class RowChoice:
         if likeness.holds(self.leniency):
             return Choice(first, first)
         for choice in _alternatives(X, np.random.RandomState(seed)):
-            if judge.judge(choice.make).holds(self.leniency):
+            try:
+                likeness = judge.judge(choice.make)
+            except Exception:  # the ensemble refuses such rows, as encoders do new values
+                continue
+            if likeness.holds(self.leniency):
                 return choice
         return Choice(None, None)
 

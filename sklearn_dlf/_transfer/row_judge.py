@@ -117,12 +117,20 @@ class RowJudge:
         if np.maximum(record.sum(axis=1) - 1, 0).sum() >= MIN_DEGREES:
             spread[known] *= spread_at_unseen(outputs[known], record)
         else:
-            between = MIDPOINTS * _spread(self.outputs(nearest_midpoints(X)))
-            spread = np.where(between.mean(axis=0) > spread.mean(axis=0), between, spread)
+            between = self._spread_at_midpoints(X)
+            if between is not None:
+                spread = np.where(between.mean(axis=0) > spread.mean(axis=0), between, spread)
         self._unit = spread.mean(axis=0)
         self._differs = self._unit > NO_SPREAD * outputs.mean(axis=-1).std(axis=0)
         if self._differs.any():
             self._spread = self._relative(spread)
+
+    def _spread_at_midpoints(self, X: np.ndarray) -> np.ndarray | None:
+        """Return the spread between rows; None if the ensemble refuses values between codes."""
+        try:
+            return MIDPOINTS * _spread(self.outputs(nearest_midpoints(X)))
+        except Exception:  # encoders refuse them, each package by its own error
+            return None
 
     def _relative(self, spread: np.ndarray) -> np.ndarray:
         """Return spread (n, n_outputs) in units of its mean at the data, as a mean over outputs."""

@@ -77,6 +77,7 @@ def _spread(n: int, n_most: int) -> np.ndarray:
 def _steps(X: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return a tiny and a large step for each entry of ``rows`` (n, n_features).
 
+    Steps stay within the range of each column, outside of which a member may not be defined.
     Columns of integers may be codes and are left as they are, unless there are no others.
     """
     low, high = np.percentile(X, [25, 75], axis=0)
@@ -84,7 +85,9 @@ def _steps(X: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     is_moved = (np.mod(X, 1) != 0).any(axis=0)
     unit = np.where(is_moved, unit, 0) if is_moved.any() else unit
     spacing = np.spacing(np.abs(rows).astype(np.float32)).astype(np.float64)
-    return np.where(unit > 0, np.maximum(TINY * unit, N_SPACINGS * spacing), 0), LARGE * unit
+    inwards = np.where(rows + LARGE * unit > X.max(axis=0), -1.0, 1.0)
+    tiny = np.where(unit > 0, np.maximum(TINY * unit, N_SPACINGS * spacing), 0)
+    return inwards * tiny, inwards * LARGE * unit
 
 
 def _is_unchanged(outputs: np.ndarray, tiny: np.ndarray, large: np.ndarray) -> bool:

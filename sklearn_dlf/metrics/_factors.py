@@ -41,7 +41,13 @@ def compare_factors(
     std = np.sqrt(np.maximum(noise, NOISE_FLOOR * total.mean()))[:, None]
     process = MemberProcess(mean[:, None], loadings, None, loadings[..., :0], std)
     correlation = latent_parameters.get("row_correlation", RowCorrelation())
-    rows = latent_parameters.get("standardised_rows", np.zeros((n_samples, 1)))
+    rows = latent_parameters.get("standardised_rows")
+    if rows is None and correlation.share > 0:
+        raise ValueError(
+            "latent_parameters have a row_correlation but no standardised_rows, whose distances it "
+            "takes; expected both, as `latent_parameters` of a student returns them, or neither."
+        )
+    rows = np.zeros((n_samples, 1)) if rows is None else rows
     joint = process.log_likelihood(held_out[:, None], correlation, rows)
     none = process._replace(
         loadings=np.zeros_like(loadings[..., :1]), own_std=np.sqrt(explained[:, None] + std**2)

@@ -187,6 +187,11 @@ def _member_log_likelihood(
     transformation = student.target_transformation_
     if transformation is not None and not teacher.is_transformed:
         members = transformation.transform_members(members)
+    if members.shape[1] != student.n_outputs_:
+        raise ValueError(
+            f"The members have {members.shape[1]} outputs, and the student has "
+            f"{student.n_outputs_}; expected members of the kind that the student has learnt from."
+        )
     X = student._standardised_rows(rows)
     student_members = student._members
     process = student_members.process(X)

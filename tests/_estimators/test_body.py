@@ -4,6 +4,7 @@ import pickle
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
@@ -11,6 +12,8 @@ from sklearn.base import clone
 from sklearn.datasets import make_friedman1
 from sklearn.ensemble import BaggingRegressor, RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils._param_validation import InvalidParameterError
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
@@ -157,3 +160,22 @@ def test_an_encoding_brings_the_student_nearer_to_its_trees(rows, trees):
         predicted = student.fit(X, ensemble=trees).predict(new)
         errors.append(np.std(predicted - trees.predict(new)))
     assert errors[0] < 0.9 * errors[1]
+
+
+def test_the_body_does_not_depend_on_the_type_of_equal_numbers():
+    rng = np.random.RandomState(0)
+    frame = pd.DataFrame(rng.randint(0, 20, (120, 4)), columns=list("abcd"))
+    y = frame.a + frame.b**2 / 10
+    bodies = set()
+    for dtype in ("int64", "Int64", "Float64", "uint8"):
+        X = frame.astype(dtype)
+        forest = RandomForestRegressor(10, random_state=0).fit(X, y)
+        bodies.add(quick_fit((X, y), ensemble=forest).body_)
+    assert bodies == {"piecewise_linear"}
+
+
+def test_members_are_not_asked_outside_of_the_range_of_the_data(rows):
+    X, y = rows
+    logarithm = FunctionTransformer(lambda values: np.log(X.max() + 1e-9 - values))
+    members = make_pipeline(logarithm, RandomForestRegressor(5, random_state=0)).fit(X, y)
+    assert quick_fit(rows, ensemble=members).body_ == "piecewise_linear"

@@ -82,3 +82,9 @@ def test_slope_of_the_likelihood_is_its_derivative():
         return process._negative_log_likelihood(parameters, fold, distance)[1]
 
     assert check_grad(value, slope, np.array([0.3, -0.2, 0.5, -1.0, 0.1])) < 1e-5
+
+
+def test_shares_of_factors_that_no_fold_has_are_those_of_the_last_known_one():
+    X, members = make_members(n_members=6)
+    shares = estimate(members, X, 5).factor_shares  # folds have at most four members
+    assert shares[3] == shares[4]

@@ -9,6 +9,9 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
 from sklearn_dlf import DLFRegressor
 from sklearn_dlf.baselines import HydraClassifier, HydraRegressor
@@ -196,3 +199,12 @@ def test_the_spread_on_a_surface_is_of_the_right_size(surface):
     _, std = student.predict(data.X[400:], return_std=True)
     own = member_predictions(networks, data.X[400:]).std(axis=1, ddof=1)
     assert 0.8 < np.sqrt(np.mean(std**2) / np.mean(own**2)) < 1.2
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_members_that_refuse_values_between_codes_are_judged_at_swapped_rows():
+    rng = np.random.RandomState(0)
+    X = rng.randint(0, 15, (100, 3)).astype(float)
+    y = X[:, 0] + rng.randn(100)
+    encoded = [make_pipeline(OneHotEncoder(), Ridge(alpha)).fit(X, y) for alpha in (1, 9)]
+    assert DLFRegressor(**STUDENT).fit(X, y, ensemble=encoded).augment_ == "neighbors"
