@@ -21,16 +21,15 @@ from sklearn.utils.validation import (
 )
 from torch import nn
 
+from .._fitting.student_bodies import count_body_parameters, name_body
 from .._fitting.trainer import OPTIMIZERS
-from .._network.bodies import ACTIVATIONS, make_body
-from .._network.encodings import choose_edges
+from .._network.bodies import ACTIVATIONS
 from .._network.heads import Units
 from .._transfer.query import FitRows, query_teacher
 from .._transfer.row_makers import ROW_MAKERS
 from .._transfer.tasks import Task
 from .._transfer.transfer_set import TransferSet
-from .._utils.parameters import BodyMaker, Count, Device, LayerSizes, layer_sizes
-from .._utils.seeding import seeded
+from .._utils.parameters import BodyMaker, Count, Device, LayerSizes
 from .._utils.standardise import standardise
 
 # Of the students that have a choice of the body.
@@ -116,7 +115,7 @@ class BaseStudent(BaseEstimator, ABC):
             unseen=unseen,
             augment=self.augment,
             is_encoded=None if self.body == "auto" else self.body == "piecewise_linear",
-            n_parameters=self._count_body_parameters(rows.X.shape[1]),
+            n_parameters=count_body_parameters(self, rows.X.shape[1]),
             out_of_bag=self.out_of_bag,
             memory=self.memory,
             is_seeded=isinstance(self.random_state, numbers.Integral),
@@ -124,7 +123,7 @@ class BaseStudent(BaseEstimator, ABC):
             random_state=random_state,
         )
         self.augment_ = transfer_set.augment
-        self.body_ = self._name_body(transfer_set.is_encoded)
+        self.body_ = name_body(self, transfer_set.is_encoded)
         self.ensemble_score_ = task.score_teacher(transfer_set)
         network = self._learn(transfer_set, random_state).eval().requires_grad_(False)
         self.scaler_ = transfer_set.scaler
@@ -135,44 +134,6 @@ class BaseStudent(BaseEstimator, ABC):
         self._learn_targets(self._make_members(network), transfer_set, random_state)
         self.student_: nn.Module = network
         return self
-
-    def _count_body_parameters(self, n_features: int) -> int:
-        """Return the number of parameters of the network's body, without an encoding."""
-        with seeded(0):
-            sizes = layer_sizes(self.hidden_layer_sizes)
-            own = self.body if callable(self.body) else None
-            body = make_body(own, n_features, sizes, self.activation)
-        return sum(parameter.numel() for parameter in body.parameters())
-
-    def _name_body(self, is_encoded: bool) -> str:
-        """Return the kind of body."""
-        if callable(self.body):
-            return "custom"
-        return "piecewise_linear" if is_encoded else "mlp"
-
-    def _choose_edges(self, transfer_set: TransferSet) -> list[np.ndarray] | None:
-        """Return the edges of an encoding of the columns, or None for a body without one."""
-        if self.body_ != "piecewise_linear":
-            return None
-        contrasts = transfer_set.contrasts
-        edges = choose_edges(
-            transfer_set.design,
-            contrasts.mean,
-            contrasts.variance,
-            contrasts.weights,
-            n_units=layer_sizes(self.hidden_layer_sizes)[0],
-        )
-        return edges if any(len(column) > 1 for column in edges) else None  # all are constant
-
-    def _make_body(self, transfer_set: TransferSet) -> nn.Module:
-        """Make an untrained body of the kind ``body_``."""
-        return make_body(
-            self.body if self.body_ == "custom" else None,
-            transfer_set.X.shape[1],
-            layer_sizes(self.hidden_layer_sizes),
-            self.activation,
-            self._choose_edges(transfer_set),
-        )
 
     def _validate(
         self, X: Any, y: Any, task: Task, X_ensemble: Any, X_unlabeled: Any, sample_weight: Any

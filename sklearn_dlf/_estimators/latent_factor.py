@@ -19,6 +19,7 @@ from .._fitting.output_noise import learn_output_noise
 from .._fitting.process import learn_process
 from .._fitting.published import PublishedEM
 from .._fitting.refinement import Refinement
+from .._fitting.student_bodies import make_student_body
 from .._fitting.trainer import make_trainer
 from .._latent.models import NOISE_FLOOR, FullModel, SeparableModel
 from .._latent.number_of_factors import factor_scores
@@ -119,7 +120,7 @@ class LatentFactorStudent(BaseStudent):
         if self._is_refined:
             refinement = Refinement(transfer_set.targets.probabilities[: len(transfer_set.design)])
         with seeded(random_state.randint(MAX_SEED), self.device):
-            body = self._make_body(transfer_set)
+            body = make_student_body(self, transfer_set)
             network = network_class(body, n_features, n_outputs, q)
             X, weights = transfer_set.design, contrasts.weights
             em = em_class(

@@ -10,6 +10,7 @@ import torch
 from sklearn.utils._param_validation import StrOptions
 
 from .._estimators.base import BODY_CONSTRAINTS
+from .._fitting.student_bodies import choose_student_edges
 from .._utils.parameters import store_parameters
 from ._base import MemberClassifier, MemberRegressor, MemberStudent
 from ._documentation import share_documentation
@@ -52,7 +53,7 @@ class BaseBatchEnsemble(MemberStudent):
 
     def _make_network(self, transfer_set):
         n_members = transfer_set.contrasts.shape[-1]
-        edges = self._choose_edges(transfer_set)
+        edges = choose_student_edges(self, transfer_set)
         return BatchEnsembleNetwork(
             self._sizes(transfer_set), self.activation, n_members, edges=edges
         )

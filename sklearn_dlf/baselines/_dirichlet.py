@@ -11,6 +11,7 @@ from scipy.special import digamma, log_softmax, softmax
 from torch import nn
 
 from .._estimators.classifier_mixin import ClassifierStudentMixin
+from .._fitting.student_bodies import make_student_body
 from .._predictive.members import StudentMembers
 from .._utils.blocks import DRAW_ROWS, row_blocks
 from ._base import MemberStudent, member_probabilities
@@ -83,7 +84,7 @@ class DirichletClassifier(ClassifierStudentMixin, MemberStudent):
 
     def _make_network(self, transfer_set):
         n_classes = max(transfer_set.contrasts.shape[1], 2)
-        body = self._make_body(transfer_set)
+        body = make_student_body(self, transfer_set)
         return HydraNetwork(body, transfer_set.X.shape[1], n_classes, n_members=1)
 
     def _objective(self):

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from .._estimators.base import BODY_CONSTRAINTS
+from .._fitting.student_bodies import make_student_body
 from .._utils.parameters import store_parameters
 from ._base import MemberClassifier, MemberRegressor, MemberStudent
 from ._documentation import share_documentation
@@ -47,7 +48,7 @@ class BaseHydra(MemberStudent):
         store_parameters(self, locals())
 
     def _make_network(self, transfer_set):
-        body = self._make_body(transfer_set)
+        body = make_student_body(self, transfer_set)
         _, n_outputs, n_members = transfer_set.contrasts.shape
         return HydraNetwork(body, transfer_set.X.shape[1], n_outputs, n_members)
 
