@@ -107,8 +107,8 @@ class MemberProcess(NamedTuple):
         block[:, outputs, :, outputs] += own.T[:, :, None] * own.T[:, None]
         block *= correlation.among(X[rows])[:, None, :, None]
         block = block.reshape(own.size, own.size)
-        # Rows that recur would leave the covariance singular.
-        block[np.diag_indices(own.size)] *= 1 + NUGGET
+        if correlation.share > 0:  # rows that recur would leave the covariance singular
+            block[np.diag_indices(own.size)] *= 1 + NUGGET
         return block
 
 

@@ -72,7 +72,8 @@ def query_teacher(
     augment, out_of_bag, memory, verbose
         As in the estimators.
     is_encoded : bool or None
-        Whether the student encodes columns; None if it does for a teacher that is a step function.
+        Whether the student encodes columns; None if it does for a teacher that is a step function,
+        and rows are made.
     n_parameters : int
         Parameters of the body of the student's network, without an encoding.
     is_seeded : bool
@@ -98,7 +99,8 @@ def query_teacher(
     teacher.declare_unseen(unseen, len(X))
     transformation, y = task.enter_space(teacher, y)
     if is_encoded is None:
-        is_encoded = has_steps(teacher, X)
+        # At the rows of `fit` alone, a student of many bins would learn where they happen to lie.
+        is_encoded = augment is not None and has_steps(teacher, X)
     points = make_points(
         X,
         weights,

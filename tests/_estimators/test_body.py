@@ -101,7 +101,7 @@ def test_trees_are_recognised_where_rows_are_not_made(rows, trees, argument):
     assert student.body_ == "piecewise_linear"
 
 
-def test_more_rows_are_made_for_trees_and_a_choice_of_none_is_kept(rows, trees):
+def test_more_rows_are_made_for_trees(rows, trees):
     seen = []
 
     def augment(X, n_rows, random_state):
@@ -112,8 +112,12 @@ def test_more_rows_are_made_for_trees_and_a_choice_of_none_is_kept(rows, trees):
         quick_fit(rows, ensemble=trees, body=body, augment=augment)
     # Rows are also made for trial, 400 at a time.
     assert [n_rows for n_rows in seen if n_rows != 400] == [40 * 120, 4 * 120]
-    student = quick_fit(rows, ensemble=trees, augment=None)
-    assert student.body_ == "piecewise_linear"
+
+
+def test_at_the_rows_of_fit_alone_layers_are_plain_unless_an_encoding_is_chosen(rows, trees):
+    assert quick_fit(rows, ensemble=trees, augment=None).body_ == "mlp"
+    chosen = quick_fit(rows, ensemble=trees, augment=None, body="piecewise_linear")
+    assert chosen.body_ == "piecewise_linear"
 
 
 def test_activation_follows_the_body_unless_it_is_given(rows, trees):

@@ -44,12 +44,25 @@ def test_boosted_models_that_have_seen_all_rows_give_a_warning(diabetes, boosted
     assert coverage(student, X_test, y_test).mean() < 0.7  # what the warning is about
 
 
-def test_intervals_of_boosted_models_hold_if_unseen_rows_are_named(diabetes, boosted):
+@pytest.mark.parametrize(
+    "body",
+    [
+        "mlp",
+        pytest.param(
+            "piecewise_linear",
+            marks=pytest.mark.xfail(
+                reason="With an encoding, intervals of boosted models are too narrow on small data.",
+                strict=False,
+            ),
+        ),
+    ],
+)
+def test_intervals_of_boosted_models_hold_if_unseen_rows_are_named(diabetes, boosted, body):
     _, _, X, y, X_test, y_test = diabetes
     unseen = np.arange(len(X)) >= 200
     with warnings.catch_warnings():
         warnings.simplefilter("error", SeenRowsWarning)
-        student = DLFRegressor(**QUICK).fit(X, y, ensemble=boosted, unseen=unseen)
+        student = DLFRegressor(body=body, **QUICK).fit(X, y, ensemble=boosted, unseen=unseen)
     # The standard error is 0.03 with 120 rows, and nearly as much is due to the 122 unseen rows.
     assert abs(coverage(student, X_test, y_test).mean() - 0.9) < 0.07
 
