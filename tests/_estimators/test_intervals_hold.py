@@ -51,7 +51,7 @@ def test_boosted_models_that_have_seen_all_rows_give_a_warning(diabetes, boosted
         pytest.param(
             "piecewise_linear",
             marks=pytest.mark.xfail(
-                reason="With an encoding, intervals of boosted models are too narrow on small data.",
+                reason="With an encoding, these intervals are too narrow on small data.",
                 strict=False,
             ),
         ),
