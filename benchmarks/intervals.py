@@ -49,7 +49,7 @@ from sklearn_dlf.metrics import neg_nll_scorer
 
 LEVELS = (0.5, 0.9, 0.99)
 
-# Simulated tables of perfect intervals, by which chance is told.
+# Number of simulations of perfect intervals, from which it is known how many are off by chance.
 N_SIMULATED = 20_000
 RESULTS = Path(__file__).parent / "results" / "intervals.jsonl"
 

@@ -2,8 +2,8 @@
 
 They learn moments of the members at each row, at the same design points as every other student with
 the same ``augment`` and ``random_state``. Members are independent from row to row: nothing is known
-of their covariance. By default they learn what the ensemble says, also at the rows of its own fit
-(``out_of_bag=None``).
+of their covariance. By default they learn the members' outputs as they are, also at the rows of the
+ensemble's own fit (``out_of_bag=None``).
 """
 
 from __future__ import annotations

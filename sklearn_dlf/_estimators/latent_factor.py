@@ -234,16 +234,11 @@ class LatentFactorStudent(BaseStudent):
         """
         X = self._standardised_rows(X)
         process = self._members.process(X)
-        std = np.sqrt(process.local_variance)
-        unit = np.where(std > 0, std, np.inf)
-        with np.errstate(invalid="ignore"):  # a noise without limit may overflow
-            correlation = process.local_covariance / (unit[:, :, None] * unit[:, None])
-        correlation[:, np.arange(std.shape[1]), np.arange(std.shape[1])] = 1.0
         parameters = Bunch(
             mean=process.mean,
             loadings=process.loadings,
-            member_std=std,
-            noise_correlation=correlation,
+            member_std=np.sqrt(process.local_variance),
+            noise_correlation=process.local_correlation,
             member_cov=process.output_covariance,
             row_correlation=self.row_correlation_,
             standardised_rows=X,

@@ -22,6 +22,7 @@ from .._latent.deviations import output_covariance
 from .._network.heads import Heads, noise_shares
 from .._network.students import StudentNetwork
 from .._transfer.contrasts import Contrasts
+from .._utils.blocks import spaced_rows
 
 # Factors of the noise, at most one less than there are outputs. Two are too few for five targets,
 # and a fourth gains little.
@@ -66,8 +67,7 @@ class CorrelationTargets(NamedTuple):
 def learn_output_noise(network: StudentNetwork, X: np.ndarray, contrasts: Contrasts) -> nn.Linear:
     """Return a head of `noise_shares` for a trained network, from its design points X (m, ...)."""
     rows = np.flatnonzero(contrasts.weights > 0)
-    if len(rows) > MAX_ROWS:
-        rows = rows[np.linspace(0, len(rows) - 1, MAX_ROWS).astype(int)]
+    rows = rows[spaced_rows(len(rows), MAX_ROWS)]
     targets = correlation_targets(network.evaluate(X[rows]), contrasts, rows)
     head = fit_noise_head(network.evaluate_body(X[rows]).astype(np.float64), targets)
     return head.to(network.device)
@@ -80,7 +80,7 @@ def correlation_targets(heads: Heads, contrasts: Contrasts, rows: np.ndarray) ->
     noise = np.exp(0.5 * np.asarray(heads.log_noise, dtype=np.float64))
     factors = np.einsum("mkk->mk", explained)
     std = np.sqrt(factors + noise**2)
-    residuals = contrasts.residuals.reshape(contrasts.shape)[rows].astype(np.float64)
+    residuals = contrasts.residuals_at(rows)
     length = np.sqrt(np.square(residuals).sum(axis=-1, keepdims=True))
     # An output in which all members agree has no correlation with others.
     residuals = residuals / np.where(length > 0, length, np.inf)

@@ -10,6 +10,7 @@ from .._predictive.target_distribution import TargetDistribution
 from .._predictive.target_noise import TargetNoise
 from .._transfer.residuals import MemberResiduals
 from .._transfer.transfer_set import TransferSet
+from .._utils.blocks import spaced_rows
 from .._utils.warning import warn_user
 
 # Intervals are predicted at no more rows than this. The share of rows has a standard error of less
@@ -50,7 +51,7 @@ def warn_if_sign_is_lost(members: Any, noise: TargetNoise, transfer_set: Transfe
     sign, n_own = kept_sign(transfer_set.targets), len(transfer_set.targets.y)
     if not sign.any() or n_own < MIN_ROWS:
         return
-    rows = np.unique(np.linspace(0, n_own - 1, N_ROWS).astype(int))
+    rows = spaced_rows(n_own, N_ROWS)
     tail = 0.5 * (1 - LEVEL)
     distribution = TargetDistribution(members, noise)
     ends = distribution.quantiles(transfer_set.X[rows], [tail, 1 - tail])

@@ -218,11 +218,9 @@ def spectral_solution(residuals: np.ndarray, q: int, noise_floor: float = 0.0) -
     values, vectors = eigh(cross_product(residuals, residuals) / (n_members - 1))
     values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
     noise_variance = max(values[q:].sum() / (n_entries - q), noise_floor)
-    leading, vectors = values[:q], vectors[:, :q]
-    # Eq. (12): R u / sqrt((n - 1) l) has unit length. A factor below the noise has zero loadings.
-    gain = np.sqrt(np.maximum(leading - noise_variance, 0.0))
-    norm = np.sqrt((n_members - 1) * np.maximum(leading, np.finfo(np.float64).tiny))
-    loadings = residuals @ (vectors * (gain / norm)).astype(residuals.dtype)
+    leading = values[:q]
+    rotation = spectral_rotation(leading, vectors[:, :q], noise_variance)
+    loadings = residuals @ rotation.astype(residuals.dtype)
     # The sign of an eigenvector depends on the order of the members. The sign of the largest
     # loading does not: it is made positive.
     loadings *= np.sign(loadings[np.abs(loadings).argmax(axis=0), np.arange(q)])
@@ -231,3 +229,15 @@ def spectral_solution(residuals: np.ndarray, q: int, noise_floor: float = 0.0) -
     quadratic = (leading / used).sum() + values[q:].sum() / noise_variance
     log_likelihood = -0.5 * (LOG_2PI + (log_det + quadratic) / n_entries)
     return SpectralSolution(loadings, float(noise_variance), float(log_likelihood))
+
+
+def spectral_rotation(values: np.ndarray, vectors: np.ndarray, noise_variance: float) -> np.ndarray:
+    """Return the matrix (n_members, q) that turns members' deviations into loadings. Eq. (12).
+
+    Takes the q largest eigenvalues l of the members' covariance, and eigenvectors u
+    (n_members, q) of their Gram matrix. ``R u / sqrt((n - 1) l)`` has unit length. A factor below
+    the noise has zero loadings.
+    """
+    gain = np.sqrt(np.maximum(values - noise_variance, 0.0))
+    norm = np.sqrt((len(vectors) - 1) * np.maximum(values, np.finfo(np.float64).tiny))
+    return vectors * (gain / norm)

@@ -65,6 +65,17 @@ class MemberProcess(NamedTuple):
         return covariance
 
     @property
+    def local_correlation(self) -> np.ndarray:
+        """Correlation (n, c, c) of the local part over the outputs of a row."""
+        std = np.sqrt(self.local_variance)
+        unit = np.where(std > 0, std, np.inf)
+        with np.errstate(invalid="ignore"):  # a noise without limit may overflow
+            correlation = self.local_covariance / (unit[:, :, None] * unit[:, None])
+        outputs = np.arange(std.shape[1])
+        correlation[:, outputs, outputs] = 1.0
+        return correlation
+
+    @property
     def output_covariance(self) -> np.ndarray:
         """Covariance (n, c, c) of the members over the outputs of a row."""
         return self.local_covariance + output_covariance(self.loadings, self.mixing)

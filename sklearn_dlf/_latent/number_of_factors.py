@@ -59,10 +59,7 @@ def held_out_log_likelihood(
     """
     seen = ~held_out
     n_seen = np.count_nonzero(seen)
-    centring = np.eye(len(gram)) - seen / n_seen
-    gram = centring @ gram @ centring.T
-    values, vectors = eigh(gram[np.ix_(seen, seen)] / (n_seen - 1))
-    values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
+    gram, values, vectors = seen_spectrum(gram, seen)
 
     q = np.arange(n_q)
     leading, vectors = values[: n_q - 1], vectors[:, : n_q - 1]
@@ -82,6 +79,19 @@ def held_out_log_likelihood(
     log_det = _cumulate(np.log(factor)) + (n_entries - q) * np.log(noise)
     quadratic = (_cumulate(along / factor) + around / noise) / deviation
     return -0.5 * (n_entries * LOG_2PI + log_det + quadratic)
+
+
+def seen_spectrum(gram: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the Gram matrix around the mean of seen members, and the spectrum of these.
+
+    The eigenvalues are those of their covariance over entries, largest first, with the eigenvectors
+    of their own Gram matrix (n_seen, n_seen).
+    """
+    n_seen = np.count_nonzero(seen)
+    centring = np.eye(len(gram)) - seen / n_seen
+    gram = centring @ gram @ centring.T
+    values, vectors = eigh(gram[np.ix_(seen, seen)] / (n_seen - 1))
+    return gram, np.maximum(values[::-1], 0.0), vectors[:, ::-1]
 
 
 def _cumulate(terms: np.ndarray) -> np.ndarray:

@@ -16,12 +16,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve, eigh
+from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
 from scipy.spatial.distance import pdist, squareform
 from scipy.special import expit
 
-from .full import cross_product
+from .full import cross_product, spectral_rotation
+from .number_of_factors import seen_spectrum
 from .row_correlation import RowCorrelation
 
 # Folds of members, and the fewest members of which some can be held out.
@@ -135,7 +136,7 @@ def _make_folds(residuals, some, q):
     for fold in range(N_FOLDS):
         seen = fold_of != fold
         n_seen = np.count_nonzero(seen)
-        rotation = _spectral_rotation(gram, seen, n_entries, q)
+        rotation = _seen_rotation(gram, seen, n_entries, q)
         for output in outputs:
             deviations = some[:, output] - some[:, output][:, seen].mean(axis=1, keepdims=True)
             own = np.square(deviations[:, seen]).sum(axis=1) / (n_seen - 1)
@@ -148,20 +149,14 @@ def _make_folds(residuals, some, q):
     return folds
 
 
-def _spectral_rotation(gram, seen, n_entries, q):
+def _seen_rotation(gram, seen, n_entries, q):
     """Return the matrix (n_seen, q) that turns seen members' deviations into loadings. Eq. (12)."""
-    n_seen = np.count_nonzero(seen)
-    centring = np.eye(len(gram)) - seen / n_seen
-    gram = centring @ gram @ centring.T
-    values, vectors = eigh(gram[np.ix_(seen, seen)] / (n_seen - 1))
-    values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
+    _, values, vectors = seen_spectrum(gram, seen)
+    n_seen = len(values)
     n_used = min(q, n_seen - 1)
     noise = values[n_used:].sum() / max(n_entries - n_used, 1)
-    leading = values[:n_used]
-    gain = np.sqrt(np.maximum(leading - noise, 0.0))
-    norm = np.sqrt((n_seen - 1) * np.maximum(leading, np.finfo(np.float64).tiny))
     rotation = np.zeros((n_seen, q))
-    rotation[:, :n_used] = vectors[:, :n_used] * (gain / norm)
+    rotation[:, :n_used] = spectral_rotation(values[:n_used], vectors[:, :n_used], noise)
     return rotation
 
 

@@ -4,8 +4,9 @@ Members are functions. What the factors do not carry is mostly a deviation of on
 region: it is similar at rows that are near each other, and independent between rows that are far
 apart. The noise of a member, divided by its standard deviation at each row, is a Gaussian process
 of the standardised rows with a Matern correlation of smoothness 3/2 [Rasmussen2006], Eq. (30).
-Draws of it are sums of random cosines [Rahimi2007], Eq. (31). They are functions: rows may come in
-any order and in any number of blocks.
+Draws of it are sums of random cosines [Rahimi2007], Eq. (31). With a share of one they are
+functions: rows may come in any order and in any number of blocks. What a smaller share leaves is
+drawn row by row.
 
 References
 ----------

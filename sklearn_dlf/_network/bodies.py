@@ -41,7 +41,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 # What ``activation="auto"`` stands for: of a plain body, and behind an encoding of columns. There
-# each bin is within 0 and 1, and the sharper bend of "swish" learns trees less well.
+# the sharper bend of "swish" learns trees less well.
 AUTO_ACTIVATION, AUTO_ENCODED_ACTIVATION = "swish", "silu"
 
 
@@ -103,12 +103,11 @@ def make_body(
     edges : sequence of arrays or None
         Edges of the bins of each column, for an MLP behind an encoding.
     """
-    if make is None and edges is None:
-        activation = choose_activation(activation, encoded=False)
-        return make_mlp(n_features, hidden_layer_sizes, activation)
     if make is None:
-        encoding = PiecewiseLinearEncoding(edges or [])
-        activation = choose_activation(activation, encoded=True)
+        activation = choose_activation(activation, encoded=edges is not None)
+        if edges is None:
+            return make_mlp(n_features, hidden_layer_sizes, activation)
+        encoding = PiecewiseLinearEncoding(edges)
         return EncodedMLP(encoding, make_mlp(encoding.n_bins, hidden_layer_sizes, activation))
     body = make(n_features)
     if not isinstance(body, nn.Module):

@@ -16,6 +16,8 @@ import torch
 from sklearn.tree import DecisionTreeRegressor
 from torch import nn
 
+from .._utils.blocks import spaced_rows
+
 # Numbers of an encoding and of the weights that read it, the largest part of a student of trees.
 # With two hidden layers of 100 units, ten factors and one output, the pickle of a student stays
 # below 96 KiB.
@@ -121,7 +123,7 @@ def choose_edges(
     values = [np.unique(column) for column in X[counted].astype(np.float64).T]
     edges = _quantile_edges(values, X[counted], n_bins // 2)
     n_left = n_bins - sum(max(0, len(column) - 1) for column in edges)
-    some = counted[np.unique(np.linspace(0, len(counted) - 1, MAX_TREE_ROWS).astype(int))]
+    some = counted[spaced_rows(len(counted), MAX_TREE_ROWS)]
     tree = _fit_tree(X[some], mean[some], variance[some], weights[some], n_left)
     for column, own in enumerate(edges):
         if len(own) < len(values[column]):  # otherwise bins can take any value at each of them

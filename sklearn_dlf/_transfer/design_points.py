@@ -29,8 +29,8 @@ from .row_makers import RowMaker, make_rows
 # docs/method.md and docs/ablations.md.
 N_MADE, MAX_MADE = 4, 20_000
 
-# The same for students that encode columns, as those of trees do. Steps lie so close that a student
-# of fewer rows learns where rows happen to lie.
+# The same for students that encode columns, as those of trees do. Steps lie so close to each other
+# that a student of fewer rows learns where rows happen to lie.
 N_MADE_ENCODED, MAX_MADE_ENCODED = 40, 60_000
 
 # Rows made for each parameter of the network's body, if that is more: with few rows of `fit`, the
@@ -67,15 +67,12 @@ class Points(NamedTuple):
         Design points: all but the calibration rows.
     augment : str, callable or None
         How rows were made.
-    is_encoded : bool
-        Whether the student encodes columns.
     """
 
     X: np.ndarray
     n_own: int
     n_design: int
     augment: str | RowMaker | None = None
-    is_encoded: bool = False
 
     @property
     def are_own(self) -> bool:
@@ -142,7 +139,7 @@ def make_points(
             _raise_cannot_be_evaluated(
                 "X_unlabeled" if augment is None else f"augment={augment!r}", teacher
             )
-        return Points(X, n_own, n_own, None, is_encoded)
+        return Points(X, n_own, n_own)
     own = slice(None) if weights is None else weights > 0
     base, unseen = X[own], None if teacher.unseen is None else teacher.unseen[own]
     if unlabeled is not None:
@@ -164,8 +161,8 @@ def make_points(
         kept = _rows_not_in(calibration, made)
         design = np.concatenate([design[: len(design) - len(made)], kept])
     if len(design) == n_own:
-        return Points(X, n_own, n_own, chosen, is_encoded)
-    return Points(np.concatenate([design, calibration]), n_own, len(design), chosen, is_encoded)
+        return Points(X, n_own, n_own, chosen)
+    return Points(np.concatenate([design, calibration]), n_own, len(design), chosen)
 
 
 def count_made_rows(n_rows: int, n_parameters: int, n_values: int, is_encoded: bool) -> int:

@@ -122,4 +122,5 @@ def query_teacher(
         weights=weights,
         out_of_bag=out_of_bag,
         transformation=transformation,
+        is_encoded=is_encoded,
     )

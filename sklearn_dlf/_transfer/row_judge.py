@@ -1,4 +1,4 @@
-"""Whether made rows are like the data: by what the ensemble says, and by where they lie.
+"""Whether made rows are like the data: by the members' spread there, and by where they lie.
 
 Where columns nearly determine each other, a row with some columns of another one lies off the
 data. Members were not trained there, and may differ a hundred times as much. A student that learns

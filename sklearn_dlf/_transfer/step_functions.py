@@ -1,8 +1,8 @@
 """Whether the members of a teacher are step functions, as trees are.
 
-The teacher is asked, so that it does not matter of which package its members are, and what is
-around them. Where rows move by a tiny step of their columns, smooth members change a little almost
-everywhere, and step functions do not change at all almost everywhere.
+They are evaluated, so that it does not matter of which package they are, and what is around them.
+Where rows move by a tiny step of their columns, smooth members change a little almost everywhere,
+and step functions do not change at all almost everywhere.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from .._utils.blocks import spaced_rows
 from .containers import rows_like
 from .teacher import Teacher
 
-# Rows at which a teacher is asked. Shares of outputs are known to a few per cent by then.
+# Rows that are moved. Shares of outputs have standard errors of a few per cent then.
 N_ROWS = 200
 
 # A tiny step and a large one, in interquartile ranges of the column. Boosted trees may have a
@@ -51,14 +52,14 @@ def has_steps(teacher: Teacher, X: np.ndarray) -> bool:
     if asked.is_drawn:
         return False
     if not asked.can_be_evaluated:
-        picked = _spread(len(X), MAX_GIVEN_ROWS)
+        picked = spaced_rows(len(X), MAX_GIVEN_ROWS)
         different = np.unique(X[picked], axis=0, return_index=True)[1]
         return _recurs(asked.predictions[picked[different]])
     try:
         every = np.asarray(asked.X, dtype=np.float64)
     except (TypeError, ValueError):  # columns of strings, such as rows of X_ensemble
         return False
-    rows = every[_spread(len(every), N_ROWS)]
+    rows = every[spaced_rows(len(every), N_ROWS)]
     tiny, large = _steps(every, rows)
     # Thresholds may be values of the rows themselves. So a tiny step away from them is the start.
     moved = np.concatenate([rows + tiny, rows + 2 * tiny, rows + large])
@@ -67,11 +68,6 @@ def has_steps(teacher: Teacher, X: np.ndarray) -> bool:
     except Exception:  # encoders refuse values between integers, each package by its own error
         return False
     return _is_unchanged(*np.split(outputs, 3))
-
-
-def _spread(n: int, n_most: int) -> np.ndarray:
-    """Return up to ``n_most`` row numbers, spread evenly over ``n`` rows."""
-    return np.unique(np.linspace(0, n - 1, n_most).astype(int))
 
 
 def _steps(X: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -112,7 +108,7 @@ def _recurs(outputs: np.ndarray) -> bool:
     """
     if np.isin(outputs, (0, 1)).all():
         return True
-    some = outputs[..., _spread(outputs.shape[-1], MAX_GIVEN_MEMBERS)]
+    some = outputs[..., spaced_rows(outputs.shape[-1], MAX_GIVEN_MEMBERS)]
     shares = []
     for column in some.reshape(len(some), -1).T:
         counts = np.sort(np.unique(column, return_counts=True)[1])[:-2]

@@ -13,6 +13,7 @@ from .._predictive.transformed_target import (
     check_transformed,
     quietly,
 )
+from .._utils.blocks import spaced_rows
 from .._utils.warning import warn_user
 from .residuals import MemberResiduals
 from .teacher import Teacher
@@ -111,7 +112,7 @@ def _evaluate_at_probes(teacher: EnsembleTeacher) -> tuple[np.ndarray, np.ndarra
     """Return members in their transformed space (n, n_outputs, n_members), and their rows."""
     X = teacher.X
     n_rows = len(X) if isinstance(X, list) else X.shape[0]
-    rows = np.unique(np.linspace(0, n_rows - 1, N_PROBES).astype(int))
+    rows = spaced_rows(n_rows, N_PROBES)
     outputs = teacher.predict(_safe_indexing(X, rows), True)
     return outputs[:, None] if outputs.ndim == 2 else outputs, rows
 

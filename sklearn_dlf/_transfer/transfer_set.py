@@ -81,6 +81,7 @@ def build_transfer_set(
     weights: np.ndarray | None,
     out_of_bag: str | None,
     transformation: TransformedTarget | None = None,
+    is_encoded: bool = False,
 ) -> TransferSet:
     """Evaluate the teacher at all points, and keep what the student learns from.
 
@@ -100,6 +101,8 @@ def build_transfer_set(
         What is done to members' outputs at rows that they were fitted to.
     transformation : TransformedTarget or None
         The way from the teacher's outputs back to units of y; see `choose_space`.
+    is_encoded : bool
+        Whether the student encodes columns.
     """
     adjust = make_adjustment(out_of_bag, teacher.unseen, weights)
     builder = ContrastsBuilder(points.n_design)
@@ -127,7 +130,7 @@ def build_transfer_set(
         transformation,
         teacher.is_transformed,
         points.augment,
-        points.is_encoded,
+        is_encoded,
         teacher.evaluate_variance(points),
     )
 

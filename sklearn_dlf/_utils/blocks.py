@@ -1,8 +1,10 @@
-"""Blocks of rows, so that memory stays bounded whatever the number of rows."""
+"""Blocks of rows, so that memory stays bounded, and some rows of many."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+
+import numpy as np
 
 # Rows at which draws or averages over draws are made at a time. 100 draws of one output take
 # 6.5 MB in float64.
@@ -17,3 +19,8 @@ def row_blocks(n_rows: int, size: int) -> Iterator[slice]:
     """
     for start in range(0, n_rows, size):
         yield slice(start, min(start + size, n_rows))
+
+
+def spaced_rows(n_rows: int, n_most: int) -> np.ndarray:
+    """Return up to ``n_most`` row numbers at about equal distances, without a draw."""
+    return np.unique(np.linspace(0, n_rows - 1, n_most).astype(int))

@@ -73,7 +73,7 @@ def test_auto_makes_no_rows_where_none_would_be_like_the_data():
         spread = np.array([1.0 if row.tobytes() in own else 100.0 for row in np.asarray(rows)])
         return spread[:, None] * np.linspace(-1, 1, 4)
 
-    # It is told that no member saw a row, so that the rows of fit are fresh ones.
+    # No member is taken to have seen a row, so that the rows of fit are fresh ones.
     ensemble = FittedEnsemble(predict, outputs="values", n_members=4)
     student = HydraRegressor(**STUDENT)
     student.fit(X, X[:, 0], ensemble=ensemble, unseen=True)
