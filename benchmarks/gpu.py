@@ -58,6 +58,9 @@ N_FEATURES, N_DRAWS, N_CLASSES = 20, 20, 3
 
 STUDENTS = (DLFRegressor, HydraRegressor), (DLFClassifier, HydraClassifier)
 
+# Of fits whose quality does not matter.
+BRIEF = {"max_iter": 2, "n_epochs": 2, "batch_size": 256, "random_state": 0}
+
 # Rows of which members are made at a time.
 BLOCK = 2**16
 
@@ -78,13 +81,14 @@ class Sizes(NamedTuple):
     members: int = 50
     max_iter: int = 30  # iterations of EM, rounds of baselines
     n_epochs: int | str = "auto"  # of one iteration
+    augment: str | None = "auto"
     teacher_iter: int = 20  # epochs of deep ensembles
     kinds_rows: int = 400  # of each other kind of student
     large_rows: int = 1_000_000
     large_iter: int = 2
 
 
-SMALL = Sizes(200, 8, 2, 1, 2, 60, 20_000, 1)
+SMALL = Sizes(200, 8, 2, 1, None, 2, 60, 20_000, 1)
 
 
 class Checks:
@@ -287,9 +291,7 @@ def check_repeats(make, device, fit):
     """Check that a fit repeats itself, and leaves the device's generator as it was."""
     is_cuda = torch.device(device).type == "cuda"
     before = torch.cuda.get_rng_state(device) if is_cuda else torch.get_rng_state()
-    first, second = (
-        fit(make(device=device, max_iter=2, n_epochs=2, random_state=0)) for _ in range(2)
-    )
+    first, second = (fit(make(device=device)) for _ in range(2))
     after = torch.cuda.get_rng_state(device) if is_cuda else torch.get_rng_state()
     assert torch.equal(before, after), "the state of the generator has changed"
     pairs = [*zip(network_tensors(first), network_tensors(second), strict=True)]
@@ -354,8 +356,8 @@ def run_student(student_class, data, test, args, sizes, checks, times):
     def fit(model):
         return model.fit(X, y, ensemble=teacher)
 
-    options = {"max_iter": sizes.max_iter, "n_epochs": sizes.n_epochs, "random_state": 0}
-    make = functools.partial(student_class, **options)
+    training = {"n_epochs": sizes.n_epochs, "augment": sizes.augment, "random_state": 0}
+    make = functools.partial(student_class, max_iter=sizes.max_iter, **training)
     size = f"{len(X):,} x {X.shape[1]}, {sizes.members} members"
     models = fit_on_both(make, fit, rows, size, checks, times)
     if models is None:
@@ -366,7 +368,8 @@ def run_student(student_class, data, test, args, sizes, checks, times):
     checks.run(f"{name}: fresh process", check_fresh_process, model, rows)
     checks.run(f"{name}: copies", check_copies, model, rows)
     checks.run(f"{name}: as good as on the CPU", check_quality, models, members, rows)
-    checks.run(f"{name}: repeats itself", check_repeats, student_class, args.device, fit)
+    brief = functools.partial(student_class, augment=sizes.augment, **BRIEF)
+    checks.run(f"{name}: repeats itself", check_repeats, brief, args.device, fit)
     if hasattr(model, "conformalize"):
         checks.run(f"{name}: conformalize", check_conformalize, model, rows, values)
 
@@ -385,7 +388,7 @@ def list_kinds(device, n_rows, n_members):
     """Return functions that fit each other kind of student on a device, by name."""
     X, y, labels = make_rows(n_rows, 0)
     outputs = np.stack([y, X[:, 0] * y], axis=1)
-    options = {"max_iter": 2, "n_epochs": 2, "random_state": 0, "device": device}
+    options = {**BRIEF, "device": device}
     forest = RandomForestRegressor(n_members, random_state=0, max_depth=6).fit(X, y)
     several = RandomForestRegressor(n_members, random_state=0, max_depth=6).fit(X, outputs)
     trees = RandomForestClassifier(n_members, random_state=0, max_depth=6).fit(X, labels)
@@ -419,8 +422,10 @@ def list_kinds(device, n_rows, n_members):
             DLFRegressor, DeepEnsembleRegressor(4, max_iter=2, device=device, random_state=0), y
         ),
         "three classes": student(DLFClassifier, trees, labels),
-        "three classes, separable": student(DLFClassifier, trees, labels, loadings="separable"),
-        "two classes": student(DLFClassifier, two, labels > 0),
+        "three classes, separable": student(
+            DLFClassifier, trees, labels, loadings="separable", augment=None
+        ),
+        "two classes": student(DLFClassifier, two, labels > 0, augment=None),
         "bootstrapped deep ensemble": lambda: DeepEnsembleRegressor(
             4, max_iter=2, bootstrap=True, device=device, random_state=0
         ).fit(X, outputs),

@@ -56,7 +56,7 @@ class Network(nn.Module):
         if self.training:
             self.eval()
         is_frozen = self._like is not None
-        like = self._like if is_frozen else next(self.parameters())
+        like: Any = self._like if is_frozen else next(self.parameters())
         rows = X if isinstance(X, torch.Tensor) else torch.from_numpy(X)
         n_most = PREDICT_ROWS if like.device.type == "cpu" else ACCELERATOR_ROWS
         # A frozen network has no gradients. The mode would cost a tenth of the time of one row.
