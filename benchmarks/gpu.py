@@ -79,7 +79,7 @@ class Sizes(NamedTuple):
 
     rows: int = 2_000
     members: int = 50
-    max_iter: int = 30  # iterations of EM, rounds of baselines
+    max_iter: int = 20  # iterations of EM, rounds of baselines
     n_epochs: int | str = "auto"  # of one iteration
     augment: str | None = "auto"
     teacher_iter: int = 20  # epochs of deep ensembles
