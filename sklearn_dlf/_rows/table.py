@@ -121,5 +121,7 @@ class Table:
                 dates = read_dates(column, place)
                 values = np.where(np.isnat(dates), np.nan, dates.astype(np.float64))
             known = values[~np.isnan(values)]
-            codes[:, place] = np.where(np.isnan(values), np.median(known) if len(known) else 0, values)
+            codes[:, place] = np.where(
+                np.isnan(values), np.median(known) if len(known) else 0, values
+            )
         return codes

@@ -74,9 +74,7 @@ def has_steps(teacher: Teacher, table: Table) -> bool:
     start = as_floating(take(container, picked), columns)
     tiny, large = _steps(every, every[picked])
     # Thresholds may be values of the rows themselves. So a tiny step away from them is the start.
-    moved = [
-        with_numbers(start, columns, every[picked] + move) for move in (tiny, 2 * tiny, large)
-    ]
+    moved = [with_numbers(start, columns, every[picked] + move) for move in (tiny, 2 * tiny, large)]
     try:
         outputs = asked.predict(reduce(concatenate, moved), teacher.is_transformed)
     except Exception:  # encoders refuse values between integers, each package by its own error

@@ -67,9 +67,7 @@ class Teacher(ABC):
     def evaluate_variance(self, points: Points) -> np.ndarray | None:
         """Variance of y around the members at the design points, if they have one."""
 
-    def declare_unseen(
-        self, unseen: Any, n_samples: int, order: np.ndarray | None = None
-    ) -> None:
+    def declare_unseen(self, unseen: Any, n_samples: int, order: np.ndarray | None = None) -> None:
         """Set ``unseen`` from the argument of `fit`, if it is given; raise if it is invalid.
 
         ``order`` are the numbers of the rows in the order in which the teacher has them.
