@@ -95,7 +95,7 @@ class Table:
         scale = self.numbers.std(axis=0)
         return np.where(scale > 0, scale, 1)
 
-    def keys(self) -> list[int]:
+    def hashes(self) -> list[int]:
         """Return a number for each row, equal for equal rows."""
         numbers = np.ascontiguousarray(self.numbers)
         return [hash(row.tobytes()) for row in numbers]
@@ -121,7 +121,6 @@ class Table:
                 dates = read_dates(column, place)
                 values = np.where(np.isnat(dates), np.nan, dates.astype(np.float64))
             known = values[~np.isnan(values)]
-            codes[:, place] = np.where(
-                np.isnan(values), np.median(known) if len(known) else 0, values
-            )
+            middle = np.median(known) if len(known) else 0.0
+            codes[:, place] = np.where(np.isnan(values), middle, values)
         return codes

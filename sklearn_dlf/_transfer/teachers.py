@@ -95,8 +95,8 @@ class EnsembleTeacher(Teacher):
 
     def evaluate(self, points: Points | None = None) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield slices of the points with the members' outputs there; at ``X`` without points."""
-        are_own = points is None or points.are_own
-        X = self.X if are_own else self.rows_to_evaluate(points.table)
+        others = None if points is None or points.are_own else points.table
+        X = self.X if others is None else self.rows_to_evaluate(others)
         n_points = _num_samples(X)
         n_rows = n_points if self.is_drawn else BLOCK_ROWS
         for rows in row_blocks(n_points, n_rows):
