@@ -53,8 +53,9 @@ def match_columns(model: Any, X: Any) -> Any:
     columns = getattr(X, "columns", None)
     if names is not None and _are_numbered(model, names):
         # Numbers for names: of arrays, or of a frame with such names, which is then matched.
-        spell = _spelling(model)
-        if columns is None or sorted(map(str, _spelled(columns, spell))) != sorted(names):
+        is_frame = columns is not None
+        written = sorted(map(str, _spelled(columns, _spelling(model)))) if is_frame else []
+        if written != sorted(names) and (is_frame or not hasattr(model, "feature_names_in_")):
             names = None
     n_expected = getattr(model, "n_features_in_", 0) or None  # 0 in CatBoost models from a file
     if names is not None and columns is not None:
@@ -186,11 +187,11 @@ def _select_columns(model: Any, X: Any, names: list[str]) -> Any:
 
 
 def _without_names(X: Any) -> Any:
-    """Return a DataFrame for a model that was fitted without names: as an array, of numbers if all
-    columns are numbers.
+    """Return a DataFrame as an array, of numbers if all columns are numbers.
 
-    A model may also have been fitted on a frame whose names are no strings, which scikit-learn does
-    not record. It finds its categories in the types of the columns, so that it gets the frame.
+    It is for a model that was fitted without names, or on a frame whose names are no strings, which
+    scikit-learn does not record. The latter finds categories in the types of the columns, so that
+    it gets the frame.
     """
     try:
         return numeric_array(X)

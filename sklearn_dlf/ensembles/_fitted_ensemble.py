@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 from torch.nn import Module
 
+from .._utils.numbers import numeric_array
 from ._class_columns import align_classes, expand_columns
 from ._member_models import (
     Model,
@@ -75,7 +76,7 @@ def _callable_members(
     """Describe one callable that returns all members at once, along the last axis."""
 
     def evaluate(X):
-        raw = np.asarray(function(X))
+        raw = numeric_array(function(X), "Outputs of the callable")
         if raw.ndim not in (2, 3) or raw.shape[-1] != n_members:
             raise ValueError(
                 f"The callable returned an array of shape {raw.shape}, expected members last: "

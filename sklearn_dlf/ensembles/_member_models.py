@@ -21,8 +21,9 @@ from skorch import NeuralNet
 from torch.nn import Module
 
 from .._predictive.transformed_target import TargetTransformer
+from .._utils.numbers import numeric_array
 from ._columns import fitted_column_names as fitted_column_names
-from ._columns import is_catboost, is_of_type, match_columns, type_name
+from ._columns import is_catboost, is_of_type, match_columns
 from ._torch_models import evaluate_module, evaluate_net
 
 Kind = Literal["regressor", "classifier"]
@@ -135,7 +136,7 @@ def _describe_distribution(model: Any) -> Model:
     """Describe a model that predicts a distribution, as those of NGBoost do."""
 
     def variance(X):
-        return np.asarray(_evaluate_estimator(model, "pred_dist", X).dist.var())
+        return numeric_array(_evaluate_estimator(model, "pred_dist", X).dist.var(), "Variances")
 
     return Model(
         "regressor", partial(_evaluate_estimator, model, "predict"), predict_variance=variance
@@ -253,7 +254,7 @@ def as_outputs(raw: ArrayLike, outputs: Outputs) -> np.ndarray:
 
     A single column of probabilities or logits belongs to the second of two classes.
     """
-    raw = np.asarray(raw)
+    raw = numeric_array(raw, "Outputs of members")
     if outputs == "values":
         return raw
     if outputs == "mean_variance":
@@ -269,7 +270,7 @@ def as_outputs(raw: ArrayLike, outputs: Outputs) -> np.ndarray:
 
 def as_variance(raw: ArrayLike) -> np.ndarray:
     """Return the second column of mean and variance (n, 2)."""
-    return _check_pair(np.asarray(raw))[:, 1]
+    return _check_pair(numeric_array(raw, "Outputs of members"))[:, 1]
 
 
 def _check_pair(raw: np.ndarray) -> np.ndarray:

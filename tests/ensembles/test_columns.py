@@ -111,7 +111,7 @@ def test_a_column_that_is_missing_raises(make, names):
     frame = pd.DataFrame(X, columns=names)
     models = fitted(make, frame)
     other = frame.set_axis([names[0], "other", names[2]], axis=1)
-    with pytest.raises(ValueError, match="X lacks columns that .* was fitted with: received"):
+    with pytest.raises(ValueError, match=r"X lacks columns that .* was fitted with: received"):
         member_predictions(models, other)
 
 
