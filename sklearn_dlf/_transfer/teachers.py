@@ -19,6 +19,7 @@ from sklearn.utils.validation import _num_samples
 
 from .._predictive.transformed_target import check_transformed, quietly
 from .._utils.blocks import row_blocks
+from .._utils.numbers import numeric_array
 from .._utils.seeding import MAX_SEED
 from .._utils.warning import warn_user
 from ..ensembles import is_fitted_ensemble
@@ -135,7 +136,7 @@ class PredictionsTeacher(Teacher):
     def __init__(self, predictions: Any, n_samples: int):
         if isinstance(predictions, list | tuple):
             predictions = _stack_members(predictions, n_samples)
-        self.predictions = np.asarray(predictions)
+        self.predictions = _as_numbers(predictions, "predictions")
         self.n_samples = n_samples
         self._check()
         self.n_members = self.predictions.shape[-1]
@@ -152,10 +153,6 @@ class PredictionsTeacher(Teacher):
         """Raise if the array is not as expected, with the likely reason."""
         shape = self.predictions.shape
         expected = f"({self.n_samples}, n_members) or ({self.n_samples}, n_outputs, n_members)"
-        if self.predictions.dtype.kind not in "fiub":
-            raise TypeError(
-                f"predictions must be numbers; got an array of dtype {self.predictions.dtype}."
-            )
         if len(shape) not in (2, 3) or shape[0] != self.n_samples:
             hint = ""
             if len(shape) in (2, 3) and self.n_samples in shape[1:]:
@@ -171,8 +168,8 @@ class PredictionsTeacher(Teacher):
         if not np.isfinite(self.predictions).all():
             n_bad = np.count_nonzero(~np.isfinite(self.predictions))
             raise ValueError(
-                f"predictions must be finite; {n_bad} of {self.predictions.size} values are NaN or "
-                "infinite."
+                f"predictions must be finite; {n_bad} of {self.predictions.size} values are "
+                "missing, NaN or infinite."
             )
 
 
@@ -321,7 +318,7 @@ def _seed_ensemble(prototype: Any, random_state: np.random.RandomState) -> tuple
 
 def _stack_members(members: list | tuple, n_samples: int) -> np.ndarray:
     """Stack a list with one array a member into one array, members last."""
-    members = [np.asarray(member) for member in members]
+    members = [_as_numbers(m, f"predictions of member {i}") for i, m in enumerate(members)]
     shapes = {member.shape for member in members}
     if len(members) < 2:
         raise ValueError(f"predictions must hold at least 2 members; got a list of {len(members)}.")
@@ -337,6 +334,12 @@ def _stack_members(members: list | tuple, n_samples: int) -> np.ndarray:
             f"{len(members)} arrays of shapes {sorted(shapes)}.{hint}"
         )
     return np.stack(members, axis=-1)
+
+
+def _as_numbers(values: Any, name: str) -> np.ndarray:
+    """Return numbers as an array; those that NumPy holds in up to 64 bits are not copied."""
+    is_plain = type(values) in (np.ndarray, np.memmap) and values.dtype.kind in "biuf"
+    return values if is_plain and values.dtype.itemsize <= 8 else numeric_array(values, name)
 
 
 def _with_outputs(outputs: np.ndarray) -> np.ndarray:

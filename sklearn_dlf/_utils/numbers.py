@@ -42,7 +42,7 @@ def numeric_array(values: Any, name: str = "X") -> np.ndarray:
         return _stack(columns)
     numbers = _numbers(array)
     if numbers is None:
-        raise TypeError(f"{name} must hold numbers; got an array of dtype {array.dtype}.")
+        raise TypeError(f"{name} must be numbers; got an array of dtype {array.dtype}.")
     return numbers
 
 
@@ -73,7 +73,7 @@ def _raise_if_not_numbers(columns: list, labels: list, name: str) -> None:
     if bad:
         shown = ", ".join(map(repr, bad[:MAX_SHOWN])) + (", ..." if len(bad) > MAX_SHOWN else "")
         raise TypeError(
-            f"{name} must hold numbers; {len(bad)} of {len(labels)} columns do not: {shown}. "
+            f"{name} must be numbers; {len(bad)} of {len(labels)} columns do not: {shown}. "
             "Encode text, categories and dates as numbers first."
         )
 

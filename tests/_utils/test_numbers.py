@@ -72,14 +72,14 @@ NO_NUMBERS = {
 
 @pytest.mark.parametrize("values", NO_NUMBERS.values(), ids=NO_NUMBERS.keys())
 def test_other_values_raise(values):
-    with pytest.raises(TypeError, match="y must hold numbers; got an array of dtype"):
+    with pytest.raises(TypeError, match="y must be numbers; got an array of dtype"):
         numeric_array(values, "y")
 
 
 @pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame])
 def test_columns_that_are_no_numbers_are_named(make):
     frame = make({"a": ["u", "v"], "b": [1, 2], "c": np.array(["2020", "2021"], "datetime64[ms]")})
-    with pytest.raises(TypeError, match=r"X must hold numbers; 2 of 3 columns do not: 'a', 'c'"):
+    with pytest.raises(TypeError, match=r"X must be numbers; 2 of 3 columns do not: 'a', 'c'"):
         numeric_array(frame)
 
 
