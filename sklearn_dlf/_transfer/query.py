@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.preprocessing import StandardScaler
 
+from .._utils.standardise import fit_scaler, scale_weights
 from .design_points import make_points
 from .row_choice import RowChoice
 from .row_makers import RowMaker
@@ -81,13 +81,13 @@ def query_teacher(
     random_state : RandomState instance
         Source of all random choices.
     """
-    X, y, weights = rows.X, rows.y, rows.weights
+    X, y, weights = rows.X, rows.y, scale_weights(rows.weights)
     teacher = find_teacher(
         ensemble,
         predictions,
         rows.as_ensemble_takes_them,
         y,
-        weights,
+        rows.weights,
         kind=task.kind,
         make_default=task.default_teacher,
         cv=task.cv,
@@ -118,7 +118,7 @@ def query_teacher(
         teacher,
         points,
         task.targets(teacher, points, y, weights, out_of_bag),
-        scaler=StandardScaler().fit(X, sample_weight=weights),
+        scaler=fit_scaler(X, weights),
         weights=weights,
         out_of_bag=out_of_bag,
         transformation=transformation,
