@@ -16,6 +16,10 @@ ORDINARY = 30
 # Less than any power of two in float64: the unit of an output whose members have agreed so far.
 UNSET = -2000
 
+# Smallest standard deviation of members' outputs: residuals of y, a billion times smaller, still
+# have squares that are told from zero (`_fitting.noise_model.LEAST_SQUARE`).
+LEAST_STD = 1e-65
+
 # A spread is set to zero up to this many machine epsilons times the size of the members' mean.
 N_ROUNDINGS = 8
 
@@ -143,8 +147,7 @@ class Contrasts:
         agree = spread <= N_ROUNDINGS * rounding * np.maximum(scale, np.abs(center))
         spread[agree] = 0.0
         unit = np.where(agree, np.inf, unit)
-        check_std(scale, "The members' mean")
-        check_std(spread, "The members' outputs")
+        check_std(np.maximum(scale, spread), "The members' outputs", LEAST_STD)
         # A constant mean has the unit one, as in StandardScaler, or that of the residuals.
         scale = np.where(scale == 0, np.ldexp(1.0, exponents), scale)
         factors = np.sqrt(weights)[:, None] / unit

@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
+from .._utils.standardise import column_std
 from .out_of_bag import MIN_DEGREES, spread_at_unseen
 from .row_makers import RowMaker, make_rows, nearest_midpoints
 
@@ -90,7 +91,7 @@ class RowJudge:
         order = np.random.RandomState(seed).permutation(len(X))[:MAX_ROWS]
         self.X = X[order]
         self.first, self.second = self.X[::2], self.X[1::2]
-        scale = self.X.std(axis=0)
+        scale = column_std(self.X)
         self.scale = np.where(scale > 0, scale, 1)
         self._search = NearestNeighbors(n_neighbors=1).fit(self.second / self.scale)
         self._measure_data(order[:N_JUDGED], unseen)

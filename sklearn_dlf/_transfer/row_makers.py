@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_array
 
+from .._utils.standardise import column_std
 from .column_groups import find_column_groups
 
 # Neighbours are searched among at most this many rows; of more rows, a random choice is taken.
@@ -199,7 +200,7 @@ def _pool(X: np.ndarray, random_state: np.random.RandomState) -> np.ndarray:
 
 def _divide_by_std(X: np.ndarray) -> np.ndarray:
     """Return X in units of the columns' standard deviation."""
-    scale = X.std(axis=0)
+    scale = column_std(X)
     return X / np.where(scale > 0, scale, 1)
 
 

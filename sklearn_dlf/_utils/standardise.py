@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.linalg.blas import ddot
 from sklearn.preprocessing import StandardScaler
@@ -16,6 +18,9 @@ MIN_VARIANCE = float(np.finfo(np.float64).tiny / np.finfo(np.float64).eps)
 # Columns that vary by rounding errors only have the scale one. If their values are so large that
 # rounding errors are above this, they are measured in units too.
 MAX_ROUNDING = 1e6
+
+# Powers of two that float32 holds, with room for sums: it ends at 126.
+MAX_EXPONENT = 100
 
 # Weights between the inverse of this and itself are kept as they are: their sums, squares, and
 # products with values of ordinary size are held by float64. Others are divided by their largest.
@@ -51,10 +56,23 @@ def fit_scaler(X: np.ndarray, weights: np.ndarray | None = None) -> StandardScal
 def in_units(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Divide columns (n, ...) by powers of two near their largest value; return the exponents too.
 
-    Such a division is exact, but for values 1e-308 times as large as the largest.
+    Such a division is exact, but for values 1e-308 times as large as the largest. NaN is ignored.
     """
-    exponents = np.frexp(np.abs(X).max(axis=0))[1]
+    largest = np.nan_to_num(np.fmax.reduce(np.abs(X), axis=0))
+    exponents = np.frexp(largest)[1]
     return np.ldexp(X, -exponents), exponents
+
+
+def in_float32(X: np.ndarray) -> np.ndarray:
+    """Return columns (n, d) in units in which float32 holds them, such as for trees."""
+    columns, exponents = in_units(X)
+    return np.where(np.abs(exponents) > MAX_EXPONENT, columns, X)
+
+
+def column_std(X: np.ndarray, std: Callable[..., np.ndarray] = np.std) -> np.ndarray:
+    """Return the standard deviation of columns (n, ...), also where its square leaves float64."""
+    columns, exponents = in_units(X)
+    return np.ldexp(std(columns, axis=0), exponents)
 
 
 def scale_weights(weights: np.ndarray | None) -> np.ndarray | None:
@@ -64,16 +82,16 @@ def scale_weights(weights: np.ndarray | None) -> np.ndarray | None:
     return in_units(weights)[0]
 
 
-def check_std(std: np.ndarray, name: str) -> None:
+def check_std(std: np.ndarray, name: str, least: float = MIN_STD) -> None:
     """Raise ValueError if the squares of standard deviations leave the range of float64.
 
     A standard deviation of zero, of a constant, is no error.
     """
-    wrong = (std > 0) & ~((std >= MIN_STD) & (std <= MAX_STD))
+    wrong = (std > 0) & ~((std >= least) & (std <= MAX_STD))
     if wrong.any():
         raise ValueError(
-            f"{name} must vary by {MIN_STD:g} to {MAX_STD:g}, so that its variance can be computed "
-            f"in float64; got a standard deviation of {std[wrong][0]:.3g}. Give members and y in "
+            f"{name} must vary by {least:g} to {MAX_STD:g}, so that variances can be computed in "
+            f"float64; got a standard deviation of {std[wrong][0]:.3g}. Give members and y in "
             f"a {'smaller' if std[wrong][0] < 1 else 'larger'} unit."
         )
 
