@@ -23,6 +23,7 @@ from .._utils.numbers import numeric_array
 from .._utils.seeding import MAX_SEED
 from .._utils.warning import warn_user
 from ..ensembles import is_fitted_ensemble
+from ..ensembles._fitted_ensemble import with_known_outputs
 from ..ensembles._member_models import kind_of
 from .cache import EnsembleFacts, Evaluate, TeacherCache
 from .containers import rows_like
@@ -212,6 +213,7 @@ def find_teacher(
     random_state : RandomState instance
         Source of the ensemble's seeds.
     """
+    given, ensemble = ensemble, with_known_outputs(ensemble, kind)
     if cv is not None and (predictions is not None or _is_fitted(ensemble)):
         what = "predictions were" if predictions is not None else "a fitted ensemble was"
         raise ValueError(
@@ -227,7 +229,7 @@ def find_teacher(
         return PredictionsTeacher(predictions, _num_samples(X))
     cache = TeacherCache(memory)
     if _is_fitted(ensemble):
-        _check_list_is_whole(ensemble, _num_samples(X))
+        _check_list_is_whole(given, _num_samples(X))
         warn_if_nameless(ensemble, X)
         facts, predict = cache.look_up(ensemble, X)
         teacher = EnsembleTeacher(facts, predict, X, kind)

@@ -324,6 +324,22 @@ register_ensemble(tuple, _list_members)
 register_ensemble(FittedEnsemble, FittedEnsemble._describe)
 
 
+def with_known_outputs(ensemble: Any, kind: str) -> Any:
+    """Return an ensemble for a student of that kind, which tells what its models return.
+
+    The models of a list that are neither regressors nor classifiers, such as callables and torch
+    modules, return values if the student is a regressor. For a classifier, they may return
+    probabilities or logits, so that the list is returned as it is.
+    """
+    if kind != "regressor" or not isinstance(ensemble, list | tuple) or len(ensemble) < 2:
+        return ensemble
+    is_unknown = any(
+        kind_of(model) is None and not isinstance(model, type) and not hasattr(model, "pred_dist")
+        for model in ensemble
+    )
+    return FittedEnsemble(ensemble, outputs="values") if is_unknown else ensemble
+
+
 def without_wrapper(ensemble: Any) -> Any:
     """Return what a FittedEnsemble holds: a list of models, or an ensemble; others as they are."""
     return ensemble._models if isinstance(ensemble, FittedEnsemble) else ensemble
