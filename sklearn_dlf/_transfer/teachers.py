@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing
+from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.validation import _num_samples
 
 from .._predictive.transformed_target import check_transformed, quietly
@@ -213,6 +213,7 @@ def find_teacher(
     random_state : RandomState instance
         Source of the ensemble's seeds.
     """
+    (X,) = indexable(X)  # some formats of sparse rows cannot be cut into blocks
     given, ensemble = ensemble, with_known_outputs(ensemble, kind)
     if cv is not None and (predictions is not None or _is_fitted(ensemble)):
         what = "predictions were" if predictions is not None else "a fitted ensemble was"

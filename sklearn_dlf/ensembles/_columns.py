@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_matrix, issparse, isspmatrix
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import VotingClassifier, VotingRegressor
@@ -69,6 +70,8 @@ def match_columns(model: Any, X: Any) -> Any:
         return X if n_expected is None else _without_names(X)
     if names is not None and isinstance(X, np.ndarray):
         return _name_columns(X, names)
+    if issparse(X) and not isspmatrix(X) and _spelling(model) is not None:
+        return csr_matrix(X)  # LightGBM and CatBoost do not know the arrays of scipy
     return X
 
 

@@ -17,14 +17,8 @@ rng = np.random.default_rng(0)
 X = rng.normal(size=(60, 3)) + np.array([0, 10, 20])
 Y = X[:, 0] + 0.3 * rng.normal(size=60)
 FRAME = pd.DataFrame(X, columns=["a", "b", "c"])
-QUICK = {
-    "q": 1,
-    "hidden_layer_sizes": 10,
-    "n_epochs": 1,
-    "tol": 10.0,
-    "random_state": 0,
-    "augment": None,
-}
+QUICK = {"q": 1, "hidden_layer_sizes": 10, "n_epochs": 1, "tol": 10.0, "random_state": 0}
+QUICK["augment"] = None
 TEACHER = {"n_estimators": 3, "hidden_layer_sizes": 10, "max_iter": 3, "random_state": 0}
 REGRESSORS, CLASSIFIERS = DeepEnsembleRegressor(**TEACHER), DeepEnsembleClassifier(**TEACHER)
 

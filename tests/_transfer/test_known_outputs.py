@@ -16,14 +16,8 @@ rng = np.random.default_rng(0)
 X = rng.normal(size=(60, 3))
 Y = X[:, 0] + 0.1 * rng.normal(size=60)
 RIDGES = [Ridge(alpha).fit(X, Y) for alpha in (0.1, 10.0, 100.0)]
-QUICK = {
-    "q": 2,
-    "hidden_layer_sizes": 10,
-    "n_epochs": 1,
-    "tol": 10.0,
-    "augment": None,
-    "random_state": 0,
-}
+QUICK = {"q": 2, "hidden_layer_sizes": 10, "n_epochs": 1, "tol": 10.0, "random_state": 0}
+QUICK["augment"] = None
 
 
 class Predicting:
