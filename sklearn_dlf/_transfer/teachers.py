@@ -232,8 +232,7 @@ def find_teacher(
     if _is_fitted(ensemble):
         _check_list_is_whole(given, _num_samples(X))
         warn_if_nameless(ensemble, X)
-        facts, predict = cache.look_up(ensemble, X)
-        teacher = EnsembleTeacher(facts, predict, X, kind)
+        teacher = EnsembleTeacher(*cache.look_up(ensemble, X), X, kind)
         teacher.row_facts = judge_rows(ensemble, X, y, kind)
         if teacher.unseen is not None and y is not None:
             teacher.is_record_checked = False

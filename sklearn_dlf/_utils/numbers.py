@@ -31,8 +31,7 @@ def numeric_array(values: Any, name: str = "X") -> np.ndarray:
     if _is_frame(values):
         return _from_frame(values, name)
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
-        floats: np.ma.MaskedArray = values.astype(np.float64)
-        return floats.filled(np.nan)
+        return np.ma.filled(values.astype(np.float64), np.nan)
     if hasattr(values, "detach"):  # a tensor of torch; NumPy has no bfloat16
         values = values.detach().cpu()
         values = values.float() if str(values.dtype) == "torch.bfloat16" else values

@@ -70,8 +70,9 @@ def match_columns(model: Any, X: Any) -> Any:
         return X if n_expected is None else _without_names(X)
     if names is not None and isinstance(X, np.ndarray):
         return _name_columns(X, names)
-    if issparse(X) and not isspmatrix(X) and _spelling(model) is not None:
-        return csr_matrix(X)  # LightGBM and CatBoost do not know the arrays of scipy
+    if issparse(X) and _spelling(model) is not None:
+        # LightGBM and CatBoost know matrices of scipy, but neither its arrays nor all formats.
+        return X if isspmatrix(X) and X.format in ("csr", "csc") else csr_matrix(X)
     return X
 
 
