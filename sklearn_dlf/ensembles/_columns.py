@@ -185,9 +185,12 @@ def _select_columns(model: Any, X: Any, names: list[str]) -> Any:
             f". Columns are found by name, so that one column is expected for each of {names}."
         )
     order = [positions[key][0] for key in wanted]
-    if order == list(range(len(received))):
-        return X
-    return X.iloc[:, order] if hasattr(X, "iloc") else X[[received[i] for i in order]]
+    if hasattr(X, "iloc"):
+        return X if order == list(range(len(received))) else X.iloc[:, order]
+    X = X[[received[i] for i in order]]
+    if any(is_of_type(model, library) for library in _SPELLINGS):  # LightGBM 4.6 compares names
+        X = X.rename({received[i]: name for i, name in zip(order, names, strict=True)})
+    return X
 
 
 def _without_names(X: Any) -> Any:

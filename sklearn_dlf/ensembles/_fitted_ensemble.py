@@ -114,7 +114,8 @@ class FittedEnsemble:
     models : list of fitted models, fitted ensemble or callable
         A list may hold fitted regressors or classifiers of any library with scikit-learn's
         interface, skorch nets, torch modules and callables. Each is one member, also if it is an
-        ensemble itself. Modules are evaluated in evaluation mode, on the device they are on. A
+        ensemble itself. Modules are evaluated in evaluation mode, on the device they are on. They
+        get numbers in their own precision, and integers as they are if they have an embedding. A
         single callable returns all members at once, along the last axis.
 
     outputs : {"values", "probabilities", "logits", "mean_variance"}, default=None
