@@ -9,10 +9,17 @@ import numpy as np
 from scipy.sparse import csr_matrix, issparse, isspmatrix
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.ensemble import VotingClassifier, VotingRegressor
+from sklearn.ensemble import (
+    StackingClassifier,
+    StackingRegressor,
+    VotingClassifier,
+    VotingRegressor,
+)
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.model_selection._search import BaseSearchCV
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
 from sklearn.pipeline import Pipeline
 
 from .._utils.numbers import numeric_array
@@ -103,7 +110,7 @@ def _parts_with_its_columns(model: Any) -> Iterator[Any]:
     if isinstance(model, Pipeline):
         steps = [step for _, step in model.steps if step not in ("passthrough", None)]
         yield from steps[:1]
-    elif isinstance(model, VotingRegressor | VotingClassifier):
+    elif isinstance(model, _COMBINED):
         yield from getattr(model, "estimators_", [])[:1]
     elif isinstance(model, CalibratedClassifierCV):
         yield from (c.estimator for c in getattr(model, "calibrated_classifiers_", [])[:1])
@@ -111,6 +118,17 @@ def _parts_with_its_columns(model: Any) -> Iterator[Any]:
         if isinstance(model, wrapper) and hasattr(model, name):
             yield getattr(model, name)
 
+
+#: Several models that get the rows as they are, and whose first one gives its names to all.
+_COMBINED = (
+    VotingRegressor,
+    VotingClassifier,
+    StackingRegressor,
+    StackingClassifier,
+    MultiOutputRegressor,
+    MultiOutputClassifier,
+    OneVsRestClassifier,
+)
 
 #: Where wrappers keep the fitted model that gets their rows. `estimator_` of others is not fitted.
 _WRAPPED = {

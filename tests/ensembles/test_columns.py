@@ -6,10 +6,11 @@ import polars as pl
 import pytest
 from numpy.testing import assert_allclose
 from sklearn.compose import TransformedTargetRegressor, make_column_transformer
-from sklearn.ensemble import HistGradientBoostingRegressor, VotingRegressor
+from sklearn.ensemble import HistGradientBoostingRegressor, StackingRegressor, VotingRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.model_selection import GridSearchCV
+from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -59,6 +60,7 @@ WRAPPERS = {
     "target": lambda model: TransformedTargetRegressor(model),
     "search": lambda model: GridSearchCV(model, {}, cv=2),
     "voting": lambda model: VotingRegressor([("a", model)]),
+    "stacking": lambda model: StackingRegressor([("a", model)], Ridge(), cv=2),
 }
 
 
@@ -103,6 +105,14 @@ def test_wrappers_match_the_names_of_the_model_inside(make, wrap, names):
     assert_allclose(member_predictions(models, frame.iloc[:, [2, 0, 1]]), expected, rtol=1e-6)
     frozen = [FrozenEstimator(model) for model in models]
     assert_allclose(member_predictions(frozen, frame.iloc[:, [2, 0, 1]]), expected, rtol=1e-6)
+
+
+@every_library
+def test_one_model_for_each_output_matches_names_too(make):
+    frame, targets = pd.DataFrame(X, columns=["a b", "c", "d"]), np.c_[y, X[:, 2]]
+    models = [MultiOutputRegressor(make(seed)).fit(frame, targets) for seed in range(2)]
+    predictions = member_predictions(models, frame[["d", "a b", "c"]])
+    assert_allclose(predictions[..., 1], models[1].predict(frame), rtol=1e-6)
 
 
 @every_library
