@@ -78,6 +78,7 @@ class LatentFactorStudent(BaseStudent):
         *,
         q: int | Literal["auto"] = 10,
         loadings: Literal["full", "separable"] = "full",
+        preprocessor: Any = "auto",
         augment: str | Callable | None = "auto",
         out_of_bag: Literal["widen", "match"] | None = "widen",
         target_noise: Literal["auto", "input", "constant"] = "auto",

@@ -232,10 +232,17 @@ class Trainer:
         if not loss < first:
             self.network.load_state_dict(before)
 
+    def to_device(self, *targets: Any) -> list[torch.Tensor]:
+        """Return targets as float32 tensors on the device.
+
+        `train` does so with all that it is given. Targets of many calls are sent once if they are
+        tensors on the device already.
+        """
+        return [torch.as_tensor(t, dtype=torch.float32, device=self.device) for t in targets]
+
     def _tensors(self, targets):
         """Return targets and weights as tensors on the device."""
-        tensors = [torch.as_tensor(t, dtype=torch.float32, device=self.device) for t in targets]
-        return *tensors, self.weights
+        return *self.to_device(*targets), self.weights
 
     def _run(self, net: StudentNet, n_epochs: int, targets: tuple) -> float:
         """Train a net for some more epochs; return the last loss."""
@@ -275,7 +282,7 @@ class Trainer:
 
     def evaluate(self) -> Any:
         """Return the outputs at the design points, float32 arrays; raise if not all are finite."""
-        outputs = self.network.evaluate(self.X.cpu().numpy())
+        outputs = self.network.evaluate(self.X)
         heads = [outputs]
         if isinstance(outputs, Heads):  # minus infinity stands for no noise
             heads = [outputs.mean, outputs.loadings, np.maximum(outputs.log_noise, 0)]

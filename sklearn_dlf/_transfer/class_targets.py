@@ -52,7 +52,7 @@ class ClassTargets:
         weights: np.ndarray | None = None,
         unseen: np.ndarray | None = None,
     ):
-        self.n_points, self.n_own, self.n_design = len(points.X), points.n_own, points.n_design
+        self.n_points, self.n_own, self.n_design = points.n_points, points.n_own, points.n_design
         self.outputs = outputs
         self.floor = floor
         self.classes = classes

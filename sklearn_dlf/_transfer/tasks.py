@@ -24,8 +24,7 @@ from .design_points import Points
 from .residuals import MemberResiduals
 from .row_checks import REMEDY, check_labels, check_values
 from .target_space import TRANSFORMED_TEACHER, choose_space, warn_if_on_another_scale
-from .teacher import Teacher
-from .teachers import check_range
+from .teacher import Teacher, check_range
 from .transfer_set import TransferSet
 
 SEEN_ROWS = (
@@ -146,6 +145,7 @@ class RegressionTask(Task):
         knows_noise = teacher.has_variance or teacher.cross_fitted is not None
         if teacher.unseen is None and not knows_noise:
             warn_user(SEEN_ROWS, SeenRowsWarning)
+        weights = None if weights is None else weights[: len(y)]
         return MemberResiduals(
             points, y.reshape(len(y), -1), weights, teacher.unseen, teacher.cross_fitted
         )
@@ -224,7 +224,7 @@ class ClassificationTask(Task):
             self.probability_floor,
             classes=classes,
             y=y,
-            weights=weights,
+            weights=weights if weights is None or y is None else weights[: len(y)],
             unseen=teacher.unseen if out_of_bag == "match" else None,
         )
 

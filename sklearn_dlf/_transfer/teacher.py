@@ -1,4 +1,8 @@
-"""What teachers have in common: a fitted ensemble, and predictions that are given."""
+"""What teachers have in common: a fitted ensemble, and predictions that are given.
+
+Both return the members' outputs in blocks of rows, as float64 arrays of shape
+(n_block, n_outputs, n_members).
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,9 @@ from .._predictive.transformed_target import TargetTransformer
 from .design_points import Points
 from .row_records import RowFacts
 
+# Members' outputs, and y, beyond this are refused: their differences are kept in float32.
+MAX_OUTPUT = 1e38
+
 
 class Teacher(ABC):
     """What both teachers have in common.
@@ -20,6 +27,10 @@ class Teacher(ABC):
     ----------
     n_members : int
         Number of members.
+    can_be_evaluated : bool
+        Whether there is an ensemble, and not its predictions alone.
+    can_be_evaluated_at_others : bool
+        Whether it can be evaluated at other rows than those of `fit`.
     unseen : bool array of shape (n_samples, n_members) or None
         Rows that each member did not see. None if that is not known.
     is_record_checked : bool
@@ -42,6 +53,8 @@ class Teacher(ABC):
     """
 
     n_members: int
+    can_be_evaluated: bool = False
+    can_be_evaluated_at_others: bool = False
     unseen: np.ndarray | None = None
     # These two are right for predictions and for an ensemble that was fitted here. `find_teacher`
     # sets them for a fitted ensemble.
@@ -61,8 +74,11 @@ class Teacher(ABC):
     def evaluate_variance(self, points: Points) -> np.ndarray | None:
         """Variance of y around the members at the design points, if they have one."""
 
-    def declare_unseen(self, unseen: Any, n_samples: int) -> None:
-        """Set ``unseen`` from the argument of `fit`, if it is given; raise if it is invalid."""
+    def declare_unseen(self, unseen: Any, n_samples: int, order: np.ndarray | None = None) -> None:
+        """Set ``unseen`` from the argument of `fit`, if it is given; raise if it is invalid.
+
+        ``order`` are the numbers of the rows in the order in which the teacher has them.
+        """
         if unseen is None:
             return
         if self.is_fitted_here:
@@ -83,5 +99,22 @@ class Teacher(ABC):
                 f"row of X, and for each member if members differ; got {mask.shape}."
             )
         full = np.broadcast_to(mask[:, None] if mask.ndim == 1 else mask, shape)
-        self.unseen = full.copy() if full.any() else None
+        full = full.copy() if order is None else full[order]
+        self.unseen = full if full.any() else None
         self.is_record_checked = True
+
+
+def check_range(values: np.ndarray, name: str) -> None:
+    """Raise if values are too large for float32."""
+    largest = max(values.max(), -values.min())
+    if largest > MAX_OUTPUT:
+        raise ValueError(
+            f"{name} must lie within {MAX_OUTPUT:g} of zero, the range of float32; got "
+            f"{largest:.3g}. Give members and y in a larger unit."
+        )
+
+
+def with_outputs(outputs: np.ndarray) -> np.ndarray:
+    """Return members' outputs with an axis for outputs, (n, n_outputs, n_members)."""
+    check_range(outputs, "The members' outputs")
+    return outputs[:, None, :] if outputs.ndim == 2 else outputs

@@ -1,8 +1,4 @@
-"""Teachers: a fitted ensemble that is evaluated, or predictions that are given.
-
-Both return the members' outputs in blocks of rows, as float64 arrays of shape
-(n_block, n_outputs, n_members).
-"""
+"""Teachers: a fitted ensemble that is evaluated, and how a teacher is found."""
 
 from __future__ import annotations
 
@@ -18,30 +14,26 @@ from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.validation import _num_samples
 
 from .._predictive.transformed_target import check_transformed, quietly
+from .._rows.table import Table
 from .._utils.blocks import row_blocks
-from .._utils.numbers import numeric_array
 from .._utils.seeding import MAX_SEED
 from .._utils.warning import warn_user
 from ..ensembles import is_fitted_ensemble
 from ..ensembles._fitted_ensemble import with_known_outputs
 from ..ensembles._member_models import kind_of
 from .cache import EnsembleFacts, Evaluate, TeacherCache
-from .containers import rows_like
 from .cross_fitting import Moments, cross_fit
 from .design_points import Points
+from .predictions_teacher import PredictionsTeacher
 from .row_checks import judge_rows
 from .row_names import warn_if_nameless
-from .teacher import Teacher
+from .teacher import Teacher, with_outputs
 from .unseen_check import loss_of_grown_trees
 
 # Rows at which an ensemble is evaluated at a time. It bounds the float64 copy of the outputs.
 BLOCK_ROWS = 2**16
 
-# Rows of given predictions at a time. Smaller blocks cost nothing here.
-GIVEN_ROWS = 2**12
-
-# Members' outputs, and y, beyond this are refused: their differences are kept in float32.
-MAX_OUTPUT = 1e38
+Adapt = Callable[[Table], Any]
 
 
 class EnsembleTeacher(Teacher):
@@ -54,8 +46,11 @@ class EnsembleTeacher(Teacher):
     predict : callable
         Takes rows, returns the members' outputs.
     X : rows as the ensemble takes them
+        Those of `fit`.
     kind : {"regressor", "classifier"}
         Kind of the student. The ensemble must be of the same kind.
+    adapt : callable or None
+        Takes a table, returns its rows as the ensemble takes them. None if that is not known.
     cross_fit : callable or None
         Takes whether to evaluate members in the space of their transformed target, and returns mean
         and variance of members of ensembles that were not fitted to the row.
@@ -74,11 +69,14 @@ class EnsembleTeacher(Teacher):
         predict: Evaluate,
         X: Any,
         kind: str,
+        adapt: Adapt | None = None,
         cross_fit: Callable[[bool], Moments] | None = None,
     ):
         check_kind(kind, facts.kind, facts.name)
         self.predict = predict
         self.X = X
+        self._adapt = adapt
+        self.can_be_evaluated_at_others = adapt is not None
         self.classes, self.n_members = facts.classes, facts.n_members
         self.is_drawn, self.unseen = facts.is_drawn, facts.unseen
         self._cross_fit = cross_fit
@@ -89,12 +87,18 @@ class EnsembleTeacher(Teacher):
 
     def evaluate(self, points: Points | None = None) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield slices of the points with the members' outputs there; at ``X`` without points."""
-        X = self.X if points is None or points.are_own else rows_like(self.X, points.X)
+        are_own = points is None or points.are_own
+        X = self.X if are_own else self.rows_to_evaluate(points.table)
         n_points = _num_samples(X)
         n_rows = n_points if self.is_drawn else BLOCK_ROWS
         for rows in row_blocks(n_points, n_rows):
             block = X if n_rows >= n_points else _safe_indexing(X, rows)
-            yield rows, _with_outputs(self.predict(block, self.is_transformed))
+            yield rows, with_outputs(self.predict(block, self.is_transformed))
+
+    def rows_to_evaluate(self, table: Table) -> Any:
+        """Return the rows of a table as the ensemble takes them."""
+        assert self._adapt is not None, "further rows need the way to those of the ensemble"
+        return self._adapt(table)
 
     @property
     def cross_fitted(self) -> Moments | None:
@@ -110,68 +114,12 @@ class EnsembleTeacher(Teacher):
         """
         if not self.has_variance:
             return None
-        X = self.X if points.are_own else rows_like(self.X, points.X)
+        X = self.X if points.are_own else self.rows_to_evaluate(points.table)
         blocks = (
             self._predict_variance(_safe_indexing(X, rows))
             for rows in row_blocks(points.n_design, BLOCK_ROWS)
         )
-        return np.concatenate([_with_outputs(block) for block in blocks])
-
-
-class PredictionsTeacher(Teacher):
-    """Predictions of the members at the rows of `fit`.
-
-    Parameters
-    ----------
-    predictions : array-like (n, n_members) or (n, n_outputs, n_members), or list of arrays
-        Members last, or one array (n,) or (n, n_outputs) a member.
-    n_samples : int
-        Rows of X.
-    """
-
-    can_be_evaluated = False
-    is_drawn = False
-    classes = None  # only the number of outputs is known
-    cross_fitted = None
-
-    def __init__(self, predictions: Any, n_samples: int):
-        if isinstance(predictions, list | tuple):
-            predictions = _stack_members(predictions, n_samples)
-        self.predictions = _as_numbers(predictions, "predictions")
-        self.n_samples = n_samples
-        self._check()
-        self.n_members = self.predictions.shape[-1]
-
-    def evaluate(self, points: Points | None = None) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yield slices of rows with the members' outputs there."""
-        for rows in row_blocks(self.n_samples, GIVEN_ROWS):
-            yield rows, _with_outputs(self.predictions[rows].astype(np.float64))
-
-    def evaluate_variance(self, points: Points) -> None:
-        """Return None: predictions have no variance."""
-
-    def _check(self) -> None:
-        """Raise if the array is not as expected, with the likely reason."""
-        shape = self.predictions.shape
-        expected = f"({self.n_samples}, n_members) or ({self.n_samples}, n_outputs, n_members)"
-        if len(shape) not in (2, 3) or shape[0] != self.n_samples:
-            hint = ""
-            if len(shape) in (2, 3) and self.n_samples in shape[1:]:
-                hint = " Members seem to come first: use np.moveaxis(predictions, 0, -1)."
-            raise ValueError(
-                f"predictions must have shape {expected}, with one row for each row of X and the "
-                f"members last; got {shape}.{hint}"
-            )
-        if shape[-1] < 2:
-            raise ValueError(
-                f"predictions must hold at least 2 members along the last axis; got shape {shape}."
-            )
-        if not np.isfinite(self.predictions).all():
-            n_bad = np.count_nonzero(~np.isfinite(self.predictions))
-            raise ValueError(
-                f"predictions must be finite; {n_bad} of {self.predictions.size} values are "
-                "missing, NaN or infinite."
-            )
+        return np.concatenate([with_outputs(block) for block in blocks])
 
 
 def find_teacher(
@@ -182,6 +130,8 @@ def find_teacher(
     sample_weight: np.ndarray | None,
     *,
     kind: str,
+    adapt: Adapt | None = None,
+    order: np.ndarray | None = None,
     make_default: Callable[[], Any],
     cv: Any = None,
     memory: Any,
@@ -196,10 +146,15 @@ def find_teacher(
     ensemble, predictions
         As in `fit` of the estimators; at most one is given.
     X : rows as the ensemble takes them
+        First those with a value of y.
     y, sample_weight : arrays or None
-        For an ensemble that has to be fitted.
+        Values of the first rows, and weights of all.
     kind : {"regressor", "classifier"}
         Kind of the student.
+    adapt : callable or None
+        As in `EnsembleTeacher`.
+    order : int array of shape (n_samples,) or None
+        Numbers that the rows of X had in `fit`, if they are in another order.
     make_default : callable
         Returns the unfitted ensemble that is used if none is given.
     cv : int, splitter or None
@@ -227,13 +182,18 @@ def find_teacher(
                 "Both an ensemble and predictions were given; expected one of them. The ensemble "
                 "may come from fit or from the constructor."
             )
-        return PredictionsTeacher(predictions, _num_samples(X))
+        return PredictionsTeacher(predictions, _num_samples(X), order)
     cache = TeacherCache(memory)
     if _is_fitted(ensemble):
         _check_list_is_whole(given, _num_samples(X))
         warn_if_nameless(ensemble, X)
-        teacher = EnsembleTeacher(*cache.look_up(ensemble, X), X, kind)
-        teacher.row_facts = judge_rows(ensemble, X, y, kind)
+        n_labelled = _num_samples(X) if y is None else len(y)
+        first = X if order is None else _safe_indexing(X, np.arange(n_labelled))
+        facts, predict = cache.look_up(ensemble, X)
+        if order is not None:
+            facts = _in_order(facts, order, lambda: cache.look_up(ensemble, first)[0])
+        teacher = EnsembleTeacher(facts, predict, X, kind, adapt)
+        teacher.row_facts = judge_rows(ensemble, first, y, kind)
         if teacher.unseen is not None and y is not None:
             teacher.is_record_checked = False
             teacher.grown_loss = loss_of_grown_trees(ensemble)
@@ -250,14 +210,40 @@ def find_teacher(
         _check_unfitted_target(prototype, y)
     prototype, n_seeds = _seed_ensemble(prototype, random_state)
     repeatable = is_seeded or not n_seeds
-    facts, predict = cache.fit(prototype, X, y, sample_weight, repeatable)
+    first, weights = X, sample_weight
+    if order is not None:
+        first = _safe_indexing(X, np.arange(len(y)))
+        weights = None if sample_weight is None else sample_weight[: len(y)]
+    facts, predict = cache.fit(prototype, first, y, weights, repeatable)
+    if order is not None:
+        facts = facts._replace(unseen=_with_unlabelled(facts.unseen, len(order)))
     fit_folds = None
     if cv is not None:
         options = {"cv": cv, "cache": cache, "repeatable": repeatable, "verbose": verbose}
-        fit_folds = partial(cross_fit, prototype, X, y, sample_weight, **options)
-    teacher = EnsembleTeacher(facts, predict, X, kind, fit_folds)
+        fit_folds = partial(cross_fit, prototype, first, y, weights, **options)
+    teacher = EnsembleTeacher(facts, predict, X, kind, adapt, fit_folds)
     teacher.is_fitted_here = True
     return teacher
+
+
+def _in_order(
+    facts: EnsembleFacts, order: np.ndarray, facts_of_labelled: Callable[[], EnsembleFacts]
+) -> EnsembleFacts:
+    """Return facts with the record of unseen rows in another order of rows.
+
+    An ensemble that was fitted to the rows with a value of y alone has a record of these.
+    """
+    if facts.unseen is not None:
+        return facts._replace(unseen=facts.unseen[order])
+    return facts._replace(unseen=_with_unlabelled(facts_of_labelled().unseen, len(order)))
+
+
+def _with_unlabelled(unseen: np.ndarray | None, n_rows: int) -> np.ndarray | None:
+    """Return a record of the first rows with further ones, which no member was fitted to."""
+    if unseen is None:
+        return None
+    n_others = n_rows - len(unseen)
+    return np.concatenate([unseen, np.ones((n_others, unseen.shape[1]), dtype=bool)])
 
 
 def _is_fitted(ensemble: Any) -> bool:
@@ -271,16 +257,6 @@ def check_kind(kind: str, ensemble_kind: str | None, name: str) -> None:
         raise ValueError(
             f"A student that is a {kind} needs an ensemble of {kind}s; got {name}, an ensemble of "
             f"{ensemble_kind}s."
-        )
-
-
-def check_range(values: np.ndarray, name: str) -> None:
-    """Raise if values are too large for float32."""
-    largest = max(values.max(), -values.min())
-    if largest > MAX_OUTPUT:
-        raise ValueError(
-            f"{name} must lie within {MAX_OUTPUT:g} of zero, the range of float32; got "
-            f"{largest:.3g}. Give members and y in a larger unit."
         )
 
 
@@ -316,35 +292,3 @@ def _seed_ensemble(prototype: Any, random_state: np.random.RandomState) -> tuple
         if value is None and (name == "random_state" or name.endswith("__random_state"))
     }
     return ensemble.set_params(**seeds), len(seeds)
-
-
-def _stack_members(members: list | tuple, n_samples: int) -> np.ndarray:
-    """Stack a list with one array a member into one array, members last."""
-    members = [_as_numbers(m, f"predictions of member {i}") for i, m in enumerate(members)]
-    shapes = {member.shape for member in members}
-    if len(members) < 2:
-        raise ValueError(f"predictions must hold at least 2 members; got a list of {len(members)}.")
-    if len(shapes) > 1 or not members[0].shape or members[0].shape[0] != n_samples:
-        hint = ""
-        if members[0].ndim == 1 and len(members) == n_samples:
-            hint = " For rows of members, pass an array of shape (n_samples, n_members)."
-        elif len(shapes) == 1 and members[0].shape and members[0].shape[0] > n_samples:
-            hint = " Searches cut arrays with the rows, but not lists: pass an array, members last."
-        raise ValueError(
-            "A list of predictions must hold one array a member, each of shape "
-            f"({n_samples},) or ({n_samples}, n_outputs), with one row for each row of X; got "
-            f"{len(members)} arrays of shapes {sorted(shapes)}.{hint}"
-        )
-    return np.stack(members, axis=-1)
-
-
-def _as_numbers(values: Any, name: str) -> np.ndarray:
-    """Return numbers as an array; those that NumPy holds in up to 64 bits are not copied."""
-    is_plain = type(values) in (np.ndarray, np.memmap) and values.dtype.kind in "biuf"
-    return values if is_plain and values.dtype.itemsize <= 8 else numeric_array(values, name)
-
-
-def _with_outputs(outputs: np.ndarray) -> np.ndarray:
-    """Return members' outputs with an axis for outputs, (n, n_outputs, n_members)."""
-    check_range(outputs, "The members' outputs")
-    return outputs[:, None, :] if outputs.ndim == 2 else outputs

@@ -71,6 +71,8 @@ def in_float32(X: np.ndarray) -> np.ndarray:
 
 def column_std(X: np.ndarray, std: Callable[..., np.ndarray] = np.std) -> np.ndarray:
     """Return the standard deviation of columns (n, ...), also where its square leaves float64."""
+    if X.dtype.kind != "f":
+        return std(X, axis=0)
     columns, exponents = in_units(X)
     return np.ldexp(std(columns, axis=0), exponents)
 

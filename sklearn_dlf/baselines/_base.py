@@ -39,6 +39,7 @@ class MemberStudent(BaseStudent):
         self,
         ensemble: Any = None,
         *,
+        preprocessor: Any = "auto",
         augment: str | Callable | None = "auto",
         out_of_bag: Literal["widen", "match"] | None = "widen",
         hidden_layer_sizes: int | Sequence[int] = (100, 100),
@@ -83,10 +84,11 @@ class MemberStudent(BaseStudent):
     def _train(self, trainer: Trainer, objective: nn.Module, *targets: np.ndarray) -> list[dict]:
         """Train for all rounds; return a record for each."""
         history = []
+        tensors = trainer.to_device(*targets)
         for lr in np.geomspace(self.lr, MIN_LR_SHARE * self.lr, self.max_iter):
             began = time.perf_counter()
             trainer.lr = float(lr)
-            loss = trainer.train(objective, *targets)
+            loss = trainer.train(objective, *tensors)
             history.append({"loss": loss, "lr": lr, "seconds": time.perf_counter() - began})
             if self.verbose:
                 print(f"Round {len(history)}: loss {loss:.6g}, learning rate {lr:.1e}")
