@@ -30,8 +30,13 @@ def is_frame(rows: Any) -> bool:
 
 
 def as_container(rows: Any) -> Any:
-    """Return rows themselves if they are in a container, and lists and the like as an array."""
-    if is_frame(rows) or sparse.issparse(rows) or isinstance(rows, np.ndarray):
+    """Return rows themselves if they are in a container, and lists and the like as an array.
+
+    Sparse rows are in the format from which rows can be picked.
+    """
+    if sparse.issparse(rows):
+        return rows.tocsr()
+    if is_frame(rows) or isinstance(rows, np.ndarray):
         return rows
     if hasattr(rows, "iloc") or hasattr(rows, "to_frame"):  # a Series, as of sentences
         return np.asarray(rows)

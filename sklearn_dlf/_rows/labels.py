@@ -32,7 +32,7 @@ def order_by_labels(y: Any) -> np.ndarray | None:
     ValueError
         If no row has a value.
     """
-    if np.ndim(y) == 0:
+    if np.asarray(y).ndim == 0:
         return None
     labelled = has_label(y)
     if labelled.all():
