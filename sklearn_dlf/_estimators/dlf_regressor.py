@@ -26,7 +26,8 @@ class DLFRegressor(RegressorStudentMixin, LatentFactorStudent):
     ----------
     ensemble : ensemble, list of fitted regressors or FittedEnsemble, default=None
         Teacher. A fitted ensemble is evaluated; an unfitted one is cloned and fitted to X and y
-        first. With None, `fit` is given a teacher, or it trains a
+        first. A list may also hold callables and torch modules that return values of y. With None,
+        `fit` is given a teacher, or it trains a
         :class:`~sklearn_dlf.ensembles.DeepEnsembleRegressor`. Wrap a fitted ensemble in
         :class:`~sklearn_dlf.ensembles.FittedEnsemble` if it has to survive
         :func:`~sklearn.base.clone`, as in a grid search.

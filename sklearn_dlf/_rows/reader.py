@@ -13,7 +13,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils import check_array
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
-from .._utils.standardise import standardise
+from .._utils.standardise import fit_scaler, standardise
 from .columns import is_missing
 from .containers import as_container, columns_of, is_frame, number_columns, take
 from .table import Table
@@ -87,7 +87,7 @@ class RowReader:
     def fit_scaler(self, numbers: np.ndarray, weights: np.ndarray | None) -> RowReader:
         """Learn the scale of numbers (n, n_features) of `fit`."""
         if not self.is_raw:
-            self.scaler = StandardScaler().fit(numbers, sample_weight=weights)
+            self.scaler = fit_scaler(numbers, weights)
             if self.units is not None:
                 self.scaler.scale_ = self.units
         return self

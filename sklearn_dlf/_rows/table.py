@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from .._utils.standardise import column_std
 from . import containers
 from .columns import kind_of_column, read_dates, read_labels, read_numbers
 
@@ -92,7 +93,7 @@ class Table:
         """Return the units of distances (n_features,): standard deviations of these rows."""
         if self._units is not None:
             return self._units
-        scale = self.numbers.std(axis=0)
+        scale = column_std(self.numbers)
         return np.where(scale > 0, scale, 1)
 
     def hashes(self) -> list[int]:

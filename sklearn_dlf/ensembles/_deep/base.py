@@ -5,13 +5,12 @@ from __future__ import annotations
 from abc import ABCMeta, abstractmethod
 from collections.abc import Iterator, Sequence
 from numbers import Real
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, DTypeLike
 from sklearn.base import BaseEstimator
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array, check_random_state, column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from ..._utils.blocks import row_blocks
 from ..._utils.parameters import Count, Device, LayerSizes, layer_sizes
+from ..._utils.standardise import divide_out, fit_scaler, scale_weights
 from .._member_predictions import check_floating
 from .._members import Members
 from .training import (
@@ -115,6 +115,7 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        weights = cast(np.ndarray, scale_weights(weights))
         present = weights > 0
         if np.count_nonzero(present) < 2:
             raise ValueError(
@@ -143,8 +144,8 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
         rng = check_random_state(self.random_state)
         generator = torch.Generator().manual_seed(int(rng.randint(2**31 - 1)))
         train_rows, unseen = self._choose_rows(len(X), strata, rng)
-        self._X_scaler = StandardScaler().fit(X, sample_weight=weights)
-        scaled = torch.as_tensor(self._X_scaler.transform(X), dtype=torch.float32)
+        self._X_scaler = fit_scaler(X, weights)
+        scaled = torch.as_tensor(divide_out(self._X_scaler, X), dtype=torch.float32)
         data = share_data(scaled, targets, weights, train_rows, unseen, self.device)
         layers = init_layers(sizes, self.n_estimators, generator)
         trained = train(
@@ -214,7 +215,7 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
         layers = self._layers(torch_dtype, members)
         n_members = len(layers[0].weight)
         for rows in row_blocks(len(X), rows_at_once(layers)):
-            scaled = (X[rows] - self._X_scaler.mean_) / self._X_scaler.scale_
+            scaled = divide_out(self._X_scaler, X[rows])
             shared = torch.as_tensor(scaled, dtype=torch_dtype, device=self.device)
             with torch.no_grad():
                 raw = forward(layers, shared.expand(n_members, -1, -1), self.activation)
