@@ -19,7 +19,7 @@ from .._fitting.output_noise import learn_output_noise
 from .._fitting.process import learn_process
 from .._fitting.published import PublishedEM
 from .._fitting.refinement import Refinement
-from .._fitting.student_bodies import make_student_body
+from .._fitting.student_bodies import BODY_LR_CONSTRAINTS, make_student_body
 from .._fitting.trainer import make_trainer
 from .._latent.models import NOISE_FLOOR, FullModel, SeparableModel
 from .._latent.number_of_factors import factor_scores
@@ -55,11 +55,13 @@ class LatentFactorStudent(BaseStudent):
     tol: float
     loadings_weight: float | str
     mmd_weight: float
+    body_lr: float
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseStudent._parameter_constraints,
         "q": [StrOptions({"auto"}), Count()],
         **BODY_CONSTRAINTS,
+        **BODY_LR_CONSTRAINTS,
         "loadings": [StrOptions({"full", "separable"})],
         "member_noise": [StrOptions({"input", "constant"}), None],
         "init": [StrOptions({"spectral", "mmd", "random"})],
@@ -95,6 +97,7 @@ class LatentFactorStudent(BaseStudent):
         mmd_weight: float = 10.0,
         batch_size: int | Literal["auto"] = "auto",
         lr: float = 0.01,
+        body_lr: float = 1.0,
         optimizer: str | Callable = "adam",
         weight_decay: float = 0.0,
         device: str | torch.device = "cpu",
@@ -109,7 +112,7 @@ class LatentFactorStudent(BaseStudent):
         self, transfer_set: TransferSet, random_state: np.random.RandomState
     ) -> StudentNetwork:
         contrasts = transfer_set.contrasts
-        n_features, n_outputs = transfer_set.X.shape[1], contrasts.shape[1]
+        n_outputs = contrasts.shape[1]
         separable = self._is_separable(n_outputs)
         q = self._choose_q(contrasts, separable)
         network_class, model_class = (
@@ -121,7 +124,7 @@ class LatentFactorStudent(BaseStudent):
             refinement = Refinement(transfer_set.targets.probabilities[: len(transfer_set.design)])
         with seeded(random_state.randint(MAX_SEED), self.device):
             body = make_student_body(self, transfer_set)
-            network = network_class(body, n_features, n_outputs, q)
+            network = network_class(body, transfer_set.X, n_outputs, q)
             X, weights = transfer_set.design, contrasts.weights
             em = em_class(
                 make_trainer(self, network, X, weights, random_state),
