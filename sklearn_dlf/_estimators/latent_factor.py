@@ -139,6 +139,7 @@ class LatentFactorStudent(BaseStudent):
                 mmd_weight=self.mmd_weight,
                 verbose=self.verbose,
             ).run()
+        network.set_points(X)
         if n_outputs > 1 and self.member_noise is not None and self.em == "restricted":
             network.noise_head = learn_output_noise(network, X, contrasts)
         self.factor_shares_, self.row_correlation_ = np.ones(q), RowCorrelation()
@@ -232,8 +233,9 @@ class LatentFactorStudent(BaseStudent):
             the outputs of each row: ``noise_correlation`` of ``e``, without unit, and
             ``member_cov`` of the members, in squared units, each (n_samples, n_outputs,
             n_outputs). Between rows: `row_correlation_` as ``row_correlation``, and the
-            ``standardised_rows`` (n_samples, n_features), whose distances it takes. If the teacher
-            transforms y, they are those of the transformed values.
+            ``standardised_rows`` (n_samples, n_features), whose distances it takes: of raw rows,
+            the standardised features of the body. If the teacher transforms y, the parameters are
+            those of the transformed values.
         """
         X = self._standardised_rows(X)
         process = self._members.process(X)
@@ -244,7 +246,7 @@ class LatentFactorStudent(BaseStudent):
             noise_correlation=process.local_correlation,
             member_cov=process.output_covariance,
             row_correlation=self.row_correlation_,
-            standardised_rows=X,
+            standardised_rows=self._members.points(X),
         )
         if process.mixing is not None:
             parameters.update(loadings=process.loadings[:, 0], mixing=process.mixing)

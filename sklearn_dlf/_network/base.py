@@ -14,7 +14,7 @@ from torch import nn
 
 from .bodies import MLP, EncodedMLP, RowsOrShape, measure_body
 from .frozen import FrozenLinear, FrozenMLP
-from .rows import as_input, as_tensor
+from .rows import are_points, as_input, as_tensor
 
 # Rows of a forward pass outside training. Large enough for efficient matrix products; small enough
 # that the activations of a layer of 100 units (0.4 MB) stay in the processor's cache, in memory
@@ -45,6 +45,12 @@ class Network(nn.Module):
     # Bytes of the largest tensor that a row becomes in a body of the user's own.
     row_bytes: int = 0
 
+    # Whether rows are points themselves, as those of a table. Otherwise features stand for them,
+    # whose mean and scale at the design points `set_points` finds.
+    takes_points: bool = True
+    point_center: torch.Tensor
+    point_scale: torch.Tensor
+
     # Names of the body's parameters, as skorch matches them.
     body_patterns: tuple[str, ...] = ("body.*",)
 
@@ -61,6 +67,7 @@ class Network(nn.Module):
         for each in body if isinstance(body, nn.ModuleList) else [body]:
             size = measure_body(each, rows)
         self.body = body
+        self.takes_points = are_points(rows)
         if not isinstance(body, MLP | EncodedMLP):
             self.has_own_layers, self.row_bytes = False, size.row_bytes
         return size.n_features
@@ -131,6 +138,32 @@ class Network(nn.Module):
             tensors = join(blocks, len(rows))
             return [tensor.cpu().numpy() for tensor in tensors]
 
+    def features(self, X: torch.Tensor) -> torch.Tensor:
+        """Return what stands for rows that are no points, (m, n): the features of the body."""
+        return self.body(X)
+
+    def set_points(self, X: np.ndarray) -> None:
+        """Find the scale of the features at design points, if rows are no points themselves."""
+        if self.takes_points:
+            return
+        [features] = self.in_blocks(X, lambda rows: (self.features(rows),))
+        center, scale = features.mean(axis=0), features.std(axis=0)
+        for name, values in (("center", center), ("scale", np.where(scale > 0, scale, 1.0))):
+            buffer = torch.as_tensor(values, dtype=torch.float32, device=self.device)
+            self.register_buffer(f"point_{name}", buffer)
+
+    def evaluate_points(self, X: np.ndarray) -> np.ndarray:
+        """Return rows as points (m, n), whose columns and distances mean something.
+
+        Standardised rows of a table are points. Distances of images, or of ids of tokens, tell
+        little: their standardised features stand for them.
+        """
+        if self.takes_points:
+            return X
+        return self.in_blocks(
+            X, lambda rows: ((self.features(rows) - self.point_center) / self.point_scale,)
+        )[0]
+
     def for_loss(self, X: torch.Tensor) -> torch.Tensor:
         """Return the outputs that an objective of training takes."""
         return self(X)
@@ -140,9 +173,9 @@ class Network(nn.Module):
 
         The copy computes the same function but for rounding, in float64 if ``exact`` and on the
         CPU. A body of the user's own is neither cast nor copied once it is no longer trained: it
-        may be large, and it may cast its input itself. The copy is made once, and made again when a module, parameter or buffer has been replaced or
-        changed in place. Changes through ``.data`` or ``.numpy()`` are not noticed, as torch does
-        not count them. The copy is not pickled.
+        may be large, and it may cast its input itself. The copy is made once, and made again when a
+        module, parameter or buffer has been replaced or changed in place. Changes through ``.data``
+        or ``.numpy()`` are not noticed, as torch does not count them. The copy is not pickled.
         """
         snapshot, copies = self.__dict__.get("_frozen", (None, {}))
         if snapshot is None or not snapshot.is_current():
@@ -181,7 +214,7 @@ class Network(nn.Module):
 
 
 def _is_trained(module: nn.Module) -> bool:
-    """Return whether a module is in training mode, or has parameters that gradients would change."""
+    """Return whether a module is in training mode, or has parameters that are not frozen."""
     return module.training or any(each.requires_grad for each in module.parameters())
 
 

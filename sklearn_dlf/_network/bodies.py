@@ -116,7 +116,7 @@ def make_body(
     """
     shape = row_shape(rows)
     if make is None:
-        if len(shape) != 1 or (isinstance(rows, np.ndarray) and not are_points(rows)):
+        if not are_points(rows):
             what = f"rows of {rows.dtype}" if isinstance(rows, np.ndarray) else "rows"
             raise ValueError(
                 f"Raw rows need a body of your own: got {what} of shape {shape} and expected a "

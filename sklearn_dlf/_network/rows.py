@@ -38,12 +38,13 @@ def as_input(rows: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return rows.to(like)
 
 
-def are_points(X: np.ndarray) -> bool:
-    """Return whether rows are points, whose distances mean something: real columns, no raw rows.
+def are_points(rows: RowsOrShape) -> bool:
+    """Return whether rows are points, whose distances mean something: those of a table of floats.
 
-    Distances between images, or between ids of tokens, tell nothing of how near two rows are.
+    Distances between images, or between ids of tokens, tell little of how near two rows are.
     """
-    return X.ndim == 2 and X.dtype.kind == "f"
+    is_raw = isinstance(rows, np.ndarray) and rows.dtype.kind != "f"
+    return len(row_shape(rows)) == 1 and not is_raw
 
 
 def row_shape(rows: RowsOrShape) -> tuple[int, ...]:

@@ -90,6 +90,7 @@ class MemberStudent(BaseStudent):
             trainer = make_trainer(self, network, X, contrasts.weights, random_state)
             self.history_ = self._train(trainer, self._objective(), *self._targets(contrasts))
         self.n_iter_ = len(self.history_)
+        network.set_points(X)
         return network
 
     def _train(self, trainer: Trainer, objective: nn.Module, *targets: np.ndarray) -> list[dict]:

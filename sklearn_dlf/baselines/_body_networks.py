@@ -49,6 +49,10 @@ class OwnBodiesNetwork(MemberNetwork):
         pairs = zip(self.body, self.member_heads, strict=True)
         return torch.stack([head(body(X)) for body, head in pairs], dim=-1)
 
+    def features(self, X):
+        """Return the mean outputs, as members have no features in common."""
+        return self(X).mean(dim=-1)
+
 
 class Kernel(NamedTuple):
     """Weights of a layer, (first, second, ...), which masks of the first two axes multiply.
@@ -112,6 +116,10 @@ class MaskedBodyNetwork(MemberNetwork):
             for member in range(self.n_members)
         ]
         return self.output_layer(torch.stack(features)).permute(1, 2, 0)
+
+    def features(self, X):
+        """Return the mean outputs, as members have no features in common."""
+        return self(X).mean(dim=-1)
 
     def _tensors_of(self, member: int) -> dict[str, torch.Tensor]:
         """Return the parameters and buffers of a member that differ from those of the body."""
