@@ -39,7 +39,7 @@ def conv_body(shape):
         nn.MaxPool2d(2),
         nn.Flatten(),
         nn.LazyLinear(8),
-        nn.ReLU(),
+        nn.Tanh(),
     )
 
 
@@ -57,13 +57,25 @@ class TokenBody(nn.Module):
         return torch.tanh(self.embedding(X).sum(dim=1) / counts)
 
 
+def contrasts_of(X):
+    """Two numbers of each row that a small body learns, standardised: (n_rows, 2)."""
+    if X.ndim == 2:  # the mean over tokens of two scores of each
+        scores = np.random.RandomState(3).standard_normal((N_TOKENS, 2))
+        scores[0] = 0
+        found = scores[X].sum(axis=1) / (X != 0).sum(axis=1, keepdims=True)
+    else:  # how much brighter one half of the image is
+        top, left = X[..., :4, :], X[..., :4]
+        found = [half.mean(axis=(1, 2, 3)) - X.mean(axis=(1, 2, 3)) for half in (top, left)]
+        found = np.stack(found, axis=1)
+    return (found - found.mean(axis=0)) / found.std(axis=0)
+
+
 def members_of(X, n_outputs=3, n_members=6):
     """Outputs (n_rows, n_outputs, n_members) of random smooth functions of raw rows."""
     rng = np.random.RandomState(0)
-    flat = X.reshape(len(X), -1) / X.max()
-    common, own = rng.standard_normal((flat.shape[1], n_outputs)), 0.5
-    parts = own * rng.standard_normal((n_members, flat.shape[1], n_outputs))
-    return np.stack([np.sin(flat @ (common + part)) for part in parts], axis=-1)
+    common = rng.standard_normal((2, n_outputs))
+    own = 0.5 * rng.standard_normal((n_members, 2, n_outputs))
+    return np.stack([np.sin(contrasts_of(X) @ (common + part)) for part in own], axis=-1)
 
 
 def softmax(logits):
