@@ -130,7 +130,8 @@ class DLFClassifier(ClassifierStudentMixin, LatentFactorStudent):
 
     probability_floor : float, default=1e-6
         Members' smaller probabilities are lifted to it before logarithms are taken. Trees predict
-        zeros, and networks numbers next to zero.
+        zeros, and networks numbers next to zero. It does not apply to logits, be they `predictions`
+        or those of a ``FittedEnsemble(models, outputs="logits")``.
 
     refine : bool, default=True
         Whether the network is trained on, after EM, by the cross-entropy of its averaged and its
