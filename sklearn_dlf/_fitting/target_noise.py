@@ -85,7 +85,8 @@ def residual_rows(members: Any, transfer_set: TransferSet) -> ResidualRows:
     are_unseen = bool(rows.any())
     if not are_unseen:
         rows = residuals.weights > 0
-    X = transfer_set.X[: len(rows)][rows]
+    X = transfer_set.X[: len(rows)]
+    X = X if rows.all() else X[rows]  # a copy of all images would be large
     if members.network.takes_points:
         X = X.astype(np.float64)
     weights = residuals.weights[rows] / residuals.weights[rows].mean()
