@@ -53,8 +53,8 @@ MAX_LOSS = 0.01
 # multipliers are found in turns, which leaves about 3 % of both.
 MAX_LOST, MAX_DIVERGENCE = 0.05, 0.05
 
-# Most design points at which shifts are found besides the calibration rows, and most of their bytes:
-# large images are copied.
+# Most design points at which shifts are found besides the calibration rows, and most of their
+# bytes: they are copied, and images are large.
 MAX_SHIFT_ROWS, MAX_SHIFT_BYTES = 10_000, 2**29
 
 # Shifts are found by at most this many steps of Newton's method, until mean probabilities are

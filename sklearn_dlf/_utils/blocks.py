@@ -22,7 +22,7 @@ def row_blocks(n_rows: int, size: int) -> Iterator[slice]:
 
 
 def rows_within(X: np.ndarray, n_most: int, n_bytes: int) -> int:
-    """Return how many rows are at most ``n_most`` and take at most ``n_bytes``, but one at least."""
+    """Return the number of rows, up to ``n_most``, that take ``n_bytes`` at most; one at least."""
     row_bytes = X.nbytes // max(1, len(X))
     return max(1, min(n_most, n_bytes // max(1, row_bytes)))
 
