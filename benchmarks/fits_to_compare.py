@@ -298,7 +298,7 @@ def regressor_arrays(student, X):
     arrays["members"] = student.sample_predictions(X, 5, random_state=0)
     if hasattr(student, "latent_parameters"):
         arrays["covariance"] = student.predict(X[:20], return_cov=True)[1]
-        arrays |= {f"latent {k}": v for k, v in student.latent_parameters(X).items()}
+        arrays |= {f"latent {k}": np.asarray(v) for k, v in student.latent_parameters(X).items()}
     if student.target_noise_ is not None:
         arrays["noise shape"], arrays["noise scale"] = (
             student.target_noise_.shape,
@@ -320,5 +320,5 @@ def classifier_arrays(student, X):
     arrays |= {f"uncertainty {k}": v for k, v in student.predict_uncertainty(X).items()}
     arrays["score"] = np.array(student.ensemble_score_)
     if hasattr(student, "latent_parameters"):
-        arrays |= {f"latent {k}": v for k, v in student.latent_parameters(X).items()}
+        arrays |= {f"latent {k}": np.asarray(v) for k, v in student.latent_parameters(X).items()}
     return arrays

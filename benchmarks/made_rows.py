@@ -21,6 +21,7 @@ from datasets import Split, load_split
 from sklearn.datasets import make_friedman1, make_regression
 from sklearn.ensemble import BaggingRegressor, HistGradientBoostingRegressor, RandomForestRegressor
 
+from sklearn_dlf._rows.table import Table
 from sklearn_dlf._transfer.row_choice import RowChoice
 from sklearn_dlf._transfer.row_judge import RowJudge
 from sklearn_dlf.datasets import make_curved_surface
@@ -77,16 +78,17 @@ def main():
         data = load(name, args.data_dir)
         teacher = make_teacher(args.teacher, args.members).fit(data.X, data.y)
 
-        def outputs(X, teacher=teacher):
-            return member_predictions(teacher, X)[:, None]
+        def outputs(table, teacher=teacher):
+            return member_predictions(teacher, table.rows)[:, None]
 
         def fresh(X, n_rows, random_state, rows=data.X_test):
             return rows[random_state.randint(len(rows), size=n_rows)]
 
         unseen = unseen_rows(teacher, len(data.X))
-        judge = RowJudge(data.X, outputs, unseen, seed=0)
+        table = Table(data.X)
+        judge = RowJudge(table, outputs, unseen, seed=0)
         cells = [" ".join(f"{ratio:.2f}" for ratio in judge.judge(way)) for way in (fresh, *WAYS)]
-        choice = RowChoice("neighbors", np.asarray).choose("auto", data.X, outputs, unseen, 0)
+        choice = RowChoice("neighbors", np.asarray).choose("auto", table, outputs, unseen, 0)
         print("| " + " | ".join([name, *cells, str(choice.name)]) + " |", flush=True)
 
 

@@ -6,6 +6,7 @@ No student is trained: the checks are run through the functions that `fit` calls
 
 import argparse
 import warnings
+from operator import attrgetter
 from collections import defaultdict
 
 import numpy as np
@@ -40,6 +41,8 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
+from sklearn_dlf._rows.reader import RowReader
+from sklearn_dlf._rows.table import Table
 from sklearn_dlf._transfer.query import FitRows, query_teacher
 from sklearn_dlf._transfer.tasks import ClassificationTask, RegressionTask
 from sklearn_dlf.ensembles import (
@@ -61,9 +64,10 @@ def warnings_of(ensemble, X, y, predictions=None, sample_weight=None):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         y = None if y is None else task.check_y(y)
+        table = Table(np.asarray(X, dtype=np.float64))
         transfer_set = query_teacher(
             task,
-            FitRows(np.asarray(X), y, sample_weight, None, X, False),
+            FitRows(table, RowReader(), y, sample_weight, None, X, attrgetter("rows")),
             ensemble=None if predictions is not None else ensemble,
             predictions=predictions,
             augment=None,

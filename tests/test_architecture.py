@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "sklearn_dlf"
 FOLDERS = [
     "exceptions",
     "_utils",
+    "_rows",
     "_latent",
     "_network",
     "_predictive",

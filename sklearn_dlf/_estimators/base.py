@@ -6,18 +6,24 @@ import copy
 import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state, check_scalar
+from sklearn.utils import (
+    _safe_indexing,
+    check_consistent_length,
+    check_random_state,
+    check_scalar,
+)
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import (
     _check_sample_weight,
+    _check_y,
     _num_samples,
     check_is_fitted,
-    validate_data,
 )
 from torch import nn
 
@@ -25,12 +31,15 @@ from .._fitting.student_bodies import count_body_parameters, name_body
 from .._fitting.trainer import OPTIMIZERS
 from .._network.bodies import ACTIVATIONS
 from .._network.heads import Units
+from .._rows.containers import as_container, take
+from .._rows.labels import count_labels, order_by_labels, take_labels
+from .._rows.reader import read_rows, read_rows_of_fit
+from .._rows.table import Table
 from .._transfer.query import FitRows, query_teacher
 from .._transfer.row_makers import ROW_MAKERS
 from .._transfer.tasks import Task
 from .._transfer.transfer_set import TransferSet
 from .._utils.parameters import BodyMaker, Count, Device, LayerSizes
-from .._utils.standardise import standardise
 
 # Of the students that have a choice of the body.
 BODY_CONSTRAINTS: dict[str, Any] = {
@@ -50,6 +59,7 @@ class BaseStudent(BaseEstimator, ABC):
 
     _parameter_constraints: ClassVar[dict] = {
         "ensemble": "no_validation",
+        "preprocessor": [StrOptions({"auto"}), HasMethods(["fit", "transform"]), None],
         "augment": [StrOptions({"auto", *ROW_MAKERS}), callable, None],
         "out_of_bag": [StrOptions({"widen", "match"}), None],
         "hidden_layer_sizes": [LayerSizes()],
@@ -69,6 +79,7 @@ class BaseStudent(BaseEstimator, ABC):
 
     # Parameters, which `store_parameters` stores.
     ensemble: Any
+    preprocessor: Any
     augment: str | Callable | None
     out_of_bag: str | None
     hidden_layer_sizes: int | Sequence[int]
@@ -115,7 +126,7 @@ class BaseStudent(BaseEstimator, ABC):
             unseen=unseen,
             augment=self.augment,
             is_encoded=None if self.body == "auto" else self.body == "piecewise_linear",
-            n_parameters=count_body_parameters(self, rows.X.shape[1]),
+            n_parameters=count_body_parameters(self, rows.table.numbers),
             out_of_bag=self.out_of_bag,
             memory=self.memory,
             is_seeded=isinstance(self.random_state, numbers.Integral),
@@ -126,10 +137,11 @@ class BaseStudent(BaseEstimator, ABC):
         self.body_ = name_body(self, transfer_set.is_encoded)
         self.ensemble_score_ = task.score_teacher(transfer_set)
         network = self._learn(transfer_set, random_state).eval().requires_grad_(False)
-        self.scaler_ = transfer_set.scaler
+        self.preprocessor_, self.scaler_ = rows.reader.preprocessor, rows.reader.scaler
+        self._reader = rows.reader
         self.output_center_, self.output_scale_, self.output_spread_ = transfer_set.contrasts.units
         _, self.n_outputs_, self.n_members_ = transfer_set.contrasts.shape
-        self._ensemble_takes_other_rows = rows.are_other_rows
+        self._ensemble_takes_other_rows = X_ensemble is not None
         self._teacher_is_transformed = transfer_set.is_transformed
         self._learn_targets(self._make_members(network), transfer_set, random_state)
         self.student_: nn.Module = network
@@ -138,31 +150,54 @@ class BaseStudent(BaseEstimator, ABC):
     def _validate(
         self, X: Any, y: Any, task: Task, X_ensemble: Any, X_unlabeled: Any, sample_weight: Any
     ) -> FitRows:
-        """Return the arguments of `fit` that belong to rows, or raise if one is invalid."""
-        rows = X if X_ensemble is None else X_ensemble
-        if y is None:
-            X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
-        else:
-            options = {"dtype": np.float64, "ensure_min_samples": 2, **task.y_options}
-            X, y = validate_data(self, X, y, **options)
-        n_rows = _num_samples(rows)
-        if n_rows != len(X):
-            raise ValueError(
-                "X_ensemble must have the rows of X, in the form that the ensemble takes; got "
-                f"{n_rows} rows and expected {len(X)}."
-            )
+        """Return the arguments of `fit` that belong to rows, or raise if one is invalid.
+
+        Rows without a value of y are moved to the end.
+        """
+        X = as_container(X)
+        order = None if y is None else order_by_labels(y)
+        if order is not None:
+            n_labelled = count_labels(y)
+            X, y = take(X, order), take_labels(y, order[:n_labelled])
+        if y is not None:
+            y = _check_y(y, estimator=self, **{"multi_output": False, **task.y_options})
+            y = task.check_y(y)
+        reader, table = read_rows_of_fit(self, X, y)
+        if y is not None and order is None:
+            check_consistent_length(table.numbers, y)
+        asked, adapt = self._rows_of_ensemble(table, X_ensemble, order)
         if X_unlabeled is not None:
-            X_unlabeled = validate_data(self, X_unlabeled, dtype=np.float64, reset=False)
+            further = as_container(X_unlabeled)
+            numbers = read_rows(self, reader, further)
+            X_unlabeled = table.with_rows(further, numbers)
         weights = sample_weight
         if weights is not None:
-            weights = _check_sample_weight(weights, X, dtype=np.float64, ensure_non_negative=True)
+            weights = _check_sample_weight(
+                weights, table.numbers, dtype=np.float64, ensure_non_negative=True
+            )
+            weights = weights if order is None else weights[order]
             if not weights.any():  # older versions of scikit-learn let zeros pass
                 raise ValueError(
                     "All values of sample_weight are zero; expected a positive weight for at least "
                     "one row."
                 )
-        y = None if y is None else task.check_y(y)
-        return FitRows(X, y, weights, X_unlabeled, rows, X_ensemble is not None)
+        return FitRows(table, reader, y, weights, X_unlabeled, asked, adapt, order)
+
+    def _rows_of_ensemble(
+        self, table: Table, X_ensemble: Any, order: np.ndarray | None
+    ) -> tuple[Any, Callable[[Table], Any] | None]:
+        """Return the rows as the ensemble takes them, and the way there from further rows."""
+        if X_ensemble is None:
+            return table.rows, attrgetter("rows")
+        if callable(X_ensemble):
+            return X_ensemble(table.rows), lambda table: X_ensemble(table.rows)
+        n_rows = _num_samples(X_ensemble)
+        if n_rows != len(table):
+            raise ValueError(
+                "X_ensemble must have the rows of X, in the form that the ensemble takes; got "
+                f"{n_rows} rows and expected {len(table)}."
+            )
+        return X_ensemble if order is None else _safe_indexing(X_ensemble, order), None
 
     @abstractmethod
     def _learn(self, transfer_set: TransferSet, random_state: np.random.RandomState) -> Any:
@@ -192,7 +227,7 @@ class BaseStudent(BaseEstimator, ABC):
         """Return validated and standardised rows (n, n_features)."""
         if not hasattr(self, "student_"):  # `check_is_fitted` takes a tenth of the time of a row
             check_is_fitted(self)
-        return standardise(self.scaler_, validate_data(self, X, dtype=np.float64, reset=False))
+        return self._reader.standardise(read_rows(self, self._reader, X))
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "student_")
@@ -200,6 +235,10 @@ class BaseStudent(BaseEstimator, ABC):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = not isinstance(self, ClassifierMixin)
+        takes_tables = isinstance(self.preprocessor, str)
+        tags.input_tags.allow_nan = takes_tables
+        tags.input_tags.categorical = takes_tables
+        tags.input_tags.sparse = takes_tables
         return tags
 
     def __getstate__(self) -> dict[str, Any]:

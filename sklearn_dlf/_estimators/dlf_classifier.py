@@ -53,6 +53,18 @@ class DLFClassifier(ClassifierStudentMixin, LatentFactorStudent):
         ``Z`` (n_classes, q). For two classes both are the same. "separable" is not available with
         ``em="minibatch"``, ``init="mmd"`` or ``q="auto"``.
 
+    preprocessor : "auto", transformer or None, default="auto"
+        How the student reads rows; the ensemble gets them as they are. "auto": numbers are
+        standardised. Where a table has missing values, categories, strings or dates, numbers are
+        imputed by the median and get an indicator of missing ones, categories get an indicator
+        each (rare and unknown ones share one), and dates become days and cycles. Sparse rows are
+        made dense, or projected on 100 singular vectors if they have more columns. Arrays of more
+        than two dimensions go to the `body` as they are. A transformer of scikit-learn's
+        interface takes the place of all this; it is cloned and fitted to X (and y) unless it is
+        fitted, and what it returns is standardised, unless `body` is a callable and it returns
+        integers or arrays of more than two dimensions. None: rows go to the `body` as they are,
+        floats and bytes as float32, other integers as int64.
+
     augment : str, callable or None, default="auto"
         How further design points are made: at least four for each row of X, two for each parameter
         of the network's body, and 20,000 at most (40 for each row and 60,000 at most with an
@@ -63,8 +75,8 @@ class DLFClassifier(ClassifierStudentMixin, LatentFactorStudent):
         nearest. "column_groups" swaps columns that determine each other together. "local" adds to
         a row a part of the difference of two of its neighbours, and so stays along data on a curved
         surface. "mixup" takes a point on the line to a neighbour. A callable takes X, a number of
-        rows and a RandomState, and returns rows; it is called up to four times, to judge
-        its rows too. "auto" is "far_neighbors" if near neighbours make rows like the data, by the
+        rows and a RandomState, and returns rows in the container of X; it is called up to four
+        times, to judge its rows too. Columns that hold no numbers are swapped, but not changed. "auto" is "far_neighbors" if near neighbours make rows like the data, by the
         members' spread of logits and by distance; otherwise the first of "column_groups", "local"
         and "near_neighbors" that does, or None. A choice of your own that does not gives a warning.
         For a single column, "auto" is "mixup" or None; with `predictions` or `X_ensemble` it is
@@ -308,6 +320,7 @@ class DLFClassifier(ClassifierStudentMixin, LatentFactorStudent):
         *,
         q: int | Literal["auto"] = 10,
         loadings: Literal["full", "separable"] = "full",
+        preprocessor: Any = "auto",
         augment: str | Callable | None = "auto",
         out_of_bag: Literal["widen", "match"] | None = "widen",
         hidden_layer_sizes: int | Sequence[int] = (100, 100),

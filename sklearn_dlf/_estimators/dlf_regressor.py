@@ -43,6 +43,18 @@ class DLFRegressor(RegressorStudentMixin, LatentFactorStudent):
         ``Z`` (n_outputs, q). For one output both are the same. "separable" is not available with
         ``em="minibatch"``, ``init="mmd"`` or ``q="auto"``.
 
+    preprocessor : "auto", transformer or None, default="auto"
+        How the student reads rows; the ensemble gets them as they are. "auto": numbers are
+        standardised. Where a table has missing values, categories, strings or dates, numbers are
+        imputed by the median and get an indicator of missing ones, categories get an indicator
+        each (rare and unknown ones share one), and dates become days and cycles. Sparse rows are
+        made dense, or projected on 100 singular vectors if they have more columns. Arrays of more
+        than two dimensions go to the `body` as they are. A transformer of scikit-learn's
+        interface takes the place of all this; it is cloned and fitted to X (and y) unless it is
+        fitted, and what it returns is standardised, unless `body` is a callable and it returns
+        integers or arrays of more than two dimensions. None: rows go to the `body` as they are,
+        floats and bytes as float32, other integers as int64.
+
     augment : str, callable or None, default="auto"
         How further design points are made: at least four for each row of X, two for each parameter
         of the network's body, and 20,000 at most (40 for each row and 60,000 at most with an
@@ -53,8 +65,8 @@ class DLFRegressor(RegressorStudentMixin, LatentFactorStudent):
         nearest. "column_groups" swaps columns that determine each other together. "local" adds to
         a row a part of the difference of two of its neighbours, and so stays along data on a curved
         surface. "mixup" takes a point on the line to a neighbour. A callable takes X, a number of
-        rows and a RandomState, and returns rows; it is called up to four times, to judge
-        its rows too. "auto" is "neighbors" if that makes rows like the data, by the members' spread
+        rows and a RandomState, and returns rows in the container of X; it is called up to four
+        times, to judge its rows too. Columns that hold no numbers are swapped, but not changed. "auto" is "neighbors" if that makes rows like the data, by the members' spread
         and by distance; otherwise the first of "column_groups", "local" and "near_neighbors" that
         does, or None. A choice of your own that does not gives a warning. For a single column,
         "auto" is "mixup" or None; with `predictions` or `X_ensemble` it is None. Fewer than 50 rows

@@ -80,6 +80,7 @@ class LatentFactorStudent(BaseStudent):
         *,
         q: int | Literal["auto"] = 10,
         loadings: Literal["full", "separable"] = "full",
+        preprocessor: Any = "auto",
         augment: str | Callable | None = "auto",
         out_of_bag: Literal["widen", "match"] | None = "widen",
         target_noise: Literal["auto", "input", "constant"] = "auto",
@@ -139,7 +140,7 @@ class LatentFactorStudent(BaseStudent):
                 mmd_weight=self.mmd_weight,
                 verbose=self.verbose,
             ).run()
-        network.set_points(X)
+        network.set_points(X, transfer_set.reader.is_raw)
         if n_outputs > 1 and self.member_noise is not None and self.em == "restricted":
             network.noise_head = learn_output_noise(network, X, contrasts)
         self.factor_shares_, self.row_correlation_ = np.ones(q), RowCorrelation()

@@ -263,7 +263,7 @@ class ExpectationMaximisation:
             self.mmd_weight,
             n_samples * n_outputs,
         )
-        members = self.contrasts.members()
+        [members] = self.trainer.to_device(self.contrasts.members())
         for _ in range(N_START_ROUNDS):
             self.trainer.train(objective, members)
         return max(self._learnt_noise(objective), NOISE_FLOOR)

@@ -43,7 +43,7 @@ class PublishedEM(ExpectationMaximisation):
         if self.init == "spectral":  # the network first learns the spectral loadings by regression
             self.trainer.train(self.regression, self.regression_targets())
             self.read_network()
-        self._members = self.contrasts.members()
+        [self._members] = self.trainer.to_device(self.contrasts.members())
         self._likelihood = MinibatchLikelihood(
             self.network, self._spread_scale(), self.model.noise_variance
         )

@@ -62,13 +62,15 @@ class Refinement:
         first_lr = em.first_lr * np.clip(odds, MIN_ODDS, 1.0)
         if trainer.has_many_rows:
             trainer.weight_decay = 0.0
+        # What is the same in all rounds is sent to the device once.
+        probabilities, wanted = trainer.to_device(self.probabilities, em.regression_targets())
         for share in np.arange(N_ROUNDS) / N_ROUNDS:
             trainer.lr = float(first_lr * (1 + np.cos(np.pi * share)) / 2)
             picked = torch.randperm(contrasts.shape[-1])[:N_MEMBERS].numpy()
             objective.set_members(np.moveaxis(model.latent_mean[picked], 0, -1))
             residuals = contrasts.residuals.reshape(contrasts.shape)[..., picked]
             residuals = contrasts.unweighted(residuals)
-            loss = trainer.train(objective, self.probabilities, residuals, em.regression_targets())
+            loss = trainer.train(objective, probabilities, residuals, wanted)
             if em.verbose:
                 print(f"Refinement: loss {loss:.4f}, learning rate {trainer.lr:.1e}")
         trainer.evaluate()  # raises if training has diverged

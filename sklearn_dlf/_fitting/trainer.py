@@ -280,10 +280,17 @@ class Trainer:
         if not loss < first:
             self.network.load_state_dict(before)
 
+    def to_device(self, *targets: Any) -> list[torch.Tensor]:
+        """Return targets as float32 tensors on the device.
+
+        `train` does so with all that it is given. Targets of many calls are sent once if they are
+        tensors on the device already.
+        """
+        return [torch.as_tensor(t, dtype=torch.float32, device=self.device) for t in targets]
+
     def _tensors(self, targets):
         """Return targets and weights as tensors on the device."""
-        tensors = [torch.as_tensor(t, dtype=torch.float32, device=self.device) for t in targets]
-        return *tensors, self.weights
+        return *self.to_device(*targets), self.weights
 
     def _run(self, net: StudentNet, n_epochs: int, targets: tuple) -> float:
         """Train a net for some more epochs; return the last loss."""

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from .._utils.devices import has_float64
 from .bodies import MLP, EncodedMLP, RowsOrShape, measure_body
 from .frozen import FrozenLinear, FrozenMLP
 from .rows import are_points, as_input, as_tensor
@@ -21,9 +22,14 @@ from .rows import are_points, as_input, as_tensor
 # that every block uses again.
 PREDICT_ROWS = 2**10
 
-# Bytes at most of the largest tensor that a block of rows becomes in a body of the user's own. With
-# it, a body of 64 channels on images of 32 x 32 takes 128 rows at a time.
-BLOCK_BYTES = 2**25
+# The same on an accelerator. The start of an operation takes longer than 1000 rows there, and a
+# layer of 100 units of these rows takes 6.5 MB of its memory.
+ACCELERATOR_ROWS = 2**14
+
+# Bytes at most of the largest tensor that a block of rows becomes in a body of the user's own, on
+# the CPU and on an accelerator. A body of 64 channels on images of 32 x 32 takes 128 or 1024 rows
+# at a time.
+BLOCK_BYTES, ACCELERATOR_BYTES = 2**25, 2**28
 
 NO_CONTEXT = nullcontext()
 
@@ -72,10 +78,14 @@ class Network(nn.Module):
             self.has_own_layers, self.row_bytes = False, size.row_bytes
         return size.n_features
 
-    @property
-    def block_rows(self) -> int:
-        """Rows of a forward pass outside training."""
-        return max(1, min(PREDICT_ROWS, BLOCK_BYTES // max(1, self.row_bytes)))
+    def block_rows(self, device: torch.device) -> int:
+        """Return the number of rows of a forward pass outside training."""
+        is_cpu = device.type == "cpu"
+        n_most = PREDICT_ROWS if is_cpu else ACCELERATOR_ROWS
+        if not self.row_bytes:
+            return n_most
+        n_bytes = BLOCK_BYTES if is_cpu else ACCELERATOR_BYTES
+        return max(1, min(n_most, n_bytes // self.row_bytes))
 
     def train(self, mode: bool = True) -> Network:
         """Set training or evaluation mode.
@@ -103,7 +113,7 @@ class Network(nn.Module):
         """Return arrays of ``forward(rows)``, a tuple of tensors, for all rows of X.
 
         Rows are evaluated in blocks, in evaluation mode, without gradients, on the network's
-        device.
+        device. Rows that are a tensor there already are not copied.
         """
         is_frozen, like = self._like is not None, self.input_like()
         rows = X if isinstance(X, torch.Tensor) else as_tensor(X)
@@ -113,10 +123,11 @@ class Network(nn.Module):
             self.eval()
         # A frozen network has no gradients. The mode would cost a tenth of the time of one row.
         with NO_CONTEXT if is_frozen else torch.inference_mode():
-            if len(rows) <= PREDICT_ROWS:
+            n_most = self.block_rows(like.device)
+            if len(rows) <= n_most:
                 tensors = list(forward(as_input(rows, like)))
             else:
-                blocks = (forward(as_input(block, like)) for block in rows.split(PREDICT_ROWS))
+                blocks = (forward(as_input(block, like)) for block in rows.split(n_most))
                 tensors = join(blocks, len(rows))
             return [tensor.cpu().numpy() for tensor in tensors]
 
@@ -134,7 +145,7 @@ class Network(nn.Module):
         if self.training or self.body.training:
             self.eval()
         with torch.no_grad():
-            blocks = (evaluate(block) for block in rows.split(self.block_rows))
+            blocks = (evaluate(block) for block in rows.split(self.block_rows(like.device)))
             tensors = join(blocks, len(rows))
             return [tensor.cpu().numpy() for tensor in tensors]
 
@@ -142,8 +153,12 @@ class Network(nn.Module):
         """Return what stands for rows that are no points, (m, n): the features of the body."""
         return self.body(X)
 
-    def set_points(self, X: np.ndarray) -> None:
-        """Find the scale of the features at design points, if rows are no points themselves."""
+    def set_points(self, X: np.ndarray, are_raw: bool) -> None:
+        """Find the scale of the features at design points, if rows are no points themselves.
+
+        Raw rows of floats, such as signals, are none if a body of the user's own reads them.
+        """
+        self.takes_points = self.takes_points and not (are_raw and not self.has_own_layers)
         if self.takes_points:
             return
         [features] = self.in_blocks(X, lambda rows: (self.features(rows),))
@@ -171,11 +186,12 @@ class Network(nn.Module):
     def frozen(self, exact: bool = False) -> Network:
         """Return a copy of a trained network that only predicts.
 
-        The copy computes the same function but for rounding, in float64 if ``exact`` and on the
-        CPU. A body of the user's own is neither cast nor copied once it is no longer trained: it
-        may be large, and it may cast its input itself. The copy is made once, and made again when a
-        module, parameter or buffer has been replaced or changed in place. Changes through ``.data``
-        or ``.numpy()`` are not noticed, as torch does not count them. The copy is not pickled.
+        The copy computes the same function but for rounding, in float64 if ``exact`` and if the
+        device has it. A body of the user's own is neither cast nor copied once it is no longer
+        trained: it may be large, and it may cast its input itself. The copy is made once, and made
+        again when a module, parameter or buffer has been replaced or changed in place. Changes
+        through ``.data`` or ``.numpy()`` are not noticed, as torch does not count them. The copy is
+        not pickled.
         """
         snapshot, copies = self.__dict__.get("_frozen", (None, {}))
         if snapshot is None or not snapshot.is_current():
@@ -183,11 +199,10 @@ class Network(nn.Module):
             self.__dict__["_frozen"] = _Snapshot(self), copies
         exact = exact and self.has_own_layers
         if exact not in copies:
-            shared = (
-                {} if self.has_own_layers or _is_trained(self.body) else {id(self.body): self.body}
-            )
+            is_shared = not self.has_own_layers and not _is_trained(self.body)
+            shared = {id(self.body): self.body} if is_shared else {}
             network = copy.deepcopy(self, shared).eval().requires_grad_(False)
-            if exact and self.device.type == "cpu":
+            if exact and has_float64(self.device):
                 network.double()
             network.freeze()
             copies[exact] = network

@@ -134,7 +134,8 @@ def make_body(
             "The callable `body` must return an nn.Module that maps (n_rows, n_features) to "
             f"(n_rows, n_body_features); got {type(body).__name__}."
         )
-    return copy.deepcopy(body).float()  # a callable may return the same module in every call
+    # A callable may return the same module in every call, and one that is on a device already.
+    return copy.deepcopy(body).float().cpu()
 
 
 class BodySize(NamedTuple):

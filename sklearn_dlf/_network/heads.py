@@ -9,6 +9,7 @@ import torch
 from sklearn.utils import Bunch
 
 from .._latent.deviations import factor_variance
+from .._utils.devices import has_float64
 
 # Smallest share of an output's noise variance that is its own. It bounds correlations by 0.99, and
 # keeps their matrix positive definite in float32.
@@ -58,8 +59,8 @@ class Heads(NamedTuple):
 
     def moments(self):
         """Mean and float64 variance of the members (m, c), as squares may overflow float32."""
-        log_noise, loadings = self.log_noise.cpu().double(), self.loadings.cpu().double()
-        mixing = None if self.mixing is None else self.mixing.cpu().double()
+        log_noise, loadings = _double(self.log_noise), _double(self.loadings)
+        mixing = None if self.mixing is None else _double(self.mixing)
         return self.mean, log_noise.exp() + factor_variance(loadings, mixing)
 
     def in_units(self, units: Units) -> Bunch:
@@ -153,6 +154,11 @@ class SharedHeadLayout(HeadLayout):
 
     def join(self, mean, log_noise, loadings):
         return torch.cat([mean, log_noise, loadings.squeeze(-2)], dim=-1)
+
+
+def _double(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a tensor in float64, on the CPU if its own device does not have it."""
+    return tensor.double() if has_float64(tensor.device) else tensor.cpu().double()
 
 
 def noise_shares(head: torch.Tensor) -> torch.Tensor:

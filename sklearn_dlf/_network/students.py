@@ -179,7 +179,7 @@ class StudentNetwork(Network):
         """Set the largest log variance of member noise outside training, (n_outputs,)."""
         self.max_log_noise.copy_(torch.as_tensor(max_log_noise))
 
-    def evaluate(self, X: np.ndarray) -> Heads:
+    def evaluate(self, X: np.ndarray | torch.Tensor) -> Heads:
         """Heads at any number of rows (m, n_features), as arrays."""
         mean, log_noise, loadings, *shares = self.in_blocks(X, self._changing_heads)
         mixing = None if self.mixing is None else self.mixing.cpu().numpy()

@@ -20,8 +20,9 @@ from .._utils.blocks import DRAW_ROWS, row_blocks
 from .averaged_probabilities import average_log_probabilities, average_probabilities
 from .transformed_target import TransformedTarget
 
-# Up to this many rows are evaluated in float64 on the CPU. It costs little for few rows, and their
-# prediction does not depend on the batch that they are in. Draws use float64 at any number of rows.
+# Up to this many rows are evaluated in float64, if the device has it. It costs little for few rows,
+# and their prediction does not depend on the batch that they are in. Draws use float64 at any
+# number of rows.
 EXACT_ROWS = 2**8
 
 # Probabilities below this are too near to the end of float32 for their logarithm to be right.
@@ -92,7 +93,7 @@ class StudentMembers(ABC):
         return X if self.network.takes_points else self.network_for(X).evaluate_points(X)
 
     def network_for(self, X: np.ndarray, exact: bool = False) -> Any:
-        """Network that only predicts, in float64 (on the CPU) for few rows or if ``exact``."""
+        """Network that only predicts, in float64 for few rows or if ``exact``."""
         return self.network.frozen(exact or len(X) <= EXACT_ROWS)
 
 

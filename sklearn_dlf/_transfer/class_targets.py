@@ -55,7 +55,7 @@ class ClassTargets:
         unseen: np.ndarray | None = None,
         from_logits: bool = False,
     ):
-        self.n_points, self.n_own, self.n_design = len(points.X), points.n_own, points.n_design
+        self.n_points, self.n_own, self.n_design = points.n_points, points.n_own, points.n_design
         self.outputs = outputs
         self.floor = floor
         self.from_logits = from_logits

@@ -14,14 +14,16 @@ References
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import sparse
 
+from .._rows.table import Table
 from .._utils.seeding import MAX_SEED
 from .._utils.warning import warn_user
-from .containers import rows_like
 from .row_choice import RowChoice
 from .row_makers import RowMaker, make_rows
 
@@ -41,6 +43,9 @@ MADE_PER_PARAMETER = 2
 # and the memory of a fit with many members or classes follow it: this many are 32 MiB in float32.
 MAX_OUTPUTS = 2**23
 
+# Largest number of entries of made rows that are sparse: which are swapped is drawn for each.
+MAX_SPARSE_ENTRIES = 2**25
+
 # Largest number of calibration rows, and the fewest that are used. With fewer than `FEW_ROWS`, as
 # where discrete columns let rows recur, some are taken from the design points.
 MAX_CALIBRATION_ROWS, FEW_ROWS, MIN_CALIBRATION_ROWS = 2_000, 200, 50
@@ -58,7 +63,7 @@ class Points(NamedTuple):
 
     Attributes
     ----------
-    X : array of shape (n_points, n_features)
+    table : Table of n_points rows
         First the rows of `fit`, then those of ``X_unlabeled``, then made rows; last, the
         calibration rows.
     n_own : int
@@ -69,36 +74,40 @@ class Points(NamedTuple):
         How rows were made.
     """
 
-    X: np.ndarray
+    table: Table
     n_own: int
     n_design: int
     augment: str | RowMaker | None = None
 
     @property
+    def n_points(self) -> int:
+        """Number of all rows."""
+        return len(self.table)
+
+    @property
     def are_own(self) -> bool:
         """Whether there are no other rows than those of `fit`."""
-        return len(self.X) == self.n_own
+        return self.n_points == self.n_own
 
 
 def make_points(
-    X: np.ndarray,
+    table: Table,
     weights: np.ndarray | None,
     teacher: Any,
     *,
     augment: str | RowMaker | None,
     choice: RowChoice,
-    unlabeled: np.ndarray | None,
-    transformed: bool,
+    unlabeled: Table | None,
     n_parameters: int,
     calibration_state: np.random.RandomState | None,
     random_state: np.random.RandomState,
     is_encoded: bool = False,
 ) -> Points:
-    """Build the design points (rows of X first) and the calibration rows.
+    """Build the design points (rows of `fit` first) and the calibration rows.
 
     Parameters
     ----------
-    X : array of shape (n_samples, n_features)
+    table : Table
         Rows of `fit`.
     weights : array of shape (n_samples,) or None
         Their weights. Rows of weight zero are not used to make others.
@@ -108,10 +117,8 @@ def make_points(
         How rows are made: "auto", a key of `ROW_MAKERS`, or a callable.
     choice : RowChoice
         Judges how rows are made, and chooses.
-    unlabeled : array of shape (n_unlabeled, n_features) or None
+    unlabeled : Table or None
         Further rows of the user.
-    transformed : bool
-        Whether the ensemble takes other rows than those of X.
     n_parameters : int
         Parameters of the body of the student's network.
     calibration_state : RandomState instance or None
@@ -132,20 +139,23 @@ def make_points(
     ValueError
         If further rows are requested of a teacher that cannot be evaluated at them.
     """
-    n_own = len(X)
-    if not teacher.can_be_evaluated or transformed:
+    n_own = len(table)
+    if not teacher.can_be_evaluated_at_others:
         augment = None if augment == "auto" else augment
         if augment is not None or unlabeled is not None:
             _raise_cannot_be_evaluated(
                 "X_unlabeled" if augment is None else f"augment={augment!r}", teacher
             )
-        return Points(X, n_own, n_own)
-    own = slice(None) if weights is None else weights > 0
-    base, unseen = X[own], None if teacher.unseen is None else teacher.unseen[own]
+        return Points(table, n_own, n_own)
+    base, unseen = table, teacher.unseen
+    if weights is not None:
+        base = table.take(weights > 0)
+        unseen = None if unseen is None else unseen[weights > 0]
     if unlabeled is not None:
         _warn_if_elsewhere(base, unlabeled)
-        base = np.concatenate([base, unlabeled])
+        base = base.join(unlabeled)
     seed = copy.deepcopy(random_state).randint(MAX_SEED, size=2)[1]  # the first: calibration rows
+    _refuse_unknown_columns(augment, table)
     chosen, augment = choice.choose(augment, base, _evaluator(teacher), unseen, seed)
     n_rows = 0
     if teacher.is_drawn:
@@ -153,16 +163,18 @@ def make_points(
     elif augment is not None:
         n_values = _count_outputs(teacher, base) if is_encoded else teacher.n_members
         n_rows = count_made_rows(len(base), n_parameters, n_values, is_encoded)
+        n_rows = min(n_rows, _most_rows(base))
     made = make_rows(augment, base, n_rows, random_state)
-    design = np.concatenate([X, *([] if unlabeled is None else [unlabeled]), made])
-    calibration = X[:0]
+    parts = [] if unlabeled is None else [unlabeled]
+    calibration = made.take(slice(0))
     if calibration_state is not None and len(made) and not teacher.is_drawn:
+        design = table.join(*parts, made)
         calibration = _make_calibration_rows(augment, base, design, calibration_state)
-        kept = _rows_not_in(calibration, made)
-        design = np.concatenate([design[: len(design) - len(made)], kept])
-    if len(design) == n_own:
-        return Points(X, n_own, n_own, chosen)
-    return Points(np.concatenate([design, calibration]), n_own, len(design), chosen)
+        made = _rows_not_in(calibration, made)
+    n_design = n_own + sum(map(len, [*parts, made]))
+    if n_design == n_own:
+        return Points(table, n_own, n_own, chosen)
+    return Points(table.join(*parts, made, calibration), n_own, n_design, chosen)
 
 
 def count_made_rows(n_rows: int, n_parameters: int, n_values: int, is_encoded: bool) -> int:
@@ -178,29 +190,49 @@ def count_made_rows(n_rows: int, n_parameters: int, n_values: int, is_encoded: b
     return max(usual, min(wanted, MAX_OUTPUTS // n_values))
 
 
-def _count_outputs(teacher: Any, X: np.ndarray) -> int:
+def _most_rows(table: Table) -> int:
+    """Return how many rows may be made: fewer if they are sparse and wide."""
+    if sparse.issparse(table.rows):
+        return MAX_SPARSE_ENTRIES // table.n_columns + 1
+    return MAX_MADE_ENCODED
+
+
+def _refuse_unknown_columns(augment: str | RowMaker | None, table: Table) -> None:
+    """Raise if columns are to be swapped where they have no meaning of their own."""
+    if isinstance(augment, str) and augment != "auto" and not table.is_tabular:
+        raise ValueError(
+            f"augment={augment!r} takes columns of other rows, but rows of shape "
+            f"{table.rows.shape[1:]} are no rows of a table: pixels and tokens mean nothing of "
+            "their own. Use augment=None, or a callable that makes rows, such as flipped images."
+        )
+
+
+def _count_outputs(teacher: Any, table: Table) -> int:
     """Return the number of outputs of all members at a row."""
-    return teacher.predict(rows_like(teacher.X, X[:1]), teacher.is_transformed).size
+    rows = teacher.rows_to_evaluate(table.take(slice(1)))
+    return teacher.predict(rows, teacher.is_transformed).size
 
 
-def _evaluator(teacher: Any) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a function that evaluates the teacher at rows, (n, n_outputs, n_members)."""
+def _evaluator(teacher: Any) -> Callable[[Table], np.ndarray]:
+    """Return a function that evaluates the teacher at a table, (n, n_outputs, n_members)."""
 
-    def evaluate(rows):
-        blocks = teacher.evaluate(Points(rows, 0, len(rows)))
+    def evaluate(table):
+        blocks = teacher.evaluate(Points(table, 0, len(table)))
         return np.concatenate([outputs for _, outputs in blocks])
 
     return evaluate
 
 
-def _warn_if_elsewhere(X: np.ndarray, unlabeled: np.ndarray) -> None:
+def _warn_if_elsewhere(table: Table, unlabeled: Table) -> None:
     """Warn if a quarter of the columns of ``unlabeled`` are far from X, or on a larger scale.
 
     Medians and interquartile ranges are compared, which heavy tails do not move. Columns without a
     range, such as rare indicators, are not judged.
     """
-    low, middle, high = np.percentile(X, [25, 50, 75], axis=0)
-    own_low, own_middle, own_high = np.percentile(unlabeled, [25, 50, 75], axis=0)
+    if not table.is_tabular:
+        return
+    low, middle, high = np.percentile(table.numbers, [25, 50, 75], axis=0)
+    own_low, own_middle, own_high = np.percentile(unlabeled.numbers, [25, 50, 75], axis=0)
     varies = high > low
     if not varies.any():
         return
@@ -219,41 +251,49 @@ def _warn_if_elsewhere(X: np.ndarray, unlabeled: np.ndarray) -> None:
 
 def _make_calibration_rows(
     augment: str | RowMaker | None,
-    base: np.ndarray,
-    design: np.ndarray,
+    base: Table,
+    design: Table,
     random_state: np.random.RandomState,
-) -> np.ndarray:
+) -> Table:
     """Make rows near those of ``base`` that are no design points; none if they are few.
 
     If they are few, at most a third of the different design points are taken, which are none of
     ``base``. They are no design points any more.
     """
     augment = "neighbors" if augment == "far_neighbors" else augment
-    n_rows = min(N_MADE * len(base), MAX_CALIBRATION_ROWS)
+    n_rows = min(N_MADE * len(base), MAX_CALIBRATION_ROWS, _most_rows(base))
     made = make_rows(augment, base, n_rows, random_state)
     rows = _rows_not_in(design, made)
     if len(rows) < FEW_ROWS:
-        taken = np.unique(_rows_not_in(base, made), axis=0)
-        taken = taken[random_state.permutation(len(taken))[: len(np.unique(design, axis=0)) // 3]]
+        taken = _distinct(_rows_not_in(base, made))
+        n_taken = len(_distinct(design)) // 3
+        taken = taken.take(random_state.permutation(len(taken))[:n_taken])
         rows = max(rows, taken, key=len)
-    return rows if len(rows) >= MIN_CALIBRATION_ROWS else rows[:0]
+    return rows if len(rows) >= MIN_CALIBRATION_ROWS else rows.take(slice(0))
 
 
-def _rows_not_in(X: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return those of ``rows`` that X does not contain; rows of discrete columns often recur."""
-    known = {row.tobytes() for row in np.ascontiguousarray(X)}
-    return rows[[row.tobytes() not in known for row in np.ascontiguousarray(rows)]]
+def _rows_not_in(table: Table, rows: Table) -> Table:
+    """Return those of ``rows`` that the table lacks; rows of discrete columns often recur."""
+    known = set(table.keys())
+    return rows.take(np.array([key not in known for key in rows.keys()], dtype=bool))
+
+
+def _distinct(table: Table) -> Table:
+    """Return the different rows of a table, in the order of their numbers."""
+    flat = table.numbers.reshape(len(table), math.prod(table.numbers.shape[1:]))
+    return table.take(np.unique(flat, axis=0, return_index=True)[1])
 
 
 def _raise_cannot_be_evaluated(what: str, teacher: Any) -> None:
     """Raise an error: the teacher cannot be evaluated at further rows."""
     reason = (
-        "the transformation of X_ensemble to X is not known here"
+        "the way from rows of X to those of X_ensemble is not known here"
         if teacher.can_be_evaluated
         else "predictions are known at the rows of X only"
     )
     raise ValueError(
         f"{what} needs an ensemble that can be evaluated at further rows, but {reason}. Give an "
-        "ensemble that was fitted on rows like those of X, or put the further rows into X "
-        "yourself, with everything that belongs to them."
+        "ensemble that was fitted on rows like those of X; or a function as X_ensemble, which "
+        "returns rows as the ensemble takes them, such as the inverse_transform of a scaler; or "
+        "put the further rows into X yourself, with everything that belongs to them."
     )

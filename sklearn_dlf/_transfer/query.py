@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.preprocessing import StandardScaler
 
+from .._rows.reader import RowReader
+from .._rows.table import Table
 from .design_points import make_points
 from .row_choice import RowChoice
 from .row_makers import RowMaker
 from .step_functions import has_steps
 from .tasks import Task
-from .teachers import find_teacher
+from .teachers import Adapt, find_teacher
 from .transfer_set import TransferSet, build_transfer_set
 
 
@@ -21,26 +22,32 @@ class FitRows(NamedTuple):
 
     Attributes
     ----------
-    X : array of shape (n_samples, n_features)
-        Rows as the student takes them.
-    y : array of shape (n_samples,) or (n_samples, n_outputs), or None
-        Values or labels.
+    table : Table
+        Rows as the user gave them, and as the student reads them.
+    reader : RowReader
+        How they are read.
+    y : array of shape (n_labelled,) or (n_labelled, n_outputs), or None
+        Values or labels of the first rows.
     weights : array of shape (n_samples,) or None
         Weights of the rows.
-    unlabeled : array of shape (n_unlabeled, n_features) or None
+    unlabeled : Table or None
         Further rows.
     as_ensemble_takes_them : array-like or DataFrame with n_samples rows
         Rows as the ensemble takes them.
-    are_other_rows : bool
-        Whether these are others than those of X.
+    adapt : callable or None
+        Takes a table, returns its rows as the ensemble takes them. None if that is not known.
+    order : int array of shape (n_samples,) or None
+        Numbers that the rows had in `fit`, if those without y were moved to the end.
     """
 
-    X: np.ndarray
+    table: Table
+    reader: RowReader
     y: np.ndarray | None
     weights: np.ndarray | None
-    unlabeled: np.ndarray | None
+    unlabeled: Table | None
     as_ensemble_takes_them: Any
-    are_other_rows: bool
+    adapt: Adapt | None
+    order: np.ndarray | None = None
 
 
 def query_teacher(
@@ -81,7 +88,7 @@ def query_teacher(
     random_state : RandomState instance
         Source of all random choices.
     """
-    X, y, weights = rows.X, rows.y, rows.weights
+    table, y, weights = rows.table, rows.y, rows.weights
     teacher = find_teacher(
         ensemble,
         predictions,
@@ -89,6 +96,8 @@ def query_teacher(
         y,
         weights,
         kind=task.kind,
+        adapt=rows.adapt,
+        order=rows.order,
         make_default=task.default_teacher,
         cv=task.cv,
         memory=memory,
@@ -96,19 +105,18 @@ def query_teacher(
         verbose=verbose,
         random_state=random_state,
     )
-    teacher.declare_unseen(unseen, len(X))
+    teacher.declare_unseen(unseen, len(table), rows.order)
     transformation, y = task.enter_space(teacher, y)
     if is_encoded is None:
         # At the rows of `fit` alone, a student of many bins would learn where they happen to lie.
-        is_encoded = augment is not None and has_steps(teacher, X)
+        is_encoded = augment is not None and table.is_tabular and has_steps(teacher, table)
     points = make_points(
-        X,
+        table,
         weights,
         teacher,
         augment=augment,
         choice=RowChoice(task.automatic_augment, task.latent_outputs, task.leniency),
         unlabeled=rows.unlabeled,
-        transformed=rows.are_other_rows,
         n_parameters=n_parameters,
         calibration_state=task.calibration_state(random_state),
         random_state=random_state,
@@ -118,7 +126,7 @@ def query_teacher(
         teacher,
         points,
         task.targets(teacher, points, y, weights, out_of_bag),
-        scaler=StandardScaler().fit(X, sample_weight=weights),
+        reader=rows.reader.fit_scaler(table.numbers, weights),
         weights=weights,
         out_of_bag=out_of_bag,
         transformation=transformation,

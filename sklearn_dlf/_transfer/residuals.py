@@ -62,7 +62,7 @@ class MemberResiduals:
     ):
         self.y = y
         self._n_design = points.n_design
-        shape = len(points.X) - points.n_design, y.shape[1]
+        shape = points.n_points - points.n_design, y.shape[1]
         self.calibration_mean, self.calibration_variance = np.empty((2, *shape))
         self.weights = np.ones(len(y)) if weights is None else weights
         self.unseen = unseen
@@ -95,7 +95,10 @@ class MemberResiduals:
         if self.is_cross_fitted:
             return outputs
         n_members = own.shape[-1]
-        unseen = np.zeros((len(own), n_members), bool) if self.unseen is None else self.unseen[rows]
+        if self.unseen is None:
+            unseen = np.zeros((len(own), n_members), bool)
+        else:
+            unseen = self.unseen[rows][: len(own)]
         counts = unseen.sum(axis=1)
         self.is_unseen[rows] = counts > 0
         chosen = np.where(counts[:, None] > 0, unseen, True)

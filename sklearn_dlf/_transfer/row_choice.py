@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
+from .._rows.containers import number_columns
+from .._rows.table import Table
 from .._utils.warning import warn_user
 from .column_groups import find_column_groups
 from .row_judge import MIN_ROWS, Likeness, Outputs, RowJudge
-from .row_makers import RowMaker, swap_column_groups
+from .row_makers import GroupSwap, RowMaker
 
 # What "auto" tries after its first choice and "column_groups", in this order: steps along the data
 # have told students more than smaller swaps.
@@ -59,32 +60,31 @@ class RowChoice:
     def choose(
         self,
         augment: str | RowMaker | None,
-        X: np.ndarray,
+        table: Table,
         evaluate: Outputs,
         unseen: np.ndarray | None,
         seed: int,
     ) -> Choice:
-        """Return how to make rows from X: as the user says, or as the first way that is fine.
+        """Return how to make rows of a table: as the user says, or as the first way that is fine.
 
         Parameters
         ----------
         augment : str, callable or None
             The user's choice.
-        X : array of shape (n_samples, n_features)
+        table : Table
             Rows from which others are made. Fewer than `MIN_ROWS` are too few to judge.
         evaluate : callable
-            Evaluates the teacher at rows.
+            Evaluates the teacher at a table.
         unseen : bool array of shape (n_known, n_members) or None
-            Which of the first rows of X each member did not see.
+            Which of the first rows each member did not see.
         seed : int
             Seed of the judgement's random choices.
         """
         is_automatic = isinstance(augment, str) and augment == "auto"
-        # One column has nothing to swap with.
-        first = (self.first if X.shape[1] > 1 else "mixup") if is_automatic else augment
-        if first is None or len(X) < MIN_ROWS:
+        first = self._first(table) if is_automatic else augment
+        if first is None or len(table) < MIN_ROWS or not table.is_tabular:
             return Choice(first, first)
-        judge = RowJudge(X, lambda rows: self.latent(evaluate(rows)), unseen, seed)
+        judge = RowJudge(table, lambda rows: self.latent(evaluate(rows)), unseen, seed)
         # Far rows are unlike the data on purpose.
         is_far = isinstance(first, str) and first == "far_neighbors"
         likeness = judge.judge("neighbors" if is_far else first)
@@ -94,7 +94,7 @@ class RowChoice:
             return Choice(first, first)
         if likeness.holds(self.leniency):
             return Choice(first, first)
-        for choice in _alternatives(X, np.random.RandomState(seed)):
+        for choice in _alternatives(table, np.random.RandomState(seed)):
             try:
                 likeness = judge.judge(choice.make)
             except Exception:  # the ensemble refuses such rows, as encoders do new values
@@ -103,16 +103,24 @@ class RowChoice:
                 return choice
         return Choice(None, None)
 
+    def _first(self, table: Table) -> str | None:
+        """Return what "auto" tries first."""
+        if not table.is_tabular:
+            return None
+        if table.n_columns > 1:
+            return self.first
+        # One column has nothing to swap with.
+        return "mixup" if len(number_columns(table.rows)) else None
 
-def _alternatives(X: np.ndarray, random_state: np.random.RandomState) -> Iterator[Choice]:
+
+def _alternatives(table: Table, random_state: np.random.RandomState) -> Iterator[Choice]:
     """Yield what "auto" tries after its first choice."""
-    n_features = X.shape[1]
-    if n_features == 1:
+    if table.n_columns == 1:
         return
-    groups = find_column_groups(X, random_state)
+    groups = find_column_groups(table.column_codes(), random_state)
     # One group of all columns would copy rows, and a group for each column has just failed.
-    if 1 < groups.max() + 1 < n_features:
-        yield Choice("column_groups", partial(swap_column_groups, groups=groups))
+    if 1 < groups.max() + 1 < table.n_columns:
+        yield Choice("column_groups", GroupSwap(groups))
     for name in ALTERNATIVES:
         yield Choice(name, name)
 

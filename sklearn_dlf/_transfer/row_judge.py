@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
+from .._rows.table import Table
 from .out_of_bag import MIN_DEGREES, spread_at_unseen
 from .row_makers import RowMaker, make_rows, nearest_midpoints
 
@@ -41,7 +42,7 @@ MIDPOINTS = 1.3
 # rows: what is left are rounding errors, whose ratios say nothing.
 NO_SPREAD = 1e-6
 
-Outputs = Callable[[np.ndarray], np.ndarray]
+Outputs = Callable[[Table], np.ndarray]
 
 
 class Likeness(NamedTuple):
@@ -74,31 +75,31 @@ class RowJudge:
 
     Parameters
     ----------
-    X : array of shape (n_samples, n_features)
+    table : Table
         The data: rows from which others are made.
     outputs : callable
-        Takes rows (n, n_features), returns the members' latent outputs (n, n_outputs, n_members).
+        Takes a table of n rows, returns the members' latent outputs (n, n_outputs, n_members).
     unseen : bool array of shape (n_known, n_members) or None
-        Which of the first rows of X each member did not see.
+        Which of the first rows each member did not see.
     seed : int
         Seed of all random choices.
     """
 
-    def __init__(self, X: np.ndarray, outputs: Outputs, unseen: np.ndarray | None, seed: int):
+    def __init__(self, table: Table, outputs: Outputs, unseen: np.ndarray | None, seed: int):
         self.outputs = outputs
         self.seed = seed
-        order = np.random.RandomState(seed).permutation(len(X))[:MAX_ROWS]
-        self.X = X[order]
-        self.first, self.second = self.X[::2], self.X[1::2]
-        scale = self.X.std(axis=0)
-        self.scale = np.where(scale > 0, scale, 1)
-        self._search = NearestNeighbors(n_neighbors=1).fit(self.second / self.scale)
+        order = np.random.RandomState(seed).permutation(len(table))[:MAX_ROWS]
+        self.table = table.take(order)
+        self.first = self.table.take(slice(None, None, 2))
+        second = self.table.take(slice(1, None, 2))
+        self.units = self.table.units()
+        self._search = NearestNeighbors(n_neighbors=1).fit(second.numbers / self.units)
         self._measure_data(order[:N_JUDGED], unseen)
 
     def judge(self, augment: str | RowMaker | None) -> Likeness:
         """Compare rows that ``augment`` makes with the data."""
         state = np.random.RandomState(self.seed)
-        rows = make_rows(augment, self.X, N_JUDGED, state)
+        rows = make_rows(augment, self.table, N_JUDGED, state)
         mean = decile = 1.0
         if self._differs.any():
             spread = self._relative(_spread(self.outputs(rows)))
@@ -109,15 +110,15 @@ class RowJudge:
 
     def _measure_data(self, order: np.ndarray, unseen: np.ndarray | None) -> None:
         """Measure the spread at a sample of the data, as it is at fresh rows."""
-        X = self.X[: len(order)]
-        outputs = self.outputs(X)
+        own = self.table.take(slice(len(order)))
+        outputs = self.outputs(own)
         spread = _spread(outputs)
         known = order < (0 if unseen is None else len(unseen))
         record = np.empty((0, 0), dtype=bool) if unseen is None else unseen[order[known]]
         if np.maximum(record.sum(axis=1) - 1, 0).sum() >= MIN_DEGREES:
             spread[known] *= spread_at_unseen(outputs[known], record)
         else:
-            between = self._spread_at_midpoints(X)
+            between = self._spread_at_midpoints(own)
             if between is not None:
                 spread = np.where(between.mean(axis=0) > spread.mean(axis=0), between, spread)
         self._unit = spread.mean(axis=0)
@@ -125,10 +126,10 @@ class RowJudge:
         if self._differs.any():
             self._spread = self._relative(spread)
 
-    def _spread_at_midpoints(self, X: np.ndarray) -> np.ndarray | None:
+    def _spread_at_midpoints(self, table: Table) -> np.ndarray | None:
         """Return the spread between rows; None if the ensemble refuses values between codes."""
         try:
-            return MIDPOINTS * _spread(self.outputs(nearest_midpoints(X)))
+            return MIDPOINTS * _spread(self.outputs(nearest_midpoints(table)))
         except Exception:  # encoders refuse them, each package by its own error
             return None
 
@@ -136,9 +137,9 @@ class RowJudge:
         """Return spread (n, n_outputs) in units of its mean at the data, as a mean over outputs."""
         return (spread[:, self._differs] / self._unit[self._differs]).mean(axis=1)
 
-    def _distance(self, rows: np.ndarray) -> float:
+    def _distance(self, rows: Table) -> float:
         """Return the mean distance of rows to the second half of the data."""
-        return float(self._search.kneighbors(rows / self.scale)[0].mean())
+        return float(self._search.kneighbors(rows.numbers / self.units)[0].mean())
 
 
 def _spread(outputs: np.ndarray) -> np.ndarray:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_array
 
+from .._rows.containers import (
+    as_container,
+    number_columns,
+    numbers_of,
+    swap_columns,
+    take,
+    with_numbers,
+)
+from .._rows.table import Table
 from .column_groups import find_column_groups
 
 # Neighbours are searched among at most this many rows; of more rows, a random choice is taken.
@@ -25,117 +36,135 @@ DISCRETE_SHARE = 0.1
 # Share of the rows of "far_neighbors" whose neighbours may be far.
 FAR_SHARE = 0.5
 
-RowMaker = Callable[[np.ndarray, int, np.random.RandomState], np.ndarray]
+RowMaker = Callable[[Any, int, np.random.RandomState], Any]
 
 
-def swap_with_neighbors(
-    X: np.ndarray, n_rows: int, random_state: np.random.RandomState
-) -> np.ndarray:
-    """Make rows (n_rows, n_features) with some columns of one of their nearest neighbours.
+def swap_with_neighbors(table: Table, n_rows: int, random_state: np.random.RandomState) -> Table:
+    """Make rows with some columns of one of their nearest neighbours.
 
-    Every value occurs in its column of X, so that integers and codes stay integers and codes.
+    Every value occurs in its column, so that integers and codes stay integers and codes.
     """
-    X = _pool(X, random_state)
-    first, second = _neighbors(X, n_rows, random_state)
-    return _swap(X, first, second, random_state)
+    table = _pool(table, random_state)
+    first, second = _neighbors(table, n_rows, random_state)
+    return _swap(table, first, second, random_state)
 
 
 def swap_with_far_neighbors(
-    X: np.ndarray, n_rows: int, random_state: np.random.RandomState
-) -> np.ndarray:
-    """Make rows (n_rows, n_features) as `swap_with_neighbors`, half of them from farther away.
+    table: Table, n_rows: int, random_state: np.random.RandomState
+) -> Table:
+    """Make rows as `swap_with_neighbors`, half of them from farther away.
 
     These take one of the nearest neighbours in a random half, quarter, ... of the rows. The rank of
     the neighbour among all rows is then about log-uniform, from near to the far end of the data.
     """
-    X = _pool(X, random_state)
-    first, second = _neighbors(X, n_rows, random_state)
-    n_halvings = max(0, int(np.log2(len(X) / N_NEIGHBORS)))
+    table = _pool(table, random_state)
+    first, second = _neighbors(table, n_rows, random_state)
+    n_halvings = max(0, int(np.log2(len(table) / N_NEIGHBORS)))
     far = random_state.uniform(size=n_rows) < FAR_SHARE
     halvings = np.where(far, random_state.randint(n_halvings + 1, size=n_rows), 0)
-    standardised = _divide_by_std(X)
+    places = table.in_units()
     for halving in range(1, n_halvings + 1):
         made = np.flatnonzero(halvings == halving)
-        among = random_state.permutation(len(X))[: len(X) >> halving]
+        among = random_state.permutation(len(table))[: len(table) >> halving]
         if len(made):
-            search = NearestNeighbors(n_neighbors=N_NEIGHBORS).fit(standardised[among])
-            near = search.kneighbors(standardised[first[made]], return_distance=False)
+            search = NearestNeighbors(n_neighbors=N_NEIGHBORS).fit(places[among])
+            near = search.kneighbors(places[first[made]], return_distance=False)
             second[made] = among[_pick(near, random_state)]
-    return _swap(X, first, second, random_state)
+    return _swap(table, first, second, random_state)
 
 
-def swap_with_nearest(
-    X: np.ndarray, n_rows: int, random_state: np.random.RandomState
-) -> np.ndarray:
-    """Make rows (n_rows, n_features) as `swap_with_neighbors`, with smaller steps."""
-    X = _pool(X, random_state)
-    first, second = _neighbors(X, n_rows, random_state, N_NEAREST)
-    return _swap(X, first, second, random_state)
+def swap_with_nearest(table: Table, n_rows: int, random_state: np.random.RandomState) -> Table:
+    """Make rows as `swap_with_neighbors`, with smaller steps."""
+    table = _pool(table, random_state)
+    first, second = _neighbors(table, n_rows, random_state, N_NEAREST)
+    return _swap(table, first, second, random_state)
 
 
 def swap_column_groups(
-    X: np.ndarray,
+    table: Table,
     n_rows: int,
     random_state: np.random.RandomState,
     groups: np.ndarray | None = None,
-) -> np.ndarray:
-    """Make rows (n_rows, n_features) with some groups of columns of one of their neighbours.
+) -> Table:
+    """Make rows with some groups of columns of one of their neighbours.
 
     Columns that determine each other stay together: those of one number in ``groups``
-    (n_features,), which are found if they are not given.
+    (n_columns,), which are found if they are not given.
     """
-    X = _pool(X, random_state)
-    groups = find_column_groups(X, random_state) if groups is None else groups
-    first, second = _neighbors(X, n_rows, random_state)
-    return _swap(X, first, second, random_state, groups)
+    table = _pool(table, random_state)
+    if groups is None:
+        groups = find_column_groups(table.column_codes(), random_state)
+    first, second = _neighbors(table, n_rows, random_state)
+    return _swap(table, first, second, random_state, groups)
 
 
-def step_along_neighbors(
-    X: np.ndarray, n_rows: int, random_state: np.random.RandomState
-) -> np.ndarray:
-    """Make rows (n_rows, n_features) a step away, in the direction from a neighbour to another one.
+class GroupSwap:
+    """`swap_column_groups` with groups of columns that are known.
+
+    Parameters
+    ----------
+    groups : int array of shape (n_columns,)
+        Number of the group of each column.
+    """
+
+    def __init__(self, groups: np.ndarray):
+        self.groups = groups
+
+    def __call__(self, table: Table, n_rows: int, random_state: np.random.RandomState) -> Table:
+        """Make rows."""
+        return swap_column_groups(table, n_rows, random_state, self.groups)
+
+
+def step_along_neighbors(table: Table, n_rows: int, random_state: np.random.RandomState) -> Table:
+    """Make rows a step away, in the direction from a neighbour to another one.
 
     Differences of neighbours lie along the data, where these are near a curved surface. A step is
-    up to the whole difference. Discrete columns are set to the nearest value that occurs.
+    up to the whole difference. Discrete columns are set to the nearest value that occurs. Columns
+    that hold no numbers are those of the row.
     """
-    X = _pool(X, random_state)
-    neighbors = _search(X)
-    first = _cycle(len(X), n_rows, random_state)
+    table = _pool(table, random_state)
+    neighbors = _search(table)
+    first = _cycle(len(table), n_rows, random_state)
     start, end = _pick_two(neighbors[first], random_state)
     step = random_state.uniform(size=(n_rows, 1))
-    return keep_discrete(X, X[first] + step * (X[end] - X[start]))
+    return _blend(
+        table, first, lambda X: keep_discrete(X, X[first] + step * (X[end] - X[start]))
+    )
 
 
-def nearest_midpoints(X: np.ndarray) -> np.ndarray:
-    """Return the midpoint (n, n_features) of each row and its nearest neighbour.
+def nearest_midpoints(table: Table) -> Table:
+    """Return the midpoint of each row and its nearest neighbour.
 
-    Discrete columns are set to the nearest value that occurs.
+    Discrete columns are set to the nearest value that occurs. Columns that hold no numbers are
+    those of the row.
     """
-    return keep_discrete(X, (X + X[_search(X, 1)[:, 0]]) / 2)
+    first, second = np.arange(len(table)), _search(table, 1)[:, 0]
+    return _blend(table, first, lambda X: keep_discrete(X, (X + X[second]) / 2))
 
 
 def keep_discrete(X: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Set the discrete columns of ``rows`` to the nearest value that occurs in that column of X."""
     rows = rows.copy()
     for column, entries in zip(X.T, rows.T, strict=True):
-        values = np.unique(column)
-        if len(values) <= max(DISCRETE_SHARE * len(X), 2):
+        values = np.unique(column[~np.isnan(column)])
+        if len(values) <= max(DISCRETE_SHARE * len(X), 2) and len(values):
             above = np.searchsorted((values[1:] + values[:-1]) / 2, entries)
-            entries[:] = values[above]
+            entries[:] = np.where(np.isnan(entries), np.nan, values[above])
     return rows
 
 
-def mix_with_neighbors(
-    X: np.ndarray, n_rows: int, random_state: np.random.RandomState
-) -> np.ndarray:
-    """Make rows (n_rows, n_features) on the lines between rows and their nearest neighbours."""
-    X = _pool(X, random_state)
-    first, second = _neighbors(X, n_rows, random_state)
+def mix_with_neighbors(table: Table, n_rows: int, random_state: np.random.RandomState) -> Table:
+    """Make rows on the lines between rows and their nearest neighbours.
+
+    Columns that hold no numbers are those of the row.
+    """
+    table = _pool(table, random_state)
+    first, second = _neighbors(table, n_rows, random_state)
     share = random_state.uniform(size=(n_rows, 1))
-    return share * X[first] + (1 - share) * X[second]
+    return _blend(table, first, lambda X: share * X[first] + (1 - share) * X[second])
 
 
-ROW_MAKERS: dict[str, RowMaker] = {
+ROW_MAKERS: dict[str, Callable[[Table, int, np.random.RandomState], Table]] = {
     "neighbors": swap_with_neighbors,
     "far_neighbors": swap_with_far_neighbors,
     "near_neighbors": swap_with_nearest,
@@ -147,18 +176,18 @@ ROW_MAKERS: dict[str, RowMaker] = {
 
 def make_rows(
     augment: str | RowMaker | None,
-    X: np.ndarray,
+    table: Table,
     n_rows: int,
     random_state: np.random.RandomState,
-) -> np.ndarray:
+) -> Table:
     """Make further rows.
 
     Parameters
     ----------
     augment : str, callable or None
-        How to make them: a key of `ROW_MAKERS`, or a callable that takes X, a number of rows and a
-        random state.
-    X : array of shape (n_samples, n_features)
+        How to make them: a key of `ROW_MAKERS`, or a callable that takes rows in the user's
+        container, a number of rows and a random state, and returns rows in such a container.
+    table : Table
         Rows at hand.
     n_rows : int
         Number of rows to make.
@@ -167,57 +196,58 @@ def make_rows(
 
     Returns
     -------
-    array of shape (n_rows, n_features)
-        None if ``augment`` is None, ``n_rows`` is not positive, or X has one row.
+    Table
+        ``n_rows`` rows. None if ``augment`` is None, ``n_rows`` is not positive, or there is one
+        row.
 
     Raises
     ------
     ValueError
         If a callable returns another number of rows or columns, or values that are not finite.
     """
-    if augment is None or n_rows <= 0 or len(X) < 2:
-        return X[:0]
+    if augment is None or n_rows <= 0 or len(table) < 2:
+        return table.take(slice(0))
     if not callable(augment):
-        return ROW_MAKERS[augment](X, n_rows, random_state)
-    rows = check_array(
-        augment(X.copy(), n_rows, random_state), dtype=np.float64, input_name="rows of augment"
-    )
-    if rows.shape != (n_rows, X.shape[1]):
+        return ROW_MAKERS[augment](table, n_rows, random_state)
+    if isinstance(augment, GroupSwap):
+        return augment(table, n_rows, random_state)
+    made = as_container(augment(copy.copy(table.rows), n_rows, random_state))
+    if table.rows is table.numbers:
+        made = check_array(
+            made, dtype=table.numbers.dtype, allow_nd=True, input_name="rows of augment"
+        )
+    expected = (n_rows, *table.rows.shape[1:])
+    if np.shape(made) != expected:
         raise ValueError(
             "augment must return the number of rows that it is given, with the columns of X: "
-            f"expected shape {(n_rows, X.shape[1])}; got {rows.shape}."
+            f"expected shape {expected}; got {np.shape(made)}."
         )
-    return rows
+    return table.with_rows(made)
 
 
-def _pool(X: np.ndarray, random_state: np.random.RandomState) -> np.ndarray:
-    """Return X, or a random choice of its rows if they are many."""
-    if len(X) <= POOL_ROWS:
-        return X
-    return X[random_state.choice(len(X), POOL_ROWS, replace=False)]
-
-
-def _divide_by_std(X: np.ndarray) -> np.ndarray:
-    """Return X in units of the columns' standard deviation."""
-    scale = X.std(axis=0)
-    return X / np.where(scale > 0, scale, 1)
+def _pool(table: Table, random_state: np.random.RandomState) -> Table:
+    """Return the table, or a random choice of its rows if they are many."""
+    if len(table) <= POOL_ROWS:
+        return table
+    return table.take(random_state.choice(len(table), POOL_ROWS, replace=False))
 
 
 def _neighbors(
-    X: np.ndarray,
+    table: Table,
     n_rows: int,
     random_state: np.random.RandomState,
     n_neighbors: int = N_NEIGHBORS,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return indices (n_rows,) of rows, each about equally often, and a neighbour of each."""
-    neighbors = _search(X, n_neighbors)
-    first = _cycle(len(X), n_rows, random_state)
+    neighbors = _search(table, n_neighbors)
+    first = _cycle(len(table), n_rows, random_state)
     return first, _pick(neighbors[first], random_state)
 
 
-def _search(X: np.ndarray, n_neighbors: int = N_NEIGHBORS) -> np.ndarray:
+def _search(table: Table, n_neighbors: int = N_NEIGHBORS) -> np.ndarray:
     """Return indices (n, n_neighbors) of the nearest neighbours of each row."""
-    search = NearestNeighbors(n_neighbors=min(n_neighbors, len(X) - 1)).fit(_divide_by_std(X))
+    n_neighbors = min(n_neighbors, len(table) - 1)
+    search = NearestNeighbors(n_neighbors=n_neighbors).fit(table.in_units())
     return search.kneighbors(return_distance=False)
 
 
@@ -244,13 +274,22 @@ def _pick_two(
 
 
 def _swap(
-    X: np.ndarray,
+    table: Table,
     first: np.ndarray,
     second: np.ndarray,
     random_state: np.random.RandomState,
     groups: np.ndarray | None = None,
-) -> np.ndarray:
-    """Return rows ``first`` of X with some columns, or groups of columns, of rows ``second``."""
-    groups = np.arange(X.shape[1]) if groups is None else groups
+) -> Table:
+    """Return rows ``first`` with some columns, or groups of columns, of rows ``second``."""
+    groups = np.arange(table.n_columns) if groups is None else groups
     swapped = random_state.uniform(size=(len(first), groups.max() + 1)) < SWAP_PROBABILITY
-    return np.where(swapped[:, groups], X[second], X[first])
+    return table.with_rows(swap_columns(table.rows, first, second, swapped[:, groups]))
+
+
+def _blend(
+    table: Table, first: np.ndarray, combine: Callable[[np.ndarray], np.ndarray]
+) -> Table:
+    """Return rows ``first`` with other numbers: ``combine`` of the numbers of all rows."""
+    columns = number_columns(table.rows)
+    made = combine(numbers_of(table.rows, columns))
+    return table.with_rows(with_numbers(take(table.rows, first), columns, made))

@@ -7,12 +7,22 @@ and step functions do not change at all almost everywhere.
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
+from .._rows.containers import (
+    as_container,
+    as_floating,
+    concatenate,
+    number_columns,
+    numbers_of,
+    take,
+    with_numbers,
+)
+from .._rows.table import Table
 from .._utils.blocks import spaced_rows
-from .containers import rows_like
 from .teacher import Teacher
 
 # Rows that are moved. Shares of outputs have standard errors of a few per cent then.
@@ -41,30 +51,34 @@ UNCHANGED = 0.8
 MAX_GIVEN_ROWS, MAX_GIVEN_MEMBERS, RECURRING = 2_000, 20, 0.2
 
 
-def has_steps(teacher: Teacher, X: np.ndarray) -> bool:
+def has_steps(teacher: Teacher, table: Table) -> bool:
     """Return whether the members are step functions; False if that cannot be known.
 
     A teacher that can be evaluated is evaluated once, at 600 rows at most. Otherwise it is judged
-    by whether the members' outputs recur at different rows of X, those of `fit`. Draws from a
-    posterior are smooth.
+    by whether the members' outputs recur at different rows of the table, those of `fit`. Draws from
+    a posterior are smooth.
     """
     asked: Any = teacher  # attributes of either kind of teacher
     if asked.is_drawn:
         return False
     if not asked.can_be_evaluated:
-        picked = spaced_rows(len(X), MAX_GIVEN_ROWS)
-        different = np.unique(X[picked], axis=0, return_index=True)[1]
+        picked = spaced_rows(len(table), MAX_GIVEN_ROWS)
+        different = np.unique(table.numbers[picked], axis=0, return_index=True)[1]
         return _recurs(asked.predictions[picked[different]])
-    try:
-        every = np.asarray(asked.X, dtype=np.float64)
-    except (TypeError, ValueError):  # columns of strings, such as rows of X_ensemble
+    container = as_container(asked.X)
+    columns = number_columns(container)
+    if not len(columns):  # columns of strings, sparse rows, rows that are no table
         return False
-    rows = every[spaced_rows(len(every), N_ROWS)]
-    tiny, large = _steps(every, rows)
+    every = numbers_of(container, columns)
+    picked = spaced_rows(len(every), N_ROWS)
+    start = as_floating(take(container, picked), columns)
+    tiny, large = _steps(every, every[picked])
     # Thresholds may be values of the rows themselves. So a tiny step away from them is the start.
-    moved = np.concatenate([rows + tiny, rows + 2 * tiny, rows + large])
+    moved = [
+        with_numbers(start, columns, every[picked] + move) for move in (tiny, 2 * tiny, large)
+    ]
     try:
-        outputs = asked.predict(rows_like(asked.X, moved), teacher.is_transformed)
+        outputs = asked.predict(reduce(concatenate, moved), teacher.is_transformed)
     except Exception:  # encoders refuse values between integers, each package by its own error
         return False
     return _is_unchanged(*np.split(outputs, 3))
@@ -76,12 +90,12 @@ def _steps(X: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Steps stay within the range of each column, outside of which a member may not be defined.
     Columns of integers may be codes and are left as they are, unless there are no others.
     """
-    low, high = np.percentile(X, [25, 75], axis=0)
-    unit = np.where(high > low, high - low, X.std(axis=0))
-    is_moved = (np.mod(X, 1) != 0).any(axis=0)
+    low, high = np.nanpercentile(X, [25, 75], axis=0)
+    unit = np.where(high > low, high - low, np.nanstd(X, axis=0))
+    is_moved = (np.mod(X, 1) != 0).any(axis=0, where=~np.isnan(X))
     unit = np.where(is_moved, unit, 0) if is_moved.any() else unit
     spacing = np.spacing(np.abs(rows).astype(np.float32)).astype(np.float64)
-    inwards = np.where(rows + LARGE * unit > X.max(axis=0), -1.0, 1.0)
+    inwards = np.where(rows + LARGE * unit > np.nanmax(X, axis=0), -1.0, 1.0)
     tiny = np.where(unit > 0, np.maximum(TINY * unit, N_SPACINGS * spacing), 0)
     return inwards * tiny, inwards * LARGE * unit
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _num_samples
 
 from .._predictive.transformed_target import (
     TargetTransformer,
@@ -79,7 +80,7 @@ def choose_space(
     transformer = teacher.transformer
     if transformer is None or not isinstance(teacher, EnsembleTeacher):
         return None, y
-    members, rows = _evaluate_at_probes(teacher)
+    members, rows = _evaluate_at_probes(teacher, y)
     in_units = quietly(transformer.invert, members)
     values = None if y is None else y.reshape(len(y), -1)
     if values is not None:
@@ -108,12 +109,15 @@ def _transform(transformer: TargetTransformer, y: np.ndarray) -> np.ndarray:
         return np.full(y.shape, np.nan)
 
 
-def _evaluate_at_probes(teacher: EnsembleTeacher) -> tuple[np.ndarray, np.ndarray]:
-    """Return members in their transformed space (n, n_outputs, n_members), and their rows."""
-    X = teacher.X
-    n_rows = len(X) if isinstance(X, list) else X.shape[0]
-    rows = spaced_rows(n_rows, N_PROBES)
-    outputs = teacher.predict(_safe_indexing(X, rows), True)
+def _evaluate_at_probes(
+    teacher: EnsembleTeacher, y: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return members in their transformed space (n, n_outputs, n_members), and their rows.
+
+    These have a value of y if any has.
+    """
+    rows = spaced_rows(_num_samples(teacher.X) if y is None else len(y), N_PROBES)
+    outputs = teacher.predict(_safe_indexing(teacher.X, rows), True)
     return outputs[:, None] if outputs.ndim == 2 else outputs, rows
 
 

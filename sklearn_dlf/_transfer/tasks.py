@@ -146,6 +146,7 @@ class RegressionTask(Task):
         knows_noise = teacher.has_variance or teacher.cross_fitted is not None
         if teacher.unseen is None and not knows_noise:
             warn_user(SEEN_ROWS, SeenRowsWarning)
+        weights = None if weights is None else weights[: len(y)]
         return MemberResiduals(
             points, y.reshape(len(y), -1), weights, teacher.unseen, teacher.cross_fitted
         )
@@ -224,7 +225,7 @@ class ClassificationTask(Task):
             self.probability_floor,
             classes=classes,
             y=y,
-            weights=weights,
+            weights=weights if weights is None or y is None else weights[: len(y)],
             unseen=teacher.unseen if out_of_bag == "match" else None,
             from_logits=teacher.from_logits,
         )

@@ -20,6 +20,10 @@ class Teacher(ABC):
     ----------
     n_members : int
         Number of members.
+    can_be_evaluated : bool
+        Whether there is an ensemble, and not its predictions alone.
+    can_be_evaluated_at_others : bool
+        Whether it can be evaluated at other rows than those of `fit`.
     unseen : bool array of shape (n_samples, n_members) or None
         Rows that each member did not see. None if that is not known.
     is_record_checked : bool
@@ -44,6 +48,8 @@ class Teacher(ABC):
     """
 
     n_members: int
+    can_be_evaluated: bool = False
+    can_be_evaluated_at_others: bool = False
     unseen: np.ndarray | None = None
     from_logits: bool = False
     # These two are right for predictions and for an ensemble that was fitted here. `find_teacher`
@@ -64,8 +70,11 @@ class Teacher(ABC):
     def evaluate_variance(self, points: Points) -> np.ndarray | None:
         """Variance of y around the members at the design points, if they have one."""
 
-    def declare_unseen(self, unseen: Any, n_samples: int) -> None:
-        """Set ``unseen`` from the argument of `fit`, if it is given; raise if it is invalid."""
+    def declare_unseen(self, unseen: Any, n_samples: int, order: np.ndarray | None = None) -> None:
+        """Set ``unseen`` from the argument of `fit`, if it is given; raise if it is invalid.
+
+        ``order`` are the numbers of the rows in the order in which the teacher has them.
+        """
         if unseen is None:
             return
         if self.is_fitted_here:
@@ -86,5 +95,6 @@ class Teacher(ABC):
                 f"row of X, and for each member if members differ; got {mask.shape}."
             )
         full = np.broadcast_to(mask[:, None] if mask.ndim == 1 else mask, shape)
-        self.unseen = full.copy() if full.any() else None
+        full = full.copy() if order is None else full[order]
+        self.unseen = full if full.any() else None
         self.is_record_checked = True

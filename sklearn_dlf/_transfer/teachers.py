@@ -18,13 +18,13 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
 from .._predictive.transformed_target import check_transformed, quietly
+from .._rows.table import Table
 from .._utils.blocks import row_blocks
 from .._utils.seeding import MAX_SEED
 from .._utils.warning import warn_user
 from ..ensembles import is_fitted_ensemble
 from ..ensembles._member_models import kind_of
 from .cache import EnsembleFacts, Evaluate, TeacherCache
-from .containers import rows_like
 from .cross_fitting import Moments, cross_fit
 from .design_points import Points
 from .row_checks import judge_rows
@@ -37,6 +37,8 @@ BLOCK_ROWS = 2**16
 
 # Rows of given predictions at a time. Smaller blocks cost nothing here.
 GIVEN_ROWS = 2**12
+
+Adapt = Callable[[Table], Any]
 
 # Members' outputs, and y, beyond this are refused: their differences are kept in float32.
 MAX_OUTPUT = 1e38
@@ -52,8 +54,11 @@ class EnsembleTeacher(Teacher):
     predict : callable
         Takes rows, returns the members' outputs.
     X : rows as the ensemble takes them
+        Those of `fit`.
     kind : {"regressor", "classifier"}
         Kind of the student. The ensemble must be of the same kind.
+    adapt : callable or None
+        Takes a table, returns its rows as the ensemble takes them. None if that is not known.
     cross_fit : callable or None
         Takes whether to evaluate members in the space of their transformed target, and returns mean
         and variance of members of ensembles that were not fitted to the row.
@@ -72,11 +77,14 @@ class EnsembleTeacher(Teacher):
         predict: Evaluate,
         X: Any,
         kind: str,
+        adapt: Adapt | None = None,
         cross_fit: Callable[[bool], Moments] | None = None,
     ):
         check_kind(kind, facts.kind, facts.name)
         self.predict = predict
         self.X = X
+        self._adapt = adapt
+        self.can_be_evaluated_at_others = adapt is not None
         self.classes, self.n_members = facts.classes, facts.n_members
         self.is_drawn, self.unseen = facts.is_drawn, facts.unseen
         self._cross_fit = cross_fit
@@ -88,12 +96,18 @@ class EnsembleTeacher(Teacher):
 
     def evaluate(self, points: Points | None = None) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield slices of the points with the members' outputs there; at ``X`` without points."""
-        X = self.X if points is None or points.are_own else rows_like(self.X, points.X)
+        are_own = points is None or points.are_own
+        X = self.X if are_own else self.rows_to_evaluate(points.table)
         n_points = _num_samples(X)
         n_rows = n_points if self.is_drawn else BLOCK_ROWS
         for rows in row_blocks(n_points, n_rows):
             block = X if n_rows >= n_points else _safe_indexing(X, rows)
             yield rows, _with_outputs(self.predict(block, self.is_transformed))
+
+    def rows_to_evaluate(self, table: Table) -> Any:
+        """Return the rows of a table as the ensemble takes them."""
+        assert self._adapt is not None, "further rows need the way to those of the ensemble"
+        return self._adapt(table)
 
     @property
     def cross_fitted(self) -> Moments | None:
@@ -109,7 +123,7 @@ class EnsembleTeacher(Teacher):
         """
         if not self.has_variance:
             return None
-        X = self.X if points.are_own else rows_like(self.X, points.X)
+        X = self.X if points.are_own else self.rows_to_evaluate(points.table)
         blocks = (
             self._predict_variance(_safe_indexing(X, rows))
             for rows in row_blocks(points.n_design, BLOCK_ROWS)
@@ -126,19 +140,22 @@ class PredictionsTeacher(Teacher):
         Members last, or one array (n,) or (n, n_outputs) a member.
     n_samples : int
         Rows of X.
+    order : int array of shape (n_samples,) or None
+        Numbers of the rows in the order in which the student has them.
     """
 
-    can_be_evaluated = False
     is_drawn = False
     classes = None  # only the number of outputs is known
     cross_fitted = None
 
-    def __init__(self, predictions: Any, n_samples: int):
+    def __init__(self, predictions: Any, n_samples: int, order: np.ndarray | None = None):
         if isinstance(predictions, list | tuple):
             predictions = _stack_members(predictions, n_samples)
         self.predictions = np.asarray(predictions)
         self.n_samples = n_samples
         self._check()
+        if order is not None:
+            self.predictions = self.predictions[order]
         self.n_members = self.predictions.shape[-1]
 
     def evaluate(self, points: Points | None = None) -> Iterator[tuple[slice, np.ndarray]]:
@@ -185,6 +202,8 @@ def find_teacher(
     sample_weight: np.ndarray | None,
     *,
     kind: str,
+    adapt: Adapt | None = None,
+    order: np.ndarray | None = None,
     make_default: Callable[[], Any],
     cv: Any = None,
     memory: Any,
@@ -199,10 +218,15 @@ def find_teacher(
     ensemble, predictions
         As in `fit` of the estimators; at most one is given.
     X : rows as the ensemble takes them
+        First those with a value of y.
     y, sample_weight : arrays or None
-        For an ensemble that has to be fitted.
+        Values of the first rows, and weights of all.
     kind : {"regressor", "classifier"}
         Kind of the student.
+    adapt : callable or None
+        As in `EnsembleTeacher`.
+    order : int array of shape (n_samples,) or None
+        Numbers that the rows of X had in `fit`, if they are in another order.
     make_default : callable
         Returns the unfitted ensemble that is used if none is given.
     cv : int, splitter or None
@@ -228,14 +252,18 @@ def find_teacher(
                 "Both an ensemble and predictions were given; expected one of them. The ensemble "
                 "may come from fit or from the constructor."
             )
-        return PredictionsTeacher(predictions, _num_samples(X))
+        return PredictionsTeacher(predictions, _num_samples(X), order)
     cache = TeacherCache(memory)
     if _is_fitted(ensemble):
         _check_list_is_whole(ensemble, _num_samples(X))
         warn_if_nameless(ensemble, X)
+        n_labelled = _num_samples(X) if y is None else len(y)
+        first = X if order is None else _safe_indexing(X, np.arange(n_labelled))
         facts, predict = cache.look_up(ensemble, X)
-        teacher = EnsembleTeacher(facts, predict, X, kind)
-        teacher.row_facts = judge_rows(ensemble, X, y, kind)
+        if order is not None:
+            facts = _in_order(facts, order, lambda: cache.look_up(ensemble, first)[0])
+        teacher = EnsembleTeacher(facts, predict, X, kind, adapt)
+        teacher.row_facts = judge_rows(ensemble, first, y, kind)
         if teacher.unseen is not None and y is not None:
             teacher.is_record_checked = False
             teacher.grown_loss = loss_of_grown_trees(ensemble)
@@ -252,14 +280,40 @@ def find_teacher(
         _check_unfitted_target(prototype, y)
     prototype, n_seeds = _seed_ensemble(prototype, random_state)
     repeatable = is_seeded or not n_seeds
-    facts, predict = cache.fit(prototype, X, y, sample_weight, repeatable)
+    first, weights = X, sample_weight
+    if order is not None:
+        first = _safe_indexing(X, np.arange(len(y)))
+        weights = None if sample_weight is None else sample_weight[: len(y)]
+    facts, predict = cache.fit(prototype, first, y, weights, repeatable)
+    if order is not None:
+        facts = facts._replace(unseen=_with_unlabelled(facts.unseen, len(order)))
     fit_folds = None
     if cv is not None:
         options = {"cv": cv, "cache": cache, "repeatable": repeatable, "verbose": verbose}
-        fit_folds = partial(cross_fit, prototype, X, y, sample_weight, **options)
-    teacher = EnsembleTeacher(facts, predict, X, kind, fit_folds)
+        fit_folds = partial(cross_fit, prototype, first, y, weights, **options)
+    teacher = EnsembleTeacher(facts, predict, X, kind, adapt, fit_folds)
     teacher.is_fitted_here = True
     return teacher
+
+
+def _in_order(
+    facts: EnsembleFacts, order: np.ndarray, facts_of_labelled: Callable[[], EnsembleFacts]
+) -> EnsembleFacts:
+    """Return facts with the record of unseen rows in another order of rows.
+
+    An ensemble that was fitted to the rows with a value of y alone has a record of these.
+    """
+    if facts.unseen is not None:
+        return facts._replace(unseen=facts.unseen[order])
+    return facts._replace(unseen=_with_unlabelled(facts_of_labelled().unseen, len(order)))
+
+
+def _with_unlabelled(unseen: np.ndarray | None, n_rows: int) -> np.ndarray | None:
+    """Return a record of the first rows with further ones, which no member was fitted to."""
+    if unseen is None:
+        return None
+    n_others = n_rows - len(unseen)
+    return np.concatenate([unseen, np.ones((n_others, unseen.shape[1]), dtype=bool)])
 
 
 def _is_fitted(ensemble: Any) -> bool:

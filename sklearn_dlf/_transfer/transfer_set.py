@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.preprocessing import StandardScaler
 
 from .._predictive.transformed_target import TransformedTarget
-from .._utils.standardise import standardise
+from .._rows.reader import RowReader
 from .._utils.warning import warn_user
 from .class_targets import ClassTargets
 from .contrasts import Contrasts, ContrastsBuilder
@@ -33,16 +32,16 @@ class TransferSet:
 
     Attributes
     ----------
-    X : float32 array of shape (n_points, n_features)
-        Standardised rows: the design points, then the calibration rows.
+    X : float32 array of shape (n_points, n_features), or array of shape (n_points, *row_shape)
+        Standardised rows, or raw ones: the design points, then the calibration rows.
     contrasts : Contrasts
         Mean and contrasts of the members at the design points.
     targets : ClassTargets, MemberResiduals or None
         What is known of classes or of y.
     row_facts : RowFacts
         What is known of the rows that the teacher got.
-    scaler : StandardScaler
-        Scaler of the rows of `fit`.
+    reader : RowReader
+        How rows are read and standardised.
     transformation : TransformedTarget or None
         The way from outputs back to units of y, if the student learns them in another space.
     is_transformed : bool
@@ -59,7 +58,7 @@ class TransferSet:
     contrasts: Contrasts
     targets: Any
     row_facts: RowFacts
-    scaler: StandardScaler
+    reader: RowReader
     transformation: TransformedTarget | None = None
     is_transformed: bool = False
     augment: Any = None
@@ -77,7 +76,7 @@ def build_transfer_set(
     points: Points,
     targets: ClassTargets | MemberResiduals | None,
     *,
-    scaler: StandardScaler,
+    reader: RowReader,
     weights: np.ndarray | None,
     out_of_bag: str | None,
     transformation: TransformedTarget | None = None,
@@ -93,8 +92,8 @@ def build_transfer_set(
         Where it is evaluated.
     targets : ClassTargets, MemberResiduals or None
         Collects what is known of classes or of y.
-    scaler : StandardScaler
-        Scaler of the rows of `fit`.
+    reader : RowReader
+        How rows are standardised.
     weights : array of shape (n_own,) or None
         Weights of the rows of `fit`. Other design points have their mean weight.
     out_of_bag : {"widen", "match"} or None
@@ -120,13 +119,15 @@ def build_transfer_set(
         weights = np.concatenate([weights, np.full(n_others, weights.mean())])
     contrasts = builder.build(weights)
     _warn_if_members_agree(contrasts)
-    X = standardise(scaler, points.X).astype(np.float32)
+    X = points.table.numbers
+    if not reader.is_raw:
+        X = reader.standardise(X).astype(np.float32)
     return TransferSet(
         X,
         contrasts,
         targets,
         teacher.row_facts,
-        scaler,
+        reader,
         transformation,
         teacher.is_transformed,
         points.augment,

@@ -22,5 +22,6 @@ def seeded(seed: int, device: str | torch.device = "cpu") -> Iterator[None]:
     with torch.random.fork_rng(devices=devices):
         torch.default_generator.manual_seed(seed)
         if devices:
-            torch.cuda.manual_seed(seed)
+            with torch.cuda.device(device):  # it may be another one than the current
+                torch.cuda.manual_seed(seed)
         yield

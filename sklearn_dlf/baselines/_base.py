@@ -49,6 +49,7 @@ class MemberStudent(BaseStudent):
         self,
         ensemble: Any = None,
         *,
+        preprocessor: Any = "auto",
         augment: str | Callable | None = "auto",
         out_of_bag: Literal["widen", "match"] | None = "widen",
         hidden_layer_sizes: int | Sequence[int] = (100, 100),
@@ -90,16 +91,17 @@ class MemberStudent(BaseStudent):
             trainer = make_trainer(self, network, X, contrasts.weights, random_state)
             self.history_ = self._train(trainer, self._objective(), *self._targets(contrasts))
         self.n_iter_ = len(self.history_)
-        network.set_points(X)
+        network.set_points(X, transfer_set.reader.is_raw)
         return network
 
     def _train(self, trainer: Trainer, objective: nn.Module, *targets: np.ndarray) -> list[dict]:
         """Train for all rounds; return a record for each."""
         history = []
+        tensors = trainer.to_device(*targets)
         for lr in np.geomspace(self.lr, MIN_LR_SHARE * self.lr, self.max_iter):
             began = time.perf_counter()
             trainer.lr = float(lr)
-            loss = trainer.train(objective, *targets)
+            loss = trainer.train(objective, *tensors)
             history.append({"loss": loss, "lr": lr, "seconds": time.perf_counter() - began})
             if self.verbose:
                 print(f"Round {len(history)}: loss {loss:.6g}, learning rate {lr:.1e}")

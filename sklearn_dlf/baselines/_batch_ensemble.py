@@ -31,6 +31,7 @@ class BaseBatchEnsemble(MemberStudent):
         ensemble: Any = None,
         *,
         average_masks: bool = False,
+        preprocessor: Any = "auto",
         augment: str | Callable | None = "auto",
         out_of_bag: Literal["widen", "match"] | None = "widen",
         hidden_layer_sizes: int | Sequence[int] = (100, 100),

@@ -10,6 +10,9 @@ ensemble : ensemble, list of fitted models or FittedEnsemble, default=None
     Teacher. A fitted ensemble is evaluated; an unfitted one is cloned and fitted to X and y first.
     With None, `fit` is given a teacher, or it trains a deep ensemble.
 
+preprocessor : "auto", transformer or None, default="auto"
+    How the student reads rows, as in :class:`~sklearn_dlf.DLFRegressor`.
+
 augment : str, callable or None, default="auto"
     How further design points are made, as in :class:`~sklearn_dlf.DLFRegressor` and
     :class:`~sklearn_dlf.DLFClassifier`.

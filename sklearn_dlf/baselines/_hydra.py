@@ -28,6 +28,7 @@ class BaseHydra(MemberStudent):
         self,
         ensemble: Any = None,
         *,
+        preprocessor: Any = "auto",
         augment: str | Callable | None = "auto",
         out_of_bag: Literal["widen", "match"] | None = "widen",
         hidden_layer_sizes: int | Sequence[int] = (100, 100),

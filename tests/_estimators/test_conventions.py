@@ -13,6 +13,11 @@ STOCHASTIC = {
         "own stochastic learners (SGDRegressor, BaggingRegressor): a repeated row changes the "
         "order of the rows from which mini-batches are cut."
     ),
+    "check_sample_weight_equivalence_on_sparse_data": (
+        "sample_weight is not equivalent to removing or repeating samples, as in scikit-learn's "
+        "own stochastic learners (SGDRegressor, BaggingRegressor): a repeated row changes the "
+        "order of the rows from which mini-batches are cut."
+    ),
 }
 
 

@@ -1,4 +1,4 @@
-"""Students of raw rows through `fit`. They wait for rows of more than one dimension there."""
+"""Students of raw rows through `fit`."""
 
 import numpy as np
 import pytest
@@ -11,10 +11,7 @@ from sklearn_dlf.baselines import BatchEnsembleClassifier, HydraClassifier
 ROWS = {"images": (images()[0], conv_body), "sentences": (sentences(), TokenBody)}
 QUICK = {"max_iter": 4, "n_epochs": 5, "lr": 0.03, "random_state": 0, "augment": None}
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.xfail(reason="`fit` does not take raw rows yet", strict=True),
-]
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
 @pytest.mark.parametrize("kind", ROWS)

@@ -168,6 +168,22 @@ def test_student_and_rows_lie_on_the_device():
     assert trainer.X.device.type == "meta"
 
 
+def test_rows_are_evaluated_where_they_lie(monkeypatch):
+    trainer, _ = make_trainer()
+    evaluated, evaluate = [], trainer.network.evaluate
+    monkeypatch.setattr(
+        trainer.network, "evaluate", lambda rows: evaluated.append(rows) or evaluate(rows)
+    )
+    trainer.evaluate()
+    assert evaluated[0] is trainer.X
+
+
+def test_targets_that_are_on_the_device_are_not_copied():
+    trainer, (_, targets) = make_trainer()
+    [kept] = trainer.to_device(targets.numpy())
+    assert trainer.to_device(kept)[0] is kept
+
+
 # Training that ends in outputs which are not finite although the loss of the last epoch is, or in
 # a matrix that has no Cholesky factor.
 @UNSETTLED

@@ -93,8 +93,9 @@ def test_blocks_of_large_rows_have_fewer_of_them(monkeypatch):
 
 def test_blocks_of_tables_have_as_many_rows_as_ever():
     wide = make_network(make_mlp(5, (20_000,), "relu"), 5)
-    assert wide.block_rows == base.PREDICT_ROWS
-    assert make_network(nn.Linear(5, 3), 5).block_rows == base.PREDICT_ROWS
+    for network in (wide, make_network(nn.Linear(5, 3), 5)):
+        assert network.block_rows(torch.device("cpu")) == base.PREDICT_ROWS
+        assert network.block_rows(torch.device("cuda")) == base.ACCELERATOR_ROWS
 
 
 def test_a_body_gets_single_precision_even_of_few_rows():
@@ -170,13 +171,15 @@ def test_frozen_parts_of_a_body_are_never_in_training_mode():
 def test_features_stand_for_raw_rows_and_tables_for_themselves():
     X = images()[0]
     network = make_network(conv_body((1, 8, 8)), X)
-    network.set_points(X)
+    network.set_points(X, are_raw=True)
     points = network.evaluate_points(X)
     assert points.shape == (len(X), 8)
     assert_allclose(points.mean(axis=0), 0, atol=1e-5)
     assert set(points.std(axis=0).round(3)) <= {0.0, 1.0}  # a dead feature does not vary
     table = np.random.RandomState(0).standard_normal((20, 4)).astype(np.float32)
     own = make_network(nn.Linear(4, 3), table)
-    own.set_points(table)
+    own.set_points(table, are_raw=False)
     assert own.evaluate_points(table) is table
     assert "point_center" not in own.state_dict()
+    own.set_points(table, are_raw=True)  # such as signals
+    assert own.evaluate_points(table).shape == (20, 3)

@@ -107,6 +107,17 @@ def test_freezing_leaves_the_student_and_is_done_once(exact):
 
 
 @pytest.mark.parametrize("student_class", STUDENTS)
+def test_rows_may_be_a_tensor(student_class):
+    student, X = make_student("tanh", student_class), make_rows().astype(np.float32)
+    assert_array_equal(student.evaluate(torch.from_numpy(X)).mean, student.evaluate(X).mean)
+
+
+def test_devices_without_float64_stay_in_float32(monkeypatch):
+    monkeypatch.setattr("sklearn_dlf._network.base.has_float64", lambda device: False)
+    assert make_student().frozen(exact=True).heads.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize("student_class", STUDENTS)
 @pytest.mark.parametrize("freeze", [False, True])
 def test_many_rows_are_answered_as_each_of_their_blocks_is(student_class, freeze):
     student = make_student("tanh", student_class).train()

@@ -2,9 +2,15 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from sklearn_dlf._transfer.row_judge import Likeness, RowJudge
+from sklearn_dlf._rows.table import Table
+from sklearn_dlf._transfer import row_judge
+from sklearn_dlf._transfer.row_judge import Likeness
 
 N = 600
+
+
+def judge_of(X, outputs, unseen, seed):
+    return row_judge.RowJudge(Table(X), lambda table: outputs(table.numbers), unseen, seed)
 
 
 def rng(seed=0):
@@ -41,20 +47,20 @@ def off_curve(X):
 
 @pytest.mark.parametrize("augment", ["neighbors", "local", "near_neighbors", "mixup"])
 def test_rows_made_of_free_columns_are_like_the_data(augment):
-    likeness = RowJudge(free_rows(), members_that_differ(one), None, 0).judge(augment)
+    likeness = judge_of(free_rows(), members_that_differ(one), None, 0).judge(augment)
     assert likeness.holds()
     assert 0.8 < likeness.distance < 1.2
 
 
 def test_swaps_off_a_curve_lie_far_although_members_do_not_say_so():
-    judge = RowJudge(curve(), members_that_differ(one), None, 0)
+    judge = judge_of(curve(), members_that_differ(one), None, 0)
     assert judge.judge("neighbors").distance > 1.5
     assert not judge.judge("neighbors").holds()
     assert judge.judge("local").holds()
 
 
 def test_swaps_off_a_curve_have_a_spread_that_the_data_have_not():
-    judge = RowJudge(curve(), members_that_differ(off_curve), None, 0)
+    judge = judge_of(curve(), members_that_differ(off_curve), None, 0)
     assert judge.judge("neighbors").mean > 2
     assert judge.judge("local").mean < 1.25
 
@@ -68,7 +74,7 @@ def test_a_few_rows_of_enormous_spread_are_seen():
         rows[: n_rows // 20, 3] = 101
         return rows
 
-    likeness = RowJudge(free_rows(), members_that_differ(spread), None, 0).judge(made)
+    likeness = judge_of(free_rows(), members_that_differ(spread), None, 0).judge(made)
     assert likeness.mean > 10
     assert likeness.decile < 1.2
 
@@ -86,7 +92,7 @@ def test_spread_is_compared_with_that_of_members_that_did_not_see_the_row():
     def fresh(X, n_rows, random_state):
         return rng(3).standard_normal((n_rows, 4))
 
-    likeness = RowJudge(X, outputs, unseen, 0).judge(fresh)
+    likeness = judge_of(X, outputs, unseen, 0).judge(fresh)
     assert_allclose(likeness.mean, 1.0, rtol=0.05)
 
 
@@ -97,28 +103,28 @@ def test_without_a_record_rows_that_members_interpolate_set_no_limit():
     def spread(rows):  # as of full-grown trees, which agree at the rows of their fit
         return np.array([0.0 if row.tobytes() in own else 1.0 for row in rows])
 
-    assert RowJudge(X, members_that_differ(spread), None, 0).judge("neighbors").holds()
+    assert judge_of(X, members_that_differ(spread), None, 0).judge("neighbors").holds()
 
 
 def test_members_that_agree_leave_the_distance_as_the_only_judge():
     outputs = members_that_differ(lambda X: np.zeros(len(X)))
-    assert RowJudge(free_rows(), outputs, None, 0).judge("neighbors").holds()
-    assert not RowJudge(curve(), outputs, None, 0).judge("neighbors").holds()
+    assert judge_of(free_rows(), outputs, None, 0).judge("neighbors").holds()
+    assert not judge_of(curve(), outputs, None, 0).judge("neighbors").holds()
 
 
 def test_duplicates_and_codes_have_no_distance_to_compare():
     X = rng().randint(2, size=(N, 3)).astype(float)
-    assert RowJudge(X, members_that_differ(one), None, 0).judge("neighbors").distance == 1
+    assert judge_of(X, members_that_differ(one), None, 0).judge("neighbors").distance == 1
 
 
 def test_units_of_columns_and_outputs_do_not_matter():
     X = curve()
-    judged = RowJudge(X, members_that_differ(off_curve), None, 0).judge("local")
+    judged = judge_of(X, members_that_differ(off_curve), None, 0).judge("local")
 
     def outputs(rows):
         return 1e6 * members_that_differ(off_curve)(rows / [1e-9, 1, 1e9, 1])
 
-    scaled = RowJudge(X * [1e-9, 1, 1e9, 1], outputs, None, 0).judge("local")
+    scaled = judge_of(X * [1e-9, 1, 1e9, 1], outputs, None, 0).judge("local")
     assert_allclose(scaled, judged, rtol=1e-6)
 
 

@@ -2,13 +2,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sklearn_dlf._transfer.row_makers import (
-    make_rows,
-    mix_with_neighbors,
-    nearest_midpoints,
-    swap_with_far_neighbors,
-    swap_with_neighbors,
-)
+from sklearn_dlf._rows.table import Table
+from sklearn_dlf._transfer import row_makers
+
+
+def make_rows(augment, X, n_rows, random_state):
+    return row_makers.make_rows(augment, Table(X), n_rows, random_state).numbers
 
 
 def rng():
@@ -23,7 +22,7 @@ def rows():
 def test_swapped_rows_have_values_of_the_rows_and_of_their_neighbours(X):
     # Two clusters whose columns would be torn apart by values of others than neighbours.
     X = np.concatenate([X, X + 1000])
-    made = swap_with_neighbors(X, 400, rng())
+    made = make_rows("neighbors", X, 400, rng())
     assert all(np.isin(made[:, column], X[:, column]).all() for column in range(3))
     far = made > 500
     assert_array_equal(far.any(axis=1), far.all(axis=1))
@@ -36,7 +35,7 @@ def test_swapped_rows_have_values_of_the_rows_and_of_their_neighbours(X):
 def test_far_neighbors_are_near_and_far():
     # A line of points: the distance of two is that of their ranks.
     X = np.repeat(np.arange(2000.0)[:, None], 8, axis=1)
-    made = swap_with_far_neighbors(X, 4000, rng())
+    made = make_rows("far_neighbors", X, 4000, rng())
     assert np.isin(made, X).all()
     distance = np.ptp(made, axis=1)
     near = distance <= 10
@@ -45,17 +44,17 @@ def test_far_neighbors_are_near_and_far():
     counts, _ = np.histogram(distance[~near], [10, 40, 160, 640])
     assert counts.min() > 0.6 * counts.max()
     assert distance.max() > 1000
-    near = np.ptp(swap_with_neighbors(X, 4000, rng()), axis=1)
+    near = np.ptp(make_rows("neighbors", X, 4000, rng()), axis=1)
     assert near.max() <= 10
 
 
 def test_far_neighbors_of_few_rows(X):
-    assert_array_equal(np.unique(swap_with_far_neighbors(X[:12], 48, rng())), np.unique(X[:12]))
+    assert_array_equal(np.unique(make_rows("far_neighbors", X[:12], 48, rng())), np.unique(X[:12]))
 
 
 def test_mixed_rows_lie_between_neighbours(X):
     clusters = np.concatenate([X, X + 1000])
-    made = mix_with_neighbors(clusters, 100, rng())
+    made = make_rows("mixup", clusters, 100, rng())
     assert not np.isin(made, clusters).any()
     low, high = X.min(axis=0), X.max(axis=0)
     far = made.min(axis=1, keepdims=True) > 500
@@ -65,8 +64,8 @@ def test_mixed_rows_lie_between_neighbours(X):
 
 
 def test_a_row_serves_as_often_as_the_others(X):
-    made = swap_with_neighbors(X * [1, 1e9, 1e-9], 4 * len(X), rng())
-    again = swap_with_neighbors(X * [1, 1e9, 1e-9], 4 * len(X), rng())
+    made = make_rows("neighbors", X * [1, 1e9, 1e-9], 4 * len(X), rng())
+    again = make_rows("neighbors", X * [1, 1e9, 1e-9], 4 * len(X), rng())
     assert_array_equal(made, again)
     parents = np.abs((made[:, None] - X * [1, 1e9, 1e-9]) == 0).sum(axis=2).argmax(axis=1)
     assert len(np.unique(parents)) > 35
@@ -117,4 +116,5 @@ def test_local_rows_keep_the_values_of_discrete_columns():
 
 def test_midpoints_lie_between_a_row_and_its_nearest():
     X = np.array([[0.0, 0.0], [1.0, 2.0], [10.0, 10.0], [12.0, 10.0]])
-    assert_allclose(nearest_midpoints(X), [[0.5, 1], [0.5, 1], [11, 10], [11, 10]])
+    midpoints = row_makers.nearest_midpoints(Table(X)).numbers
+    assert_allclose(midpoints, [[0.5, 1], [0.5, 1], [11, 10], [11, 10]])

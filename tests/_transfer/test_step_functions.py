@@ -19,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, QuantileTransformer, StandardScaler
 from sklearn.svm import SVR
 
+from sklearn_dlf._rows.table import Table
 from sklearn_dlf._transfer.step_functions import has_steps
 from sklearn_dlf._transfer.teachers import PredictionsTeacher, find_teacher
 from sklearn_dlf.ensembles import FittedEnsemble, member_predictions
@@ -48,11 +49,11 @@ def is_stepped(ensemble, rows=X, kind="regressor"):
         is_seeded=True,
         random_state=np.random.RandomState(0),
     )
-    return has_steps(teacher, np.asarray(rows, dtype=np.float64))
+    return has_steps(teacher, Table(np.asarray(rows, dtype=np.float64)))
 
 
 def is_stepped_by_predictions(predictions, rows=X):
-    return has_steps(PredictionsTeacher(predictions, len(rows)), rows)
+    return has_steps(PredictionsTeacher(predictions, len(rows)), Table(rows))
 
 
 STEPPED = {

@@ -34,6 +34,9 @@ STOCHASTIC = {
     "check_sample_weight_equivalence_on_dense_data": (
         "a repeated row changes the order of the rows from which mini-batches are cut."
     ),
+    "check_sample_weight_equivalence_on_sparse_data": (
+        "a repeated row changes the order of the rows from which mini-batches are cut."
+    ),
 }
 
 

@@ -1,0 +1,1 @@
+"""Rows as users have them: containers, columns, and how a student reads them."""

@@ -1,0 +1,269 @@
+"""How an estimator reads rows: as numbers, through a preprocessor, or as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.decomposition import TruncatedSVD
+from sklearn.exceptions import NotFittedError
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.utils import check_array
+from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
+
+from .._utils.standardise import standardise
+from .columns import is_missing
+from .containers import as_container, columns_of, is_frame, number_columns, take
+from .table import Table
+from .table_encoder import TableEncoder
+
+# Sparse rows of more columns than this are projected on that many singular vectors; others are
+# made dense. A choice: a first layer of 100 units has 100 weights for each.
+MAX_SPARSE_COLUMNS = 100
+
+
+class RowReader:
+    """Reads rows of one kind, those of `fit`.
+
+    Parameters
+    ----------
+    preprocessor : fitted transformer or None
+        What turns rows into numbers. None if they are numbers.
+    is_raw : bool
+        Whether the body gets what is read as it is, without standardisation.
+
+    Attributes
+    ----------
+    scaler : StandardScaler or None
+        Set by `fit_scaler`; None if rows are raw.
+    raw_shape : tuple of int or None
+        Shape of one row that the body gets as it is; None for standardised rows.
+    """
+
+    def __init__(self, preprocessor: Any = None, *, is_raw: bool = False):
+        self.preprocessor = preprocessor
+        self.is_raw = is_raw
+        self.scaler: StandardScaler | None = None
+        self.raw_shape: tuple[int, ...] | None = None
+
+    def read(self, rows: Any, name: str = "X") -> np.ndarray:
+        """Return rows as numbers (n, n_features), or as they are (n, *raw_shape).
+
+        Raises
+        ------
+        ValueError
+            If they are not finite, or of another shape than in `fit`.
+        """
+        if self.preprocessor is not None:
+            rows = self.preprocessor.transform(rows)
+            name = f"{name}, as {type(self.preprocessor).__name__} returns it,"
+        if self.is_raw:
+            return self._check_raw(np.asarray(rows), name)
+        if sparse.issparse(rows):
+            rows = rows.toarray()
+        return check_array(rows, dtype=np.float64, input_name=name)
+
+    def _check_raw(self, rows: np.ndarray, name: str) -> np.ndarray:
+        """Return rows of any shape as they are, or raise if they are no finite numbers."""
+        if rows.dtype.kind not in "fiub" or rows.ndim < 2:
+            raise ValueError(
+                f"{name} goes to the body as it is, and must be an array of numbers with at least "
+                f"two dimensions; got dtype {rows.dtype} and shape {rows.shape}."
+            )
+        if self.raw_shape is not None and rows.shape[1:] != self.raw_shape:
+            raise ValueError(
+                f"{name} has rows of shape {rows.shape[1:]}, expected {self.raw_shape} as in fit."
+            )
+        if rows.dtype.kind == "f":
+            check_array(rows, dtype=None, allow_nd=True, input_name=name)
+        return rows
+
+    def standardise(self, numbers: np.ndarray) -> np.ndarray:
+        """Return numbers in units of the standard deviation of those of `fit`; raw ones as is."""
+        return numbers if self.scaler is None else standardise(self.scaler, numbers)
+
+    def fit_scaler(self, numbers: np.ndarray, weights: np.ndarray | None) -> RowReader:
+        """Learn the scale of numbers (n, n_features) of `fit`."""
+        if not self.is_raw:
+            self.scaler = StandardScaler().fit(numbers, sample_weight=weights)
+            if self.units is not None:
+                self.scaler.scale_ = self.units
+        return self
+
+    @property
+    def units(self) -> np.ndarray | None:
+        """Units of numbers that the preprocessor has; None for standard deviations."""
+        return getattr(self.preprocessor, "units_", None)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether rows are numbers that are only standardised."""
+        return self.preprocessor is None and not self.is_raw
+
+
+def read_rows_of_fit(estimator: Any, X: Any, y: Any = None) -> tuple[RowReader, Table]:
+    """Validate the rows of `fit`, and learn how to read them.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Has ``preprocessor``. Its attributes ``n_features_in_`` and ``feature_names_in_`` are set.
+    X : array-like, sparse matrix or DataFrame with n_samples rows
+        Rows.
+    y : array-like of shape (n_labelled,) or (n_labelled, n_outputs), or None
+        Values of the first rows, for a preprocessor that is fitted with y.
+
+    Returns
+    -------
+    reader : RowReader
+    table : Table
+        The rows, and what is read there.
+    """
+    rows = as_container(X)
+    preprocessor = choose_preprocessor(estimator.preprocessor, rows)
+    if preprocessor is None and not _goes_raw(estimator.preprocessor, rows):
+        return _read_plain(estimator, X, rows)
+    validate_data(estimator, rows, skip_check_array=True)
+    _check_count(rows)
+    reader = RowReader(_fit(preprocessor, rows, y), is_raw=preprocessor is None)
+    if preprocessor is not None:
+        # Integers and arrays of more dimensions that a transformer returns, as token ids, are raw.
+        probe = reader.preprocessor.transform(take(rows, np.arange(2)))
+        dtype = getattr(probe, "dtype", np.dtype(np.float64))
+        takes_raw = callable(getattr(estimator, "body", None))
+        reader.is_raw = len(probe.shape) > 2 or (dtype.kind in "iu" and takes_raw)
+    numbers = reader.read(rows)
+    if reader.is_raw:
+        _check_body(estimator, numbers)
+        reader.raw_shape = numbers.shape[1:]
+    return reader, Table(rows, reader.read, numbers, reader.units)
+
+
+def _read_plain(estimator: Any, X: Any, rows: Any) -> tuple[RowReader, Table]:
+    """Return how rows of numbers are read, and the rows."""
+    numbers = validate_data(estimator, X, dtype=np.float64, ensure_min_samples=2)
+    reader = RowReader()
+    is_typed = isinstance(rows, np.ndarray) and rows.dtype.kind in "fiub"
+    if is_frame(rows) or (is_typed and rows.dtype != numbers.dtype):
+        return reader, Table(rows, reader.read, numbers)
+    return reader, Table(numbers)
+
+
+def _check_body(estimator: Any, numbers: np.ndarray) -> None:
+    """Raise ValueError if rows go to the package's own layers as they are, and these cannot."""
+    body = getattr(estimator, "body", None)
+    if callable(body) or (numbers.ndim == 2 and numbers.dtype.kind == "f"):
+        return
+    raise ValueError(
+        f"Rows of shape {numbers.shape[1:]} and dtype {numbers.dtype} need a body of your own that "
+        f"reads them; got body={body!r}, expected a callable that takes the shape of a row and "
+        "returns a torch module. For numbers in a table, use preprocessor='auto'."
+    )
+
+
+def read_rows(estimator: Any, reader: RowReader, X: Any) -> np.ndarray:
+    """Return further rows as numbers; raise if they are not like those of `fit`."""
+    if reader.is_plain:
+        try:
+            return validate_data(estimator, X, dtype=np.float64, reset=False)
+        except ValueError as error:
+            if "contains NaN" not in str(error):
+                raise
+            raise ValueError(
+                f"{str(error).splitlines()[0]} The rows of fit had no missing values, so that "
+                "nothing is known of them. Put rows with missing values into fit, impute them "
+                "before, or give an imputer by preprocessor."
+            ) from error
+    rows = as_container(X)
+    validate_data(estimator, rows, reset=False, skip_check_array=True)
+    if not _num_samples(rows):
+        raise ValueError(
+            f"Found array with 0 sample(s) (shape={np.shape(rows)}) while a minimum of 1 is "
+            "required."
+        )
+    return reader.read(rows)
+
+
+def choose_preprocessor(preprocessor: Any, rows: Any) -> Any:
+    """Return the transformer that reads rows, fitted or not; None if they are read as they are.
+
+    "auto" is a `TableEncoder` for rows with missing values, categories or dates, a truncated SVD
+    for sparse rows of many columns, and None for numbers.
+    """
+    if not isinstance(preprocessor, str):
+        return preprocessor
+    if sparse.issparse(rows):
+        if rows.shape[1] > MAX_SPARSE_COLUMNS:
+            n_components = min(MAX_SPARSE_COLUMNS, rows.shape[0])
+            return TruncatedSVD(n_components, random_state=0).set_output(transform="default")
+        return FunctionTransformer(to_dense, accept_sparse=True)
+    if len(getattr(rows, "shape", ())) != 2 or not _has_other_columns(rows):
+        return None
+    return TableEncoder()
+
+
+def to_dense(rows: Any) -> np.ndarray:
+    """Return a sparse matrix as an array."""
+    return rows.toarray() if sparse.issparse(rows) else np.asarray(rows)
+
+
+def _goes_raw(preprocessor: Any, rows: Any) -> bool:
+    """Return whether rows that need no preprocessor are handed to the body as they are."""
+    return preprocessor is None or (isinstance(rows, np.ndarray) and rows.ndim > 2)
+
+
+def _has_other_columns(rows: Any) -> bool:
+    """Return whether a table holds more than finite numbers and booleans."""
+    if isinstance(rows, np.ndarray):
+        if rows.dtype.kind == "f":
+            return bool(np.isnan(rows).any())
+        if rows.dtype.kind == "O":
+            simple = (str, int, float, bool, np.number, np.bool_, type(None))
+            values = rows.ravel()
+            found = {type(value) for value in values}
+            if not all(issubclass(one, simple) or one.__name__ == "NAType" for one in found):
+                return False  # the check of rows raises
+            return str in found or any(is_missing(value) for value in values)
+        return rows.dtype.kind in "USMm"
+    if not is_frame(rows):
+        return False
+    numeric = set(number_columns(rows))
+    for number, column in enumerate(columns_of(rows)):
+        if number in numeric:
+            if _has_missing(column):
+                return True
+        elif str(column.dtype) not in ("bool", "Boolean"):
+            return True
+    return False
+
+
+def _has_missing(column: Any) -> bool:
+    """Return whether a column of numbers of a frame has missing values."""
+    if hasattr(column, "isna"):
+        return bool(column.isna().any())
+    return bool(column.null_count() or (column.dtype.is_float() and column.is_nan().any()))
+
+
+def _fit(preprocessor: Any, rows: Any, y: Any) -> Any:
+    """Return a fitted transformer: the user's if it is fitted, or a fitted clone."""
+    if preprocessor is None:
+        return None
+    try:
+        check_is_fitted(preprocessor)
+        return preprocessor
+    except NotFittedError:
+        fitted = clone(preprocessor)
+        return fitted.fit(rows) if y is None else fitted.fit(take(rows, np.arange(len(y))), y)
+
+
+def _check_count(rows: Any) -> None:
+    """Raise ValueError if there are fewer than two rows."""
+    n_rows = _num_samples(rows)
+    if n_rows < 2:
+        raise ValueError(
+            f"Found array with {n_rows} sample(s) (shape={np.shape(rows)}) while a minimum of 2 is "
+            "required."
+        )

@@ -1,0 +1,176 @@
+"""Columns of all kinds as numbers: what a network reads of a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.impute import SimpleImputer
+from sklearn.preprocessing import OneHotEncoder
+from sklearn.utils.validation import check_is_fitted
+
+from .columns import kind_of_column, read_dates, read_labels, read_numbers
+from .containers import as_container, columns_of, is_frame
+
+# Categories of a column that get an indicator of their own at most, and the rows that each has at
+# least. Rarer ones share an indicator, and so do those that are unknown. A choice.
+MAX_CATEGORIES, MIN_ROWS = 40, 3
+
+# Periods of dates that are read as cycles, in days.
+CYCLES = {"year": 365.2425, "week": 7.0, "day": 1.0}
+
+# Shorter ranges of dates than this many periods show no cycle.
+MIN_PERIODS = 1.5
+
+
+class TableEncoder(TransformerMixin, BaseEstimator):
+    """Turns columns of numbers, booleans, categories and dates into numbers.
+
+    Numbers and booleans are kept, with the median for missing ones and an indicator of these where
+    `fit` had some. Categories and strings get an indicator each; rare and unknown ones share one,
+    and a missing one is a category. Dates are days since 1970, with sine and cosine of the
+    time of year, of week and of day where the rows of `fit` span these. Values are the same whatever the
+    container: a frame of pandas or polars, or an array of objects or of numbers.
+
+    Attributes
+    ----------
+    kinds_ : list of {"number", "category", "date"}
+        What each column held in `fit`.
+    units_ : array of shape (n_features_out,)
+        Unit of each number: the standard deviation of numbers and dates, one for indicators of
+        missing values, and the same unit for all indicators of a column of categories. In it, each
+        column has about the same weight in a distance.
+    """
+
+    def fit(self, X: Any, y: Any = None) -> TableEncoder:
+        """Learn medians, categories and cycles of rows (n_samples, n_columns)."""
+        X = as_container(X)
+        names = list(X.columns) if is_frame(X) else list(range(X.shape[1]))
+        self.n_features_in_ = len(names)
+        if all(isinstance(name, str) for name in names):
+            self.feature_names_in_ = np.array(names, dtype=object)
+        self._names = names
+        columns = zip(columns_of(X), names, strict=True)
+        self.kinds_ = [kind_of_column(column, name) for column, name in columns]
+        self._cycles = self._find_cycles(X)
+        numbers, labels = self._read(X)
+        self._imputer = SimpleImputer(strategy="median", add_indicator=True)
+        self._imputer.set_params(keep_empty_features=True).set_output(transform="default")
+        self._one_hot = OneHotEncoder(
+            max_categories=MAX_CATEGORIES,
+            min_frequency=min(MIN_ROWS, max(1, len(labels) // MAX_CATEGORIES)),
+            handle_unknown="infrequent_if_exist",
+            sparse_output=False,
+        ).set_output(transform="default")
+        parts = []
+        if numbers.shape[1]:
+            parts.append(self._imputer.fit_transform(numbers))
+        if labels.shape[1]:
+            parts.append(self._one_hot.fit_transform(labels))
+        self.units_ = self._find_units(parts, numbers.shape[1], labels.shape[1])
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Return rows as numbers (n_samples, n_features_out).
+
+        Raises
+        ------
+        ValueError
+            If a column does not hold what it held in `fit`, or an infinite number.
+        """
+        check_is_fitted(self, "kinds_")
+        X = as_container(X)
+        if X.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"X has {X.shape[1]} columns, expected {self.n_features_in_} as in fit."
+            )
+        numbers, labels = self._read(X)
+        parts = []
+        if numbers.shape[1]:
+            parts.append(self._imputer.transform(numbers))
+        if labels.shape[1]:
+            parts.append(self._one_hot.transform(labels))
+        return np.concatenate(parts, axis=1)
+
+    def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> np.ndarray:
+        """Return the name of each number (n_features_out,)."""
+        check_is_fitted(self, "kinds_")
+        numbers, categories = [], []
+        for name, kind, cycles in zip(self._names, self.kinds_, self._cycles, strict=True):
+            if kind == "category":
+                categories.append(str(name))
+            else:
+                numbers.append(str(name))
+                numbers += [f"{name}_{part}_{cycle}" for cycle in cycles for part in ("sin", "cos")]
+        found: list[str] = []
+        if numbers:
+            found += list(self._imputer.get_feature_names_out(numbers))
+        if categories:
+            found += list(self._one_hot.get_feature_names_out(categories))
+        return np.array(found, dtype=object)
+
+    def _find_cycles(self, X: Any) -> list[list[str]]:
+        """Return the cycles that each column of dates shows."""
+        cycles: list[list[str]] = []
+        for column, kind, name in zip(columns_of(X), self.kinds_, self._names, strict=True):
+            found: list[str] = []
+            if kind == "date":
+                days = _days(read_dates(column, name))
+                days = days[~np.isnan(days)]
+                span = np.ptp(days) if len(days) else 0
+                found = [c for c, length in CYCLES.items() if span >= MIN_PERIODS * length]
+                if not np.mod(days, 1).any():  # dates without a time
+                    found = [cycle for cycle in found if cycle != "day"]
+            cycles.append(found)
+        return cycles
+
+    def _read(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return numbers (n, n_numbers) and labels (n, n_categories)."""
+        numbers: list[np.ndarray] = []
+        labels: list[np.ndarray] = []
+        columns = zip(columns_of(X), self.kinds_, self._cycles, self._names, strict=True)
+        for column, kind, cycles, name in columns:
+            if kind == "category":
+                labels.append(read_labels(column, name))
+            elif kind == "number":
+                numbers.append(read_numbers(column, name))
+            else:
+                days = _days(read_dates(column, name))
+                numbers.append(days)
+                for cycle in cycles:
+                    phase = 2 * np.pi * days / CYCLES[cycle]
+                    numbers += [np.sin(phase), np.cos(phase)]
+        n_rows = X.shape[0]
+        return (
+            np.stack(numbers, axis=1) if numbers else np.empty((n_rows, 0)),
+            np.stack(labels, axis=1) if labels else np.empty((n_rows, 0), dtype=object),
+        )
+
+    def _find_units(self, parts: list[np.ndarray], n_numbers: int, n_categories: int) -> np.ndarray:
+        """Return the unit of each number."""
+        units: list[np.ndarray] = []
+        if n_numbers:
+            part = parts[0]
+            std = part.std(axis=0)
+            std[n_numbers:] = 1.0  # indicators of missing values
+            units.append(np.where(std > 0, std, 1.0))
+        if n_categories:
+            variances = parts[-1].var(axis=0)
+            sizes = [len(names) for names in self._indicator_names()]
+            totals = [v.sum() for v in np.split(variances, np.cumsum(sizes)[:-1])]
+            units.append(np.repeat(np.sqrt([t if t > 0 else 1.0 for t in totals]), sizes))
+        return np.concatenate(units)
+
+    def _indicator_names(self) -> list[list[str]]:
+        """Return the names of the indicators of each column of categories."""
+        n_columns = len(self._one_hot.categories_)
+        names = self._one_hot.get_feature_names_out([f"{c}\0" for c in range(n_columns)])
+        return [[n for n in names if n.startswith(f"{c}\0")] for c in range(n_columns)]
+
+
+def _days(dates: np.ndarray) -> np.ndarray:
+    """Return dates as days since 1970, NaN where one is missing."""
+    days = dates.astype(np.int64) / (1e6 * 86_400)
+    return np.where(np.isnat(dates), np.nan, days)

@@ -1,0 +1,124 @@
+import pickle
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+
+from sklearn_dlf._rows.table_encoder import MAX_CATEGORIES, TableEncoder
+
+FRAME = pd.DataFrame(
+    {
+        "age": [20, 30, 40, 50, 60, 70],
+        "income": [1.0, np.nan, 3.0, 4.0, np.nan, 6.0],
+        "city": ["a", "b", "a", "b", "a", None],
+        "day": pd.to_datetime(["2020-01-01", "2020-07-01", "2021-01-01", None] + ["2021-09-01"] * 2),
+        "new": [True, False, True, False, True, True],
+    }
+)
+
+
+def test_every_kind_of_column_is_read():
+    encoder = TableEncoder().fit(FRAME)
+    assert encoder.kinds_ == ["number", "number", "category", "date", "number"]
+    names = encoder.get_feature_names_out().tolist()
+    read = pd.DataFrame(encoder.transform(FRAME), columns=names)
+    assert names == [
+        *["age", "income", "day", "day_sin_year", "day_cos_year", "day_sin_week", "day_cos_week"],
+        *["new", "missingindicator_income", "missingindicator_day"],
+        *[f"missingindicator_day_{a}_{b}" for b in ("year", "week") for a in ("sin", "cos")],
+        *["city_", "city_a", "city_b"],
+    ]
+    assert read["age"].tolist() == FRAME["age"].tolist()
+    assert read["income"].tolist() == [1.0, 3.5, 3.0, 4.0, 3.5, 6.0]
+    assert read["missingindicator_income"].tolist() == [0, 1, 0, 0, 1, 0]
+    assert read["city_a"].tolist() == [1, 0, 1, 0, 1, 0]
+    assert read["city_"].tolist() == [0, 0, 0, 0, 0, 1]
+    assert read["new"].tolist() == [1, 0, 1, 0, 1, 1]
+    assert np.isfinite(read.to_numpy()).all()
+
+
+def test_days_and_cycles_of_dates():
+    day = pd.date_range("2023-01-01", periods=800, freq="D")
+    encoder = TableEncoder().fit(pd.DataFrame({"day": day}))
+    read = pd.DataFrame(
+        encoder.transform(pd.DataFrame({"day": day})), columns=encoder.get_feature_names_out()
+    )
+    assert_allclose(np.diff(read["day"]), 1)
+    assert_allclose(read["day_sin_week"][7:], read["day_sin_week"][:-7], atol=1e-6)
+    assert "day_sin_day" not in read  # dates without a time
+    hours = pd.DataFrame({"at": pd.date_range("2023-01-01", periods=40, freq="h")})
+    names = TableEncoder().fit(hours).get_feature_names_out()
+    assert names.tolist() == ["at", "at_sin_day", "at_cos_day"]
+
+
+def test_the_container_does_not_matter():
+    arrays = FRAME.astype(object).where(FRAME.notna(), None).to_numpy()
+    others = {
+        "polars": pl.from_dict(
+            {name: arrays[:, place].tolist() for place, name in enumerate(FRAME)}
+        ),
+        "nullable": FRAME.convert_dtypes(),
+        "category": FRAME.astype({"city": "category"}),
+        "objects": arrays,
+    }
+    expected = TableEncoder().fit_transform(FRAME)
+    for name, other in others.items():
+        assert_allclose(TableEncoder().fit(FRAME).transform(other), expected, err_msg=name)
+        assert_allclose(TableEncoder().fit_transform(other), expected, err_msg=name)
+
+
+def test_rare_and_unknown_categories_share_an_indicator():
+    city = ["a"] * 60 + ["b"] * 60 + ["c", "d"]
+    encoder = TableEncoder().fit(pd.DataFrame({"city": city}))
+    read = encoder.transform(pd.DataFrame({"city": ["a", "c", "d", "elsewhere"]}))
+    assert read.tolist() == [[1, 0, 0], [0, 0, 1], [0, 0, 1], [0, 0, 1]]
+
+
+def test_a_column_of_many_categories_has_a_bounded_number_of_indicators():
+    city = pd.Series(np.arange(400) % 200).astype("category")
+    read = TableEncoder().fit_transform(pd.DataFrame({"city": city}))
+    assert read.shape[1] <= MAX_CATEGORIES
+
+
+def test_each_column_has_about_the_same_weight_in_a_distance():
+    rng = np.random.RandomState(0)
+    frame = pd.DataFrame(
+        {
+            "number": 100 * rng.standard_normal(4000),
+            "two": rng.choice(list("ab"), 4000),
+            "many": rng.choice(list("abcdefghij"), 4000),
+        }
+    )
+    encoder = TableEncoder().fit(frame)
+    scaled = encoder.transform(frame) / encoder.units_
+    squares = (scaled[:2000] - scaled[2000:]) ** 2
+    weights = [squares[:, 0].mean(), squares[:, 1:3].sum(1).mean(), squares[:, 3:].sum(1).mean()]
+    assert_allclose(weights, 2, rtol=0.1)
+
+
+def test_output_settings_of_scikit_learn_do_not_matter():
+    from sklearn import config_context
+
+    expected = TableEncoder().fit_transform(FRAME)
+    with config_context(transform_output="pandas"):
+        found = TableEncoder().fit(FRAME).transform(FRAME)
+    assert_array_equal(np.asarray(found), expected)
+
+
+def test_a_column_without_a_value_is_read_as_missing():
+    frame = FRAME.assign(empty=np.nan, none=pd.Series([None] * 6, dtype=object))
+    assert np.isfinite(TableEncoder().fit_transform(frame)).all()
+
+
+def test_it_is_cloned_and_pickled():
+    encoder = TableEncoder().fit(FRAME)
+    assert_array_equal(pickle.loads(pickle.dumps(encoder)).transform(FRAME), encoder.transform(FRAME))
+    assert not hasattr(clone(encoder), "kinds_")
+
+
+def test_another_number_of_columns_is_refused():
+    with pytest.raises(ValueError, match="4 columns, expected 5"):
+        TableEncoder().fit(FRAME).transform(FRAME.iloc[:, :4])
