@@ -126,7 +126,7 @@ class BaseStudent(BaseEstimator, ABC):
             unseen=unseen,
             augment=self.augment,
             is_encoded=None if self.body == "auto" else self.body == "piecewise_linear",
-            n_parameters=count_body_parameters(self, rows.table.numbers.shape[1]),
+            n_parameters=count_body_parameters(self, rows.table.numbers),
             out_of_bag=self.out_of_bag,
             memory=self.memory,
             is_seeded=isinstance(self.random_state, numbers.Integral),

@@ -111,7 +111,10 @@ class DLFClassifier(ClassifierStudentMixin, LatentFactorStudent):
         and chooses "piecewise_linear" if nearly all outputs of its members stay the same. Given
         `predictions`, it does so if the outputs of most members recur from row to row. A callable
         takes the number of features, and returns an ``nn.Module`` that maps standardised rows (n,
-        n_features) to features (n, any number).
+        n_features) to features (n, any number); for rows of more than one dimension, such as
+        images, it takes the shape of one. Of raw rows, the module gets bytes as float32, not
+        scaled, and other integers, such as ids of tokens, as int64. It is tried with the first two
+        rows. It predicts in float32, so that predictions may depend a little on the batch.
 
     member_noise : {"input", "constant"} or None, default="input"
         Variance of the members beside the factors: a function of the row, the same at every row, or
@@ -140,7 +143,8 @@ class DLFClassifier(ClassifierStudentMixin, LatentFactorStudent):
 
     probability_floor : float, default=1e-6
         Members' smaller probabilities are lifted to it before logarithms are taken. Trees predict
-        zeros, and networks numbers next to zero.
+        zeros, and networks numbers next to zero. It does not apply to logits, be they `predictions`
+        or those of a ``FittedEnsemble(models, outputs="logits")``.
 
     refine : bool, default=True
         Whether the network is trained on, after EM, by the cross-entropy of its averaged and its
@@ -168,6 +172,12 @@ class DLFClassifier(ClassifierStudentMixin, LatentFactorStudent):
 
     lr : float, default=0.01
         First learning rate.
+
+    body_lr : float, default=1.0
+        Learning rate of the body's parameters, as a share of that of all others. A pre-trained body
+        takes less than one, such as 0.1. With 0 the body is not trained. Parameters that a callable
+        `body` returns with ``requires_grad=False`` are never trained, and parts of the body that
+        have no others stay in evaluation mode. Unless it is 1, training does not end by L-BFGS.
 
     optimizer : {"adam", "adamw", "sgd"} or callable, default="adamw"
         Optimiser, or a class or callable as skorch takes it. With ``refine=False``, training by
@@ -329,6 +339,7 @@ class DLFClassifier(ClassifierStudentMixin, LatentFactorStudent):
         mmd_weight: float = 10.0,
         batch_size: int | Literal["auto"] = "auto",
         lr: float = 0.01,
+        body_lr: float = 1.0,
         optimizer: str | Callable = "adamw",
         weight_decay: float = 0.1,
         device: str | torch.device = "cpu",

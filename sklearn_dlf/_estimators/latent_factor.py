@@ -19,7 +19,7 @@ from .._fitting.output_noise import learn_output_noise
 from .._fitting.process import learn_process
 from .._fitting.published import PublishedEM
 from .._fitting.refinement import Refinement
-from .._fitting.student_bodies import make_student_body
+from .._fitting.student_bodies import BODY_LR_CONSTRAINTS, make_student_body
 from .._fitting.trainer import make_trainer
 from .._latent.models import NOISE_FLOOR, FullModel, SeparableModel
 from .._latent.number_of_factors import factor_scores
@@ -55,11 +55,13 @@ class LatentFactorStudent(BaseStudent):
     tol: float
     loadings_weight: float | str
     mmd_weight: float
+    body_lr: float
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseStudent._parameter_constraints,
         "q": [StrOptions({"auto"}), Count()],
         **BODY_CONSTRAINTS,
+        **BODY_LR_CONSTRAINTS,
         "loadings": [StrOptions({"full", "separable"})],
         "member_noise": [StrOptions({"input", "constant"}), None],
         "init": [StrOptions({"spectral", "mmd", "random"})],
@@ -96,6 +98,7 @@ class LatentFactorStudent(BaseStudent):
         mmd_weight: float = 10.0,
         batch_size: int | Literal["auto"] = "auto",
         lr: float = 0.01,
+        body_lr: float = 1.0,
         optimizer: str | Callable = "adam",
         weight_decay: float = 0.0,
         device: str | torch.device = "cpu",
@@ -110,7 +113,7 @@ class LatentFactorStudent(BaseStudent):
         self, transfer_set: TransferSet, random_state: np.random.RandomState
     ) -> StudentNetwork:
         contrasts = transfer_set.contrasts
-        n_features, n_outputs = transfer_set.X.shape[1], contrasts.shape[1]
+        n_outputs = contrasts.shape[1]
         separable = self._is_separable(n_outputs)
         q = self._choose_q(contrasts, separable)
         network_class, model_class = (
@@ -122,7 +125,7 @@ class LatentFactorStudent(BaseStudent):
             refinement = Refinement(transfer_set.targets.probabilities[: len(transfer_set.design)])
         with seeded(random_state.randint(MAX_SEED), self.device):
             body = make_student_body(self, transfer_set)
-            network = network_class(body, n_features, n_outputs, q)
+            network = network_class(body, transfer_set.X, n_outputs, q)
             X, weights = transfer_set.design, contrasts.weights
             em = em_class(
                 make_trainer(self, network, X, weights, random_state),
@@ -137,6 +140,7 @@ class LatentFactorStudent(BaseStudent):
                 mmd_weight=self.mmd_weight,
                 verbose=self.verbose,
             ).run()
+        network.set_points(X, transfer_set.reader.is_raw)
         if n_outputs > 1 and self.member_noise is not None and self.em == "restricted":
             network.noise_head = learn_output_noise(network, X, contrasts)
         self.factor_shares_, self.row_correlation_ = np.ones(q), RowCorrelation()
@@ -230,8 +234,9 @@ class LatentFactorStudent(BaseStudent):
             the outputs of each row: ``noise_correlation`` of ``e``, without unit, and
             ``member_cov`` of the members, in squared units, each (n_samples, n_outputs,
             n_outputs). Between rows: `row_correlation_` as ``row_correlation``, and the
-            ``standardised_rows`` (n_samples, n_features), whose distances it takes. If the teacher
-            transforms y, they are those of the transformed values.
+            ``standardised_rows`` (n_samples, n_features), whose distances it takes: of raw rows,
+            the standardised features of the body. If the teacher transforms y, the parameters are
+            those of the transformed values.
         """
         X = self._standardised_rows(X)
         process = self._members.process(X)
@@ -242,7 +247,7 @@ class LatentFactorStudent(BaseStudent):
             noise_correlation=process.local_correlation,
             member_cov=process.output_covariance,
             row_correlation=self.row_correlation_,
-            standardised_rows=X,
+            standardised_rows=self._members.points(X),
         )
         if process.mixing is not None:
             parameters.update(loadings=process.loadings[:, 0], mixing=process.mixing)

@@ -40,6 +40,7 @@ from .._predictive.averaged_probabilities import average_probabilities
 from .._predictive.logits import entropies, probabilities_from_latent
 from .._transfer.design_points import MAX_CALIBRATION_ROWS
 from .._transfer.transfer_set import TransferSet
+from .._utils.blocks import rows_within
 
 # Averaged probabilities are lifted to the smallest normal number of float32 before their logarithm.
 LEAST_PROBABILITY = np.finfo(np.float32).tiny
@@ -52,8 +53,9 @@ MAX_LOSS = 0.01
 # multipliers are found in turns, which leaves about 3 % of both.
 MAX_LOST, MAX_DIVERGENCE = 0.05, 0.05
 
-# Most design points at which shifts are found besides the calibration rows.
-MAX_SHIFT_ROWS = 10_000
+# Most design points at which shifts are found besides the calibration rows, and most of their
+# bytes: they are copied, and images are large.
+MAX_SHIFT_ROWS, MAX_SHIFT_BYTES = 10_000, 2**29
 
 # Shifts are found by at most this many steps of Newton's method, until mean probabilities are
 # within this relative difference. A shift and each of its steps are at most these, in nats: a class
@@ -102,8 +104,9 @@ def ensemble_probabilities(
         averaged: np.ndarray = targets.probabilities[rows]
         weights: np.ndarray = np.ones(len(rows))
         further = np.arange(targets.n_own, targets.n_design)
-        if len(further) > MAX_SHIFT_ROWS:
-            further = random_state.choice(further, MAX_SHIFT_ROWS, replace=False)
+        n_most = rows_within(transfer_set.X, MAX_SHIFT_ROWS, MAX_SHIFT_BYTES)
+        if len(further) > n_most:
+            further = random_state.choice(further, n_most, replace=False)
     else:
         further = np.arange(0)
         rows = np.flatnonzero(contrasts.weights > 0)

@@ -45,7 +45,8 @@ def distil_target_noise(
     variances = transfer_set.variances
     assert variances is not None
     rows = None if transfer_set.targets is None else residual_rows(members, transfer_set)
-    X, chosen = transfer_set.design, np.flatnonzero(transfer_set.contrasts.weights > 0)
+    X = members.points(transfer_set.design)
+    chosen = np.flatnonzero(transfer_set.contrasts.weights > 0)
     models: list[NoiseModel] = []
     functions: list[Factor | None] = []
     for output in range(variances.shape[1]):

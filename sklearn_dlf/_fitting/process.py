@@ -34,17 +34,18 @@ def learn_process(
     ----------
     network : StudentNetwork
         Trained network, whose loadings are turned.
-    X : float32 array of shape (m, n_features)
-        Design points, standardised.
+    X : array of shape (m, *row_shape)
+        Design points.
     contrasts : Contrasts
         Members' contrasts at them.
     random_state : RandomState instance
         Source of the rows at which members are compared.
     """
     outputs = contrasts.units.spread > 0  # where all members agree, there is nothing to correlate
-    rows = _choose_rows(X, contrasts, outputs, random_state)
-    some = contrasts.residuals_at(rows)[:, outputs]
-    process = estimate_process(contrasts.residuals, some, X[rows].astype(np.float64), network.q)
+    points = network.evaluate_points(X)
+    rows = _choose_rows(points, contrasts, outputs, random_state)
+    some, near = contrasts.residuals_at(rows)[:, outputs], points[rows].astype(np.float64)
+    process = estimate_process(contrasts.residuals, some, near, network.q)
     loadings = network.evaluate(X).loadings
     root = np.sqrt(contrasts.weights)[:, None, None]
     loadings = (loadings * root).reshape(-1, network.q)

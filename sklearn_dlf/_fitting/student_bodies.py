@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import numpy as np
+from sklearn.utils._param_validation import Interval
 from torch import nn
+from torch.nn.parameter import UninitializedParameter
 
-from .._network.bodies import make_body
+from .._network.bodies import make_body, measure_body
 from .._network.encodings import choose_edges
+from .._network.rows import RowsOrShape, are_points
 from .._transfer.transfer_set import TransferSet
 from .._utils.parameters import layer_sizes
 from .._utils.seeding import seeded
+
+# Of the students whose body has a learning rate of its own.
+BODY_LR_CONSTRAINTS: dict[str, Any] = {
+    "body_lr": [Interval(numbers.Real, 0, None, closed="left")],
+}
 
 
 def name_body(student: Any, is_encoded: bool) -> str:
@@ -21,19 +30,29 @@ def name_body(student: Any, is_encoded: bool) -> str:
     return "piecewise_linear" if is_encoded else "mlp"
 
 
-def count_body_parameters(student: Any, n_features: int) -> int:
-    """Return the number of parameters of a student's body, without an encoding."""
+def count_body_parameters(student: Any, rows: RowsOrShape) -> int:
+    """Return the number of parameters of a student's body that are trained, without an encoding.
+
+    ``rows`` are the number of columns, the shape of a row, or some rows.
+    """
     with seeded(0):
         sizes = layer_sizes(student.hidden_layer_sizes)
         own = student.body if callable(student.body) else None
-        body = make_body(own, n_features, sizes, student.activation)
-    return sum(parameter.numel() for parameter in body.parameters())
+        body = make_body(own, rows, sizes, student.activation)
+        if any(isinstance(parameter, UninitializedParameter) for parameter in body.parameters()):
+            measure_body(body, rows)  # lazy layers learn their sizes
+    return sum(parameter.numel() for parameter in body.parameters() if parameter.requires_grad)
 
 
 def choose_student_edges(student: Any, transfer_set: TransferSet) -> list[np.ndarray] | None:
     """Return the edges of an encoding of the columns, or None for a body without one."""
     if student.body_ != "piecewise_linear":
         return None
+    if not are_points(transfer_set.X):
+        raise ValueError(
+            "An encoding of columns needs rows of real columns, standardised; got raw rows of "
+            f"{transfer_set.X.dtype} and shape {transfer_set.X.shape[1:]}. Give a callable `body`."
+        )
     contrasts = transfer_set.contrasts
     edges = choose_edges(
         transfer_set.design,
@@ -46,11 +65,12 @@ def choose_student_edges(student: Any, transfer_set: TransferSet) -> list[np.nda
 
 
 def make_student_body(student: Any, transfer_set: TransferSet) -> nn.Module:
-    """Make an untrained body of the kind ``body_`` of a student."""
-    return make_body(
+    """Make an untrained body of the kind ``body_`` of a student; frozen if ``body_lr`` is zero."""
+    body = make_body(
         student.body if student.body_ == "custom" else None,
-        transfer_set.X.shape[1],
+        transfer_set.X,
         layer_sizes(student.hidden_layer_sizes),
         student.activation,
         choose_student_edges(student, transfer_set),
     )
+    return body if student.body_lr else body.requires_grad_(False)

@@ -35,7 +35,7 @@ class ResidualRows(NamedTuple):
     Attributes
     ----------
     X : array of shape (n, n_features)
-        Standardised rows.
+        Points that stand for the rows; see `StudentMembers.points`.
     are_unseen : bool
         Whether members did not see these rows. Otherwise every member may have seen all of them.
     weights : array of shape (n,)
@@ -85,14 +85,17 @@ def residual_rows(members: Any, transfer_set: TransferSet) -> ResidualRows:
     are_unseen = bool(rows.any())
     if not are_unseen:
         rows = residuals.weights > 0
-    X = transfer_set.X[: len(rows)][rows].astype(np.float64)
+    X = transfer_set.X[: len(rows)]
+    X = X if rows.all() else X[rows]  # a copy of all images would be large
+    if members.network.takes_points:
+        X = X.astype(np.float64)
     weights = residuals.weights[rows] / residuals.weights[rows].mean()
     variance = residuals.variance()[rows]
     own = np.average(members.moments(X).variance, axis=0, weights=weights)
     theirs = np.average(variance, axis=0, weights=weights)
     ratio = np.divide(own, theirs, out=np.ones_like(own), where=theirs > 0)
     return ResidualRows(
-        X,
+        members.points(X),
         are_unseen,
         weights,
         residuals.residuals[rows] ** 2,

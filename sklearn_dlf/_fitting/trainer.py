@@ -16,6 +16,7 @@ from torch.utils.data import TensorDataset
 
 from .._network.base import Network
 from .._network.heads import Heads
+from .._network.rows import as_input, as_tensor
 from .._utils.seeding import MAX_SEED
 from ..exceptions import TrainingDivergedError
 
@@ -36,13 +37,20 @@ MIN_ROWS_PER_PARAMETER = 2
 # of a row and a parameter, too much time.
 MAX_POLISH_ROWS, MAX_POLISH_PRODUCTS = 2**15, 2**28
 
+# Rows of more bytes than this stay in the memory of the host, and an accelerator gets a batch at a
+# time.
+MAX_DEVICE_BYTES = 2**30
+
 
 class TensorBatches:
-    """Batches of tensors that are on the training device already, shuffled anew in each epoch.
+    """Batches of tensors, shuffled anew in each epoch.
 
     It replaces a ``DataLoader``, which would collate rows one by one. It yields pairs
     ``(X, targets)`` of a tensor and a list of tensors. A last batch of a single row is joined to
     the batch before it, since normalisation over a batch needs two rows.
+
+    Rows stay as they are given, such as bytes of images, and each batch is cast to what a network
+    takes.
 
     Parameters
     ----------
@@ -52,25 +60,40 @@ class TensorBatches:
         Rows of a batch.
     generator : torch.Generator
         Source of the order of rows.
+    like : tensor, default=None
+        Parameter of the network, on the device that batches are moved to. None leaves X as it is.
     """
 
     def __init__(
-        self, tensors: tuple[torch.Tensor, ...], batch_size: int, generator: torch.Generator
+        self,
+        tensors: tuple[torch.Tensor, ...],
+        batch_size: int,
+        generator: torch.Generator,
+        like: torch.Tensor | None = None,
     ):
         self.tensors = tensors
         self.batch_size = batch_size
         self.generator = generator
+        self.like = like
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, list[torch.Tensor]]]:
         """Yield the batches of one epoch."""
-        X = self.tensors[0]
-        order = torch.randperm(len(X), generator=self.generator).to(X.device)
+        all_rows, *all_targets = self.tensors
+        like = all_rows if self.like is None else self.like
+        order = torch.randperm(len(all_rows), generator=self.generator)
+        # X and targets may be on different devices.
+        orders = order.to(all_rows.device), order.to(like.device)
+        for rows, same_rows in zip(*(self._split(each) for each in orders), strict=True):
+            X = all_rows.index_select(0, rows)
+            targets = [tensor.index_select(0, same_rows) for tensor in all_targets]
+            yield X if self.like is None else as_input(X, like), targets
+
+    def _split(self, order: torch.Tensor) -> list[torch.Tensor]:
+        """Return the rows of each batch."""
         batches = list(order.split(self.batch_size))
         if len(batches) > 1 and len(batches[-1]) == 1 < self.batch_size:
             batches[-2:] = [torch.cat(batches[-2:])]
-        for rows in batches:
-            X, *targets = (tensor.index_select(0, rows) for tensor in self.tensors)
-            yield X, targets
+        return batches
 
 
 class StudentNet(NeuralNet):
@@ -90,7 +113,14 @@ class StudentNet(NeuralNet):
 
     def get_iterator(self, dataset, training=False):
         """Iterate over the dataset's tensors in batches."""
-        return TensorBatches(dataset.tensors, self.batch_size, self.generator)
+        like = self.module_.input_like()
+        return TensorBatches(dataset.tensors, self.batch_size, self.generator, like)
+
+    def get_all_learnable_params(self):
+        """Yield names and parameters that are not frozen."""
+        for name, parameter in super().get_all_learnable_params():
+            if parameter.requires_grad:
+                yield name, parameter
 
     def has_stopped_early(self) -> bool:
         """Return whether an early-stopping callback has ended this training.
@@ -127,8 +157,8 @@ class Trainer:
     ----------
     network : Network
         Network, trained in place.
-    X : float32 array of shape (m, n_features)
-        Standardised design points.
+    X : array of shape (m, *row_shape)
+        Design points: standardised, or raw. It is not copied on the CPU.
     weights : float32 array of shape (m,)
         Weights of the rows, of mean one.
     n_epochs : int or "auto"
@@ -144,6 +174,8 @@ class Trainer:
         normalisation over a batch.
     n_steps : int
         Optimiser steps of one call of `train`, about, if ``n_epochs`` is "auto".
+    body_lr : float
+        Learning rate of the body's parameters, as a share of ``lr``.
     """
 
     def __init__(
@@ -163,9 +195,12 @@ class Trainer:
         seed: int,
         plain_layers: bool = False,
         n_steps: int = STEPS_PER_M_STEP,
+        body_lr: float = 1.0,
     ):
         self.network: Any = network.to(device)
-        self.X = torch.as_tensor(X, device=device)
+        self.X = as_tensor(X)
+        if X.nbytes <= MAX_DEVICE_BYTES:
+            self.X = self.X.to(device)
         self.weights = torch.as_tensor(weights, device=device)
         self.batch_size: int = (
             _choose_batch_size(len(X)) if isinstance(batch_size, str) else batch_size
@@ -179,7 +214,9 @@ class Trainer:
         self.verbose = verbose
         self.generator = torch.Generator().manual_seed(seed)
         self._optimizer_options = _optimizer_options(optimizer, weight_decay, device)
-        self._may_polish = plain_layers and optimizer == "adam" and not weight_decay
+        self.body_lr = body_lr
+        is_plain = plain_layers and optimizer == "adam" and not weight_decay
+        self._may_polish = is_plain and body_lr == 1  # L-BFGS has one learning rate
         self._net: StudentNet | None = None
 
     @property
@@ -196,18 +233,29 @@ class Trainer:
 
     @property
     def _n_parameters(self) -> int:
-        """Number of the network's parameters."""
-        return sum(parameter.numel() for parameter in self.network.parameters())
+        """Number of the network's parameters that are trained."""
+        return sum(each.numel() for each in self.network.parameters() if each.requires_grad)
 
     def train(self, objective: torch.nn.Module, *targets: Any) -> float:
         """Minimise ``objective(outputs, (*targets, weights))`` for `n_epochs`; return the loss."""
         if self._net is None or self._net.criterion is not objective:
-            self._net = self._make_net(objective, self.batch_size, **self._optimizer_options)
-        for group in self._net.optimizer_.param_groups:
-            group["lr"] = self.lr
+            options = {**self._optimizer_options, **self._param_groups()}
+            self._net = self._make_net(objective, self.batch_size, **options)
+            self._lr_shares = lr_shares(self._net.optimizer_, self.lr)
+        groups = self._net.optimizer_.param_groups
+        for group, share in zip(groups, self._lr_shares, strict=True):
+            group["lr"] = share * self.lr
             if "weight_decay" in group:
                 group["weight_decay"] = self.weight_decay
         return self._run(self._net, self.n_epochs, targets)
+
+    def _param_groups(self) -> dict[str, Any]:
+        """Return skorch's option for a learning rate of the body's own."""
+        if self.body_lr == 1:
+            return {}
+        options = {"lr": self.body_lr * self.lr}
+        patterns = self.network.body_patterns
+        return {"optimizer__param_groups": [(pattern, options) for pattern in patterns]}
 
     def polish(self, objective: torch.nn.Module, *targets: Any) -> None:
         """Minimise by L-BFGS over all rows at once, beyond what small batches reach.
@@ -314,6 +362,7 @@ def make_trainer(
         seed=random_state.randint(MAX_SEED),
         plain_layers=student.body_ != "custom",
         n_steps=STEPS_ENCODED if student.body_ == "piecewise_linear" else STEPS_PER_M_STEP,
+        body_lr=getattr(student, "body_lr", 1.0),
     )
 
 
@@ -323,6 +372,12 @@ def diverged(what: str, lr: float) -> TrainingDivergedError:
         f"Training of the student has diverged at learning rate {lr:g}: {what}. Use a smaller lr, "
         "or look for extreme values in the design points."
     )
+
+
+def lr_shares(optimizer: torch.optim.Optimizer, lr: float) -> list[float]:
+    """Return each group's learning rate as a share of that of the net, if groups differ in it."""
+    rates = [group["lr"] for group in optimizer.param_groups]
+    return [1.0] * len(rates) if len(set(rates)) == 1 else [rate / lr for rate in rates]
 
 
 def _choose_batch_size(n_samples: int) -> int:

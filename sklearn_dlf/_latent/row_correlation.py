@@ -46,7 +46,12 @@ class RowCorrelation(NamedTuple):
     length_scale: float = 1.0
 
     def between(self, X: np.ndarray, others: np.ndarray) -> np.ndarray:
-        """Correlation (n, n_others) of the noise at different rows."""
+        """Correlation (n, n_others) of the noise at different rows.
+
+        Without any, rows may be of any kind, such as images: their distances are not taken.
+        """
+        if self.share == 0:
+            return np.zeros((len(X), len(others)))
         return self.share * matern(cdist(X, others) / self.length_scale)
 
     def among(self, X: np.ndarray) -> np.ndarray:

@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 from .._utils.devices import has_float64
-from .bodies import MLP, EncodedMLP
+from .bodies import MLP, EncodedMLP, RowsOrShape, measure_body
 from .frozen import FrozenLinear, FrozenMLP
+from .rows import are_points, as_input, as_tensor
 
 # Rows of a forward pass outside training. Large enough for efficient matrix products; small enough
 # that the activations of a layer of 100 units (0.4 MB) stay in the processor's cache, in memory
@@ -24,6 +25,11 @@ PREDICT_ROWS = 2**10
 # The same on an accelerator. The start of an operation takes longer than 1000 rows there, and a
 # layer of 100 units of these rows takes 6.5 MB of its memory.
 ACCELERATOR_ROWS = 2**14
+
+# Bytes at most of the largest tensor that a block of rows becomes in a body of the user's own, on
+# the CPU and on an accelerator. A body of 64 channels on images of 32 x 32 takes 128 or 1024 rows
+# at a time.
+BLOCK_BYTES, ACCELERATOR_BYTES = 2**25, 2**28
 
 NO_CONTEXT = nullcontext()
 
@@ -38,10 +44,66 @@ class Network(nn.Module):
     # A parameter of a frozen network. Rows are moved to its device and cast to its precision.
     _like: torch.Tensor | None = None
 
+    # Whether all layers are of this package. They do not write to their input, and they predict in
+    # float64 too. Nothing of the kind is known of a body of the user's own.
+    has_own_layers: bool = True
+
+    # Bytes of the largest tensor that a row becomes in a body of the user's own.
+    row_bytes: int = 0
+
+    # Whether rows are points themselves, as those of a table. Otherwise features stand for them,
+    # whose mean and scale at the design points `set_points` finds.
+    takes_points: bool = True
+    point_center: torch.Tensor
+    point_scale: torch.Tensor
+
+    # Names of the body's parameters, as skorch matches them.
+    body_patterns: tuple[str, ...] = ("body.*",)
+
     @property
     def device(self) -> torch.device:
         """Where the parameters are."""
         return next(self.parameters()).device
+
+    def set_body(self, body: nn.Module, rows: RowsOrShape) -> int:
+        """Set the body, or a list of bodies, and return its number of features.
+
+        See `measure_body`. The bodies of a list are alike.
+        """
+        for each in body if isinstance(body, nn.ModuleList) else [body]:
+            size = measure_body(each, rows)
+        self.body = body
+        self.takes_points = are_points(rows)
+        if not isinstance(body, MLP | EncodedMLP):
+            self.has_own_layers, self.row_bytes = False, size.row_bytes
+        return size.n_features
+
+    def block_rows(self, device: torch.device) -> int:
+        """Return the number of rows of a forward pass outside training."""
+        is_cpu = device.type == "cpu"
+        n_most = PREDICT_ROWS if is_cpu else ACCELERATOR_ROWS
+        if not self.row_bytes:
+            return n_most
+        n_bytes = BLOCK_BYTES if is_cpu else ACCELERATOR_BYTES
+        return max(1, min(n_most, n_bytes // self.row_bytes))
+
+    def train(self, mode: bool = True) -> Network:
+        """Set training or evaluation mode.
+
+        Parts of the body whose parameters are all frozen are in evaluation mode always: their
+        normalisation over batches keeps the statistics that it was trained with.
+        """
+        super().train(mode)
+        body = self.__dict__["_modules"].get("body")
+        if mode and body is not None:
+            _evaluate_frozen_parts(body)
+        return self
+
+    def input_like(self) -> torch.Tensor:
+        """Return a parameter on the device and in the precision that rows are cast to."""
+        if self._like is not None:
+            return self._like
+        return next(each for each in self.parameters() if each.is_floating_point())
 
     def in_blocks(
         self,
@@ -53,20 +115,69 @@ class Network(nn.Module):
         Rows are evaluated in blocks, in evaluation mode, without gradients, on the network's
         device. Rows that are a tensor there already are not copied.
         """
+        is_frozen, like = self._like is not None, self.input_like()
+        rows = X if isinstance(X, torch.Tensor) else as_tensor(X)
+        if not self.has_own_layers:
+            return self._in_blocks_of_a_body(rows, forward, like)
         if self.training:
             self.eval()
-        is_frozen = self._like is not None
-        like: Any = self._like if is_frozen else next(self.parameters())
-        rows = X if isinstance(X, torch.Tensor) else torch.from_numpy(X)
-        n_most = PREDICT_ROWS if like.device.type == "cpu" else ACCELERATOR_ROWS
         # A frozen network has no gradients. The mode would cost a tenth of the time of one row.
         with NO_CONTEXT if is_frozen else torch.inference_mode():
-            if len(X) <= n_most:
-                tensors = list(forward(rows.to(like)))
+            n_most = self.block_rows(like.device)
+            if len(rows) <= n_most:
+                tensors = list(forward(as_input(rows, like)))
             else:
-                blocks = (forward(block.to(like)) for block in rows.split(n_most))
-                tensors = join(blocks, len(X))
+                blocks = (forward(as_input(block, like)) for block in rows.split(n_most))
+                tensors = join(blocks, len(rows))
             return [tensor.cpu().numpy() for tensor in tensors]
+
+    def _in_blocks_of_a_body(self, rows, forward, like):
+        """Do what `in_blocks` does, with a body of the user's own, of which little is known.
+
+        The body may write to its input, so that it gets a copy. It may keep tensors for later
+        training, so that they are not made in inference mode.
+        """
+
+        def evaluate(block):
+            given = as_input(block, like)
+            return forward(given.clone() if given.data_ptr() == block.data_ptr() else given)
+
+        if self.training or self.body.training:
+            self.eval()
+        with torch.no_grad():
+            blocks = (evaluate(block) for block in rows.split(self.block_rows(like.device)))
+            tensors = join(blocks, len(rows))
+            return [tensor.cpu().numpy() for tensor in tensors]
+
+    def features(self, X: torch.Tensor) -> torch.Tensor:
+        """Return what stands for rows that are no points, (m, n): the features of the body."""
+        return self.body(X)
+
+    def set_points(self, X: np.ndarray, are_raw: bool) -> None:
+        """Find the scale of the features at design points, if rows are no points themselves.
+
+        Raw rows of floats, such as signals, are none if a body of the user's own reads them.
+        """
+        self.takes_points = self.takes_points and not (are_raw and not self.has_own_layers)
+        if self.takes_points:
+            return
+        [features] = self.in_blocks(X, lambda rows: (self.features(rows),))
+        center, scale = features.mean(axis=0), features.std(axis=0)
+        for name, values in (("center", center), ("scale", np.where(scale > 0, scale, 1.0))):
+            buffer = torch.as_tensor(values, dtype=torch.float32, device=self.device)
+            self.register_buffer(f"point_{name}", buffer)
+
+    def evaluate_points(self, X: np.ndarray) -> np.ndarray:
+        """Return rows as points (m, n), whose columns and distances mean something.
+
+        Standardised rows of a table are points. Distances of images, or of ids of tokens, tell
+        little: their standardised features stand for them.
+        """
+        if self.takes_points:
+            return X
+        return self.in_blocks(
+            X, lambda rows: ((self.features(rows) - self.point_center) / self.point_scale,)
+        )[0]
 
     def for_loss(self, X: torch.Tensor) -> torch.Tensor:
         """Return the outputs that an objective of training takes."""
@@ -76,16 +187,21 @@ class Network(nn.Module):
         """Return a copy of a trained network that only predicts.
 
         The copy computes the same function but for rounding, in float64 if ``exact`` and if the
-        device has it. It is made once, and made again when a module, parameter or buffer has been
-        replaced or changed in place. Changes through ``.data`` or ``.numpy()`` are not noticed, as
-        torch does not count them. The copy is not pickled.
+        device has it. A body of the user's own is neither cast nor copied once it is no longer
+        trained: it may be large, and it may cast its input itself. The copy is made once, and made
+        again when a module, parameter or buffer has been replaced or changed in place. Changes
+        through ``.data`` or ``.numpy()`` are not noticed, as torch does not count them. The copy is
+        not pickled.
         """
         snapshot, copies = self.__dict__.get("_frozen", (None, {}))
         if snapshot is None or not snapshot.is_current():
             copies = {}
             self.__dict__["_frozen"] = _Snapshot(self), copies
+        exact = exact and self.has_own_layers
         if exact not in copies:
-            network = copy.deepcopy(self).eval().requires_grad_(False)
+            is_shared = not self.has_own_layers and not _is_trained(self.body)
+            shared = {id(self.body): self.body} if is_shared else {}
+            network = copy.deepcopy(self, shared).eval().requires_grad_(False)
             if exact and has_float64(self.device):
                 network.double()
             network.freeze()
@@ -94,7 +210,7 @@ class Network(nn.Module):
 
     def freeze(self) -> None:
         """Replace layers by others that compute the same in fewer operations."""
-        self._like = next(self.parameters()).detach()
+        self._like = self.input_like().detach()
         if hasattr(self, "heads"):
             body, heads, scale = self.body, self.heads, 1.0
             del self.heads
@@ -110,6 +226,21 @@ class Network(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_frozen"}
+
+
+def _is_trained(module: nn.Module) -> bool:
+    """Return whether a module is in training mode, or has parameters that are not frozen."""
+    return module.training or any(each.requires_grad for each in module.parameters())
+
+
+def _evaluate_frozen_parts(module: nn.Module) -> None:
+    """Set evaluation mode in the largest parts of a module that have frozen parameters only."""
+    parameters = [*module.parameters()]
+    if parameters and not any(each.requires_grad for each in parameters):
+        module.eval()
+        return
+    for part in module.children():
+        _evaluate_frozen_parts(part)
 
 
 class _Snapshot:

@@ -1,16 +1,19 @@
-"""Bodies of networks: they map standardised rows to features."""
+"""Bodies of networks: they map rows, standardised or raw, to features."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from .encodings import PiecewiseLinearEncoding
+from .rows import RowsOrShape, are_points, as_input, as_tensor, row_shape
 
 # Sharpness of the bend of "swish". With 1 it is "silu", with infinity "relu". Chosen by the study
 # of activations in docs/ablations.md.
@@ -86,8 +89,8 @@ def choose_activation(activation: str, encoded: bool) -> str:
 
 
 def make_body(
-    make: Callable[[int], nn.Module] | None,
-    n_features: int,
+    make: Callable[[Any], nn.Module] | None,
+    rows: RowsOrShape,
     hidden_layer_sizes: Sequence[int],
     activation: str,
     edges: Sequence[np.ndarray] | None = None,
@@ -97,19 +100,35 @@ def make_body(
     Parameters
     ----------
     make : callable or None
-        Makes a body of the user's own.
-    n_features, hidden_layer_sizes, activation
+        Makes a body of the user's own. It gets the number of columns, or the shape of a row that
+        has more than one dimension.
+    rows : int, tuple of int or array of shape (n, *row_shape)
+        Columns of a table, shape of a row, or the rows themselves.
+    hidden_layer_sizes, activation
         Of a body that is an MLP.
     edges : sequence of arrays or None
         Edges of the bins of each column, for an MLP behind an encoding.
+
+    Raises
+    ------
+    ValueError
+        If the callable returns no module, or if rows that are no points have no callable.
     """
+    shape = row_shape(rows)
     if make is None:
+        if not are_points(rows):
+            what = f"rows of {rows.dtype}" if isinstance(rows, np.ndarray) else "rows"
+            raise ValueError(
+                f"Raw rows need a body of your own: got {what} of shape {shape} and expected a "
+                "callable `body`, which takes this shape and returns an nn.Module that maps (n, "
+                "*shape) to (n, n_body_features)."
+            )
         activation = choose_activation(activation, encoded=edges is not None)
         if edges is None:
-            return make_mlp(n_features, hidden_layer_sizes, activation)
+            return make_mlp(shape[0], hidden_layer_sizes, activation)
         encoding = PiecewiseLinearEncoding(edges)
         return EncodedMLP(encoding, make_mlp(encoding.n_bins, hidden_layer_sizes, activation))
-    body = make(n_features)
+    body = make(shape[0] if len(shape) == 1 else shape)
     if not isinstance(body, nn.Module):
         raise ValueError(
             "The callable `body` must return an nn.Module that maps (n_rows, n_features) to "
@@ -119,17 +138,72 @@ def make_body(
     return copy.deepcopy(body).float().cpu()
 
 
-def count_body_features(body: nn.Module, n_features: int) -> int:
-    """Return the number of columns of the body's output, found by evaluating it at two rows."""
+class BodySize(NamedTuple):
+    """What a body makes of a row.
+
+    Attributes
+    ----------
+    n_features : int
+        Columns of its output.
+    row_bytes : int
+        Bytes of the largest tensor that a row becomes in it.
+    """
+
+    n_features: int
+    row_bytes: int
+
+
+def measure_body(body: nn.Module, rows: RowsOrShape) -> BodySize:
+    """Return the size of a body, found by evaluating it at two rows.
+
+    Parameters
+    ----------
+    body : nn.Module
+        Untrained body. Its lazy layers are initialised.
+    rows : int, tuple of int or array of shape (n, *row_shape)
+        Rows, the first two of which are used: an embedding takes real ids, and zeros may be nothing
+        but padding. Zeros are used if only the number of columns or the shape is given.
+
+    Raises
+    ------
+    ValueError
+        If the output is not a float32 matrix with a row for each row of the input.
+    """
+    if isinstance(rows, np.ndarray):
+        two = as_input(as_tensor(np.resize(rows[:2], (2, *rows.shape[1:]))), torch.zeros(()))
+    else:
+        two = torch.zeros(2, *row_shape(rows))
     body.eval()
-    with torch.no_grad():
-        features = body(torch.zeros(2, n_features))
+    with torch.no_grad(), _LargestTensor() as largest:
+        features = body(two)
     if not isinstance(features, torch.Tensor) or features.dtype != torch.float32:
         what = getattr(features, "dtype", type(features).__name__)
         raise ValueError(f"The student's body must return one tensor of torch.float32; got {what}.")
     if features.ndim != 2 or len(features) != 2:
+        one = row_shape(rows)
+        of = f"of {one[0]} features" if len(one) == 1 else f"of shape {one}"
         raise ValueError(
             "The student's body must map (n_rows, n_features) to (n_rows, n_body_features); for 2 "
-            f"rows of {n_features} features it returned shape {tuple(features.shape)}."
+            f"rows {of} it returned shape {tuple(features.shape)}."
         )
-    return features.shape[1]
+    largest.see(two, features)
+    return BodySize(features.shape[1], largest.n_bytes // 2)
+
+
+class _LargestTensor(TorchFunctionMode):
+    """Notes the bytes of the largest tensor that a function of torch returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.n_bytes = 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        self.see(*(result if isinstance(result, tuple | list) else [result]))
+        return result
+
+    def see(self, *results: Any) -> None:
+        """Compare with some results, of which some may be tensors."""
+        for result in results:
+            if isinstance(result, torch.Tensor):
+                self.n_bytes = max(self.n_bytes, result.numel() * result.element_size())

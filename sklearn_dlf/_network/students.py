@@ -1,6 +1,7 @@
 """Networks of latent factor students: a body of features, and linear heads on them.
 
-A network sees standardised rows, and its heads are in the units of `heads.Units`.
+A network sees standardised rows of a table, or raw rows of any shape. Its heads are in the units of
+`heads.Units`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import nn
 from .._latent.process import Process
 from .._latent.row_correlation import RowCorrelation
 from .base import Network
-from .bodies import count_body_features
+from .bodies import RowsOrShape
 from .heads import HeadLayout, Heads, SharedHeadLayout, noise_shares
 
 
@@ -28,9 +29,11 @@ class StudentNetwork(Network):
     Parameters
     ----------
     body : nn.Module
-        Maps standardised rows (m, n_features) to features (m, n_body_features).
-    n_features, n_outputs, q : int
-        Columns of X, outputs of the members, latent factors.
+        Maps rows (m, *row_shape) to features (m, n_body_features).
+    rows : int, tuple of int or array of shape (n, *row_shape)
+        Number of columns, shape of a row, or rows at which the body is tried; see `measure_body`.
+    n_outputs, q : int
+        Outputs of the members, latent factors.
 
     Attributes
     ----------
@@ -62,18 +65,18 @@ class StudentNetwork(Network):
     # Weights and biases of the mean head, of a frozen network.
     _mean_head: tuple[torch.Tensor, torch.Tensor] | None = None
 
-    def __init__(self, body: nn.Module, n_features: int, n_outputs: int, q: int):
+    def __init__(self, body: nn.Module, rows: RowsOrShape, n_outputs: int, q: int):
         super().__init__()
         self.register_buffer("mixing", None)
         self.register_buffer("max_log_noise", torch.full((n_outputs,), math.inf))
         self.register_buffer("factor_shares", torch.ones(q))
         self.register_buffer("row_correlation", torch.tensor(RowCorrelation()))
         self.register_module("noise_head", None)
-        self.body = body
+        n_features = self.set_body(body, rows)
         self.n_outputs = n_outputs
         self.q = q
         self.layout = self.layout_class(n_outputs, q)
-        self.heads = nn.Linear(count_body_features(body, n_features), self.layout.n_columns)
+        self.heads = nn.Linear(n_features, self.layout.n_columns)
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
@@ -211,15 +214,15 @@ class SeparableStudentNetwork(StudentNetwork):
 
     Parameters
     ----------
-    body, n_features, n_outputs, q
+    body, rows, n_outputs, q
         As in `StudentNetwork`.
     """
 
     mixing: torch.Tensor
     layout_class = SharedHeadLayout
 
-    def __init__(self, body: nn.Module, n_features: int, n_outputs: int, q: int):
-        super().__init__(body, n_features, n_outputs, q)
+    def __init__(self, body: nn.Module, rows: RowsOrShape, n_outputs: int, q: int):
+        super().__init__(body, rows, n_outputs, q)
         self.mixing = torch.eye(n_outputs)
 
     @property

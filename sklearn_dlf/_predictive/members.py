@@ -1,6 +1,6 @@
 """The members of a fitted student: mean, moments, draws and probabilities at any rows.
 
-All rows here are standardised.
+All rows here are standardised, or raw rows of any shape.
 """
 
 from __future__ import annotations
@@ -85,6 +85,13 @@ class StudentMembers(ABC):
         """Bunch of ``mean`` and ``variance`` (n, n_outputs); for students of regressors."""
         raise NotImplementedError
 
+    def points(self, X: np.ndarray) -> np.ndarray:
+        """Return rows as points (n, n_features), whose columns and distances mean something.
+
+        Standardised rows are points. The standardised features of the body stand for raw rows.
+        """
+        return X if self.network.takes_points else self.network_for(X).evaluate_points(X)
+
     def network_for(self, X: np.ndarray, exact: bool = False) -> Any:
         """Network that only predicts, in float64 for few rows or if ``exact``."""
         return self.network.frozen(exact or len(X) <= EXACT_ROWS)
@@ -125,17 +132,26 @@ class LatentFactorMembers(StudentMembers):
     def covariance(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean (n, n_outputs), and covariance over rows (n, n, n_outputs)."""
         process = self.process(X)
-        return process.mean, process.row_covariance(self.row_correlation, X)
+        return process.mean, process.row_covariance(self.row_correlation, self.correlated(X))
+
+    def correlated(self, X: np.ndarray) -> np.ndarray:
+        """Return the points whose distances `row_correlation` takes; rows if it takes none."""
+        return self.points(X) if self.row_correlation.share > 0 else X
 
     def draw(self, X, n_samples, random_state):
         # All functions first, then what is independent row by row, so that first rows do not depend
         # on later ones.
         functions = MemberFunctions(
-            self.network.latent_shape, self.row_correlation, X.shape[1], n_samples, random_state
+            self.network.latent_shape,
+            self.row_correlation,
+            self.correlated(X[:1]).shape[1],
+            n_samples,
+            random_state,
         )
         draws = np.empty((len(X), self.n_outputs, n_samples))
         for rows in row_blocks(len(X), DRAW_ROWS):
-            draws[rows] = functions.evaluate(self.process(X[rows], exact=True), X[rows])
+            process = self.process(X[rows], exact=True)
+            draws[rows] = functions.evaluate(process, self.correlated(X[rows]))
         return draws
 
     def probabilities(self, X, with_entropy=False):

@@ -36,7 +36,8 @@ class TargetDistribution:
     def _moments(self, X: np.ndarray, exact: bool = False) -> Bunch:
         """Bunch of ``mean``, ``variance`` and ``factor`` (n, n_outputs): moments, and ``g``."""
         moments = self.members.moments(X, exact)
-        factor = self.noise.factor(X, moments.mean, moments.variance)
+        points = self.members.points(X) if self.noise.depends_on_row else X
+        factor = self.noise.factor(points, moments.mean, moments.variance)
         return Bunch(mean=moments.mean, variance=moments.variance, factor=factor)
 
     def quantiles(self, X: np.ndarray, levels: ArrayLike) -> np.ndarray:

@@ -198,7 +198,7 @@ class TargetNoise:
         return any(function is not None for function in self.variance_functions)
 
     def factor(self, X: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
-        """Return ``g`` (n, n_outputs) at standardised rows, where members have these moments."""
+        """Return ``g`` (n, n_outputs) at points, where members have these moments."""
         factor = np.ones(mean.shape)
         for output, function in enumerate(self.variance_functions):
             if function is not None:

@@ -44,6 +44,8 @@ class EnsembleFacts(NamedTuple):
         What the ensemble does to y, if its members predict a transformed target.
     predict_variance : callable or None
         Takes rows, returns the members' variances of y, if they have any.
+    from_logits : bool
+        Whether probabilities are those of logits.
     """
 
     name: str
@@ -54,6 +56,7 @@ class EnsembleFacts(NamedTuple):
     unseen: np.ndarray | None
     transformer: TargetTransformer | None = None
     predict_variance: Evaluate | None = None
+    from_logits: bool = False
 
 
 class TeacherCache:
@@ -167,6 +170,7 @@ def _describe(
         members.resample is not None,
         unseen_rows(ensemble, n_samples),
         None if members.inner is None else members.inner.transformer,
+        from_logits=members.from_logits,
     )
     return facts, members.predict_variance is not None
 

@@ -31,6 +31,8 @@ class ClassTargets:
         Their weights.
     unseen : bool array of shape (n_own, n_members) or None
         Rows that each member did not see. If given, averages are over these members.
+    from_logits : bool
+        Whether probabilities are those of logits. Only zeros are lifted to the floor then.
 
     Attributes
     ----------
@@ -51,10 +53,12 @@ class ClassTargets:
         y: np.ndarray | None = None,
         weights: np.ndarray | None = None,
         unseen: np.ndarray | None = None,
+        from_logits: bool = False,
     ):
         self.n_points, self.n_own, self.n_design = points.n_points, points.n_own, points.n_design
         self.outputs = outputs
         self.floor = floor
+        self.from_logits = from_logits
         self.classes = classes
         self.y = y
         self.weights = weights
@@ -83,7 +87,8 @@ class ClassTargets:
             outputs = softmax(outputs, axis=1)
         else:
             check_probabilities(outputs)
-            latent = latent_from_probabilities(outputs, self.floor)
+            lifted = np.where(outputs > 0, outputs, self.floor) if self.from_logits else outputs
+            latent = latent_from_probabilities(lifted, 0.0 if self.from_logits else self.floor)
         self.probabilities[rows] = self._average(outputs, self.unseen[rows])
         n_left = max(self.n_design - rows.start, 0)
         if n_left < len(outputs):

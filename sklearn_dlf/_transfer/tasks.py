@@ -226,6 +226,7 @@ class ClassificationTask(Task):
             y=y,
             weights=weights if weights is None or y is None else weights[: len(y)],
             unseen=teacher.unseen if out_of_bag == "match" else None,
+            from_logits=teacher.from_logits,
         )
 
     def score_teacher(self, transfer_set):

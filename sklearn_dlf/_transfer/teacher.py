@@ -39,6 +39,8 @@ class Teacher(ABC):
         Loss of trees in their own fit (`unseen_check.loss_of_grown_trees`).
     row_facts : RowFacts
         Whether the rows of `fit` are like those of the ensemble's own fit.
+    from_logits : bool
+        Whether probabilities are those of logits, so that their logarithms need no floor.
     has_variance : bool
         Whether members have a variance of y of their own.
     is_fitted_here : bool
@@ -56,6 +58,7 @@ class Teacher(ABC):
     can_be_evaluated: bool = False
     can_be_evaluated_at_others: bool = False
     unseen: np.ndarray | None = None
+    from_logits: bool = False
     # These two are right for predictions and for an ensemble that was fitted here. `find_teacher`
     # sets them for a fitted ensemble.
     is_record_checked: bool = True

@@ -83,6 +83,7 @@ class EnsembleTeacher(Teacher):
         self._cross_fitted: Moments | None = None
         self._predict_variance: Any = facts.predict_variance
         self.has_variance = facts.predict_variance is not None
+        self.from_logits = facts.from_logits
         self.transformer = facts.transformer
 
     def evaluate(self, points: Points | None = None) -> Iterator[tuple[slice, np.ndarray]]:

@@ -21,6 +21,12 @@ def row_blocks(n_rows: int, size: int) -> Iterator[slice]:
         yield slice(start, min(start + size, n_rows))
 
 
+def rows_within(X: np.ndarray, n_most: int, n_bytes: int) -> int:
+    """Return the number of rows, up to ``n_most``, that take ``n_bytes`` at most; one at least."""
+    row_bytes = X.nbytes // max(1, len(X))
+    return max(1, min(n_most, n_bytes // max(1, row_bytes)))
+
+
 def spaced_rows(n_rows: int, n_most: int) -> np.ndarray:
     """Return up to ``n_most`` row numbers at about equal distances, without a draw."""
     return np.unique(np.linspace(0, n_rows - 1, n_most).astype(int))

@@ -5,23 +5,25 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from sklearn.utils._param_validation import StrOptions
 from torch import nn
 
 from .._estimators.base import BaseStudent
 from .._estimators.classifier_mixin import ClassifierStudentMixin
 from .._estimators.regressor_mixin import RegressorStudentMixin
 from .._fitting.em import MIN_LR_SHARE, N_POLISH_ROUNDS
+from .._fitting.student_bodies import BODY_LR_CONSTRAINTS
 from .._fitting.trainer import Trainer, make_trainer
 from .._network.heads import Units
 from .._predictive.logits import probabilities_from_latent
 from .._transfer.contrasts import Contrasts
 from .._transfer.transfer_set import TransferSet
-from .._utils.parameters import layer_sizes, store_parameters
+from .._utils.parameters import BodyMaker, layer_sizes, store_parameters
 from .._utils.seeding import MAX_SEED, seeded
 from ._members import HeldMembers
 from ._networks import MemberNetwork
@@ -35,6 +37,14 @@ class MemberStudent(BaseStudent):
     number of rounds, both have taken the same number of steps.
     """
 
+    body_lr: float
+
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseStudent._parameter_constraints,
+        **BODY_LR_CONSTRAINTS,
+        "body": [StrOptions({"mlp"}), BodyMaker(), None],
+    }
+
     def __init__(
         self,
         ensemble: Any = None,
@@ -44,10 +54,12 @@ class MemberStudent(BaseStudent):
         out_of_bag: Literal["widen", "match"] | None = "widen",
         hidden_layer_sizes: int | Sequence[int] = (100, 100),
         activation: Literal["swish", "relu", "gelu", "silu", "tanh"] = "swish",
+        body: Literal["mlp"] | Callable | None = "mlp",
         max_iter: int = 40,
         n_epochs: int | Literal["auto"] = "auto",
         batch_size: int | Literal["auto"] = "auto",
         lr: float = 0.01,
+        body_lr: float = 1.0,
         optimizer: str | Callable = "adam",
         weight_decay: float = 0.0,
         device: str | torch.device = "cpu",
@@ -79,6 +91,7 @@ class MemberStudent(BaseStudent):
             trainer = make_trainer(self, network, X, contrasts.weights, random_state)
             self.history_ = self._train(trainer, self._objective(), *self._targets(contrasts))
         self.n_iter_ = len(self.history_)
+        network.set_points(X, transfer_set.reader.is_raw)
         return network
 
     def _train(self, trainer: Trainer, objective: nn.Module, *targets: np.ndarray) -> list[dict]:

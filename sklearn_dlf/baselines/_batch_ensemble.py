@@ -7,12 +7,12 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import StrOptions
 
 from .._estimators.base import BODY_CONSTRAINTS
-from .._fitting.student_bodies import choose_student_edges
+from .._fitting.student_bodies import choose_student_edges, make_student_body
 from .._utils.parameters import store_parameters
 from ._base import MemberClassifier, MemberRegressor, MemberStudent
+from ._body_networks import MaskedBodyNetwork
 from ._documentation import share_documentation
 from ._networks import BatchEnsembleNetwork
 
@@ -23,8 +23,7 @@ class BaseBatchEnsemble(MemberStudent):
     _parameter_constraints: ClassVar[dict] = {
         **MemberStudent._parameter_constraints,
         "average_masks": ["boolean"],
-        "body": [StrOptions({"auto", "mlp", "piecewise_linear"})],
-        "activation": BODY_CONSTRAINTS["activation"],
+        **BODY_CONSTRAINTS,
     }
 
     def __init__(
@@ -37,11 +36,12 @@ class BaseBatchEnsemble(MemberStudent):
         out_of_bag: Literal["widen", "match"] | None = "widen",
         hidden_layer_sizes: int | Sequence[int] = (100, 100),
         activation: Literal["auto", "swish", "relu", "gelu", "silu", "tanh"] = "auto",
-        body: Literal["auto", "mlp", "piecewise_linear"] = "auto",
+        body: Literal["auto", "mlp", "piecewise_linear"] | Callable | None = "auto",
         max_iter: int = 40,
         n_epochs: int | Literal["auto"] = "auto",
         batch_size: int | Literal["auto"] = "auto",
         lr: float = 0.01,
+        body_lr: float = 1.0,
         optimizer: str | Callable = "adam",
         weight_decay: float = 0.0,
         device: str | torch.device = "cpu",
@@ -53,7 +53,10 @@ class BaseBatchEnsemble(MemberStudent):
         store_parameters(self, locals())
 
     def _make_network(self, transfer_set):
-        n_members = transfer_set.contrasts.shape[-1]
+        _, n_outputs, n_members = transfer_set.contrasts.shape
+        if self.body_ == "custom":
+            body = make_student_body(self, transfer_set)
+            return MaskedBodyNetwork(body, transfer_set.X, n_outputs, n_members)
         edges = choose_student_edges(self, transfer_set)
         return BatchEnsembleNetwork(
             self._sizes(transfer_set), self.activation, n_members, edges=edges
@@ -78,9 +81,11 @@ class BatchEnsembleRegressor(MemberRegressor, BaseBatchEnsemble):
 
     {automatic_activation}
 
-    body : {{"auto", "mlp", "piecewise_linear"}}, default="auto"
+    body : {{"auto", "mlp", "piecewise_linear"}}, callable or None, default="auto"
         Whether the layers read standardised columns or an encoding of them, as in
-        :class:`~sklearn_dlf.DLFRegressor`.
+        :class:`~sklearn_dlf.DLFRegressor`. A callable makes a body of your own, as there: the
+        weights of all its linear and convolutional layers are masked. A member has biases and
+        scales of its own there, and its own statistics of normalisations over batches.
 
     average_masks : bool, default=False
         Whether to average the members' weights after training [2]_ (LBE, without its perturbed
@@ -133,9 +138,11 @@ class BatchEnsembleClassifier(MemberClassifier, BaseBatchEnsemble):
 
     {automatic_activation}
 
-    body : {{"auto", "mlp", "piecewise_linear"}}, default="auto"
+    body : {{"auto", "mlp", "piecewise_linear"}}, callable or None, default="auto"
         Whether the layers read standardised columns or an encoding of them, as in
-        :class:`~sklearn_dlf.DLFRegressor`.
+        :class:`~sklearn_dlf.DLFRegressor`. A callable makes a body of your own, as there: the
+        weights of all its linear and convolutional layers are masked. A member has biases and
+        scales of its own there, and its own statistics of normalisations over batches.
 
     average_masks : bool, default=False
         Whether to average the members' weights after training [2]_ (LBE, without its perturbed

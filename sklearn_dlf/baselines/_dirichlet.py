@@ -48,6 +48,8 @@ class DirichletClassifier(ClassifierStudentMixin, MemberStudent):
 
     {activation}
 
+    {body}
+
     {training}
 
     Attributes
@@ -85,7 +87,7 @@ class DirichletClassifier(ClassifierStudentMixin, MemberStudent):
     def _make_network(self, transfer_set):
         n_classes = max(transfer_set.contrasts.shape[1], 2)
         body = make_student_body(self, transfer_set)
-        return HydraNetwork(body, transfer_set.X.shape[1], n_classes, n_members=1)
+        return HydraNetwork(body, transfer_set.X, n_classes, n_members=1)
 
     def _objective(self):
         return ReverseDivergence()

@@ -32,6 +32,12 @@ activation : {"auto", "swish", "relu", "gelu", "silu", "tanh"}, default="auto"
     Activation of the hidden layers. "swish" is ``x sigmoid(5 x)``, a "relu" without its kink.
     "auto" is "swish", or "silu" behind an encoding of the columns.
 """,
+    "body": """
+body : "mlp", callable or None, default="mlp"
+    What maps a row to features, on which a linear layer is put. "mlp", or None, has the hidden
+    layers. A callable makes a body of your own, as in :class:`~sklearn_dlf.DLFRegressor`: then
+    `hidden_layer_sizes` and `activation` are ignored, and training does not end by L-BFGS.
+""",
     "training": """
 max_iter : int, default=40
     Rounds of training, each of `n_epochs`, while the learning rate falls geometrically to a
@@ -48,6 +54,11 @@ batch_size : int or "auto", default="auto"
 
 lr : float, default=0.01
     First learning rate.
+
+body_lr : float, default=1.0
+    Learning rate of the body's parameters, as a share of that of all others: of all layers but the
+    last, or of what a callable `body` returns. With 0 they are not trained, and parameters that it
+    returns with ``requires_grad=False`` never are. Unless it is 1, training does not end by L-BFGS.
 
 optimizer : {"adam", "adamw", "sgd"} or callable, default="adam"
     Optimiser, or a class or callable as skorch takes it. With "adam" and no weight

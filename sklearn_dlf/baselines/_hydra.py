@@ -38,6 +38,7 @@ class BaseHydra(MemberStudent):
         n_epochs: int | Literal["auto"] = "auto",
         batch_size: int | Literal["auto"] = "auto",
         lr: float = 0.01,
+        body_lr: float = 1.0,
         optimizer: str | Callable = "adam",
         weight_decay: float = 0.0,
         device: str | torch.device = "cpu",
@@ -51,7 +52,7 @@ class BaseHydra(MemberStudent):
     def _make_network(self, transfer_set):
         body = make_student_body(self, transfer_set)
         _, n_outputs, n_members = transfer_set.contrasts.shape
-        return HydraNetwork(body, transfer_set.X.shape[1], n_outputs, n_members)
+        return HydraNetwork(body, transfer_set.X, n_outputs, n_members)
 
 
 @share_documentation

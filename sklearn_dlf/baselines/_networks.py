@@ -1,6 +1,6 @@
 """Networks with outputs for every member of an ensemble.
 
-All map standardised rows (m, n_features) to outputs (m, n_outputs, n_members).
+All map rows, mostly standardised ones (m, n_features), to outputs (m, n_outputs, n_members).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from .._network.base import Network
-from .._network.bodies import ACTIVATIONS, choose_activation, count_body_features
+from .._network.bodies import ACTIVATIONS, choose_activation
 from .._network.encodings import PiecewiseLinearEncoding
 from ..ensembles._deep.training import init_layers
 
@@ -40,10 +40,9 @@ class MemberNetwork(Network):
 class HydraNetwork(MemberNetwork):
     """A body that members share, and a linear head for each member."""
 
-    def __init__(self, body, n_features, n_outputs, n_members):
+    def __init__(self, body, rows, n_outputs, n_members):
         super().__init__(n_outputs, n_members)
-        self.body = body
-        self.heads = nn.Linear(count_body_features(body, n_features), n_outputs * n_members)
+        self.heads = nn.Linear(self.set_body(body, rows), n_outputs * n_members)
 
     def forward(self, X):
         """Heads of all members on the features of the body."""
@@ -67,6 +66,8 @@ class _LayeredNetwork(MemberNetwork):
         for fan_in, fan_out in pairwise(sizes):
             layers += [layer(fan_in, fan_out, n_members), ACTIVATIONS[activation]()]
         self.layers = nn.Sequential(*layers[:-1])
+        # All layers but the last are what a body is to other students.
+        self.body_patterns = tuple(f"layers.{number}.*" for number in range(len(self.layers) - 1))
 
     def forward(self, X):
         """Outputs of all members at the same rows."""
@@ -84,13 +85,13 @@ class BatchEnsembleNetwork(_LayeredNetwork):
     """One network; each member multiplies its weight matrices by a rank-one mask of its own."""
 
     def __init__(self, sizes, activation, n_members, edges=None):
-        super().__init__(_MaskedLinear, sizes, activation, n_members, edges)
+        super().__init__(MaskedLinear, sizes, activation, n_members, edges)
 
     @torch.no_grad()
     def average_members(self):
         """Replace all members by one network, whose weights are the average of theirs."""
         for layer in self.layers:
-            if isinstance(layer, _MaskedLinear):
+            if isinstance(layer, MaskedLinear):
                 layer.average_members()
         self.n_members = 1
         return self
@@ -109,7 +110,12 @@ class _OwnLinear(nn.Module):
         return torch.baddbmm(self.bias, features, self.weight)
 
 
-class _MaskedLinear(nn.Module):
+def random_mask(*shape):
+    """Return masks at the start."""
+    return nn.Parameter(1 + MASK_STD * torch.randn(*shape))
+
+
+class MaskedLinear(nn.Module):
     """Shared weights; each member has a mask of the inputs, one of the outputs, and a bias."""
 
     def __init__(self, fan_in, fan_out, n_members):
@@ -117,8 +123,8 @@ class _MaskedLinear(nn.Module):
         shared = nn.Linear(fan_in, fan_out)
         self.weight = nn.Parameter(shared.weight.detach().T.clone())
         self.bias = nn.Parameter(shared.bias.detach().repeat(n_members, 1, 1))
-        self.input_mask = nn.Parameter(1 + MASK_STD * torch.randn(n_members, 1, fan_in))
-        self.output_mask = nn.Parameter(1 + MASK_STD * torch.randn(n_members, 1, fan_out))
+        self.input_mask = random_mask(n_members, 1, fan_in)
+        self.output_mask = random_mask(n_members, 1, fan_out)
 
     def forward(self, features):
         return (features * self.input_mask) @ self.weight * self.output_mask + self.bias

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from .._fitting.student_bodies import make_student_body
 from ._base import MemberClassifier, MemberRegressor, MemberStudent
+from ._body_networks import OwnBodiesNetwork
 from ._documentation import share_documentation
 from ._networks import SmallEnsembleNetwork
 
@@ -11,7 +13,10 @@ class BaseSmallEnsemble(MemberStudent):
     """One network for each member, all trained at once."""
 
     def _make_network(self, transfer_set):
-        n_members = transfer_set.contrasts.shape[-1]
+        _, n_outputs, n_members = transfer_set.contrasts.shape
+        if self.body_ == "custom":
+            bodies = [make_student_body(self, transfer_set) for _ in range(n_members)]
+            return OwnBodiesNetwork(bodies, transfer_set.X, n_outputs)
         return SmallEnsembleNetwork(self._sizes(transfer_set), self.activation, n_members)
 
 
@@ -27,6 +32,8 @@ class SmallEnsembleRegressor(MemberRegressor, BaseSmallEnsemble):
     {ensemble}
 
     {activation}
+
+    {body}
 
     {training}
 
@@ -66,6 +73,8 @@ class SmallEnsembleClassifier(MemberClassifier, BaseSmallEnsemble):
     {ensemble}
 
     {activation}
+
+    {body}
 
     {training}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
@@ -217,6 +218,11 @@ class FittedEnsemble:
 
     def _describe(self) -> Members:
         """Describe the members; this is the extractor of the class."""
+        members = self._describe_models()
+        return replace(members, from_logits=True) if self._outputs == "logits" else members
+
+    def _describe_models(self) -> Members:
+        """Describe the members, whatever their outputs are made from."""
         models = self._models
         if isinstance(models, list):
             members = _list_members(models, self._outputs, self._classes)

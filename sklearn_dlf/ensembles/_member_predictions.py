@@ -167,7 +167,10 @@ def _check_output(output: Any, members: Members, number: int, n_samples: int) ->
 
 
 def _floor_probabilities(output: np.ndarray, members: Members, number: int) -> np.ndarray:
-    """Check probabilities (n, K), raise them to the floor, and rescale rows to sum to one."""
+    """Check probabilities (n, K), raise them to the floor, and rescale rows to sum to one.
+
+    Of logits, only zeros are raised: small probabilities are as they should be.
+    """
     n_columns = output.shape[1]
     n_classes = n_columns if members.classes is None else len(members.classes)
     if n_classes < 2 or n_columns != n_classes:
@@ -183,7 +186,11 @@ def _floor_probabilities(output: np.ndarray, members: Members, number: int) -> n
             f"row sums from {sums.min():.3g} to {sums.max():.3g}, expected probabilities that "
             "sum to one. For logits, use FittedEnsemble(..., outputs='logits')."
         )
+    if members.from_logits and output.min(initial=1) > 0:
+        return output
     floored = np.maximum(output, PROBABILITY_FLOOR, dtype=np.float64)
+    if members.from_logits:
+        floored = np.where(output > 0, output, floored)
     floored /= floored.sum(axis=1, keepdims=True)
     return floored
 

@@ -60,6 +60,10 @@ class Members:
         ``TransformedTargetRegressor``: `members`, the same before that, and `transformer`, the
         transformation of `y`. A student is fitted to these.
 
+    from_logits : bool, default=False
+        Whether the probabilities of classifiers are those of logits, in float64. A student takes
+        their logarithms as they are then, without a floor; those of zeros are of 1e-8.
+
     Raises
     ------
     TypeError
@@ -101,6 +105,7 @@ class Members:
     resample: Callable[[int, Any], Members] | None = None
     inner: InnerMembers | None = None
     predict_variance: Callable[[Any], Iterable[Any]] | None = None
+    from_logits: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -155,6 +160,7 @@ class Members:
                 return own_variance(before(X))
 
         changes: dict[str, Any] = {"predict": predict, "inner": inner, "predict_variance": variance}
+        changes["from_logits"] = self.from_logits and after is None
         draw = self.resample
         if draw is None:
             return replace(self, **changes)

@@ -118,6 +118,7 @@ def _catboost(model: Any, n_members: int | None = None) -> Members:
         predict,
         np.asarray(model.classes_) if is_classifier else None,
         resample=lambda n_members, random_state: _catboost(model, n_members),
+        from_logits=is_classifier,
     )
 
 

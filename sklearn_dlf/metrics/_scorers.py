@@ -201,7 +201,8 @@ def _member_log_likelihood(
     spread = np.maximum(student.output_spread_, MIN_SPREAD * student.output_scale_)
     own_std = np.maximum(process.own_std, NOISE_FLOOR**0.5 * spread)
     process = process._replace(own_std=own_std)
-    return process.log_likelihood(members, student_members.row_correlation, X)
+    points = student_members.correlated(X)
+    return process.log_likelihood(members, student_members.row_correlation, points)
 
 
 def _check_rows_are_shared(student: Any, ensemble: Any) -> None:

@@ -183,3 +183,38 @@ def test_members_are_not_asked_outside_of_the_range_of_the_data(rows):
     logarithm = FunctionTransformer(lambda values: np.log(X.max() + 1e-9 - values))
     members = make_pipeline(logarithm, RandomForestRegressor(5, random_state=0)).fit(X, y)
     assert quick_fit(rows, ensemble=members).body_ == "piecewise_linear"
+
+
+@pytest.mark.parametrize("student", [DLFRegressor, HydraRegressor, BatchEnsembleRegressor])
+@pytest.mark.parametrize("body_lr", [-0.1, "auto", None])
+def test_a_body_lr_that_is_no_share_is_refused(rows, ridges, student, body_lr):
+    with pytest.raises(InvalidParameterError, match="'body_lr' parameter"):
+        student(body_lr=body_lr).fit(*rows, ensemble=ridges)
+
+
+def test_a_body_lr_of_one_changes_nothing_and_of_zero_leaves_the_body(rows, ridges):
+    base = torch.nn.Linear(6, 4)
+    fits = [
+        quick_fit(rows, partial(DLFRegressor, body_lr=lr), ensemble=ridges, body=lambda d: base)
+        for lr in (1, 1.0, 0)
+    ]
+    plain = quick_fit(rows, ensemble=ridges, body=lambda d: base)
+    for fitted in fits[:2]:
+        assert_array_equal(fitted.predict(rows[0]), plain.predict(rows[0]))
+    assert (plain.student_.body.weight != base.weight).any()
+    assert_array_equal(fits[2].student_.body.weight, base.weight.detach())
+    assert (fits[2].student_.heads.weight != plain.student_.heads.weight).any()
+
+
+def test_layers_of_the_package_take_a_body_lr_too(rows, ridges):
+    slow = quick_fit(rows, partial(DLFRegressor, body_lr=1e-9), ensemble=ridges)
+    still = quick_fit(rows, partial(DLFRegressor, body_lr=0), ensemble=ridges)
+    trained = quick_fit(rows, ensemble=ridges)
+    weights = [fitted.student_.body[0].weight for fitted in (slow, still, trained)]
+    assert_allclose(weights[0], weights[1], atol=1e-6)
+    assert (weights[2] - weights[1]).abs().max() > 1e-3
+
+
+def test_lazy_layers_learn_their_sizes(rows, ridges):
+    fitted = quick_fit(rows, ensemble=ridges, body=lambda d: torch.nn.LazyLinear(3))
+    assert fitted.student_.body.in_features == 6

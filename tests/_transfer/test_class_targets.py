@@ -3,8 +3,13 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.stats import entropy
 
+from sklearn_dlf._predictive.logits import latent_from_logits
+from sklearn_dlf._transfer.cache import TeacherCache
 from sklearn_dlf._transfer.class_targets import ClassTargets
 from sklearn_dlf._transfer.design_points import Points
+from sklearn_dlf._transfer.tasks import ClassificationTask
+from sklearn_dlf._transfer.teachers import EnsembleTeacher
+from sklearn_dlf.ensembles import FittedEnsemble
 
 
 @pytest.mark.parametrize("n_block", [7, 20, 33, 60])
@@ -19,3 +24,30 @@ def test_probabilities_are_averaged_and_entropies_kept_at_calibration_rows(n_blo
     assert_allclose(np.concatenate(latent), logs - logs.mean(axis=1, keepdims=True))
     assert_allclose(targets.probabilities, members.mean(axis=-1), rtol=1e-6)
     assert_allclose(targets.entropy, entropy(members[33:], axis=1).mean(axis=-1))
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_logits_of_ensembles_are_learnt_as_they_are(n_classes):
+    rng = np.random.RandomState(0)
+    logits = 60 * rng.standard_normal((20, n_classes, 5))
+    modules = [lambda X, i=i: logits[: len(X), :, i].astype(np.float32) for i in range(5)]
+    task = ClassificationTask("probabilities", None, 1e-6, False)
+    wanted = latent_from_logits(logits.astype(np.float32).astype(np.float64))
+    for ensemble in (
+        FittedEnsemble(modules, outputs="logits"),
+        FittedEnsemble(lambda X: logits.astype(np.float32), outputs="logits", n_members=5),
+    ):
+        facts, predict = TeacherCache(None).look_up(ensemble, np.zeros((20, 1)))
+        teacher = EnsembleTeacher(facts, predict, np.zeros((20, 1)), "classifier")
+        points = Points(np.zeros((20, 1)), 20, 20)
+        targets = task.targets(teacher, points, None, None, None)
+        [(rows, outputs)] = teacher.evaluate(points)
+        assert_allclose(targets.add(rows, outputs), wanted, rtol=1e-9, atol=1e-9)
+
+
+def test_classes_without_a_logit_get_the_floor():
+    logits = np.array([[[0.0], [-np.inf], [-40.0]]])
+    targets = ClassTargets(Points(np.zeros((1, 1)), 1, 1), "probabilities", 1e-6, from_logits=True)
+    latent = targets.add(slice(0, 1), np.exp(logits) / np.exp(logits).sum())
+    wanted = np.array([0, np.log(1e-6), -40])
+    assert_allclose(latent[0, :, 0], wanted - wanted.mean(), rtol=1e-9)
