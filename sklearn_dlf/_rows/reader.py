@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.decomposition import TruncatedSVD
 from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
-from sklearn.utils import check_array
+from sklearn.utils import Tags, check_array, get_tags
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
 from .._utils.standardise import fit_scaler, standardise
@@ -184,6 +184,19 @@ def read_rows(estimator: Any, reader: RowReader, X: Any) -> np.ndarray:
             "required."
         )
     return reader.read(rows)
+
+
+def set_input_tags(tags: Tags, preprocessor: Any) -> None:
+    """Set which rows an estimator takes: all kinds, unless a preprocessor of the user's reads them.
+
+    Then it takes those that the preprocessor takes.
+    """
+    if isinstance(preprocessor, str):
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.sparse = True
+    elif preprocessor is not None:
+        tags.input_tags = get_tags(preprocessor).input_tags
 
 
 def choose_preprocessor(preprocessor: Any, rows: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import clone
@@ -184,21 +184,11 @@ def find_teacher(
                 "may come from fit or from the constructor."
             )
         return PredictionsTeacher(predictions, _num_samples(X), order)
+    rows = _EnsembleRows(X, y, sample_weight, adapt, order)
     cache = TeacherCache(memory)
     if _is_fitted(ensemble):
         _check_list_is_whole(given, _num_samples(X))
-        warn_if_nameless(ensemble, X)
-        n_labelled = _num_samples(X) if y is None else len(y)
-        first = X if order is None else _safe_indexing(X, np.arange(n_labelled))
-        facts, predict = cache.look_up(ensemble, X)
-        if order is not None:
-            facts = _in_order(facts, order, lambda: cache.look_up(ensemble, first)[0])
-        teacher = EnsembleTeacher(facts, predict, X, kind, adapt)
-        teacher.row_facts = judge_rows(ensemble, first, y, kind)
-        if teacher.unseen is not None and y is not None:
-            teacher.is_record_checked = False
-            teacher.grown_loss = loss_of_grown_trees(ensemble)
-        return teacher
+        return _describe_fitted(ensemble, rows, kind, cache)
     if y is None:
         raise ValueError(
             f"A student that is a {kind} requires y to be passed, but the target y is None: "
@@ -210,19 +200,57 @@ def find_teacher(
     if kind == "regressor":
         _check_unfitted_target(prototype, y)
     prototype, n_seeds = _seed_ensemble(prototype, random_state)
-    repeatable = is_seeded or not n_seeds
-    first, weights = X, sample_weight
-    if order is not None:
-        first = _safe_indexing(X, np.arange(len(y)))
-        weights = None if sample_weight is None else sample_weight[: len(y)]
-    facts, predict = cache.fit(prototype, first, y, weights, repeatable)
-    if order is not None:
-        facts = facts._replace(unseen=_with_unlabelled(facts.unseen, len(order)))
+    options = {"cache": cache, "repeatable": is_seeded or not n_seeds, "verbose": verbose}
+    return _fit_here(prototype, rows, kind, cv, options)
+
+
+class _EnsembleRows(NamedTuple):
+    """Rows as an ensemble takes them, and what belongs to them; see `find_teacher`."""
+
+    X: Any
+    y: np.ndarray | None
+    weights: np.ndarray | None
+    adapt: Adapt | None
+    order: np.ndarray | None
+
+    def labelled(self) -> tuple[Any, np.ndarray | None]:
+        """Return rows with a value of y, and their weights."""
+        if self.order is None or self.y is None:
+            return self.X, self.weights
+        n_labelled = len(self.y)
+        weights = None if self.weights is None else self.weights[:n_labelled]
+        return _safe_indexing(self.X, np.arange(n_labelled)), weights
+
+
+def _describe_fitted(
+    ensemble: Any, rows: _EnsembleRows, kind: str, cache: TeacherCache
+) -> EnsembleTeacher:
+    """Return a fitted ensemble as a teacher, after a look at the rows."""
+    warn_if_nameless(ensemble, rows.X)
+    first, _ = rows.labelled()
+    facts, predict = cache.look_up(ensemble, rows.X)
+    if rows.order is not None:
+        facts = _in_order(facts, rows.order, lambda: cache.look_up(ensemble, first)[0])
+    teacher = EnsembleTeacher(facts, predict, rows.X, kind, rows.adapt)
+    teacher.row_facts = judge_rows(ensemble, first, rows.y, kind)
+    if teacher.unseen is not None and rows.y is not None:
+        teacher.is_record_checked = False
+        teacher.grown_loss = loss_of_grown_trees(ensemble)
+    return teacher
+
+
+def _fit_here(
+    prototype: Any, rows: _EnsembleRows, kind: str, cv: Any, options: dict[str, Any]
+) -> EnsembleTeacher:
+    """Fit an ensemble to the rows with a value of y, and return it as a teacher."""
+    first, weights = rows.labelled()
+    facts, predict = options["cache"].fit(prototype, first, rows.y, weights, options["repeatable"])
+    if rows.order is not None:
+        facts = facts._replace(unseen=_with_unlabelled(facts.unseen, len(rows.order)))
     fit_folds = None
     if cv is not None:
-        options = {"cv": cv, "cache": cache, "repeatable": repeatable, "verbose": verbose}
-        fit_folds = partial(cross_fit, prototype, first, y, weights, **options)
-    teacher = EnsembleTeacher(facts, predict, X, kind, adapt, fit_folds)
+        fit_folds = partial(cross_fit, prototype, first, rows.y, weights, cv=cv, **options)
+    teacher = EnsembleTeacher(facts, predict, rows.X, kind, rows.adapt, fit_folds)
     teacher.is_fitted_here = True
     return teacher
 
