@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
-from sklearn_dlf._transfer.teachers import PredictionsTeacher
+from sklearn_dlf._transfer.predictions_teacher import PredictionsTeacher
 
 P = np.random.default_rng(0).integers(100, size=(30, 4)) / 4.0  # exact in half precision
 NULLABLE = pd.DataFrame(P).convert_dtypes()
