@@ -3,8 +3,9 @@
 Members were often trained on the rows of `fit`. They differ too little there, and the space
 between these rows is empty. A fitted ensemble can be evaluated anywhere, so that rows can be made
 from those at hand and labelled by the ensemble [Bucila2006]. Made rows are added to the
-rows of `fit`, with their mean weight, and need no y. Calibration rows are made in the same way, but
-the student does not learn from them.
+rows of `fit`, with their mean weight, and need no y. The student does not learn from calibration
+rows. Those of classifiers are made in the same way, those of regressors as far from the design
+points as new rows are.
 
 References
 ----------
@@ -23,7 +24,7 @@ from .._utils.seeding import MAX_SEED
 from .._utils.warning import warn_user
 from .containers import rows_like
 from .row_choice import RowChoice
-from .row_makers import RowMaker, make_rows
+from .row_makers import RowMaker, fresh_maker, make_rows
 
 # Rows made for each row at hand, and the largest number made. See the studies of design points in
 # docs/method.md and docs/ablations.md.
@@ -93,6 +94,7 @@ def make_points(
     calibration_state: np.random.RandomState | None,
     random_state: np.random.RandomState,
     is_encoded: bool = False,
+    fresh_calibration: bool = False,
 ) -> Points:
     """Build the design points (rows of X first) and the calibration rows.
 
@@ -115,13 +117,16 @@ def make_points(
     n_parameters : int
         Parameters of the body of the student's network.
     calibration_state : RandomState instance or None
-        Source of calibration rows, none of them a design point; None for no such rows. They are
-        made as the other rows, except that "far_neighbors" makes near ones. There are none if no
-        design points are made, and none for draws from a posterior.
+        Source of calibration rows, none of them a design point; None for no such rows. There are
+        none for draws from a posterior.
     random_state : RandomState instance
         Source of the random choices.
     is_encoded : bool
         Whether the student encodes columns. More rows are made then.
+    fresh_calibration : bool
+        Whether calibration rows are to be to the design points as new rows are (`fresh_maker`).
+        Otherwise they are made as the other rows, except that "far_neighbors" makes near ones, and
+        there are none if no design points are made.
 
     Returns
     -------
@@ -156,11 +161,15 @@ def make_points(
     made = make_rows(augment, base, n_rows, random_state)
     design = np.concatenate([X, *([] if unlabeled is None else [unlabeled]), made])
     calibration = X[:0]
-    if calibration_state is not None and len(made) and not teacher.is_drawn:
-        calibration = _make_calibration_rows(augment, base, design, calibration_state)
-        kept = _rows_not_in(calibration, made)
-        design = np.concatenate([design[: len(design) - len(made)], kept])
-    if len(design) == n_own:
+    if calibration_state is not None and not teacher.is_drawn:
+        if len(made):
+            maker = fresh_maker(augment) if fresh_calibration else _near_maker(augment)
+            calibration = _make_calibration_rows(maker, base, design, calibration_state)
+            kept = _rows_not_in(calibration, made)
+            design = np.concatenate([design[: len(design) - len(made)], kept])
+        elif fresh_calibration:
+            calibration = _make_midpoints(teacher, base, calibration_state)
+    if len(design) + len(calibration) == n_own:
         return Points(X, n_own, n_own, chosen)
     return Points(np.concatenate([design, calibration]), n_own, len(design), chosen)
 
@@ -217,6 +226,27 @@ def _warn_if_elsewhere(X: np.ndarray, unlabeled: np.ndarray) -> None:
         )
 
 
+def _near_maker(augment: str | RowMaker | None) -> str | RowMaker | None:
+    """Return what makes rows near those of `fit`."""
+    is_far = isinstance(augment, str) and augment == "far_neighbors"
+    return "neighbors" if is_far else augment
+
+
+def _make_midpoints(
+    teacher: Any, base: np.ndarray, random_state: np.random.RandomState
+) -> np.ndarray:
+    """Make calibration rows between those of ``base``; none if they are few, or refused."""
+    if len(base) < MIN_CALIBRATION_ROWS:
+        return base[:0]
+    n_rows = min(len(base), MAX_CALIBRATION_ROWS)
+    rows = _rows_not_in(base, make_rows(fresh_maker(None), base, n_rows, random_state))
+    try:
+        _evaluator(teacher)(rows)
+    except Exception:  # encoders refuse values between codes, each package by its own error
+        return base[:0]
+    return rows if len(rows) >= MIN_CALIBRATION_ROWS else rows[:0]
+
+
 def _make_calibration_rows(
     augment: str | RowMaker | None,
     base: np.ndarray,
@@ -228,7 +258,6 @@ def _make_calibration_rows(
     If they are few, at most a third of the different design points are taken, which are none of
     ``base``. They are no design points any more.
     """
-    augment = "neighbors" if augment == "far_neighbors" else augment
     n_rows = min(N_MADE * len(base), MAX_CALIBRATION_ROWS)
     made = make_rows(augment, base, n_rows, random_state)
     rows = _rows_not_in(design, made)

@@ -113,6 +113,7 @@ def query_teacher(
         calibration_state=task.calibration_state(random_state),
         random_state=random_state,
         is_encoded=is_encoded,
+        fresh_calibration=task.fresh_calibration,
     )
     return build_transfer_set(
         teacher,

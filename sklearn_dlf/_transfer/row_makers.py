@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
@@ -29,13 +30,16 @@ RowMaker = Callable[[np.ndarray, int, np.random.RandomState], np.ndarray]
 
 
 def swap_with_neighbors(
-    X: np.ndarray, n_rows: int, random_state: np.random.RandomState
+    X: np.ndarray, n_rows: int, random_state: np.random.RandomState, several: bool = False
 ) -> np.ndarray:
     """Make rows (n_rows, n_features) with some columns of one of their nearest neighbours.
 
-    Every value occurs in its column of X, so that integers and codes stay integers and codes.
+    Every value occurs in its column of X, so that integers and codes stay integers and codes. With
+    ``several``, each column is that of any of the row and its neighbours.
     """
     X = _pool(X, random_state)
+    if several:
+        return _mix_several(X, n_rows, random_state, N_NEIGHBORS)
     first, second = _neighbors(X, n_rows, random_state)
     return _swap(X, first, second, random_state)
 
@@ -65,10 +69,12 @@ def swap_with_far_neighbors(
 
 
 def swap_with_nearest(
-    X: np.ndarray, n_rows: int, random_state: np.random.RandomState
+    X: np.ndarray, n_rows: int, random_state: np.random.RandomState, several: bool = False
 ) -> np.ndarray:
     """Make rows (n_rows, n_features) as `swap_with_neighbors`, with smaller steps."""
     X = _pool(X, random_state)
+    if several:
+        return _mix_several(X, n_rows, random_state, N_NEAREST)
     first, second = _neighbors(X, n_rows, random_state, N_NEAREST)
     return _swap(X, first, second, random_state)
 
@@ -78,14 +84,18 @@ def swap_column_groups(
     n_rows: int,
     random_state: np.random.RandomState,
     groups: np.ndarray | None = None,
+    several: bool = False,
 ) -> np.ndarray:
     """Make rows (n_rows, n_features) with some groups of columns of one of their neighbours.
 
     Columns that determine each other stay together: those of one number in ``groups``
-    (n_features,), which are found if they are not given.
+    (n_features,), which are found if they are not given. ``several`` is that of
+    `swap_with_neighbors`.
     """
     X = _pool(X, random_state)
     groups = find_column_groups(X, random_state) if groups is None else groups
+    if several:
+        return _mix_several(X, n_rows, random_state, N_NEIGHBORS, groups)
     first, second = _neighbors(X, n_rows, random_state)
     return _swap(X, first, second, random_state, groups)
 
@@ -135,6 +145,16 @@ def mix_with_neighbors(
     return share * X[first] + (1 - share) * X[second]
 
 
+def near_midpoints(X: np.ndarray, n_rows: int, random_state: np.random.RandomState) -> np.ndarray:
+    """Make rows (n_rows, n_features) midway between a row and one of the nearest to it.
+
+    Discrete columns are set to the nearest value that occurs.
+    """
+    X = _pool(X, random_state)
+    first, second = _neighbors(X, n_rows, random_state, N_NEAREST)
+    return keep_discrete(X, (X[first] + X[second]) / 2)
+
+
 ROW_MAKERS: dict[str, RowMaker] = {
     "neighbors": swap_with_neighbors,
     "far_neighbors": swap_with_far_neighbors,
@@ -143,6 +163,22 @@ ROW_MAKERS: dict[str, RowMaker] = {
     "local": step_along_neighbors,
     "mixup": mix_with_neighbors,
 }
+
+
+def fresh_maker(augment: str | RowMaker | None) -> RowMaker:
+    """Return a maker of rows that are to those of ``augment`` as new rows are.
+
+    Swaps of the same two rows resemble each other, and a student that has learnt from many of them
+    misses its teacher less at another one than at a new row. So columns of several rows are
+    mixed. Without made rows, midpoints of near rows are taken, which lie close to the data.
+    """
+    if augment is None:
+        return near_midpoints
+    maker = ROW_MAKERS[augment] if isinstance(augment, str) else augment
+    if maker is swap_with_far_neighbors:
+        maker = swap_with_neighbors
+    swaps = (swap_with_neighbors, swap_with_nearest, swap_column_groups)
+    return partial(maker, several=True) if getattr(maker, "func", maker) in swaps else maker
 
 
 def make_rows(
@@ -241,6 +277,21 @@ def _pick_two(
     other = (one + 1 + random_state.randint(max(n_neighbors - 1, 1), size=n_rows)) % n_neighbors
     rows = np.arange(n_rows)
     return neighbors[rows, one], neighbors[rows, other]
+
+
+def _mix_several(
+    X: np.ndarray,
+    n_rows: int,
+    random_state: np.random.RandomState,
+    n_neighbors: int,
+    groups: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return rows whose columns, or groups of columns, are each of any of a row and neighbours."""
+    groups = np.arange(X.shape[1]) if groups is None else groups
+    near = np.column_stack([np.arange(len(X)), _search(X, n_neighbors)])
+    first = _cycle(len(X), n_rows, random_state)
+    picked = random_state.randint(near.shape[1], size=(n_rows, groups.max() + 1))
+    return X[near[first[:, None], picked[:, groups]], np.arange(X.shape[1])]
 
 
 def _swap(
