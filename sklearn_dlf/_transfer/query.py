@@ -98,6 +98,7 @@ def query_teacher(
     )
     teacher.declare_unseen(unseen, len(X))
     transformation, y = task.enter_space(teacher, y)
+    is_chosen = is_encoded is None
     if is_encoded is None:
         # At the rows of `fit` alone, a student of many bins would learn where they happen to lie.
         is_encoded = augment is not None and has_steps(teacher, X)
@@ -115,6 +116,8 @@ def query_teacher(
         is_encoded=is_encoded,
         fresh_calibration=task.fresh_calibration,
     )
+    if is_chosen and augment is not None and teacher.can_be_evaluated and not rows.are_other_rows:
+        is_encoded = is_encoded and points.augment is not None  # "auto" may find none to be fine
     return build_transfer_set(
         teacher,
         points,
