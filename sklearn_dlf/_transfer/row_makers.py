@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
@@ -174,7 +175,7 @@ def fresh_maker(augment: str | RowMaker | None) -> RowMaker:
     """
     if augment is None:
         return near_midpoints
-    maker = ROW_MAKERS[augment] if isinstance(augment, str) else augment
+    maker: Any = ROW_MAKERS[augment] if isinstance(augment, str) else augment
     if maker is swap_with_far_neighbors:
         maker = swap_with_neighbors
     swaps = (swap_with_neighbors, swap_with_nearest, swap_column_groups)
