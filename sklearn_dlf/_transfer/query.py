@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 
-from .design_points import make_points
+from .design_points import Points, make_points
 from .row_choice import RowChoice
 from .row_makers import RowMaker
 from .step_functions import has_steps
@@ -100,7 +100,6 @@ def query_teacher(
     transformation, y = task.enter_space(teacher, y)
     is_chosen = is_encoded is None
     if is_encoded is None:
-        # At the rows of `fit` alone, a student of many bins would learn where they happen to lie.
         is_encoded = augment is not None and has_steps(teacher, X)
     points = make_points(
         X,
@@ -116,8 +115,6 @@ def query_teacher(
         is_encoded=is_encoded,
         fresh_calibration=task.fresh_calibration,
     )
-    if is_chosen and augment is not None and teacher.can_be_evaluated and not rows.are_other_rows:
-        is_encoded = is_encoded and points.augment is not None  # "auto" may find none to be fine
     return build_transfer_set(
         teacher,
         points,
@@ -126,5 +123,14 @@ def query_teacher(
         weights=weights,
         out_of_bag=out_of_bag,
         transformation=transformation,
-        is_encoded=is_encoded,
+        is_encoded=is_encoded and not (is_chosen and _lacks_rows(teacher, points, rows, augment)),
     )
+
+
+def _lacks_rows(teacher: Any, points: Points, rows: FitRows, augment: Any) -> bool:
+    """Return whether rows should have been made, and no way to make them was found.
+
+    At the rows of `fit` alone, a student of many bins would learn where they happen to lie.
+    """
+    could_be_made = teacher.can_be_evaluated and not rows.are_other_rows
+    return could_be_made and augment is not None and points.augment is None
