@@ -133,8 +133,21 @@ def swap_columns(rows: Any, first: np.ndarray, second: np.ndarray, swapped: np.n
         return np.where(swapped, rows[second], rows[first])
     if sparse.issparse(rows):
         return _swap_sparse(rows, first, second, swapped)
-    sources = np.where(swapped, second[:, None], first[:, None]).T
-    columns = zip(columns_of(rows), sources, strict=True)
+    return gather_columns(rows, np.where(swapped, second[:, None], first[:, None]))
+
+
+def gather_columns(rows: Any, sources: np.ndarray) -> Any:
+    """Return rows whose entries are each taken from the row that ``sources`` names.
+
+    Parameters
+    ----------
+    rows : frame or array with n rows
+    sources : int array of shape (n_rows, n_columns)
+        Number of the row that an entry is taken from.
+    """
+    if isinstance(rows, np.ndarray):
+        return rows[sources, np.arange(rows.shape[1])]
+    columns = zip(columns_of(rows), sources.T, strict=True)
     if not is_pandas(rows):
         return type(rows)([column.gather(source) for column, source in columns])
     picked = [column.array.take(source) for column, source in columns]

@@ -3,8 +3,9 @@
 Members were often trained on the rows of `fit`. They differ too little there, and the space
 between these rows is empty. A fitted ensemble can be evaluated anywhere, so that rows can be made
 from those at hand and labelled by the ensemble [Bucila2006]. Made rows are added to the
-rows of `fit`, with their mean weight, and need no y. Calibration rows are made in the same way, but
-the student does not learn from them.
+rows of `fit`, with their mean weight, and need no y. The student does not learn from calibration
+rows. Those of classifiers are made in the same way, those of regressors as far from the design
+points as new rows are.
 
 References
 ----------
@@ -25,7 +26,7 @@ from .._rows.table import Table
 from .._utils.seeding import MAX_SEED
 from .._utils.warning import warn_user
 from .row_choice import RowChoice
-from .row_makers import RowMaker, make_rows
+from .row_makers import Maker, RowMaker, fresh_maker, make_rows
 
 # Rows made for each row at hand, and the largest number made. See the studies of design points in
 # docs/method.md and docs/ablations.md.
@@ -102,6 +103,7 @@ def make_points(
     calibration_state: np.random.RandomState | None,
     random_state: np.random.RandomState,
     is_encoded: bool = False,
+    fresh_calibration: bool = False,
 ) -> Points:
     """Build the design points (rows of `fit` first) and the calibration rows.
 
@@ -122,13 +124,16 @@ def make_points(
     n_parameters : int
         Parameters of the body of the student's network.
     calibration_state : RandomState instance or None
-        Source of calibration rows, none of them a design point; None for no such rows. They are
-        made as the other rows, except that "far_neighbors" makes near ones. There are none if no
-        design points are made, and none for draws from a posterior.
+        Source of calibration rows, none of them a design point; None for no such rows. There are
+        none for draws from a posterior.
     random_state : RandomState instance
         Source of the random choices.
     is_encoded : bool
         Whether the student encodes columns. More rows are made then.
+    fresh_calibration : bool
+        Whether calibration rows are to be to the design points as new rows are (`fresh_maker`).
+        Otherwise they are made as the other rows, except that "far_neighbors" makes near ones, and
+        there are none if no design points are made.
 
     Returns
     -------
@@ -156,23 +161,27 @@ def make_points(
         base = base.join(unlabeled)
     seed = copy.deepcopy(random_state).randint(MAX_SEED, size=2)[1]  # the first: calibration rows
     _refuse_unknown_columns(augment, table)
-    chosen, augment = choice.choose(augment, base, _evaluator(teacher), unseen, seed)
+    chosen, maker = choice.choose(augment, base, _evaluator(teacher), unseen, seed)
     n_rows = 0
     if teacher.is_drawn:
         n_rows = min(N_MADE * len(base), MAX_JOINT_ROWS - len(base))
-    elif augment is not None:
+    elif maker is not None:
         n_values = _count_outputs(teacher, base) if is_encoded else teacher.n_members
         n_rows = count_made_rows(len(base), n_parameters, n_values, is_encoded)
         n_rows = min(n_rows, _most_rows(base))
-    made = make_rows(augment, base, n_rows, random_state)
+    made = make_rows(maker, base, n_rows, random_state)
     parts = [] if unlabeled is None else [unlabeled]
     calibration = made.take(slice(0))
-    if calibration_state is not None and len(made) and not teacher.is_drawn:
-        design = table.join(*parts, made)
-        calibration = _make_calibration_rows(augment, base, design, calibration_state)
-        made = _rows_not_in(calibration, made)
+    if calibration_state is not None and not teacher.is_drawn:
+        if len(made):
+            maker = fresh_maker(maker, base) if fresh_calibration else _near_maker(maker)
+            design = table.join(*parts, made)
+            calibration = _make_calibration_rows(maker, base, design, calibration_state)
+            made = _rows_not_in(calibration, made)
+        elif fresh_calibration and base.is_tabular:
+            calibration = _make_midpoints(teacher, base, calibration_state)
     n_design = n_own + sum(map(len, [*parts, made]))
-    if n_design == n_own:
+    if n_design + len(calibration) == n_own:
         return Points(table, n_own, n_own, chosen)
     return Points(table.join(*parts, made, calibration), n_own, n_design, chosen)
 
@@ -249,8 +258,27 @@ def _warn_if_elsewhere(table: Table, unlabeled: Table) -> None:
         )
 
 
+def _near_maker(augment: Maker) -> Maker:
+    """Return what makes rows near those of `fit`."""
+    is_far = isinstance(augment, str) and augment == "far_neighbors"
+    return "neighbors" if is_far else augment
+
+
+def _make_midpoints(teacher: Any, base: Table, random_state: np.random.RandomState) -> Table:
+    """Make calibration rows between those of ``base``; none if they are few, or refused."""
+    if len(base) < MIN_CALIBRATION_ROWS:
+        return base.take(slice(0))
+    n_rows = min(len(base), MAX_CALIBRATION_ROWS)
+    rows = _rows_not_in(base, make_rows(fresh_maker(None, base), base, n_rows, random_state))
+    try:
+        _evaluator(teacher)(rows)
+    except Exception:  # encoders refuse values between codes, each package by its own error
+        return base.take(slice(0))
+    return rows if len(rows) >= MIN_CALIBRATION_ROWS else rows.take(slice(0))
+
+
 def _make_calibration_rows(
-    augment: str | RowMaker | None,
+    augment: Maker,
     base: Table,
     design: Table,
     random_state: np.random.RandomState,
@@ -260,7 +288,6 @@ def _make_calibration_rows(
     If they are few, at most a third of the different design points are taken, which are none of
     ``base``. They are no design points any more.
     """
-    augment = "neighbors" if augment == "far_neighbors" else augment
     n_rows = min(N_MADE * len(base), MAX_CALIBRATION_ROWS, _most_rows(base))
     made = make_rows(augment, base, n_rows, random_state)
     rows = _rows_not_in(design, made)

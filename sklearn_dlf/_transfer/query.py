@@ -9,7 +9,7 @@ import numpy as np
 from .._rows.reader import RowReader
 from .._rows.table import Table
 from .._utils.standardise import scale_weights
-from .design_points import make_points
+from .design_points import Points, make_points
 from .row_choice import RowChoice
 from .row_makers import RowMaker
 from .step_functions import has_steps
@@ -108,8 +108,7 @@ def query_teacher(
     )
     teacher.declare_unseen(unseen, len(table), rows.order)
     transformation, y = task.enter_space(teacher, y)
-    if is_encoded is None:
-        # At the rows of `fit` alone, a student of many bins would learn where they happen to lie.
+    if is_chosen := is_encoded is None:
         is_encoded = augment is not None and table.is_tabular and has_steps(teacher, table)
     points = make_points(
         table,
@@ -122,6 +121,7 @@ def query_teacher(
         calibration_state=task.calibration_state(random_state),
         random_state=random_state,
         is_encoded=is_encoded,
+        fresh_calibration=task.fresh_calibration,
     )
     return build_transfer_set(
         teacher,
@@ -131,5 +131,13 @@ def query_teacher(
         weights=weights,
         out_of_bag=out_of_bag,
         transformation=transformation,
-        is_encoded=is_encoded,
+        is_encoded=is_encoded and not (is_chosen and _lacks_rows(teacher, points, augment)),
     )
+
+
+def _lacks_rows(teacher: Any, points: Points, augment: Any) -> bool:
+    """Return whether rows should have been made, and no way to make them was found.
+
+    At the rows of `fit` alone, a student of many bins would learn where they happen to lie.
+    """
+    return teacher.can_be_evaluated_at_others and augment is not None and points.augment is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from .._rows.table import Table
 from .._utils.warning import warn_user
 from .column_groups import find_column_groups
 from .row_judge import MIN_ROWS, Likeness, Outputs, RowJudge
-from .row_makers import GroupSwap, RowMaker
+from .row_makers import Maker, RowMaker, TableMaker, swap_column_groups
 
 # What "auto" tries after its first choice and "column_groups", in this order: steps along the data
 # have told students more than smaller swaps.
@@ -35,7 +36,7 @@ class Choice(NamedTuple):
     """
 
     name: str | RowMaker | None
-    make: str | RowMaker | None
+    make: Maker
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def _alternatives(table: Table, random_state: np.random.RandomState) -> Iterator
     groups = find_column_groups(table.column_codes(), random_state)
     # One group of all columns would copy rows, and a group for each column has just failed.
     if 1 < groups.max() + 1 < table.n_columns:
-        yield Choice("column_groups", GroupSwap(groups))
+        yield Choice("column_groups", TableMaker(partial(swap_column_groups, groups=groups)))
     for name in ALTERNATIVES:
         yield Choice(name, name)
 

@@ -24,11 +24,14 @@ from sklearn.neighbors import NearestNeighbors
 
 from .._rows.table import Table
 from .out_of_bag import MIN_DEGREES, spread_at_unseen
-from .row_makers import RowMaker, make_rows, nearest_midpoints
+from .row_makers import Maker, make_rows, nearest_midpoints
 
 # Rows at which the ensemble is evaluated for each judgement, the fewest rows of data that can be
 # judged, and the most that are used. The relative standard error of a ratio is about 5 %.
 N_JUDGED, MIN_ROWS, MAX_ROWS = 400, 50, 4_000
+
+# The fewest rows that some member did not see, by which the data's spread is known.
+MIN_FRESH = 25
 
 # Largest ratios of rows that are like the data. On healthy sets, made rows have up to 1.1 in the
 # mean and in the decile, and fresh rows up to 1.4 in the decile. Distances are up to 1.32 where
@@ -96,7 +99,7 @@ class RowJudge:
         self._search = NearestNeighbors(n_neighbors=1).fit(second.numbers / self.units)
         self._measure_data(order[:N_JUDGED], unseen)
 
-    def judge(self, augment: str | RowMaker | None) -> Likeness:
+    def judge(self, augment: Maker) -> Likeness:
         """Compare rows that ``augment`` makes with the data."""
         state = np.random.RandomState(self.seed)
         rows = make_rows(augment, self.table, N_JUDGED, state)
@@ -115,8 +118,14 @@ class RowJudge:
         spread = _spread(outputs)
         known = order < (0 if unseen is None else len(unseen))
         record = np.empty((0, 0), dtype=bool) if unseen is None else unseen[order[known]]
-        if np.maximum(record.sum(axis=1) - 1, 0).sum() >= MIN_DEGREES:
+        counts = record.sum(axis=1)
+        # Where every member saw a row, the spread is too small by more than the multiplier says.
+        is_fresh = ~known
+        is_fresh[known] = counts > 0
+        enough = np.maximum(counts - 1, 0).sum() >= MIN_DEGREES and is_fresh.sum() >= MIN_FRESH
+        if enough:
             spread[known] *= spread_at_unseen(outputs[known], record)
+            spread = spread[is_fresh]
         else:
             between = self._spread_at_midpoints(own)
             if between is not None:

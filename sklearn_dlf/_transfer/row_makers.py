@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_array
 
 from .._rows.containers import (
     as_container,
+    gather_columns,
     number_columns,
     numbers_of,
     swap_columns,
@@ -19,6 +23,7 @@ from .._rows.containers import (
     with_numbers,
 )
 from .._rows.table import Table
+from .._utils.blocks import spaced_rows
 from .column_groups import find_column_groups
 
 # Neighbours are searched among at most this many rows; of more rows, a random choice is taken.
@@ -39,12 +44,34 @@ FAR_SHARE = 0.5
 RowMaker = Callable[[Any, int, np.random.RandomState], Any]
 
 
-def swap_with_neighbors(table: Table, n_rows: int, random_state: np.random.RandomState) -> Table:
+@dataclass(frozen=True)
+class TableMaker:
+    """A maker of the package, as opposed to a callable of the user's.
+
+    Parameters
+    ----------
+    make : callable
+        Takes a table, a number of rows and a random state, returns a table.
+    """
+
+    make: Callable[..., Table]
+
+
+# What makes rows; a string is a key of `ROW_MAKERS`.
+Maker = str | RowMaker | TableMaker | None
+
+
+def swap_with_neighbors(
+    table: Table, n_rows: int, random_state: np.random.RandomState, several: bool = False
+) -> Table:
     """Make rows with some columns of one of their nearest neighbours.
 
-    Every value occurs in its column, so that integers and codes stay integers and codes.
+    Every value occurs in its column, so that integers and codes stay integers and codes. With
+    ``several``, each column is that of any of the row and its neighbours.
     """
     table = _pool(table, random_state)
+    if several:
+        return _mix_several(table, n_rows, random_state, N_NEIGHBORS)
     first, second = _neighbors(table, n_rows, random_state)
     return _swap(table, first, second, random_state)
 
@@ -73,9 +100,13 @@ def swap_with_far_neighbors(
     return _swap(table, first, second, random_state)
 
 
-def swap_with_nearest(table: Table, n_rows: int, random_state: np.random.RandomState) -> Table:
+def swap_with_nearest(
+    table: Table, n_rows: int, random_state: np.random.RandomState, several: bool = False
+) -> Table:
     """Make rows as `swap_with_neighbors`, with smaller steps."""
     table = _pool(table, random_state)
+    if several:
+        return _mix_several(table, n_rows, random_state, N_NEAREST)
     first, second = _neighbors(table, n_rows, random_state, N_NEAREST)
     return _swap(table, first, second, random_state)
 
@@ -85,34 +116,21 @@ def swap_column_groups(
     n_rows: int,
     random_state: np.random.RandomState,
     groups: np.ndarray | None = None,
+    several: bool = False,
 ) -> Table:
     """Make rows with some groups of columns of one of their neighbours.
 
     Columns that determine each other stay together: those of one number in ``groups``
-    (n_columns,), which are found if they are not given.
+    (n_columns,), which are found if they are not given. ``several`` is that of
+    `swap_with_neighbors`.
     """
     table = _pool(table, random_state)
     if groups is None:
         groups = find_column_groups(table.column_codes(), random_state)
+    if several:
+        return _mix_several(table, n_rows, random_state, N_NEIGHBORS, groups)
     first, second = _neighbors(table, n_rows, random_state)
     return _swap(table, first, second, random_state, groups)
-
-
-class GroupSwap:
-    """`swap_column_groups` with groups of columns that are known.
-
-    Parameters
-    ----------
-    groups : int array of shape (n_columns,)
-        Number of the group of each column.
-    """
-
-    def __init__(self, groups: np.ndarray):
-        self.groups = groups
-
-    def __call__(self, table: Table, n_rows: int, random_state: np.random.RandomState) -> Table:
-        """Make rows."""
-        return swap_column_groups(table, n_rows, random_state, self.groups)
 
 
 def step_along_neighbors(table: Table, n_rows: int, random_state: np.random.RandomState) -> Table:
@@ -162,6 +180,18 @@ def mix_with_neighbors(table: Table, n_rows: int, random_state: np.random.Random
     return _blend(table, first, lambda X: share * X[first] + (1 - share) * X[second])
 
 
+def near_midpoints(table: Table, n_rows: int, random_state: np.random.RandomState) -> Table:
+    """Make rows midway between a row and one of the nearest to it, without a draw.
+
+    Discrete columns are set to the nearest value that occurs. Columns that hold no numbers are
+    those of the row.
+    """
+    table = table.take(spaced_rows(len(table), POOL_ROWS))
+    first = spaced_rows(len(table), n_rows)
+    second = _search(table, N_NEAREST)[first, -1]
+    return _blend(table, first, lambda X: keep_discrete(X, (X[first] + X[second]) / 2))
+
+
 ROW_MAKERS: dict[str, Callable[[Table, int, np.random.RandomState], Table]] = {
     "neighbors": swap_with_neighbors,
     "far_neighbors": swap_with_far_neighbors,
@@ -172,8 +202,31 @@ ROW_MAKERS: dict[str, Callable[[Table, int, np.random.RandomState], Table]] = {
 }
 
 
+def fresh_maker(augment: Maker, table: Table) -> Maker:
+    """Return a maker of rows that are to those of ``augment`` as new rows are.
+
+    Swaps of the same two rows resemble each other, and a student that has learnt from many of them
+    misses its teacher less at another one than at a new row. So columns of several rows are
+    mixed. Without made rows, midpoints of near rows are taken, which lie close to the data.
+    """
+    if augment is None:
+        return TableMaker(near_midpoints)
+    if isinstance(augment, str):
+        maker: Any = ROW_MAKERS[augment]
+    elif isinstance(augment, TableMaker):
+        maker = augment.make
+    else:
+        return augment
+    if maker is swap_with_far_neighbors:
+        maker = swap_with_neighbors
+    swaps = (swap_with_neighbors, swap_with_nearest, swap_column_groups)
+    if getattr(maker, "func", maker) not in swaps or sparse.issparse(table.rows):
+        return augment
+    return TableMaker(partial(maker, several=True))
+
+
 def make_rows(
-    augment: str | RowMaker | None,
+    augment: Maker,
     table: Table,
     n_rows: int,
     random_state: np.random.RandomState,
@@ -183,8 +236,9 @@ def make_rows(
     Parameters
     ----------
     augment : str, callable or None
-        How to make them: a key of `ROW_MAKERS`, or a callable that takes rows in the user's
-        container, a number of rows and a random state, and returns rows in such a container.
+        How to make them: a key of `ROW_MAKERS`, a `TableMaker`, or a callable that takes rows in
+        the user's container, a number of rows and a random state, and returns rows in such a
+        container.
     table : Table
         Rows at hand.
     n_rows : int
@@ -205,10 +259,10 @@ def make_rows(
     """
     if augment is None or n_rows <= 0 or len(table) < 2:
         return table.take(slice(0))
-    if not callable(augment):
+    if isinstance(augment, str):
         return ROW_MAKERS[augment](table, n_rows, random_state)
-    if isinstance(augment, GroupSwap):
-        return augment(table, n_rows, random_state)
+    if isinstance(augment, TableMaker):
+        return augment.make(table, n_rows, random_state)
     made = as_container(augment(copy.copy(table.rows), n_rows, random_state))
     if table.rows is table.numbers:
         made = check_array(
@@ -269,6 +323,22 @@ def _pick_two(
     other = (one + 1 + random_state.randint(max(n_neighbors - 1, 1), size=n_rows)) % n_neighbors
     rows = np.arange(n_rows)
     return neighbors[rows, one], neighbors[rows, other]
+
+
+def _mix_several(
+    table: Table,
+    n_rows: int,
+    random_state: np.random.RandomState,
+    n_neighbors: int,
+    groups: np.ndarray | None = None,
+) -> Table:
+    """Return rows whose columns, or groups of columns, are each of any of a row and neighbours."""
+    groups = np.arange(table.n_columns) if groups is None else groups
+    near = np.column_stack([np.arange(len(table)), _search(table, n_neighbors)])
+    first = _cycle(len(table), n_rows, random_state)
+    picked = random_state.randint(near.shape[1], size=(n_rows, groups.max() + 1))
+    sources = near[first[:, None], picked[:, groups]]
+    return table.with_rows(gather_columns(table.rows, sources))
 
 
 def _swap(

@@ -51,6 +51,8 @@ class Task(ABC):
         Options of `validate_data` for y.
     needs_calibration : bool
         Whether calibration rows are made.
+    fresh_calibration : bool
+        Whether these are to be to the design points as new rows are.
     cv : int, splitter or None
         Folds by which an unfitted teacher is cross-fitted.
     """
@@ -60,6 +62,7 @@ class Task(ABC):
     leniency: ClassVar[float] = 1.0
     y_options: ClassVar[dict[str, Any]]
     needs_calibration: bool = False
+    fresh_calibration: ClassVar[bool] = False
     cv: Any = None
 
     def calibration_state(
@@ -119,6 +122,7 @@ class RegressionTask(Task):
 
     kind = "regressor"
     automatic_augment = "neighbors"
+    fresh_calibration = True  # they show the error of the student's mean at new rows
     y_options: ClassVar[dict[str, Any]] = {"multi_output": True, "y_numeric": True}
 
     def check_y(self, y):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from sklearn.base import clone
@@ -244,12 +244,13 @@ def _fit_here(
 ) -> EnsembleTeacher:
     """Fit an ensemble to the rows with a value of y, and return it as a teacher."""
     first, weights = rows.labelled()
-    facts, predict = options["cache"].fit(prototype, first, rows.y, weights, options["repeatable"])
+    y = cast(np.ndarray, rows.y)
+    facts, predict = options["cache"].fit(prototype, first, y, weights, options["repeatable"])
     if rows.order is not None:
         facts = facts._replace(unseen=_with_unlabelled(facts.unseen, len(rows.order)))
     fit_folds = None
     if cv is not None:
-        fit_folds = partial(cross_fit, prototype, first, rows.y, weights, cv=cv, **options)
+        fit_folds = partial(cross_fit, prototype, first, y, weights, cv=cv, **options)
     teacher = EnsembleTeacher(facts, predict, rows.X, kind, rows.adapt, fit_folds)
     teacher.is_fitted_here = True
     return teacher

@@ -18,6 +18,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
 from sklearn_dlf._network.bodies import MLP, EncodedMLP
+from sklearn_dlf._transfer import row_judge
 from sklearn_dlf.baselines import BatchEnsembleRegressor, HydraClassifier, HydraRegressor
 from sklearn_dlf.ensembles import member_predictions
 
@@ -118,6 +119,13 @@ def test_at_the_rows_of_fit_alone_layers_are_plain_unless_an_encoding_is_chosen(
     assert quick_fit(rows, ensemble=trees, augment=None).body_ == "mlp"
     chosen = quick_fit(rows, ensemble=trees, augment=None, body="piecewise_linear")
     assert chosen.body_ == "piecewise_linear"
+
+
+def test_layers_are_plain_where_no_made_rows_are_like_the_data(rows, trees, monkeypatch):
+    monkeypatch.setattr(row_judge, "MAX_DISTANCE", 0.0)
+    student = quick_fit(rows, ensemble=trees)
+    assert student.augment_ is None
+    assert student.body_ == "mlp"
 
 
 def test_activation_follows_the_body_unless_it_is_given(rows, trees):

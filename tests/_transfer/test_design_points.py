@@ -17,6 +17,7 @@ from sklearn_dlf._transfer.design_points import (
 )
 from sklearn_dlf._transfer.row_makers import ROW_MAKERS
 from sklearn_dlf.ensembles import FittedEnsemble, member_predictions
+from sklearn_dlf.exceptions import SeenRowsWarning
 from sklearn_dlf.metrics import interval_coverage
 
 QUICK = {"q": 2, "hidden_layer_sizes": (8,), "n_epochs": 1, "tol": 10.0, "random_state": 0}
@@ -67,7 +68,7 @@ def test_classifiers_have_farther_neighbors_than_regressors(X, student, expected
     def make(name):
         def rows(table, n_rows, random_state):
             seen.append(name)
-            return table.take(slice(n_rows))
+            return table.take(np.arange(n_rows) % len(table))
 
         return rows
 
@@ -320,11 +321,41 @@ def test_the_same_seed_makes_the_same_rows(recorder, X):
     assert not np.array_equal(recorder.rows, first)
 
 
-def test_intervals_around_a_noise_free_teacher_cover_the_students_error():
+def test_intervals_around_noise_free_predictions_cover_the_students_error():
     X, y = make_friedman1(100, random_state=0)
     forest = RandomForestRegressor(5, bootstrap=False, max_features=1, random_state=0).fit(X, y)
+    predictions = np.repeat(forest.predict(X)[:, None], 5, axis=1)
     with pytest.warns(UserWarning, match="All members agree"):
-        student = DLFRegressor(augment=None, **QUICK).fit(X, y, ensemble=forest)
+        student = DLFRegressor(**QUICK).fit(X, y, predictions=predictions)
     misfit = np.sqrt(np.mean((student.predict(X) - forest.predict(X)) ** 2))
     width = 2 * norm.ppf(0.95) * misfit
     assert_allclose(np.ptp(student.predict_interval(X), axis=1), width, rtol=1e-4)
+
+
+def test_without_made_rows_the_misfit_is_nearly_that_at_new_rows():
+    X, y = make_friedman1(3200, random_state=0)
+    trees = RandomForestRegressor(20, random_state=0).fit(X[:200], y[:200])
+    options = {**QUICK, "n_epochs": 4, "augment": None, "body": "piecewise_linear"}
+    student = DLFRegressor(**options).fit(X[:200], y[:200], ensemble=trees)
+    mean, std = student.predict(X[200:], return_std=True)
+    error = np.mean((mean - trees.predict(X[200:])) ** 2)
+    misfit = student.target_noise_.misfit(std[:, None] ** 2).mean()
+    assert 0.4 * error < misfit < 1.5 * error
+
+
+def test_rows_between_codes_that_the_ensemble_refuses_leave_no_calibration_rows():
+    codes = rng().permutation(np.repeat(np.arange(50.0), 2))
+    X = np.column_stack([codes, rng().standard_normal(100)])
+
+    def refuse(rows):
+        if not np.isin(rows[:, 0], codes).all():
+            raise RuntimeError("an unknown code")
+        return rows[:, 1]
+
+    members = FittedEnsemble(
+        [refuse, lambda X: 2 * refuse(X), lambda X: -refuse(X)], outputs="values"
+    )
+    student = DLFRegressor(augment=None, **QUICK)
+    with pytest.warns(SeenRowsWarning):
+        student.fit(X, X[:, 1], ensemble=members)
+    assert np.isfinite(student.predict_interval(X)).all()

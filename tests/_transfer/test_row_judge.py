@@ -96,6 +96,20 @@ def test_spread_is_compared_with_that_of_members_that_did_not_see_the_row():
     assert_allclose(likeness.mean, 1.0, rtol=0.05)
 
 
+def test_rows_that_every_member_saw_do_not_count_as_the_data():
+    X = free_rows()
+    seen = np.arange(N) < 0.8 * N
+    known = {row.tobytes() for row in X[seen]}
+
+    def spread(rows):  # members interpolate what they saw
+        return np.where([row.tobytes() in known for row in rows], 1e-3, 1.0)
+
+    unseen = np.repeat(~seen[:, None], 20, axis=1)
+    likeness = judge_of(X, members_that_differ(spread), unseen, 0).judge("neighbors")
+    assert 0.8 < likeness.mean < 1.2  # a sixteenth of the made rows are copies
+    assert likeness.decile == pytest.approx(1)
+
+
 def test_without_a_record_rows_that_members_interpolate_set_no_limit():
     X = free_rows()
     own = {row.tobytes() for row in X}

@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -118,3 +120,28 @@ def test_midpoints_lie_between_a_row_and_its_nearest():
     X = np.array([[0.0, 0.0], [1.0, 2.0], [10.0, 10.0], [12.0, 10.0]])
     midpoints = row_makers.nearest_midpoints(Table(X)).numbers
     assert_allclose(midpoints, [[0.5, 1], [0.5, 1], [11, 10], [11, 10]])
+
+
+def make_fresh(augment, X, n_rows):
+    table = Table(X)
+    return row_makers.make_rows(
+        row_makers.fresh_maker(augment, table), table, n_rows, rng()
+    ).numbers
+
+
+def test_fresh_rows_have_columns_of_more_than_two_rows():
+    X = np.arange(200.0)[:, None] * np.ones(6)
+    rows = make_fresh("neighbors", X, 200)
+    assert np.isin(rows, X).all()
+    assert np.mean([len(np.unique(row)) for row in rows]) > 3
+    swapped = make_rows("neighbors", X, 200, rng())
+    assert max(len(np.unique(row)) for row in swapped) == 2
+
+
+def test_fresh_rows_keep_columns_together_that_determine_each_other():
+    X = rng().standard_normal((200, 2))
+    X = np.column_stack([X[:, 0], 2 * X[:, 0], X[:, 1], 3 * X[:, 1]])
+    maker = partial(row_makers.swap_column_groups, groups=np.array([0, 0, 1, 1]))
+    rows = make_fresh(row_makers.TableMaker(maker), X, 200)
+    assert_allclose(rows[:, [1, 3]], rows[:, [0, 2]] * [2, 3])
+    assert not np.isin(rows[:, 0] + rows[:, 2], X[:, 0] + X[:, 2]).all()
