@@ -6,8 +6,8 @@ No student is trained: the checks are run through the functions that `fit` calls
 
 import argparse
 import warnings
-from operator import attrgetter
 from collections import defaultdict
+from operator import attrgetter
 
 import numpy as np
 from sklearn.datasets import (

@@ -33,7 +33,7 @@ from .._network.bodies import ACTIVATIONS
 from .._network.heads import Units
 from .._rows.containers import as_container, take
 from .._rows.labels import count_labels, order_by_labels, take_labels
-from .._rows.reader import read_rows, read_rows_of_fit
+from .._rows.reader import read_rows, read_rows_of_fit, set_input_tags
 from .._rows.table import Table
 from .._transfer.query import FitRows, query_teacher
 from .._transfer.row_makers import ROW_MAKERS
@@ -235,10 +235,7 @@ class BaseStudent(BaseEstimator, ABC):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = not isinstance(self, ClassifierMixin)
-        takes_tables = isinstance(self.preprocessor, str)
-        tags.input_tags.allow_nan = takes_tables
-        tags.input_tags.categorical = takes_tables
-        tags.input_tags.sparse = takes_tables
+        set_input_tags(tags, self.preprocessor)
         return tags
 
     def __getstate__(self) -> dict[str, Any]:

@@ -68,19 +68,20 @@ class DLFClassifier(ClassifierStudentMixin, LatentFactorStudent):
     augment : str, callable or None, default="auto"
         How further design points are made: at least four for each row of X, two for each parameter
         of the network's body, and 20,000 at most (40 for each row and 60,000 at most with an
-        encoding of the columns; fewer if members have many outputs). "neighbors"
-        takes about half of a row's columns from one of its ten nearest neighbours (as MUNGE does,
-        without its noise). "far_neighbors" does so for half of the rows; for the others, neighbours
-        are farther away, at ranks up to all of the rows. "near_neighbors" takes one of the three
-        nearest. "column_groups" swaps columns that determine each other together. "local" adds to
-        a row a part of the difference of two of its neighbours, and so stays along data on a curved
+        encoding of the columns; fewer if members have many outputs). "neighbors" takes about half
+        of a row's columns from one of its ten nearest neighbours (as MUNGE does, without its
+        noise). "far_neighbors" does so for half of the rows; for the others, neighbours are farther
+        away, at ranks up to all of the rows. "near_neighbors" takes one of the three nearest.
+        "column_groups" swaps columns that determine each other together. "local" adds to a row a
+        part of the difference of two of its neighbours, and so stays along data on a curved
         surface. "mixup" takes a point on the line to a neighbour. A callable takes X, a number of
         rows and a RandomState, and returns rows in the container of X; it is called up to four
-        times, to judge its rows too. Columns that hold no numbers are swapped, but not changed. "auto" is "far_neighbors" if near neighbours make rows like the data, by the
-        members' spread of logits and by distance; otherwise the first of "column_groups", "local"
-        and "near_neighbors" that does, or None. A choice of your own that does not gives a warning.
-        For a single column, "auto" is "mixup" or None; with `predictions` or `X_ensemble` it is
-        None. Fewer than 50 rows are not judged.
+        times, to judge its rows too. Columns that hold no numbers are swapped, but not changed.
+        "auto" is "far_neighbors" if near neighbours make rows like the data, by the members' spread
+        of logits and by distance; otherwise the first of "column_groups", "local" and
+        "near_neighbors" that does, or None. A choice of your own that does not gives a warning. For
+        a single column, "auto" is "mixup" or None; with `predictions` or `X_ensemble` it is None.
+        Fewer than 50 rows are not judged.
 
     out_of_bag : {"widen", "match"} or None, default="widen"
         What is done at rows that members were fitted to, where they differ less than on fresh rows.

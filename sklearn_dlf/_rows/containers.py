@@ -183,7 +183,7 @@ def _is_pandas_number(dtype: Any) -> bool:
 
 
 def numbers_of(rows: Any, columns: np.ndarray) -> np.ndarray:
-    """Return columns of numbers as a float64 matrix (n, n_columns), NaN where values are missing."""
+    """Return columns of numbers as float64 (n, n_columns), NaN where values are missing."""
     if isinstance(rows, np.ndarray):
         return np.asarray(rows[:, columns], dtype=np.float64)
     numbers = np.empty((_num_samples(rows), len(columns)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,10 @@ from sklearn.base import clone
 from sklearn.decomposition import TruncatedSVD
 from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
-from sklearn.utils import check_array
+from sklearn.utils import Tags, check_array, get_tags
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
-from .._utils.standardise import standardise
+from .._utils.standardise import fit_scaler, standardise
 from .columns import is_missing
 from .containers import as_container, columns_of, is_frame, number_columns, take
 from .table import Table
@@ -88,7 +87,7 @@ class RowReader:
     def fit_scaler(self, numbers: np.ndarray, weights: np.ndarray | None) -> RowReader:
         """Learn the scale of numbers (n, n_features) of `fit`."""
         if not self.is_raw:
-            self.scaler = StandardScaler().fit(numbers, sample_weight=weights)
+            self.scaler = fit_scaler(numbers, weights)
             if self.units is not None:
                 self.scaler.scale_ = self.units
         return self
@@ -185,6 +184,19 @@ def read_rows(estimator: Any, reader: RowReader, X: Any) -> np.ndarray:
             "required."
         )
     return reader.read(rows)
+
+
+def set_input_tags(tags: Tags, preprocessor: Any) -> None:
+    """Set which rows an estimator takes: all kinds, unless a preprocessor of the user's reads them.
+
+    Then it takes those that the preprocessor takes.
+    """
+    if isinstance(preprocessor, str):
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.sparse = True
+    elif preprocessor is not None:
+        tags.input_tags = get_tags(preprocessor).input_tags
 
 
 def choose_preprocessor(preprocessor: Any, rows: Any) -> Any:

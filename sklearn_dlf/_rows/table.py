@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from .._utils.standardise import column_std
 from . import containers
 from .columns import kind_of_column, read_dates, read_labels, read_numbers
 
@@ -92,10 +93,10 @@ class Table:
         """Return the units of distances (n_features,): standard deviations of these rows."""
         if self._units is not None:
             return self._units
-        scale = self.numbers.std(axis=0)
+        scale = column_std(self.numbers)
         return np.where(scale > 0, scale, 1)
 
-    def keys(self) -> list[int]:
+    def hashes(self) -> list[int]:
         """Return a number for each row, equal for equal rows."""
         numbers = np.ascontiguousarray(self.numbers)
         return [hash(row.tobytes()) for row in numbers]
@@ -121,5 +122,6 @@ class Table:
                 dates = read_dates(column, place)
                 values = np.where(np.isnat(dates), np.nan, dates.astype(np.float64))
             known = values[~np.isnan(values)]
-            codes[:, place] = np.where(np.isnan(values), np.median(known) if len(known) else 0, values)
+            middle = np.median(known) if len(known) else 0.0
+            codes[:, place] = np.where(np.isnan(values), middle, values)
         return codes

@@ -31,8 +31,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     Numbers and booleans are kept, with the median for missing ones and an indicator of these where
     `fit` had some. Categories and strings get an indicator each; rare and unknown ones share one,
     and a missing one is a category. Dates are days since 1970, with sine and cosine of the
-    time of year, of week and of day where the rows of `fit` span these. Values are the same whatever the
-    container: a frame of pandas or polars, or an array of objects or of numbers.
+    time of year, of week and of day where the rows of `fit` span these. Values are the same
+    whatever the container: a frame of pandas or polars, or an array of objects or of numbers.
 
     Attributes
     ----------

@@ -7,6 +7,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.ensemble import RandomForestRegressor
 
 from .._utils.seeding import MAX_SEED
+from .._utils.standardise import in_float32
 
 # A column is determined by others if a small forest explains this share of its variance at rows
 # that it was not fitted to.
@@ -30,6 +31,7 @@ def find_column_groups(X: np.ndarray, random_state: np.random.RandomState) -> np
     n_features = X.shape[1]
     if n_features > MAX_COLUMNS or len(X) < 4:
         return np.arange(n_features)
+    X = in_float32(X)  # as trees read it
     rows = random_state.permutation(len(X))[:MAX_ROWS]
     halves = X[rows[::2]], X[rows[1::2]]
     links = np.eye(n_features, dtype=bool)

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .._latent.full import contrast_variance
 from .._network.heads import Units
+from .._utils.standardise import check_std, in_units
+
+# Powers of two of residuals that float32 holds as they are, with room for their squares.
+ORDINARY = 30
+
+# Less than any power of two in float64: the unit of an output whose members have agreed so far.
+UNSET = -2000
+
+# Smallest standard deviation of members' outputs: residuals of y, a billion times smaller, still
+# have squares that are told from zero (`_fitting.noise_model.LEAST_SQUARE`).
+LEAST_STD = 1e-65
 
 # A spread is set to zero up to this many machine epsilons times the size of the members' mean.
 N_ROUNDINGS = 8
@@ -24,6 +37,9 @@ class ContrastsBuilder:
         self._n_samples = n_samples
         self._mean = self._residuals = np.empty(0)
         self._is_single = True
+        # Residuals are kept in units of two to this power, one for each output: float32 does not
+        # hold numbers below 1e-38.
+        self._exponents: Any = 0
 
     def add(self, rows: slice, outputs: np.ndarray) -> None:
         """Add members' outputs (n_block, n_outputs, n_members) at a slice of rows."""
@@ -31,8 +47,13 @@ class ContrastsBuilder:
             self._mean = np.empty((self._n_samples, outputs.shape[1]))
             shape = self._n_samples, *outputs.shape[1:]
             self._residuals = np.empty(shape, dtype=np.float32)
+            self._exponents = np.full(outputs.shape[1], UNSET)
         self._mean[rows] = outputs.mean(axis=-1)
-        self._residuals[rows] = outputs - self._mean[rows, :, None]
+        residuals = outputs - self._mean[rows, :, None]
+        self._choose_units(residuals, rows.start)
+        if (self._exponents != 0).any():
+            residuals = np.ldexp(residuals, -self._exponents[:, None])
+        self._residuals[rows] = residuals
         # If every output is a number of float32, members were rounded to that precision.
         self._is_single = self._is_single and np.array_equal(outputs, outputs.astype(np.float32))
 
@@ -41,7 +62,22 @@ class ContrastsBuilder:
         rounding = np.finfo(np.float32 if self._is_single else np.float64).eps
         mean, residuals = self._mean, self._residuals
         del self._mean, self._residuals
-        return Contrasts(mean, residuals, weights, rounding)
+        return Contrasts(mean, residuals, weights, rounding, self._exponents)
+
+    def _choose_units(self, residuals: np.ndarray, n_before: int) -> None:
+        """Set the units of residuals (n_block, n_outputs, n_members), also of those before."""
+        largest = np.maximum(residuals.max(axis=(0, 2)), -residuals.min(axis=(0, 2)))
+        exponents = np.frexp(largest)[1]
+        exponents[np.abs(exponents) < ORDINARY] = 0
+        outgrown = (largest > 0) & (exponents > self._exponents + ORDINARY)
+        if outgrown.any():
+            new = np.where(outgrown, exponents, self._exponents)
+            # Before the first unit there were zeros only, which stay zeros.
+            shrink = np.maximum(self._exponents - new, UNSET)
+            if n_before and (shrink != 0).any():
+                before = self._residuals[:n_before]
+                self._residuals[:n_before] = np.ldexp(before, shrink[:, None])
+            self._exponents = new
 
 
 def make_contrasts(outputs: np.ndarray, weights: np.ndarray | None = None) -> Contrasts:
@@ -64,6 +100,13 @@ class Contrasts:
         Weights of the design points, not negative.
     rounding : float
         Relative precision of the members' outputs.
+    exponents : int array of shape (n_outputs,) or 0
+        The residuals are in units of two to this power.
+
+    Raises
+    ------
+    ValueError
+        If the squares of the spread, or of the mean, leave the range of float64.
 
     Attributes
     ----------
@@ -85,20 +128,28 @@ class Contrasts:
         residuals: np.ndarray,
         weights: np.ndarray | None,
         rounding: float,
+        exponents: Any = 0,
     ):
         n_samples, n_outputs = mean.shape
         weights = np.ones(n_samples) if weights is None else weights / weights.mean()
         center = np.average(mean, axis=0, weights=weights)
-        scale = np.sqrt(np.average((mean - center) ** 2, axis=0, weights=weights))
-        scale[scale == 0] = 1.0  # a constant mean has the unit one, as in StandardScaler
-        self.mean = ((mean - center) / scale).astype(np.float32)
+        # Squares of differences are taken in units of these, since float64 may not hold them.
+        differences, own = in_units(mean - center)
+        scale = np.sqrt(np.average(differences**2, axis=0, weights=weights))
+        self.mean = (differences / np.where(scale == 0, 1.0, scale)).astype(np.float32)
+        scale = np.ldexp(scale, own)
 
+        exponents = np.where(np.equal(exponents, UNSET), 0, exponents)
         variance = contrast_variance(residuals.reshape(-1, residuals.shape[-1]))
         variance = variance.reshape(n_samples, n_outputs)
-        spread = np.sqrt(np.average(variance, axis=0, weights=weights))
+        unit = np.sqrt(np.average(variance, axis=0, weights=weights))
+        spread = np.ldexp(unit, exponents)
         agree = spread <= N_ROUNDINGS * rounding * np.maximum(scale, np.abs(center))
         spread[agree] = 0.0
-        unit = np.where(agree, np.inf, spread)
+        unit = np.where(agree, np.inf, unit)
+        check_std(np.maximum(scale, spread), "The members' outputs", LEAST_STD)
+        # A constant mean has the unit one, as in StandardScaler, or that of the residuals.
+        scale = np.where(scale == 0, np.ldexp(1.0, exponents), scale)
         factors = np.sqrt(weights)[:, None] / unit
         residuals *= factors[..., None].astype(np.float32)
         self.units = Units(center, scale, spread)

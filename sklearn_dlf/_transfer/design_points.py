@@ -274,8 +274,8 @@ def _make_calibration_rows(
 
 def _rows_not_in(table: Table, rows: Table) -> Table:
     """Return those of ``rows`` that the table lacks; rows of discrete columns often recur."""
-    known = set(table.keys())
-    return rows.take(np.array([key not in known for key in rows.keys()], dtype=bool))
+    known = set(table.hashes())
+    return rows.take(np.array([key not in known for key in rows.hashes()], dtype=bool))
 
 
 def _distinct(table: Table) -> Table:

@@ -8,6 +8,7 @@ import numpy as np
 
 from .._rows.reader import RowReader
 from .._rows.table import Table
+from .._utils.standardise import scale_weights
 from .design_points import make_points
 from .row_choice import RowChoice
 from .row_makers import RowMaker
@@ -88,13 +89,13 @@ def query_teacher(
     random_state : RandomState instance
         Source of all random choices.
     """
-    table, y, weights = rows.table, rows.y, rows.weights
+    table, y, weights = rows.table, rows.y, scale_weights(rows.weights)
     teacher = find_teacher(
         ensemble,
         predictions,
         rows.as_ensemble_takes_them,
         y,
-        weights,
+        rows.weights,
         kind=task.kind,
         adapt=rows.adapt,
         order=rows.order,

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .._utils.significance import mean_in_errors
+from .._utils.standardise import in_units
 from .._utils.warning import warn_user
 from .member_skill import FLOOR, least_skill, linear_predictions
 from .row_records import RowFacts, as_rows, compare_rows
@@ -92,8 +93,9 @@ def check_values(
     """
     error = y - mean
     centre = np.average(y, axis=0, weights=weights)
-    unit = np.sqrt(np.average((y - centre) ** 2, axis=0, weights=weights))
-    unit = np.where(unit > 0, unit, 1)
+    differences, exponents = in_units(y - centre)
+    unit = np.sqrt(np.average(differences**2, axis=0, weights=weights))
+    unit = np.where(unit > 0, np.ldexp(unit, exponents), 1)
     loss = ((error / unit) ** 2).mean(axis=1)
     constant = (((y - centre) / unit) ** 2).mean(axis=1)
     bias = np.average(error / unit, axis=0, weights=weights)

@@ -127,9 +127,7 @@ def step_along_neighbors(table: Table, n_rows: int, random_state: np.random.Rand
     first = _cycle(len(table), n_rows, random_state)
     start, end = _pick_two(neighbors[first], random_state)
     step = random_state.uniform(size=(n_rows, 1))
-    return _blend(
-        table, first, lambda X: keep_discrete(X, X[first] + step * (X[end] - X[start]))
-    )
+    return _blend(table, first, lambda X: keep_discrete(X, X[first] + step * (X[end] - X[start])))
 
 
 def nearest_midpoints(table: Table) -> Table:
@@ -286,9 +284,7 @@ def _swap(
     return table.with_rows(swap_columns(table.rows, first, second, swapped[:, groups]))
 
 
-def _blend(
-    table: Table, first: np.ndarray, combine: Callable[[np.ndarray], np.ndarray]
-) -> Table:
+def _blend(table: Table, first: np.ndarray, combine: Callable[[np.ndarray], np.ndarray]) -> Table:
     """Return rows ``first`` with other numbers: ``combine`` of the numbers of all rows."""
     columns = number_columns(table.rows)
     made = combine(numbers_of(table.rows, columns))

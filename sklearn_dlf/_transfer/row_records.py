@@ -15,6 +15,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
 
+from .._utils.standardise import MIN_VARIANCE, column_std
 from ..ensembles._fitted_ensemble import without_wrapper
 from ..ensembles._member_models import match_columns
 
@@ -178,7 +179,7 @@ Functional = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 def _moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return np.nanmean(X, axis=0), np.nanstd(X, axis=0)
+    return np.nanmean(X, axis=0), column_std(X, np.nanstd)
 
 
 def _ends(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -195,7 +196,10 @@ def _column_records(model: Any) -> Iterator[tuple[Functional, Any, Any]]:
     """Yield location and scale of the columns as recorded, with the functional that has them."""
     get = model.__dict__.get if hasattr(model, "__dict__") else {}.get
     if get("mean_") is not None and get("var_") is not None:  # StandardScaler
-        yield _moments, get("mean_"), np.sqrt(get("var_"))
+        scale = get("scale_")  # the variance may be too small or too large for float64
+        is_held = (get("var_") > MIN_VARIANCE) & np.isfinite(get("var_")) | (scale is None)
+        scale = 1.0 if scale is None else np.where(scale == 1, 0.0, scale)  # one: constants
+        yield _moments, get("mean_"), np.where(is_held, np.sqrt(get("var_")), scale)
     elif get("data_min_") is not None:  # MinMaxScaler
         low, high = get("data_min_"), get("data_max_")
         yield _ends, (low + high) / 2, (high - low) / 2

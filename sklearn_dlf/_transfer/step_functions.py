@@ -23,6 +23,7 @@ from .._rows.containers import (
 )
 from .._rows.table import Table
 from .._utils.blocks import spaced_rows
+from .._utils.standardise import column_std, in_units
 from .teacher import Teacher
 
 # Rows that are moved. Shares of outputs have standard errors of a few per cent then.
@@ -74,9 +75,7 @@ def has_steps(teacher: Teacher, table: Table) -> bool:
     start = as_floating(take(container, picked), columns)
     tiny, large = _steps(every, every[picked])
     # Thresholds may be values of the rows themselves. So a tiny step away from them is the start.
-    moved = [
-        with_numbers(start, columns, every[picked] + move) for move in (tiny, 2 * tiny, large)
-    ]
+    moved = [with_numbers(start, columns, every[picked] + move) for move in (tiny, 2 * tiny, large)]
     try:
         outputs = asked.predict(reduce(concatenate, moved), teacher.is_transformed)
     except Exception:  # encoders refuse values between integers, each package by its own error
@@ -91,10 +90,11 @@ def _steps(X: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Columns of integers may be codes and are left as they are, unless there are no others.
     """
     low, high = np.nanpercentile(X, [25, 75], axis=0)
-    unit = np.where(high > low, high - low, np.nanstd(X, axis=0))
+    unit = np.where(high > low, high - low, column_std(X, np.nanstd))
     is_moved = (np.mod(X, 1) != 0).any(axis=0, where=~np.isnan(X))
     unit = np.where(is_moved, unit, 0) if is_moved.any() else unit
-    spacing = np.spacing(np.abs(rows).astype(np.float32)).astype(np.float64)
+    entries, exponents = in_units(np.abs(rows))  # float32 may not hold the values themselves
+    spacing = np.ldexp(np.spacing(entries.astype(np.float32)).astype(np.float64), exponents)
     inwards = np.where(rows + LARGE * unit > np.nanmax(X, axis=0), -1.0, 1.0)
     tiny = np.where(unit > 0, np.maximum(TINY * unit, N_SPACINGS * spacing), 0)
     return inwards * tiny, inwards * LARGE * unit

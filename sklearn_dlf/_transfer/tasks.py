@@ -24,8 +24,7 @@ from .design_points import Points
 from .residuals import MemberResiduals
 from .row_checks import REMEDY, check_labels, check_values
 from .target_space import TRANSFORMED_TEACHER, choose_space, warn_if_on_another_scale
-from .teacher import Teacher
-from .teachers import check_range
+from .teacher import Teacher, check_range
 from .transfer_set import TransferSet
 
 SEEN_ROWS = (

@@ -1,4 +1,8 @@
-"""What teachers have in common: a fitted ensemble, and predictions that are given."""
+"""What teachers have in common: a fitted ensemble, and predictions that are given.
+
+Both return the members' outputs in blocks of rows, as float64 arrays of shape
+(n_block, n_outputs, n_members).
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,9 @@ import numpy as np
 from .._predictive.transformed_target import TargetTransformer
 from .design_points import Points
 from .row_records import RowFacts
+
+# Members' outputs, and y, beyond this are refused: their differences are kept in float32.
+MAX_OUTPUT = 1e38
 
 
 class Teacher(ABC):
@@ -98,3 +105,19 @@ class Teacher(ABC):
         full = full.copy() if order is None else full[order]
         self.unseen = full if full.any() else None
         self.is_record_checked = True
+
+
+def check_range(values: np.ndarray, name: str) -> None:
+    """Raise if values are too large for float32."""
+    largest = max(values.max(), -values.min())
+    if largest > MAX_OUTPUT:
+        raise ValueError(
+            f"{name} must lie within {MAX_OUTPUT:g} of zero, the range of float32; got "
+            f"{largest:.3g}. Give members and y in a larger unit."
+        )
+
+
+def with_outputs(outputs: np.ndarray) -> np.ndarray:
+    """Return members' outputs with an axis for outputs, (n, n_outputs, n_members)."""
+    check_range(outputs, "The members' outputs")
+    return outputs[:, None, :] if outputs.ndim == 2 else outputs

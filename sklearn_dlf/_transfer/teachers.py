@@ -1,20 +1,16 @@
-"""Teachers: a fitted ensemble that is evaluated, or predictions that are given.
-
-Both return the members' outputs in blocks of rows, as float64 arrays of shape
-(n_block, n_outputs, n_members).
-"""
+"""Teachers: a fitted ensemble that is evaluated, and how a teacher is found."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing
+from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.validation import _num_samples
 
 from .._predictive.transformed_target import check_transformed, quietly
@@ -23,25 +19,21 @@ from .._utils.blocks import row_blocks
 from .._utils.seeding import MAX_SEED
 from .._utils.warning import warn_user
 from ..ensembles import is_fitted_ensemble
+from ..ensembles._fitted_ensemble import with_known_outputs
 from ..ensembles._member_models import kind_of
 from .cache import EnsembleFacts, Evaluate, TeacherCache
 from .cross_fitting import Moments, cross_fit
 from .design_points import Points
+from .predictions_teacher import PredictionsTeacher
 from .row_checks import judge_rows
 from .row_names import warn_if_nameless
-from .teacher import Teacher
+from .teacher import Teacher, with_outputs
 from .unseen_check import loss_of_grown_trees
 
 # Rows at which an ensemble is evaluated at a time. It bounds the float64 copy of the outputs.
 BLOCK_ROWS = 2**16
 
-# Rows of given predictions at a time. Smaller blocks cost nothing here.
-GIVEN_ROWS = 2**12
-
 Adapt = Callable[[Table], Any]
-
-# Members' outputs, and y, beyond this are refused: their differences are kept in float32.
-MAX_OUTPUT = 1e38
 
 
 class EnsembleTeacher(Teacher):
@@ -96,13 +88,13 @@ class EnsembleTeacher(Teacher):
 
     def evaluate(self, points: Points | None = None) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield slices of the points with the members' outputs there; at ``X`` without points."""
-        are_own = points is None or points.are_own
-        X = self.X if are_own else self.rows_to_evaluate(points.table)
+        others = None if points is None or points.are_own else points.table
+        X = self.X if others is None else self.rows_to_evaluate(others)
         n_points = _num_samples(X)
         n_rows = n_points if self.is_drawn else BLOCK_ROWS
         for rows in row_blocks(n_points, n_rows):
             block = X if n_rows >= n_points else _safe_indexing(X, rows)
-            yield rows, _with_outputs(self.predict(block, self.is_transformed))
+            yield rows, with_outputs(self.predict(block, self.is_transformed))
 
     def rows_to_evaluate(self, table: Table) -> Any:
         """Return the rows of a table as the ensemble takes them."""
@@ -128,70 +120,7 @@ class EnsembleTeacher(Teacher):
             self._predict_variance(_safe_indexing(X, rows))
             for rows in row_blocks(points.n_design, BLOCK_ROWS)
         )
-        return np.concatenate([_with_outputs(block) for block in blocks])
-
-
-class PredictionsTeacher(Teacher):
-    """Predictions of the members at the rows of `fit`.
-
-    Parameters
-    ----------
-    predictions : array-like (n, n_members) or (n, n_outputs, n_members), or list of arrays
-        Members last, or one array (n,) or (n, n_outputs) a member.
-    n_samples : int
-        Rows of X.
-    order : int array of shape (n_samples,) or None
-        Numbers of the rows in the order in which the student has them.
-    """
-
-    is_drawn = False
-    classes = None  # only the number of outputs is known
-    cross_fitted = None
-
-    def __init__(self, predictions: Any, n_samples: int, order: np.ndarray | None = None):
-        if isinstance(predictions, list | tuple):
-            predictions = _stack_members(predictions, n_samples)
-        self.predictions = np.asarray(predictions)
-        self.n_samples = n_samples
-        self._check()
-        if order is not None:
-            self.predictions = self.predictions[order]
-        self.n_members = self.predictions.shape[-1]
-
-    def evaluate(self, points: Points | None = None) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yield slices of rows with the members' outputs there."""
-        for rows in row_blocks(self.n_samples, GIVEN_ROWS):
-            yield rows, _with_outputs(self.predictions[rows].astype(np.float64))
-
-    def evaluate_variance(self, points: Points) -> None:
-        """Return None: predictions have no variance."""
-
-    def _check(self) -> None:
-        """Raise if the array is not as expected, with the likely reason."""
-        shape = self.predictions.shape
-        expected = f"({self.n_samples}, n_members) or ({self.n_samples}, n_outputs, n_members)"
-        if self.predictions.dtype.kind not in "fiub":
-            raise TypeError(
-                f"predictions must be numbers; got an array of dtype {self.predictions.dtype}."
-            )
-        if len(shape) not in (2, 3) or shape[0] != self.n_samples:
-            hint = ""
-            if len(shape) in (2, 3) and self.n_samples in shape[1:]:
-                hint = " Members seem to come first: use np.moveaxis(predictions, 0, -1)."
-            raise ValueError(
-                f"predictions must have shape {expected}, with one row for each row of X and the "
-                f"members last; got {shape}.{hint}"
-            )
-        if shape[-1] < 2:
-            raise ValueError(
-                f"predictions must hold at least 2 members along the last axis; got shape {shape}."
-            )
-        if not np.isfinite(self.predictions).all():
-            n_bad = np.count_nonzero(~np.isfinite(self.predictions))
-            raise ValueError(
-                f"predictions must be finite; {n_bad} of {self.predictions.size} values are NaN or "
-                "infinite."
-            )
+        return np.concatenate([with_outputs(block) for block in blocks])
 
 
 def find_teacher(
@@ -240,6 +169,8 @@ def find_teacher(
     random_state : RandomState instance
         Source of the ensemble's seeds.
     """
+    (X,) = indexable(X)  # some formats of sparse rows cannot be cut into blocks
+    given, ensemble = ensemble, with_known_outputs(ensemble, kind)
     if cv is not None and (predictions is not None or _is_fitted(ensemble)):
         what = "predictions were" if predictions is not None else "a fitted ensemble was"
         raise ValueError(
@@ -253,21 +184,11 @@ def find_teacher(
                 "may come from fit or from the constructor."
             )
         return PredictionsTeacher(predictions, _num_samples(X), order)
+    rows = _EnsembleRows(X, y, sample_weight, adapt, order)
     cache = TeacherCache(memory)
     if _is_fitted(ensemble):
-        _check_list_is_whole(ensemble, _num_samples(X))
-        warn_if_nameless(ensemble, X)
-        n_labelled = _num_samples(X) if y is None else len(y)
-        first = X if order is None else _safe_indexing(X, np.arange(n_labelled))
-        facts, predict = cache.look_up(ensemble, X)
-        if order is not None:
-            facts = _in_order(facts, order, lambda: cache.look_up(ensemble, first)[0])
-        teacher = EnsembleTeacher(facts, predict, X, kind, adapt)
-        teacher.row_facts = judge_rows(ensemble, first, y, kind)
-        if teacher.unseen is not None and y is not None:
-            teacher.is_record_checked = False
-            teacher.grown_loss = loss_of_grown_trees(ensemble)
-        return teacher
+        _check_list_is_whole(given, _num_samples(X))
+        return _describe_fitted(ensemble, rows, kind, cache)
     if y is None:
         raise ValueError(
             f"A student that is a {kind} requires y to be passed, but the target y is None: "
@@ -279,19 +200,57 @@ def find_teacher(
     if kind == "regressor":
         _check_unfitted_target(prototype, y)
     prototype, n_seeds = _seed_ensemble(prototype, random_state)
-    repeatable = is_seeded or not n_seeds
-    first, weights = X, sample_weight
-    if order is not None:
-        first = _safe_indexing(X, np.arange(len(y)))
-        weights = None if sample_weight is None else sample_weight[: len(y)]
-    facts, predict = cache.fit(prototype, first, y, weights, repeatable)
-    if order is not None:
-        facts = facts._replace(unseen=_with_unlabelled(facts.unseen, len(order)))
+    options = {"cache": cache, "repeatable": is_seeded or not n_seeds, "verbose": verbose}
+    return _fit_here(prototype, rows, kind, cv, options)
+
+
+class _EnsembleRows(NamedTuple):
+    """Rows as an ensemble takes them, and what belongs to them; see `find_teacher`."""
+
+    X: Any
+    y: np.ndarray | None
+    weights: np.ndarray | None
+    adapt: Adapt | None
+    order: np.ndarray | None
+
+    def labelled(self) -> tuple[Any, np.ndarray | None]:
+        """Return rows with a value of y, and their weights."""
+        if self.order is None or self.y is None:
+            return self.X, self.weights
+        n_labelled = len(self.y)
+        weights = None if self.weights is None else self.weights[:n_labelled]
+        return _safe_indexing(self.X, np.arange(n_labelled)), weights
+
+
+def _describe_fitted(
+    ensemble: Any, rows: _EnsembleRows, kind: str, cache: TeacherCache
+) -> EnsembleTeacher:
+    """Return a fitted ensemble as a teacher, after a look at the rows."""
+    warn_if_nameless(ensemble, rows.X)
+    first, _ = rows.labelled()
+    facts, predict = cache.look_up(ensemble, rows.X)
+    if rows.order is not None:
+        facts = _in_order(facts, rows.order, lambda: cache.look_up(ensemble, first)[0])
+    teacher = EnsembleTeacher(facts, predict, rows.X, kind, rows.adapt)
+    teacher.row_facts = judge_rows(ensemble, first, rows.y, kind)
+    if teacher.unseen is not None and rows.y is not None:
+        teacher.is_record_checked = False
+        teacher.grown_loss = loss_of_grown_trees(ensemble)
+    return teacher
+
+
+def _fit_here(
+    prototype: Any, rows: _EnsembleRows, kind: str, cv: Any, options: dict[str, Any]
+) -> EnsembleTeacher:
+    """Fit an ensemble to the rows with a value of y, and return it as a teacher."""
+    first, weights = rows.labelled()
+    facts, predict = options["cache"].fit(prototype, first, rows.y, weights, options["repeatable"])
+    if rows.order is not None:
+        facts = facts._replace(unseen=_with_unlabelled(facts.unseen, len(rows.order)))
     fit_folds = None
     if cv is not None:
-        options = {"cv": cv, "cache": cache, "repeatable": repeatable, "verbose": verbose}
-        fit_folds = partial(cross_fit, prototype, first, y, weights, **options)
-    teacher = EnsembleTeacher(facts, predict, X, kind, adapt, fit_folds)
+        fit_folds = partial(cross_fit, prototype, first, rows.y, weights, cv=cv, **options)
+    teacher = EnsembleTeacher(facts, predict, rows.X, kind, rows.adapt, fit_folds)
     teacher.is_fitted_here = True
     return teacher
 
@@ -330,16 +289,6 @@ def check_kind(kind: str, ensemble_kind: str | None, name: str) -> None:
         )
 
 
-def check_range(values: np.ndarray, name: str) -> None:
-    """Raise if values are too large for float32."""
-    largest = max(values.max(), -values.min())
-    if largest > MAX_OUTPUT:
-        raise ValueError(
-            f"{name} must lie within {MAX_OUTPUT:g} of zero, the range of float32; got "
-            f"{largest:.3g}. Give members and y in a larger unit."
-        )
-
-
 def _check_list_is_whole(ensemble: Any, n_samples: int) -> None:
     """Warn of a list of models that a search may have cut with the rows."""
     if isinstance(ensemble, list | tuple) and len(ensemble) == n_samples:
@@ -372,29 +321,3 @@ def _seed_ensemble(prototype: Any, random_state: np.random.RandomState) -> tuple
         if value is None and (name == "random_state" or name.endswith("__random_state"))
     }
     return ensemble.set_params(**seeds), len(seeds)
-
-
-def _stack_members(members: list | tuple, n_samples: int) -> np.ndarray:
-    """Stack a list with one array a member into one array, members last."""
-    members = [np.asarray(member) for member in members]
-    shapes = {member.shape for member in members}
-    if len(members) < 2:
-        raise ValueError(f"predictions must hold at least 2 members; got a list of {len(members)}.")
-    if len(shapes) > 1 or not members[0].shape or members[0].shape[0] != n_samples:
-        hint = ""
-        if members[0].ndim == 1 and len(members) == n_samples:
-            hint = " For rows of members, pass an array of shape (n_samples, n_members)."
-        elif len(shapes) == 1 and members[0].shape and members[0].shape[0] > n_samples:
-            hint = " Searches cut arrays with the rows, but not lists: pass an array, members last."
-        raise ValueError(
-            "A list of predictions must hold one array a member, each of shape "
-            f"({n_samples},) or ({n_samples}, n_outputs), with one row for each row of X; got "
-            f"{len(members)} arrays of shapes {sorted(shapes)}.{hint}"
-        )
-    return np.stack(members, axis=-1)
-
-
-def _with_outputs(outputs: np.ndarray) -> np.ndarray:
-    """Return members' outputs with an axis for outputs, (n, n_outputs, n_members)."""
-    check_range(outputs, "The members' outputs")
-    return outputs[:, None, :] if outputs.ndim == 2 else outputs

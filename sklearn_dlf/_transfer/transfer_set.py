@@ -119,9 +119,9 @@ def build_transfer_set(
         weights = np.concatenate([weights, np.full(n_others, weights.mean())])
     contrasts = builder.build(weights)
     _warn_if_members_agree(contrasts)
-    X = points.table.numbers
-    if not reader.is_raw:
-        X = reader.standardise(X).astype(np.float32)
+    X = reader.standardise(points.table.numbers)
+    if X.dtype.kind == "f":
+        X = X.astype(np.float32, copy=False)
     return TransferSet(
         X,
         contrasts,

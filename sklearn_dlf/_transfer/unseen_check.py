@@ -39,6 +39,9 @@ TIMES, SHARE = 2.0, 0.05
 # members were put into other orders, by this many standard deviations over the orders.
 Z_MOVED, N_ORDERS = 6.0, 20
 
+# Members agree at a row if their losses differ by less than this share of the largest.
+AGREE = 1e-12
+
 # Most rows whose losses are compared, most rows that are looked for, and records among which.
 MAX_ROWS, MAX_SOUGHT, MAX_RECORDS = 5_000, 200, 20_000
 
@@ -127,7 +130,8 @@ def _standardise_members(values: np.ndarray) -> np.ndarray:
     values = values.astype(np.float64)
     centred = values - values.mean(axis=1, keepdims=True)
     length = np.sqrt((centred**2).sum(axis=1, keepdims=True))
-    unit = np.divide(centred, length, out=np.zeros_like(centred), where=length > 1e-12)
+    differ = length > AGREE * np.abs(values).max(axis=1, keepdims=True)
+    unit = np.divide(centred, length, out=np.zeros_like(centred), where=differ)
     return unit.astype(np.float32)
 
 

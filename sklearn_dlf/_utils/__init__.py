@@ -1,1 +1,1 @@
-"""Code that several folders use: blocks of rows, seeds, parameters, warnings."""
+"""Code that several folders use: blocks of rows, seeds, parameters, numbers, warnings."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 from torch.nn import Module
 
+from .._utils.numbers import numeric_array
 from ._class_columns import align_classes, expand_columns
 from ._member_models import (
     Model,
@@ -76,7 +77,7 @@ def _callable_members(
     """Describe one callable that returns all members at once, along the last axis."""
 
     def evaluate(X):
-        raw = np.asarray(function(X))
+        raw = numeric_array(function(X), "Outputs of the callable")
         if raw.ndim not in (2, 3) or raw.shape[-1] != n_members:
             raise ValueError(
                 f"The callable returned an array of shape {raw.shape}, expected members last: "
@@ -114,7 +115,8 @@ class FittedEnsemble:
     models : list of fitted models, fitted ensemble or callable
         A list may hold fitted regressors or classifiers of any library with scikit-learn's
         interface, skorch nets, torch modules and callables. Each is one member, also if it is an
-        ensemble itself. Modules are evaluated in evaluation mode, on the device they are on. A
+        ensemble itself. Modules are evaluated in evaluation mode, on the device they are on. They
+        get numbers in their own precision, and integers as they are if they have an embedding. A
         single callable returns all members at once, along the last axis.
 
     outputs : {"values", "probabilities", "logits", "mean_variance"}, default=None
@@ -327,6 +329,22 @@ class FittedEnsemble:
 register_ensemble(list, _list_members)
 register_ensemble(tuple, _list_members)
 register_ensemble(FittedEnsemble, FittedEnsemble._describe)
+
+
+def with_known_outputs(ensemble: Any, kind: str) -> Any:
+    """Return an ensemble for a student of that kind, which tells what its models return.
+
+    The models of a list that are neither regressors nor classifiers, such as callables and torch
+    modules, return values if the student is a regressor. For a classifier, they may return
+    probabilities or logits, so that the list is returned as it is.
+    """
+    if kind != "regressor" or not isinstance(ensemble, list | tuple) or len(ensemble) < 2:
+        return ensemble
+    is_unknown = any(
+        kind_of(model) is None and not isinstance(model, type) and not hasattr(model, "pred_dist")
+        for model in ensemble
+    )
+    return FittedEnsemble(ensemble, outputs="values") if is_unknown else ensemble
 
 
 def without_wrapper(ensemble: Any) -> Any:

@@ -21,6 +21,9 @@ from skorch import NeuralNet
 from torch.nn import Module
 
 from .._predictive.transformed_target import TargetTransformer
+from .._utils.numbers import numeric_array
+from ._columns import fitted_column_names as fitted_column_names
+from ._columns import is_catboost, is_of_type, match_columns
 from ._torch_models import evaluate_module, evaluate_net
 
 Kind = Literal["regressor", "classifier"]
@@ -47,13 +50,6 @@ class Model:
     predict_variance: Callable[[Any], np.ndarray] | None = None
 
 
-def type_name(cls: type) -> str:
-    """Return the qualified name of a class, without the module for builtins."""
-    return (
-        cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
-    )
-
-
 def kind_of(model: Any) -> Kind | None:
     """Return the kind of a model, fitted or not; None if it is neither of the two."""
     if not hasattr(model, "__sklearn_tags__"):
@@ -76,7 +72,7 @@ def is_fitted(model: Any) -> bool:
     """
     if isinstance(model, NeuralNet):  # versions differ in what scikit-learn finds of them
         return getattr(model, "initialized_", False)
-    if _is_catboost(model):
+    if is_catboost(model):
         return model.is_fitted()
     if not hasattr(model, "__sklearn_tags__"):
         return True
@@ -88,70 +84,6 @@ def is_fitted(model: Any) -> bool:
         return _is_fitted(model)
     except NotFittedError:
         return False
-
-
-def _is_catboost(model: Any) -> bool:
-    return any(type_name(base) == "catboost.core.CatBoost" for base in type(model).__mro__)
-
-
-def fitted_column_names(model: Any) -> list[str] | None:
-    """Return the names of the columns a model was fitted with; None if it was fitted on arrays."""
-    names = getattr(model, "feature_names_in_", None)
-    if names is None and _is_catboost(model):
-        names = model.feature_names_
-        # CatBoost gives the columns of arrays the names "0", "1", ...
-        if names == [str(i) for i in range(len(names))]:
-            names = None
-    elif hasattr(model, "feature_name_"):  # LightGBM; before version 4.5 it has no other names
-        names = list(model.feature_name_ if names is None else names)
-        # Up to version 4.6, LightGBM gives the columns of arrays the names "Column_0", ...
-        if names == [f"Column_{i}" for i in range(len(names))]:
-            names = None
-    return None if names is None else list(names)
-
-
-def match_columns(model: Any, X: Any) -> Any:
-    """Return `X` as the model expects it: with names if it was fitted with names, else an array."""
-    names = fitted_column_names(model)
-    n_expected = getattr(model, "n_features_in_", 0) or None  # 0 in CatBoost models from a file
-    columns = getattr(X, "columns", None)
-    if names is not None and columns is not None:
-        return _select_columns(model, X, names)
-    if n_expected is not None and (len(np.shape(X)) != 2 or np.shape(X)[1] != n_expected):
-        raise ValueError(
-            f"X has shape {np.shape(X)}, but {type(model).__name__} was fitted with "
-            f"{n_expected} features, expected (n_samples, {n_expected})."
-        )
-    if columns is not None:
-        return X if n_expected is None else np.asarray(X)
-    if names is not None and isinstance(X, np.ndarray):
-        return _name_columns(X, names)
-    return X
-
-
-def _select_columns(model: Any, X: Any, names: list[str]) -> Any:
-    """Select the columns of a DataFrame by name, in the order the model was fitted with."""
-    received = list(X.columns)
-    missing = [name for name in names if name not in received]
-    if missing:
-        raise ValueError(
-            f"X lacks columns that {type(model).__name__} was fitted with: received {received}, "
-            f"expected {names}, missing {missing}."
-        )
-    return X if received == names else X[names]
-
-
-def _name_columns(X: np.ndarray, names: list[str]) -> Any:
-    """Return an array as a DataFrame with the names the model was fitted with.
-
-    Some models find their columns by name.
-    """
-    try:
-        import pandas as pd
-    except ImportError:
-        # The names came from another library. The array is used as it is; scikit-learn warns.
-        return X
-    return pd.DataFrame(X, columns=names, copy=False)
 
 
 def describe_model(
@@ -204,7 +136,7 @@ def _describe_distribution(model: Any) -> Model:
     """Describe a model that predicts a distribution, as those of NGBoost do."""
 
     def variance(X):
-        return np.asarray(_evaluate_estimator(model, "pred_dist", X).dist.var())
+        return numeric_array(_evaluate_estimator(model, "pred_dist", X).dist.var(), "Variances")
 
     return Model(
         "regressor", partial(_evaluate_estimator, model, "predict"), predict_variance=variance
@@ -248,7 +180,7 @@ def inner_models(models: Sequence[Model]) -> tuple[list[Model], TargetTransforme
 
 def _describe_by_outputs(model: Any, outputs: Outputs | None, label: str) -> Model:
     """Describe a model that has no kind of its own."""
-    if any(type_name(base) == "xgboost.core.Booster" for base in type(model).__mro__):
+    if is_of_type(model, "xgboost.core.Booster"):
         raise TypeError(
             f"{label} takes rows as a DMatrix, expected a model that takes arrays: pass callables "
             "to FittedEnsemble, such as lambda X: booster.predict(xgboost.DMatrix(X)), or models "
@@ -302,7 +234,7 @@ def _evaluate_estimator(model: Any, method: str, X: Any) -> Any:
 
 def _with_variance(model: Any, predict: Callable[[Any], Any]) -> Model:
     """Describe a regressor; CatBoost's RMSEWithUncertainty returns a variance as second column."""
-    if _is_catboost(model) and model.get_all_params()["loss_function"] == "RMSEWithUncertainty":
+    if is_catboost(model) and model.get_all_params()["loss_function"] == "RMSEWithUncertainty":
         return Model(
             "regressor",
             lambda X: predict(X)[:, 0],
@@ -322,7 +254,7 @@ def as_outputs(raw: ArrayLike, outputs: Outputs) -> np.ndarray:
 
     A single column of probabilities or logits belongs to the second of two classes.
     """
-    raw = np.asarray(raw)
+    raw = numeric_array(raw, "Outputs of members")
     if outputs == "values":
         return raw
     if outputs == "mean_variance":
@@ -340,7 +272,7 @@ def as_outputs(raw: ArrayLike, outputs: Outputs) -> np.ndarray:
 
 def as_variance(raw: ArrayLike) -> np.ndarray:
     """Return the second column of mean and variance (n, 2)."""
-    return _check_pair(np.asarray(raw))[:, 1]
+    return _check_pair(numeric_array(raw, "Outputs of members"))[:, 1]
 
 
 def _check_pair(raw: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from .._utils.numbers import numeric_array
 from ._members import Members
 from ._registry import describe_ensemble
 
@@ -113,7 +114,7 @@ def member_variances(ensemble: Any, X: Any) -> np.ndarray:
 
 def _check_variance(variance: Any, number: int, n_samples: int) -> np.ndarray:
     """Return the variance of one member, (n,) or (n, k); raise if it is no variance."""
-    variance = np.asarray(variance, dtype=np.float64)
+    variance = numeric_array(variance, f"Variances of member {number}").astype(np.float64)
     if variance.ndim == 2 and variance.shape[1] == 1:
         variance = variance[:, 0]
     if variance.ndim not in (1, 2) or len(variance) != n_samples:
@@ -145,7 +146,7 @@ def _check_output(output: Any, members: Members, number: int, n_samples: int) ->
 
     Raise ValueError if its shape is not one of these, or its values are not finite.
     """
-    output = np.asarray(output)
+    output = numeric_array(output, f"Outputs of member {number}")
     is_classifier = members.kind == "classifier"
     if output.ndim == 2 and output.shape[1] == 1 and not is_classifier:
         output = output[:, 0]

@@ -16,6 +16,7 @@ from sklearn.base import clone
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import WhiteKernel
 
+from .._utils.numbers import numeric_array
 from ._member_models import Outputs, as_outputs, kind_of
 from ._members import Members
 from ._registry import register_ensemble
@@ -42,7 +43,7 @@ def _draws(
     """Describe the draws (n, M), (n, k, M) or (n, K, M) that `sample` returns for all rows."""
 
     def predict(X):
-        draws = np.asarray(sample(X, n_samples=n_members, random_state=random_state))
+        draws = numeric_array(sample(X, n_samples=n_members, random_state=random_state), "Draws")
         if draws.shape[-1] != n_members:
             raise ValueError(
                 f"{type(model).__name__} returned draws of shape {draws.shape}, expected the "

@@ -8,7 +8,8 @@ from typing import Any
 
 from sklearn.exceptions import NotFittedError
 
-from ._member_models import Kind, is_fitted, kind_of, match_columns, type_name
+from ._columns import match_columns, type_name
+from ._member_models import Kind, is_fitted, kind_of
 from ._members import Members
 
 

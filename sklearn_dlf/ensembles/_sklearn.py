@@ -20,6 +20,7 @@ from sklearn.ensemble import (
 )
 from sklearn.utils.validation import check_array
 
+from .._utils.numbers import numeric_array
 from ._class_columns import align_classes, expand_columns
 from ._member_models import (
     Kind,
@@ -218,9 +219,10 @@ def _repeat_by_share(shared_outputs: Iterable[tuple[float, Any]]) -> Iterator[np
     blend: Any = 0.0
     filled = 0.0
     for share, output in shared_outputs:
+        values = numeric_array(output, "Outputs of a voter")
         while share > _SHARE_TOLERANCE:
             part = min(share, 1.0 - filled)
-            blend, filled, share = blend + part * np.asarray(output), filled + part, share - part
+            blend, filled, share = blend + part * values, filled + part, share - part
             if filled > 1.0 - _SHARE_TOLERANCE:
                 yield blend / filled
                 blend, filled = 0.0, 0.0

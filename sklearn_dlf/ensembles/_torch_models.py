@@ -9,12 +9,18 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from scipy.sparse import issparse
 from skorch import NeuralNet
 from torch import Tensor, nn
 
-#: Rows of one forward pass. A choice: enough rows to keep the machine busy, and few enough for the
-#: memory of wide hidden layers.
-_BATCH_SIZE = 8192
+from .._utils.numbers import numeric_array
+
+#: Rows and bytes of one forward pass, at most. A choice: enough rows to keep the machine busy, and
+#: few enough for the memory of hidden layers: of wide tables 8,192 rows, of images fewer.
+_BATCH_ROWS, _BATCH_BYTES = 8192, 2**25
+
+#: Layers that look integers up. Scripted modules tell their type by name only.
+_LOOK_UPS = nn.Embedding.__name__, nn.EmbeddingBag.__name__
 
 
 @contextmanager
@@ -41,12 +47,12 @@ def _floating_point_parameter(module: nn.Module) -> Tensor:
 
 
 def evaluate_module(module: nn.Module, X: ArrayLike) -> np.ndarray:
-    """Evaluate a torch module at rows, on its device and in its precision."""
-    X, like = np.asarray(X), _floating_point_parameter(module)
+    """Evaluate a torch module at rows, on its device and in its precision (see `_batches`)."""
+    like = _floating_point_parameter(module)
     outputs = []
     with _evaluation_mode(module):
-        for start in range(0, len(X), _BATCH_SIZE):
-            output = module(_as_tensor(X[start : start + _BATCH_SIZE]).to(like))
+        for batch in _batches(module, X):
+            output = module(batch.to(like.device))
             if not isinstance(output, torch.Tensor):
                 raise TypeError(
                     f"{type(module).__name__} returned a {type(output).__name__}, expected one "
@@ -58,18 +64,53 @@ def evaluate_module(module: nn.Module, X: ArrayLike) -> np.ndarray:
     return np.concatenate(outputs)
 
 
+def evaluate_net(net: NeuralNet, method: str, X: ArrayLike) -> Any:
+    """Call a method of a fitted skorch net at rows in the precision of its module."""
+    outputs = []
+    with _evaluation_mode(net.module_):
+        for batch in _batches(net.module_, X):
+            # NumPy has no bfloat16. Nets take tensors as well.
+            output = getattr(net, method)(batch if batch.dtype == torch.bfloat16 else batch.numpy())
+            output = output[0] if isinstance(output, tuple) else output  # as skorch predicts
+            is_tensor = isinstance(output, torch.Tensor)
+            outputs.append(output.detach().cpu().numpy() if is_tensor else output)
+    return np.concatenate(outputs)
+
+
+def _batches(module: nn.Module, X: Any) -> Iterator[Tensor]:
+    """Yield rows of X as tensors of the type that a module takes, a batch at a time.
+
+    Floats, bytes of images and bools become floats of the module's precision. So do other integers,
+    unless the module has an embedding, which looks integers up. Sparse rows become dense.
+    """
+    is_sparse = issparse(X)
+    rows: Any = X.tocsr() if is_sparse else numeric_array(X)
+    dtype = _floating_point_parameter(module).dtype
+    kind = rows.dtype.kind
+    if kind in "iu" and rows.dtype != np.uint8 and _looks_up_integers(module):
+        dtype = torch.int64
+    n_bytes = max(1, dtype.itemsize * int(np.prod(rows.shape[1:])))
+    size = max(1, min(_BATCH_ROWS, _BATCH_BYTES // n_bytes))
+    for start in range(0, max(rows.shape[0], 1), size):
+        batch = rows[start : start + size]
+        batch = numeric_array(batch.toarray() if is_sparse else batch)
+        if batch.dtype.kind == "u" and batch.dtype != np.uint8:  # few operations of torch take them
+            batch = batch.astype(np.float64 if dtype.is_floating_point else np.int64)
+        yield _as_tensor(batch).to(dtype)
+
+
+def _looks_up_integers(module: nn.Module) -> bool:
+    """Return whether a module has an embedding, at any depth."""
+    return any(
+        getattr(part, "original_name", None) in _LOOK_UPS
+        or isinstance(part, nn.Embedding | nn.EmbeddingBag)
+        for part in module.modules()
+    )
+
+
 def _as_tensor(X: np.ndarray) -> Tensor:
     """Return a tensor that shares the memory of X, or of a copy if X is read-only or strided.
 
     Arrays of pandas are read-only, and torch needs memory that it can write to.
     """
     return torch.from_numpy(np.require(X, requirements=["C", "W"]))
-
-
-def evaluate_net(net: NeuralNet, method: str, X: ArrayLike) -> Any:
-    """Call a method of a fitted skorch net at rows in the precision of its module."""
-    like = _floating_point_parameter(net.module_)
-    X = _as_tensor(np.asarray(X)).to(like.dtype).numpy()
-    with _evaluation_mode(net.module_):
-        output = getattr(net, method)(X)
-    return output.detach().cpu().numpy() if isinstance(output, torch.Tensor) else output

@@ -22,6 +22,7 @@ from .._transfer.cache import TeacherCache
 from .._transfer.teachers import EnsembleTeacher, PredictionsTeacher
 from .._utils.blocks import row_blocks
 from ..ensembles import is_fitted_ensemble
+from ..ensembles._fitted_ensemble import with_known_outputs
 from ._scores import crps_ensemble
 from ._validation import check_weights
 
@@ -218,6 +219,7 @@ def _check_rows_are_shared(student: Any, ensemble: Any) -> None:
 
 def _teacher_at(ensemble: Any, rows: Any) -> EnsembleTeacher:
     """Return a teacher that is evaluated at some rows; raise ValueError if it is not fitted."""
+    ensemble = with_known_outputs(ensemble, "regressor")
     if ensemble is None or not is_fitted_ensemble(ensemble):
         raise ValueError(
             "The student does not keep its teacher, and its parameter `ensemble` is "

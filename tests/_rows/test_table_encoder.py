@@ -14,7 +14,9 @@ FRAME = pd.DataFrame(
         "age": [20, 30, 40, 50, 60, 70],
         "income": [1.0, np.nan, 3.0, 4.0, np.nan, 6.0],
         "city": ["a", "b", "a", "b", "a", None],
-        "day": pd.to_datetime(["2020-01-01", "2020-07-01", "2021-01-01", None] + ["2021-09-01"] * 2),
+        "day": pd.to_datetime(
+            ["2020-01-01", "2020-07-01", "2021-01-01", None] + ["2021-09-01"] * 2
+        ),
         "new": [True, False, True, False, True, True],
     }
 )
@@ -115,7 +117,9 @@ def test_a_column_without_a_value_is_read_as_missing():
 
 def test_it_is_cloned_and_pickled():
     encoder = TableEncoder().fit(FRAME)
-    assert_array_equal(pickle.loads(pickle.dumps(encoder)).transform(FRAME), encoder.transform(FRAME))
+    assert_array_equal(
+        pickle.loads(pickle.dumps(encoder)).transform(FRAME), encoder.transform(FRAME)
+    )
     assert not hasattr(clone(encoder), "kinds_")
 
 

@@ -151,3 +151,5 @@ def test_moved_rows_are_found_and_chance_is_not():
     noise = rng.chisquare(1, size=seen.shape)
     assert has_moved((noise + 5 * ~seen)[::-1], seen)
     assert not has_moved(noise, seen)
+    for unit in (1e-120, 1e60):  # squares of small and large y
+        assert has_moved(unit * (noise + 5 * ~seen)[::-1], seen)

@@ -1,12 +1,15 @@
 """Torch modules and skorch nets as members."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import coo_matrix, csr_array
 from scipy.special import expit, softmax
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -45,6 +48,116 @@ def test_modules_return_values(rows):
     modules = make_modules(1)
     predictions = FittedEnsemble(modules, outputs="values").member_predictions(rows)
     assert_allclose(predictions, np.hstack([evaluate(m) for m in modules]), rtol=1e-6)
+
+
+NULLABLE = pd.DataFrame(
+    {
+        "a": pd.array([1, 2, 3, 4] * 10, dtype="Int64"),
+        "b": [True, False, True, True] * 10,
+        "c": pd.array([0.5, 1.0, 1.5, 2.5] * 10, dtype="Float64"),
+    }
+)
+AS_FLOATS = NULLABLE.astype(float).to_numpy()
+
+CONTAINERS = {
+    "mixed and nullable frame": NULLABLE,
+    "objects": AS_FLOATS.astype(object),
+    "long double": AS_FLOATS.astype(np.longdouble),
+    "big-endian": AS_FLOATS.astype(">f8"),
+    "half": AS_FLOATS.astype(np.float16),
+    "polars": pl.DataFrame({name: list(NULLABLE[name]) for name in NULLABLE}),
+    "sparse": csr_array(AS_FLOATS),
+    "sparse matrix": coo_matrix(AS_FLOATS),
+    "tensor": torch.tensor(AS_FLOATS, requires_grad=True),
+    "list": AS_FLOATS.tolist(),
+}
+
+
+@pytest.mark.parametrize("rows", CONTAINERS.values(), ids=CONTAINERS.keys())
+def test_modules_and_nets_take_numbers_of_any_container(rows):
+    modules = make_modules(1)
+    expected = np.hstack([evaluate(module, AS_FLOATS) for module in modules])
+    predictions = FittedEnsemble(modules, outputs="values").member_predictions(rows)
+    assert_allclose(predictions, expected, rtol=1e-6)
+    nets = train(NeuralNetRegressor, 1, y[:, np.newaxis].astype(np.float32))
+    expected = np.hstack([evaluate(net.module_, AS_FLOATS) for net in nets])
+    assert_allclose(member_predictions(nets, rows), expected, rtol=1e-6)
+
+
+def test_missing_numbers_reach_modules_as_nan():
+    class Filling(nn.Linear):
+        def forward(self, rows):
+            return super().forward(rows.nan_to_num(7.0))
+
+    modules, rows = [Filling(3, 1), Filling(3, 1)], NULLABLE.copy()
+    rows.loc[3, "a"] = pd.NA
+    predictions = FittedEnsemble(modules, outputs="values").member_predictions(rows)
+    filled = rows.fillna(7).astype(float).to_numpy()
+    assert_allclose(predictions[:, 1], evaluate(modules[1], np.float32(filled))[:, 0], rtol=1e-6)
+
+
+def test_columns_that_are_no_numbers_are_named():
+    rows = frame.assign(y="text", z=pd.Timestamp("2020-01-01"))
+    with pytest.raises(TypeError, match=r"2 of 3 columns do not: 'y', 'z'"):
+        FittedEnsemble(make_modules(1), outputs="values").member_predictions(rows)
+
+
+class Looking(nn.Module):
+    """Sums embeddings of codes; keeps the type of the rows that it got."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = nn.Sequential(layer)
+
+    def forward(self, codes):
+        embedded = self.layer(codes)
+        return embedded if embedded.ndim == 2 else embedded.sum(1)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, ">i2", np.uint16, object])
+@pytest.mark.parametrize("layer", [nn.Embedding, nn.EmbeddingBag])
+def test_codes_stay_integers_for_modules_with_an_embedding(layer, dtype):
+    codes = rng.integers(5, size=(40, 3))
+    modules = [Looking(layer(5, 1)) for _ in range(2)]
+    expected = [module(torch.tensor(codes)).detach().numpy()[:, 0] for module in modules]
+    ensemble = FittedEnsemble(modules, outputs="values")
+    assert_allclose(ensemble.member_predictions(codes.astype(dtype)), np.stack(expected, 1))
+
+
+def test_codes_stay_integers_for_scripted_modules():
+    codes = rng.integers(5, size=(40, 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        modules = [torch.jit.script(nn.Sequential(nn.EmbeddingBag(5, 1))) for _ in range(2)]
+    expected = modules[1](torch.tensor(codes)).detach().numpy()[:, 0]
+    predictions = FittedEnsemble(modules, outputs="values").member_predictions(codes)
+    assert_allclose(predictions[:, 1], expected)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, bool, np.int64, np.uint16])
+def test_other_modules_get_integers_as_floats(dtype):
+    images = rng.integers(2, size=(40, 1, 4, 4)).astype(dtype)
+    modules = [nn.Sequential(nn.Conv2d(1, 1, 4), nn.Flatten()) for _ in range(2)]
+    predictions = FittedEnsemble(modules, outputs="values").member_predictions(images)
+    assert_allclose(predictions[:, 1], evaluate(modules[1], images)[:, 0], rtol=1e-5)
+
+
+def test_a_batch_of_images_has_fewer_rows_than_one_of_a_table():
+    class Counting(nn.Flatten):
+        def forward(self, rows):
+            sizes.append(len(rows))
+            return super().forward(rows)[:, :2]
+
+    sizes = []
+    images = np.zeros((40, 3, 512, 512), dtype=np.uint8)  # 3 MiB each as float32
+    FittedEnsemble([Counting(), Counting()], outputs="values").member_predictions(images)
+    assert max(sizes) == 10  # 32 MiB
+    assert sum(sizes) == 80
+    sizes.clear()
+    FittedEnsemble([Counting(), Counting()], outputs="values").member_predictions(
+        np.zeros((9000, 3))
+    )
+    assert sizes == [8192, 808] * 2
 
 
 def test_modules_of_several_outputs_keep_members_last():

@@ -5,20 +5,22 @@ from __future__ import annotations
 from abc import ABCMeta, abstractmethod
 from collections.abc import Iterator, Sequence
 from numbers import Real
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, DTypeLike
 from sklearn.base import BaseEstimator
-from sklearn.preprocessing import StandardScaler
-from sklearn.utils import check_array, check_random_state, column_or_1d
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils import Tags, check_consistent_length, check_random_state, column_or_1d
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight, _check_y, check_is_fitted
 from torch import Tensor
 
+from ..._rows.containers import as_container
+from ..._rows.reader import read_rows, read_rows_of_fit, set_input_tags
 from ..._utils.blocks import row_blocks
 from ..._utils.parameters import Count, Device, LayerSizes, layer_sizes
+from ..._utils.standardise import divide_out, scale_weights
 from .._member_predictions import check_floating
 from .._members import Members
 from .training import (
@@ -52,6 +54,7 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
 
     _parameter_constraints: ClassVar[dict] = {
         "n_estimators": [Count()],
+        "preprocessor": [StrOptions({"auto"}), HasMethods(["fit", "transform"])],
         "hidden_layer_sizes": [LayerSizes()],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "weight_decay": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
@@ -72,6 +75,7 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
         self,
         n_estimators: int = 20,
         *,
+        preprocessor: Any = "auto",
         hidden_layer_sizes: int | Sequence[int] = (100, 100),
         activation: Activation = "relu",
         weight_decay: float | Literal["auto"] = "auto",
@@ -88,6 +92,7 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
         verbose: int = 0,
     ) -> None:
         self.n_estimators = n_estimators
+        self.preprocessor = preprocessor
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.weight_decay = weight_decay
@@ -111,10 +116,18 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
         Return X, y and the weights, scaled to a mean of one, of the rows of positive weight, and
         the mask (n_samples,) of these rows.
         """
-        X, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2, **y_options)
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None."
+            )
+        y = _check_y(y, estimator=self, **{"multi_output": False, **y_options})
+        self._reader, table = read_rows_of_fit(self, X, y)
+        X = table.numbers
+        check_consistent_length(X, y)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        weights = cast(np.ndarray, scale_weights(weights))
         present = weights > 0
         if np.count_nonzero(present) < 2:
             raise ValueError(
@@ -143,8 +156,8 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
         rng = check_random_state(self.random_state)
         generator = torch.Generator().manual_seed(int(rng.randint(2**31 - 1)))
         train_rows, unseen = self._choose_rows(len(X), strata, rng)
-        self._X_scaler = StandardScaler().fit(X, sample_weight=weights)
-        scaled = torch.as_tensor(self._X_scaler.transform(X), dtype=torch.float32)
+        self._X_scaler = self._reader.fit_scaler(X, weights).scaler
+        scaled = torch.as_tensor(divide_out(self._X_scaler, X), dtype=torch.float32)
         data = share_data(scaled, targets, weights, train_rows, unseen, self.device)
         layers = init_layers(sizes, self.n_estimators, generator)
         trained = train(
@@ -214,12 +227,17 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
         layers = self._layers(torch_dtype, members)
         n_members = len(layers[0].weight)
         for rows in row_blocks(len(X), rows_at_once(layers)):
-            scaled = (X[rows] - self._X_scaler.mean_) / self._X_scaler.scale_
+            scaled = divide_out(self._X_scaler, X[rows])
             shared = torch.as_tensor(scaled, dtype=torch_dtype, device=self.device)
             with torch.no_grad():
                 raw = forward(layers, shared.expand(n_members, -1, -1), self.activation)
                 outputs = self._finish(raw)
             yield rows, outputs.cpu().numpy()
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        set_input_tags(tags, self.preprocessor)
+        return tags
 
     @abstractmethod
     def _finish(self, raw: Tensor) -> Tensor:
@@ -228,7 +246,7 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
     def _validate_predict(self, X: Any) -> np.ndarray:
         """Return the rows as a float64 array; raise an error if the ensemble is not fitted."""
         check_is_fitted(self)
-        return validate_data(self, X, dtype=np.float64, reset=False)
+        return read_rows(self, self._reader, X)
 
     def _member_predictions(
         self, X: np.ndarray, dtype: DTypeLike = np.float64, members: slice = slice(None)
@@ -274,7 +292,7 @@ def describe_members(ensemble: Any) -> Members:
     classes = getattr(ensemble, "classes_", None)
 
     def predict(X):
-        X = check_array(X, dtype=np.float64)
+        X = ensemble._reader.read(as_container(X))
         for member in range(ensemble.n_members_):
             one = slice(member, member + 1)
             yield ensemble._member_predictions(X, members=one)[..., 0]

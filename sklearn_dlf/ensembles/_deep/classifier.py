@@ -26,6 +26,10 @@ class DeepEnsembleClassifier(ClassifierMixin, BaseDeepEnsemble):
     n_estimators : int, default=20
         Number of members.
 
+    preprocessor : "auto" or transformer, default="auto"
+        How rows are read, as in :class:`~sklearn_dlf.DLFRegressor`: frames with categories, dates
+        and missing values, and sparse rows, become numbers.
+
     hidden_layer_sizes : int or sequence of int, default=(100, 100)
         Units of the hidden layers.
 

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, DTypeLike
 from sklearn.base import RegressorMixin, _fit_context
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Tags
 from torch import Tensor
 
+from ..._utils.standardise import check_std, divide_out, fit_scaler
 from .._registry import register_ensemble
 from .base import BaseDeepEnsemble, describe_members
 from .training import Data, average_over_rows, squared_loss
@@ -29,6 +29,10 @@ class DeepEnsembleRegressor(RegressorMixin, BaseDeepEnsemble):
     ----------
     n_estimators : int, default=20
         Number of members.
+
+    preprocessor : "auto" or transformer, default="auto"
+        How rows are read, as in :class:`~sklearn_dlf.DLFRegressor`: frames with categories, dates
+        and missing values, and sparse rows, become numbers.
 
     hidden_layer_sizes : int or sequence of int, default=(100, 100)
         Units of the hidden layers.
@@ -170,8 +174,9 @@ class DeepEnsembleRegressor(RegressorMixin, BaseDeepEnsemble):
         self._has_one_target = target.ndim == 1
         targets = target.reshape(len(target), -1)
         self.n_outputs_ = targets.shape[1]
-        self._y_scaler = StandardScaler().fit(targets, sample_weight=weights)
-        scaled = torch.as_tensor(self._y_scaler.transform(targets), dtype=torch.float32)
+        self._y_scaler = fit_scaler(targets, weights)
+        check_std(self._y_scaler.scale_, "y")
+        scaled = torch.as_tensor(divide_out(self._y_scaler, targets), dtype=torch.float32)
         data = self._fit_members(rows, scaled, weights, present, squared_loss, self.n_outputs_)
         noise = self._residual_variance(data)
         self.member_noise_variance_ = noise[:, 0] if self._has_one_target else noise

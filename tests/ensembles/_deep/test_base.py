@@ -45,7 +45,11 @@ NOT_EQUIVALENT = {
     "check_sample_weight_equivalence_on_dense_data": (
         "sample_weight is not equivalent to removing/repeating samples, as in scikit-learn's "
         "stochastic learners: a repeated row changes the order of rows and the held-out rows."
-    )
+    ),
+    "check_sample_weight_equivalence_on_sparse_data": (
+        "sample_weight is not equivalent to removing/repeating samples, as in scikit-learn's "
+        "stochastic learners: a repeated row changes the order of rows and the held-out rows."
+    ),
 }
 
 

@@ -1,0 +1,101 @@
+"""A teacher of which only the members' predictions at the rows of `fit` are known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from .._utils.blocks import row_blocks
+from .._utils.numbers import numeric_array
+from .design_points import Points
+from .teacher import Teacher, with_outputs
+
+# Rows of given predictions at a time. Smaller blocks cost nothing here.
+GIVEN_ROWS = 2**12
+
+
+class PredictionsTeacher(Teacher):
+    """Predictions of the members at the rows of `fit`.
+
+    Parameters
+    ----------
+    predictions : array-like (n, n_members) or (n, n_outputs, n_members), or list of arrays
+        Members last, or one array (n,) or (n, n_outputs) a member.
+    n_samples : int
+        Rows of X.
+    order : int array of shape (n_samples,) or None
+        Numbers of the rows in the order in which the student has them.
+    """
+
+    is_drawn = False
+    classes = None  # only the number of outputs is known
+    cross_fitted = None
+
+    def __init__(self, predictions: Any, n_samples: int, order: np.ndarray | None = None):
+        if isinstance(predictions, list | tuple):
+            predictions = _stack_members(predictions, n_samples)
+        self.predictions = _as_numbers(predictions, "predictions")
+        self.n_samples = n_samples
+        self._check()
+        if order is not None:
+            self.predictions = self.predictions[order]
+        self.n_members = self.predictions.shape[-1]
+
+    def evaluate(self, points: Points | None = None) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield slices of rows with the members' outputs there."""
+        for rows in row_blocks(self.n_samples, GIVEN_ROWS):
+            yield rows, with_outputs(self.predictions[rows].astype(np.float64))
+
+    def evaluate_variance(self, points: Points) -> None:
+        """Return None: predictions have no variance."""
+
+    def _check(self) -> None:
+        """Raise if the array is not as expected, with the likely reason."""
+        shape = self.predictions.shape
+        expected = f"({self.n_samples}, n_members) or ({self.n_samples}, n_outputs, n_members)"
+        if len(shape) not in (2, 3) or shape[0] != self.n_samples:
+            hint = ""
+            if len(shape) in (2, 3) and self.n_samples in shape[1:]:
+                hint = " Members seem to come first: use np.moveaxis(predictions, 0, -1)."
+            raise ValueError(
+                f"predictions must have shape {expected}, with one row for each row of X and the "
+                f"members last; got {shape}.{hint}"
+            )
+        if shape[-1] < 2:
+            raise ValueError(
+                f"predictions must hold at least 2 members along the last axis; got shape {shape}."
+            )
+        if not np.isfinite(self.predictions).all():
+            n_bad = np.count_nonzero(~np.isfinite(self.predictions))
+            raise ValueError(
+                f"predictions must be finite; {n_bad} of {self.predictions.size} values are "
+                "missing, NaN or infinite."
+            )
+
+
+def _stack_members(members: list | tuple, n_samples: int) -> np.ndarray:
+    """Stack a list with one array a member into one array, members last."""
+    members = [_as_numbers(m, f"predictions of member {i}") for i, m in enumerate(members)]
+    shapes = {member.shape for member in members}
+    if len(members) < 2:
+        raise ValueError(f"predictions must hold at least 2 members; got a list of {len(members)}.")
+    if len(shapes) > 1 or not members[0].shape or members[0].shape[0] != n_samples:
+        hint = ""
+        if members[0].ndim == 1 and len(members) == n_samples:
+            hint = " For rows of members, pass an array of shape (n_samples, n_members)."
+        elif len(shapes) == 1 and members[0].shape and members[0].shape[0] > n_samples:
+            hint = " Searches cut arrays with the rows, but not lists: pass an array, members last."
+        raise ValueError(
+            "A list of predictions must hold one array a member, each of shape "
+            f"({n_samples},) or ({n_samples}, n_outputs), with one row for each row of X; got "
+            f"{len(members)} arrays of shapes {sorted(shapes)}.{hint}"
+        )
+    return np.stack(members, axis=-1)
+
+
+def _as_numbers(values: Any, name: str) -> np.ndarray:
+    """Return numbers as an array; those that NumPy holds in up to 64 bits are not copied."""
+    is_plain = type(values) in (np.ndarray, np.memmap) and values.dtype.kind in "biuf"
+    return values if is_plain and values.dtype.itemsize <= 8 else numeric_array(values, name)

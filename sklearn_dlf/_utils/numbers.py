@@ -1,0 +1,122 @@
+"""Numbers from anything that holds them: arrays, frames, tensors, objects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+# Columns that an error names at most.
+MAX_SHOWN = 5
+
+
+def numeric_array(values: Any, name: str = "X") -> np.ndarray:
+    """Return numbers as an array of bool, integers, float32 or float64 in native byte order.
+
+    Parameters
+    ----------
+    values : array-like, frame, series or tensor
+        Half precision becomes float32, and long double float64, as do columns of different types.
+        Missing values (None, ``pandas.NA``, nulls, masked entries) become NaN. Memory is shared
+        where nothing has to change.
+    name : str
+        Name of the values in errors.
+
+    Raises
+    ------
+    TypeError
+        If values are no real numbers, such as text, categories, dates or complex numbers. The
+        error names the columns of a table.
+    """
+    if _is_frame(values):
+        return _from_frame(values, name)
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        return np.ma.filled(values.astype(np.float64), np.nan)
+    if hasattr(values, "detach"):  # a tensor of torch; NumPy has no bfloat16
+        values = values.detach().cpu()
+        values = values.float() if str(values.dtype) == "torch.bfloat16" else values
+    array = np.asarray(values)
+    if array.dtype.kind == "O" and array.ndim == 2:
+        columns = [_numbers(column) for column in array.T]
+        _raise_if_not_numbers(columns, list(range(array.shape[1])), name)
+        return _stack(columns)
+    numbers = _numbers(array)
+    if numbers is None:
+        raise TypeError(f"{name} must be numbers; got an array of dtype {array.dtype}.")
+    return numbers
+
+
+def _is_frame(values: Any) -> bool:
+    """Return whether values are a frame of pandas, polars or alike."""
+    return hasattr(values, "columns") and hasattr(values, "dtypes")
+
+
+def _from_frame(frame: Any, name: str) -> np.ndarray:
+    """Return the numbers of a frame (n, d)."""
+    labels = list(frame.columns)
+    if hasattr(frame, "iloc"):
+        own = [frame.iloc[:, i] for i in range(len(labels))]
+    else:
+        own = [frame[label] for label in labels]
+    columns = [_numbers(np.asarray(column)) for column in own]
+    _raise_if_not_numbers(columns, labels, name)
+    if len({str(dtype) for dtype in frame.dtypes}) == 1:
+        whole = np.asarray(frame)  # shares the memory of the frame where that is possible
+        if whole.dtype.kind in "biuf":
+            return _native(whole)
+    return _stack(columns) if columns else np.empty(frame.shape)
+
+
+def _raise_if_not_numbers(columns: list, labels: list, name: str) -> None:
+    """Raise TypeError with the labels of the columns that are None."""
+    bad = [label for label, column in zip(labels, columns, strict=True) if column is None]
+    if bad:
+        shown = ", ".join(map(repr, bad[:MAX_SHOWN])) + (", ..." if len(bad) > MAX_SHOWN else "")
+        raise TypeError(
+            f"{name} must be numbers; {len(bad)} of {len(labels)} columns do not: {shown}. "
+            "Encode text, categories and dates as numbers first."
+        )
+
+
+def _stack(columns: list) -> np.ndarray:
+    """Return columns (n,) as an array (n, d) of the type that holds all of them."""
+    return np.stack(columns, axis=1, dtype=np.result_type(*columns), casting="unsafe")
+
+
+def _numbers(array: np.ndarray) -> np.ndarray | None:
+    """Return numbers as native ones; None if they are no real numbers."""
+    if array.dtype.kind in "biuf":
+        return _native(array)
+    return _from_objects(array) if array.dtype.kind == "O" else None
+
+
+def _native(array: np.ndarray) -> np.ndarray:
+    """Return real numbers in native byte order, with floats of 32 or 64 bits."""
+    dtype = array.dtype.newbyteorder("=")
+    if dtype.kind == "f":
+        dtype = np.dtype(np.float32 if dtype.itemsize <= 4 else np.float64)
+    with np.errstate(over="ignore"):  # a long double beyond float64 is infinite there
+        return array.astype(dtype, copy=False)
+
+
+def _from_objects(array: np.ndarray) -> np.ndarray | None:
+    """Return numbers held as objects; None if one of them is no real number.
+
+    Text is refused even where it spells a number.
+    """
+    values = [np.nan if _is_missing(value) else value for value in array.ravel().tolist()]
+    refused = (str, bytes, np.datetime64, np.timedelta64)
+    if any(isinstance(value, refused) for value in values):
+        return None
+    try:
+        numbers = np.array(values) if values else np.empty(0)
+        if numbers.dtype.kind not in "biuf" or numbers.shape != (array.size,):
+            numbers = np.array([float(value) for value in values])  # decimals, fractions
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return _native(numbers).reshape(array.shape)
+
+
+def _is_missing(value: Any) -> bool:
+    """Return whether an object stands for a missing number. pandas need not be installed."""
+    return value is None or type(value).__name__ == "NAType"
