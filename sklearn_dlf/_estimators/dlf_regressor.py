@@ -226,7 +226,7 @@ class DLFRegressor(RegressorStudentMixin, LatentFactorStudent):
     row_correlation_ : RowCorrelation
         Correlation between rows of all that is not common: ``share`` at near rows, and the
         ``length_scale`` in standardised rows, of a Matern correlation of smoothness 3/2. The share
-        is zero where it is not estimated.
+        is zero where it is not estimated. Standardised features of the body stand for raw rows.
 
     n_members_ : int
         Number of members of the ensemble.

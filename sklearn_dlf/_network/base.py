@@ -27,9 +27,9 @@ PREDICT_ROWS = 2**10
 ACCELERATOR_ROWS = 2**14
 
 # Bytes at most of the largest tensor that a block of rows becomes in a body of the user's own, on
-# the CPU and on an accelerator. A body of 64 channels on images of 32 x 32 takes 128 or 1024 rows
-# at a time.
-BLOCK_BYTES, ACCELERATOR_BYTES = 2**25, 2**28
+# the CPU and on an accelerator. A body of 64 channels on images of 32 x 32 takes 16 or 1024 rows at
+# a time. With tensors of 16 MiB it takes far longer on a CPU, as each of them gets fresh memory.
+BLOCK_BYTES, ACCELERATOR_BYTES = 2**22, 2**28
 
 NO_CONTEXT = nullcontext()
 

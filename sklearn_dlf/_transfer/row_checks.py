@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .._network.rows import are_points
 from .._utils.significance import mean_in_errors
 from .._utils.standardise import in_units
 from .._utils.warning import warn_user
@@ -208,6 +209,8 @@ def _compare_with_linear(
     are_scaled: bool,
 ) -> str | None:
     """Return why losses (n,) are suspect beside those of a linear model of the same rows."""
+    if not are_points(X):  # a linear model of pixels or of ids of tokens tells little
+        return None
     n_rows, n_columns = X.shape
     if n_rows < max(MIN_ROWS, ROWS_PER_COLUMN * n_columns):
         return None

@@ -90,4 +90,7 @@ class BodyMaker(_Constraint):
         return callable(val) and not isinstance(val, nn.Module)
 
     def __str__(self) -> str:
-        return "a callable that takes the number of features and returns an nn.Module"
+        return (
+            "a callable that takes the number of features, or the shape of a row, and returns an "
+            "nn.Module"
+        )

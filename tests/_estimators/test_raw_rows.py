@@ -2,11 +2,15 @@
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose
 from raw_rows import TokenBody, conv_body, images, members_of, sentences, softmax
+from torch import nn
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
 from sklearn_dlf.baselines import BatchEnsembleClassifier, HydraClassifier
+from sklearn_dlf.ensembles import FittedEnsemble
+from sklearn_dlf.metrics import make_member_log_likelihood_scorer
 
 ROWS = {"images": (images()[0], conv_body), "sentences": (sentences(), TokenBody)}
 QUICK = {"max_iter": 4, "n_epochs": 5, "lr": 0.03, "random_state": 0, "augment": None}
@@ -34,3 +38,27 @@ def test_regressors_of_images_are_fitted():
     assert fitted.predict_interval(X).shape == (80, 2)
     assert fitted.sample_y(X, 4, random_state=0).shape == (80, 4)
     assert fitted.latent_parameters(X).standardised_rows.shape == (80, 8)
+
+
+def untrained_networks(X, n_outputs):
+    """Fitted ensemble of networks that have learnt nothing."""
+    modules = []
+    for seed in range(6):
+        torch.manual_seed(seed)
+        modules.append(nn.Sequential(conv_body(X.shape[1:]), nn.LazyLinear(n_outputs)).eval())
+        modules[-1](torch.from_numpy(X[:2]).float())
+    return FittedEnsemble(modules, outputs="logits" if n_outputs > 1 else "values")
+
+
+def test_a_bad_teacher_of_images_is_not_compared_with_a_linear_model_of_pixels():
+    X, y = images(300)
+    fitted = DLFClassifier(q=2, body=conv_body, **QUICK)
+    fitted.fit(X, y, ensemble=untrained_networks(X, 10))
+    assert fitted.ensemble_score_ < 0.3
+
+
+def test_members_of_images_have_a_likelihood():
+    X = images()[0]
+    ensemble = untrained_networks(X, 1)
+    fitted = DLFRegressor(q=2, body=conv_body, **QUICK).fit(X, ensemble=ensemble)
+    assert np.isfinite(make_member_log_likelihood_scorer(ensemble)(fitted, X))

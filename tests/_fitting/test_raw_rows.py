@@ -201,6 +201,8 @@ def test_frozen_parameters_are_not_trained(optimizer):
     for value, wanted in zip(after, frozen, strict=True):  # statistics of batches among them
         assert_array_equal(value, wanted)
     assert (parameters_of(body[5]) != before).any()
+    groups = trainer._net.optimizer_.param_groups
+    assert all(parameter.requires_grad for group in groups for parameter in group["params"])
 
 
 def test_frozen_parameters_of_a_callable_are_frozen_in_the_student():
