@@ -45,18 +45,20 @@ class ClassifierStudentMixin(ClassifierMixin, BaseStudent):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows, which are the first design points. If the ensemble knows which rows its members
-            did not see (bagging, forests, deep ensembles), give the rows of its own fit, in their
-            order. Their number is checked, and with y whether members fit the rows better that
-            they have seen. If that is refuted, a warning is given and the record is not used. It
-            cannot be refuted without y, or if members do not overfit. A warning is also given if
-            the rows seem to be in other units than those of the ensemble's own fit, or if they
-            lack the column names that it knows; `X_ensemble` is the remedy.
+        X : array-like, sparse matrix or DataFrame with n_samples rows
+            Rows, which are the first design points: numbers, or all that `preprocessor` reads. If
+            the ensemble knows which rows its members did not see (bagging, forests, deep
+            ensembles), give the rows of its own fit, in their order. Their number is checked, and
+            with y whether members fit the rows better that they have seen. If that is refuted, a
+            warning is given and the record is not used. It cannot be refuted without y, or if
+            members do not overfit. A warning is also given if the rows seem to be in other units
+            than those of the ensemble's own fit, or if they lack the column names that it knows;
+            `X_ensemble` is the remedy.
 
         y : array-like of shape (n_samples,), default=None
             Labels, for an ensemble that has to be fitted, for the teacher's score, and for the
-            names of the classes if they are not known otherwise.
+            names of the classes if they are not known otherwise. NaN or None marks rows without a
+            label, which are design points.
 
         ensemble : ensemble, list of fitted classifiers or FittedEnsemble, default=None
             Teacher. It is used in place of the constructor's.
@@ -73,10 +75,12 @@ shape (n_samples, n_classes), default=None
             Labels in the order of the columns of `predictions`, or of an ensemble that has no
             labels. None for the sorted labels in y, and for 0, 1, ... without y.
 
-        X_ensemble : array-like or DataFrame with n_samples rows, default=None
-            The rows of X in the form that the ensemble takes, if X has been transformed.
+        X_ensemble : array-like or DataFrame with n_samples rows, or callable, default=None
+            The rows of X in the form that the ensemble takes, if X has been transformed. No further
+            design points can be made then, unless it is a callable that takes rows like those of X
+            and returns them in that form, such as the ``inverse_transform`` of a scaler.
 
-        X_unlabeled : array-like of shape (n_unlabeled, n_features), default=None
+        X_unlabeled : array-like or DataFrame with n_unlabeled rows, default=None
             Further rows like those of X, without y. They are design points too.
 
         sample_weight : array-like of shape (n_samples,), default=None
@@ -96,9 +100,9 @@ default=None
         Raises
         ------
         ValueError
-            If values are NaN or infinite, shapes do not match, probabilities do not sum to one,
-            there are fewer than two members or classes, labels and columns do not match, the
-            ensemble is one of regressors, both `ensemble` and `predictions` are given, or y is
+            If values are infinite or cannot be read, shapes do not match, probabilities do not sum
+            to one, there are fewer than two members or classes, labels and columns do not match,
+            the ensemble is one of regressors, both `ensemble` and `predictions` are given, or y is
             needed and missing.
         TypeError
             If the ensemble's type is not known.

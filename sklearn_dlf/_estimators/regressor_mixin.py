@@ -53,20 +53,22 @@ class RegressorStudentMixin(RegressorMixin, BaseStudent):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows, which are the first design points. If the ensemble knows which rows its members
-            did not see (bagging, forests, deep ensembles), give the rows of its own fit, in their
-            order. Their number is checked, and with y whether members fit the rows better that
-            they have seen. If that is refuted, a warning is given and the record is not used. It
-            cannot be refuted without y, or if members do not overfit. A warning is also given if
-            the rows seem to be in other units than those of the ensemble's own fit, or if they
-            lack the column names that it knows; `X_ensemble` is the remedy.
+        X : array-like, sparse matrix or DataFrame with n_samples rows
+            Rows, which are the first design points: numbers, or all that `preprocessor` reads. If
+            the ensemble knows which rows its members did not see (bagging, forests, deep
+            ensembles), give the rows of its own fit, in their order. Their number is checked, and
+            with y whether members fit the rows better that they have seen. If that is refuted, a
+            warning is given and the record is not used. It cannot be refuted without y, or if
+            members do not overfit. A warning is also given if the rows seem to be in other units
+            than those of the ensemble's own fit, or if they lack the column names that it knows;
+            `X_ensemble` is the remedy.
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Observed values, for the noise of y around the members, and for an ensemble that has to
             be fitted. Without y, `sample_y`, `predict_interval`, `predict_quantiles` and
             `predict_uncertainty` are not available, unless the members have a variance of their
-            own.
+            own. NaN (or None, in arrays of objects) marks rows without a value, which are design
+            points; a row of several outputs has all values or none.
 
         ensemble : ensemble, list of fitted regressors or FittedEnsemble, default=None
             Teacher. It is used in place of the constructor's.
@@ -76,10 +78,12 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
             Outputs of the members at X, members last, or one array a member. At most one of
             `ensemble` and `predictions` is given.
 
-        X_ensemble : array-like or DataFrame with n_samples rows, default=None
-            The rows of X in the form that the ensemble takes, if X has been transformed.
+        X_ensemble : array-like or DataFrame with n_samples rows, or callable, default=None
+            The rows of X in the form that the ensemble takes, if X has been transformed. No further
+            design points can be made then, unless it is a callable that takes rows like those of X
+            and returns them in that form, such as the ``inverse_transform`` of a scaler.
 
-        X_unlabeled : array-like of shape (n_unlabeled, n_features), default=None
+        X_unlabeled : array-like or DataFrame with n_unlabeled rows, default=None
             Further rows like those of X, without y. They are design points too.
 
         sample_weight : array-like of shape (n_samples,), default=None
@@ -99,10 +103,10 @@ default=None
         Raises
         ------
         ValueError
-            If values are NaN or infinite, shapes do not match, there are fewer than two members,
-            the ensemble is one of classifiers, both `ensemble` and `predictions` are given, y is
-            needed and missing, `cv` is given with a teacher that need not be fitted, or variances
-            of members are not positive.
+            If values are infinite or cannot be read, shapes do not match, there are fewer than two
+            members, the ensemble is one of classifiers, both `ensemble` and `predictions` are
+            given, y is needed and missing, `cv` is given with a teacher that need not be fitted, or
+            variances of members are not positive.
         TypeError
             If the ensemble's type is not known, or `unseen` does not hold booleans.
         TrainingDivergedError

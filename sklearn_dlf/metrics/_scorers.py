@@ -181,6 +181,8 @@ def _member_log_likelihood(
         if X_ensemble is None:
             _check_rows_are_shared(student, ensemble)
             X_ensemble = rows if ensemble is None else X
+        elif callable(X_ensemble):
+            X_ensemble = X_ensemble(rows)
         teacher = _teacher_at(student.ensemble if ensemble is None else ensemble, X_ensemble)
         can_transform = teacher.transformer is not None
         teacher.is_transformed = student._teacher_is_transformed and can_transform
