@@ -1,10 +1,15 @@
 """Students of raw rows through `fit`."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
-from raw_rows import TokenBody, conv_body, images, members_of, sentences, softmax
+from raw_rows import LENGTH, TokenBody, conv_body, images, members_of, sentences, softmax
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.model_selection import GridSearchCV, cross_val_predict
+from sklearn.pipeline import make_pipeline
 from torch import nn
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
@@ -62,3 +67,112 @@ def test_members_of_images_have_a_likelihood():
     ensemble = untrained_networks(X, 1)
     fitted = DLFRegressor(q=2, body=conv_body, **QUICK).fit(X, ensemble=ensemble)
     assert np.isfinite(make_member_log_likelihood_scorer(ensemble)(fitted, X))
+
+
+class Tokeniser(TransformerMixin, BaseEstimator):
+    """Turns sentences, a column of strings, into ids of tokens (n, LENGTH)."""
+
+    def fit(self, X, y=None):
+        self.n_features_in_ = 1
+        return self
+
+    def transform(self, X):
+        ids = np.zeros((len(X), LENGTH), dtype=np.int64)
+        for row, sentence in zip(ids, np.ravel(X), strict=True):
+            words = [int(word) for word in sentence.split()][:LENGTH]
+            row[: len(words)] = words
+        return ids
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+
+def texts():
+    """Sentences as strings, and the same as ids of tokens."""
+    X = sentences()
+    return np.array([" ".join(map(str, row[row > 0])) for row in X], dtype=object), X
+
+
+def token_teacher(X):
+    """Three functions of ids of tokens."""
+    return softmax(2 * members_of(X))[..., :3]
+
+
+def text_teacher(X):
+    """The same functions of sentences."""
+    return token_teacher(Tokeniser().transform(X))
+
+
+LABELS = np.arange(80) % 3
+
+BRIEF = {**QUICK, "max_iter": 2, "n_epochs": 1, "refine": False}
+REGRESSOR = {name: value for name, value in BRIEF.items() if name != "refine"}
+
+
+def test_images_in_searches_clones_pickles_and_cross_validation():
+    X = images()[0]
+    teacher = FittedEnsemble(
+        lambda X: softmax(2 * members_of(X)), outputs="probabilities", n_members=6
+    )
+    student = DLFClassifier(teacher, body=conv_body, **BRIEF)
+    search = GridSearchCV(student, {"q": [1, 2]}, cv=2).fit(X, LABELS)
+    search.best_estimator_.set_params(ensemble=None)  # a lambda cannot be pickled
+    loaded = pickle.loads(pickle.dumps(search.best_estimator_))
+    assert_allclose(loaded.predict_proba(X), search.predict_proba(X))
+    proba = cross_val_predict(clone(student), X, LABELS, cv=2, method="predict_proba")
+    assert proba.shape == (80, 3)
+
+
+def test_a_callable_makes_images_and_gets_them_as_they_are():
+    X = images()[0]
+    seen = []
+
+    def flip(X, n_rows, random_state):
+        seen.append((type(X), X.dtype, X.shape[1:]))
+        return X[random_state.randint(len(X), size=n_rows)][..., ::-1]
+
+    def teacher(X):
+        seen.append((type(X), X.dtype, X.shape[1:]))
+        return members_of(X, 1)[:, 0]
+
+    ensemble = FittedEnsemble(teacher, outputs="values", n_members=6)
+    DLFRegressor(body=conv_body, **{**REGRESSOR, "augment": flip, "q": 2}).fit(X, ensemble=ensemble)
+    assert set(seen) == {(np.ndarray, np.dtype("uint8"), (1, 8, 8))}
+
+
+def test_columns_of_images_are_not_swapped():
+    X = images()[0]
+    ensemble = FittedEnsemble(lambda X: members_of(X, 1)[:, 0], outputs="values", n_members=6)
+    student = DLFRegressor(body=conv_body, **{**REGRESSOR, "augment": "auto", "q": 2})
+    assert student.fit(X, ensemble=ensemble).augment_ is None
+    with pytest.raises(ValueError, match="pixels and tokens mean nothing of their own"):
+        student.set_params(augment="neighbors").fit(X, ensemble=ensemble)
+
+
+def test_sentences_behind_a_tokeniser_in_a_pipeline():
+    strings, _ = texts()
+    teacher = FittedEnsemble(token_teacher, outputs="probabilities", n_members=3)
+    student = DLFClassifier(teacher, body=TokenBody, preprocessor=None, **BRIEF)
+    pipeline = make_pipeline(Tokeniser(), student)
+    search = GridSearchCV(pipeline, {"dlfclassifier__q": [1, 2]}, cv=2).fit(strings, LABELS)
+    assert search.predict_proba(strings).shape == (80, 3)
+
+
+def test_a_tokeniser_as_preprocessor_leaves_sentences_to_the_ensemble():
+    strings, ids = texts()
+    teacher = FittedEnsemble(text_teacher, outputs="probabilities", n_members=3)
+    student = DLFClassifier(teacher, body=TokenBody, preprocessor=Tokeniser(), **BRIEF)
+    student.fit(strings, LABELS)
+    by_hand = DLFClassifier(body=TokenBody, preprocessor=None, **BRIEF)
+    by_hand.fit(ids, LABELS, predictions=token_teacher(ids))
+    assert_allclose(student.predict_proba(strings), by_hand.predict_proba(ids))
+
+
+def test_other_shapes_are_refused_in_prediction():
+    X = images()[0]
+    P = members_of(X, 1)[:, 0]
+    student = DLFRegressor(q=2, body=conv_body, preprocessor=None, **REGRESSOR).fit(
+        X, predictions=P
+    )
+    with pytest.raises(ValueError, match=r"rows of shape \(1, 8, 4\), expected \(1, 8, 8\)"):
+        student.predict(X[..., :4])
