@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import numbers
+from decimal import Decimal
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +18,8 @@ Kind = Literal["number", "category", "date"]
 TEXT_VALUES, TEXT_SHARE = 50, 0.5
 
 SECONDS_PER_DAY = 86_400
+
+NUMBERS = numbers.Real, Decimal, np.bool_
 
 
 class ColumnError(ValueError):
@@ -67,12 +70,13 @@ def _kind_of_polars(dtype: Any) -> Kind | None:
 def _kind_of_objects(column: Any, name: Any) -> Kind | None:
     """Return what a column of Python objects or strings holds, by its values."""
     values = {type(value): value for value in _as_objects(column) if not is_missing(value)}
-    if all(isinstance(value, numbers.Real | np.bool_) for value in values.values()):
+    if all(isinstance(value, NUMBERS) for value in values.values()):
         return "number"
     if all(isinstance(value, datetime.date | np.datetime64) for value in values.values()):
         return "date"
-    simple = str, bytes, numbers.Real, np.bool_, datetime.date
-    if not all(isinstance(value, simple) for value in values.values()):
+    if not all(
+        isinstance(value, (str, bytes, datetime.date, *NUMBERS)) for value in values.values()
+    ):
         return None
     _refuse_text(column, name)
     return "category"
@@ -132,7 +136,7 @@ def _floats(column: Any) -> np.ndarray:
         return as_floats(column)
     if dtype.kind in "OUST" or hasattr(dtype, "categories"):
         values = [np.nan if is_missing(value) else value for value in _as_objects(column)]
-        wrong = [value for value in values if not isinstance(value, numbers.Real | np.bool_)]
+        wrong = [value for value in values if not isinstance(value, NUMBERS)]
         if wrong:
             raise TypeError(f"{wrong[0]!r}.")
         return np.array(values, dtype=np.float64)
@@ -162,7 +166,7 @@ def read_dates(column: Any, name: Any) -> np.ndarray:
         if hasattr(column, "dt") and hasattr(column, "iloc"):
             if type(column.dtype).__name__ == "PeriodDtype":
                 column = column.dt.to_timestamp()
-            elif getattr(column.dtype, "kind", "") == "M":
+            elif _time_zone(column.dtype) is not None:
                 column = column.dt.tz_localize(None)
         elif hasattr(column.dtype, "is_temporal"):
             return _polars_dates(column)
@@ -179,6 +183,11 @@ def read_dates(column: Any, name: Any) -> np.ndarray:
         raise ColumnError(
             f"Column {name!r} held dates in fit, and now holds other values: {error}"
         ) from error
+
+
+def _time_zone(dtype: Any) -> Any:
+    """Return the time zone of a type of pandas, of its own or of Arrow."""
+    return getattr(getattr(dtype, "pyarrow_dtype", dtype), "tz", None)
 
 
 def _polars_dates(column: Any) -> np.ndarray:

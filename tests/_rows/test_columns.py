@@ -1,4 +1,5 @@
 import datetime
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,8 @@ NUMBERS = {
     "nullable integers": pd.Series([1, 2], dtype="Int64"),
     "nullable floats": pd.Series([1.0, 2.0], dtype="Float32"),
     "objects": pd.Series([1, 2.0], dtype=object),
+    "decimals": pd.Series([Decimal("1"), Decimal("2.0")]),
+    "polars decimals": pl.Series([Decimal("1"), Decimal("2")]),
     "polars": pl.Series([1, 2], dtype=pl.Int8),
     "array": np.array([1, 2], dtype=">f4"),
     "durations": pd.to_timedelta(pd.Series(["1D", "2D"])),
@@ -110,3 +113,30 @@ def test_a_column_that_changes_its_kind_is_named():
         read_dates(pl.Series([1]), "day")
     with pytest.raises(ColumnError, match="infinity in column 'age'"):
         read_numbers(pd.Series([1, np.inf]), "age")
+
+
+def test_arrow_types_of_pandas():
+    pa = pytest.importorskip("pyarrow")
+    types = {
+        "number": [pa.int8(), pa.float32(), pa.bool_(), pa.decimal128(5, 2), pa.duration("s")],
+        "category": [pa.string(), pa.dictionary(pa.int8(), pa.string())],
+        "date": [pa.date32(), pa.timestamp("us"), pa.timestamp("us", "UTC")],
+    }
+    values = {
+        "number": [Decimal("1"), None],
+        "category": ["a", None],
+        "date": [DAY.replace(hour=0), None],
+    }
+    for kind, dtypes in types.items():
+        for dtype in dtypes:
+            own = [datetime.timedelta(days=1), None] if "duration" in str(dtype) else values[kind]
+            own = [True, None] if dtype == pa.bool_() else own
+            own = [1, None] if dtype in (pa.int8(), pa.float32()) else own
+            column = pd.Series(pd.array(own, dtype=pd.ArrowDtype(dtype)))
+            assert kind_of_column(column, "c") == kind
+            if kind == "number":
+                assert_array_equal(read_numbers(column, "c"), [1, np.nan])
+            elif kind == "category":
+                assert read_labels(column, "c").tolist() == ["a", ""]
+            else:
+                assert read_dates(column, "c")[0] == np.datetime64(values["date"][0])
