@@ -57,18 +57,16 @@ class RegressorStudentMixin(RegressorMixin, BaseStudent):
             Rows, which are the first design points: numbers, or all that `preprocessor` reads. If
             the ensemble knows which rows its members did not see (bagging, forests, deep
             ensembles), give the rows of its own fit, in their order. Their number is checked, and
-            with y whether members fit the rows better that they have seen. If that is refuted, a
-            warning is given and the record is not used. It cannot be refuted without y, or if
-            members do not overfit. A warning is also given if the rows seem to be in other units
-            than those of the ensemble's own fit, or if they lack the column names that it knows;
-            `X_ensemble` is the remedy.
+            with y whether members fit the rows better that they have seen; if not, a warning is
+            given and the record is not used. A warning is also given if the rows seem to be in
+            other units than those of the ensemble's own fit, or if they lack the column names that
+            it knows; `X_ensemble` is the remedy.
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Observed values, for the noise of y around the members, and for an ensemble that has to
-            be fitted. Without y, `sample_y`, `predict_interval`, `predict_quantiles` and
-            `predict_uncertainty` are not available, unless the members have a variance of their
-            own. NaN (or None, in arrays of objects) marks rows without a value, which are design
-            points; a row of several outputs has all values or none.
+            be fitted. NaN or None marks rows without a value (all outputs), which are design points.
+            Without y, `sample_y`, `predict_interval`, `predict_quantiles` and `predict_uncertainty`
+            are not available, unless the members have a variance of their own.
 
         ensemble : ensemble, list of fitted regressors or FittedEnsemble, default=None
             Teacher. It is used in place of the constructor's.

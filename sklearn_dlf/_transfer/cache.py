@@ -121,7 +121,7 @@ class TeacherCache:
         try:
             _check_names(content)
             return joblib.hash(content)
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
+        except (pickle.PicklingError, AttributeError, TypeError, ValueError) as error:
             warn_user(
                 f"memory keeps nothing of {type(ensemble).__name__}, which cannot be pickled or "
                 f"identified: {error}. Define its functions and classes at the top level of an "
