@@ -40,8 +40,8 @@ class ClassifierStudentMixin(ClassifierMixin, BaseStudent):
     ) -> ClassifierStudentMixin:
         """Distil an ensemble.
 
-        The teacher is `ensemble`, or the ensemble with these `predictions`, or the constructor's
-        ensemble. Without any of them a deep ensemble is trained first.
+        The teacher is `ensemble`, or these `predictions`, or the constructor's ensemble, or else a
+        deep ensemble, which is trained first.
 
         Parameters
         ----------
@@ -49,11 +49,10 @@ class ClassifierStudentMixin(ClassifierMixin, BaseStudent):
             Rows, which are the first design points: numbers, or all that `preprocessor` reads. If
             the ensemble knows which rows its members did not see (bagging, forests, deep
             ensembles), give the rows of its own fit, in their order. Their number is checked, and
-            with y whether members fit the rows better that they have seen. If that is refuted, a
-            warning is given and the record is not used. It cannot be refuted without y, or if
-            members do not overfit. A warning is also given if the rows seem to be in other units
-            than those of the ensemble's own fit, or if they lack the column names that it knows;
-            `X_ensemble` is the remedy.
+            with y whether members fit the rows better that they have seen; if not, a warning is
+            given and the record is not used. A warning is also given if the rows seem to be in
+            other units than those of the ensemble's own fit, or if they lack the column names that
+            it knows; `X_ensemble` is the remedy.
 
         y : array-like of shape (n_samples,), default=None
             Labels, for an ensemble that has to be fitted, for the teacher's score, and for the
@@ -81,11 +80,10 @@ shape (n_samples, n_classes), default=None
             and returns them in that form, such as the ``inverse_transform`` of a scaler.
 
         X_unlabeled : array-like or DataFrame with n_unlabeled rows, default=None
-            Further rows like those of X, without y. They are design points too.
+            Further rows like those of X, which are design points too.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows of X; a weight of two counts as two equal rows. Other design points
-            have the mean weight.
+            Weights of the rows of X, as numbers of equal rows. Others have the mean weight.
 
         unseen : bool array-like of shape (n_samples,) or (n_samples, n_members), or True, \
 default=None

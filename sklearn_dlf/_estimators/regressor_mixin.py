@@ -48,8 +48,8 @@ class RegressorStudentMixin(RegressorMixin, BaseStudent):
     ) -> RegressorStudentMixin:
         """Distil an ensemble.
 
-        The teacher is `ensemble`, or the ensemble with these `predictions`, or the constructor's
-        ensemble. Without any of them a deep ensemble is trained first.
+        The teacher is `ensemble`, or these `predictions`, or the constructor's ensemble, or else a
+        deep ensemble, which is trained first.
 
         Parameters
         ----------
@@ -64,9 +64,9 @@ class RegressorStudentMixin(RegressorMixin, BaseStudent):
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Observed values, for the noise of y around the members, and for an ensemble that has to
-            be fitted. NaN or None marks rows without a value (all outputs), which are design points.
-            Without y, `sample_y`, `predict_interval`, `predict_quantiles` and `predict_uncertainty`
-            are not available, unless the members have a variance of their own.
+            be fitted. NaN or None marks rows without a value, which are design points. Without y,
+            `sample_y`, `predict_interval`, `predict_quantiles` and `predict_uncertainty` are not
+            available, unless the members have a variance of their own.
 
         ensemble : ensemble, list of fitted regressors or FittedEnsemble, default=None
             Teacher. It is used in place of the constructor's.
@@ -82,11 +82,10 @@ n_members), or list of arrays of shape (n_samples,) or (n_samples, n_outputs), d
             and returns them in that form, such as the ``inverse_transform`` of a scaler.
 
         X_unlabeled : array-like or DataFrame with n_unlabeled rows, default=None
-            Further rows like those of X, without y. They are design points too.
+            Further rows like those of X, which are design points too.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows of X; a weight of two counts as two equal rows. Other design points
-            have the mean weight.
+            Weights of the rows of X, as numbers of equal rows. Others have the mean weight.
 
         unseen : bool array-like of shape (n_samples,) or (n_samples, n_members), or True, \
 default=None
@@ -101,10 +100,9 @@ default=None
         Raises
         ------
         ValueError
-            If values are infinite or cannot be read, shapes do not match, there are fewer than two
-            members, the ensemble is one of classifiers, both `ensemble` and `predictions` are
-            given, y is needed and missing, `cv` is given with a teacher that need not be fitted, or
-            variances of members are not positive.
+            If rows cannot be read, shapes do not match, there are fewer than two members or they
+            are classifiers, two teachers are given, y or `unseen` contradicts the teacher, `cv` is
+            given with a fitted one, or variances of members are not positive.
         TypeError
             If the ensemble's type is not known, or `unseen` does not hold booleans.
         TrainingDivergedError
