@@ -174,8 +174,15 @@ def measure_body(body: nn.Module, rows: RowsOrShape) -> BodySize:
     else:
         two = torch.zeros(2, *row_shape(rows))
     body.eval()
-    with torch.no_grad(), _LargestTensor() as largest:
-        features = body(two)
+    try:
+        with torch.no_grad(), _LargestTensor() as largest:
+            features = body(two)
+    except (RuntimeError, IndexError) as error:
+        what = f"of {two.dtype} and of shape {tuple(two.shape[1:])}"
+        raise ValueError(
+            f"The student's body cannot read the rows that it gets, {what}: {error} Rows of "
+            "integers, such as ids of tokens, stay integers with preprocessor=None."
+        ) from error
     if not isinstance(features, torch.Tensor) or features.dtype != torch.float32:
         what = getattr(features, "dtype", type(features).__name__)
         raise ValueError(f"The student's body must return one tensor of torch.float32; got {what}.")

@@ -176,3 +176,24 @@ def test_other_shapes_are_refused_in_prediction():
     )
     with pytest.raises(ValueError, match=r"rows of shape \(1, 8, 4\), expected \(1, 8, 8\)"):
         student.predict(X[..., :4])
+
+
+def test_a_body_that_cannot_read_standardised_ids_says_what_to_do():
+    X = sentences()
+    with pytest.raises(
+        ValueError, match=r"of torch.float32 .* stay integers with preprocessor=None"
+    ):
+        DLFRegressor(q=2, body=EmbeddingBody, **REGRESSOR).fit(
+            X, predictions=members_of(X, 1)[:, 0]
+        )
+
+
+class EmbeddingBody(nn.Module):
+    """The mean embedding of tokens."""
+
+    def __init__(self, length):
+        super().__init__()
+        self.embedding = nn.Embedding(12, 4)
+
+    def forward(self, X):
+        return self.embedding(X).mean(dim=1)
