@@ -26,6 +26,7 @@ html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
 PAGES = [
     "index",
     "workflow",
+    "frames",
     "intervals",
     "method",
     "equations",

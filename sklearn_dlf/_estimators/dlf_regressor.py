@@ -54,7 +54,8 @@ class DLFRegressor(RegressorStudentMixin, LatentFactorStudent):
         interface takes the place of all this; it is cloned and fitted to X (and y) unless it is
         fitted, and what it returns is standardised, unless `body` is a callable and it returns
         integers or arrays of more than two dimensions. None: rows go to the `body` as they are,
-        floats and bytes as float32, other integers as int64.
+        floats and bytes as float32, other integers as int64. Examples are on the page
+        :doc:`/frames`.
 
     augment : str, callable or None, default="auto"
         How further design points are made: at least four for each row of X, two for each parameter
