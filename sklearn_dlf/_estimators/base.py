@@ -31,7 +31,7 @@ from .._fitting.student_bodies import count_body_parameters, name_body
 from .._fitting.trainer import OPTIMIZERS
 from .._network.bodies import ACTIVATIONS
 from .._network.heads import Units
-from .._rows.containers import as_container, take
+from .._rows.containers import as_container, in_container_of, take
 from .._rows.labels import count_labels, order_by_labels, take_labels
 from .._rows.reader import read_rows, read_rows_of_fit, set_input_tags
 from .._rows.table import Table
@@ -167,7 +167,7 @@ class BaseStudent(BaseEstimator, ABC):
             check_consistent_length(table.numbers, y)
         asked, adapt = self._rows_of_ensemble(table, X_ensemble, order)
         if X_unlabeled is not None:
-            further = as_container(X_unlabeled)
+            further = in_container_of(table.rows, as_container(X_unlabeled))
             numbers = read_rows(self, reader, further)
             X_unlabeled = table.with_rows(further, numbers)
         weights = sample_weight

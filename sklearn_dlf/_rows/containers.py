@@ -69,6 +69,16 @@ def take(rows: Any, index: np.ndarray) -> Any:
     return rows[index] if is_frame(rows) or sparse.issparse(rows) else _safe_indexing(rows, index)
 
 
+def in_container_of(rows: Any, others: Any) -> Any:
+    """Return other rows in a container like that of ``rows``, where one is an array of them."""
+    if isinstance(rows, np.ndarray) and is_frame(others):
+        return np.asarray(others)
+    if is_frame(rows) and isinstance(others, np.ndarray):
+        names = list(rows.columns)
+        return type(rows)(others, columns=names) if is_pandas(rows) else type(rows)(others, names)
+    return others
+
+
 def concatenate(first: Any, second: Any) -> Any:
     """Return the rows of two containers of one kind, those of ``first`` before the others.
 

@@ -1,6 +1,7 @@
 """Students of ensembles that know frames, missing values, sparse rows and rows without y."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -271,6 +272,19 @@ def test_unlabeled_frames_are_joined_by_name_and_category(teacher):
     further["city"] = pd.Categorical(["z"] * 12)
     DLFRegressor(**QUICK).fit(FRAME, ensemble=recorder.ensemble(), X_unlabeled=further)
     assert "z" in set(max(recorder.rows, key=len)["city"])
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame])
+def test_unlabeled_rows_may_be_in_another_container_than_rows(make):
+    X = np.random.RandomState(0).standard_normal((N, 3)).astype(np.float32)
+    frame = make(X, ["a", "b", "c"]) if make is pl.DataFrame else make(X, columns=["a", "b", "c"])
+    for rows, further in ((X, frame), (frame, X[:9])):
+        recorder = Recorder()
+        fit = {"ensemble": recorder.ensemble(), "X_unlabeled": further}
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="X does.* feature names")
+            DLFRegressor(**QUICK).fit(rows, **fit)
+        assert type(max(recorder.rows, key=len)) is type(rows)
 
 
 def test_students_of_frames_are_searched_cloned_pickled_and_cross_validated(teacher):
