@@ -14,7 +14,7 @@ from torch import Tensor
 from ..._utils.standardise import check_std, divide_out, fit_scaler
 from .._registry import register_ensemble
 from .base import BaseDeepEnsemble, describe_members
-from .training import Data, average_over_rows, squared_loss
+from .training import Data, squared_loss
 
 
 class DeepEnsembleRegressor(RegressorMixin, BaseDeepEnsemble):
@@ -190,13 +190,8 @@ class DeepEnsembleRegressor(RegressorMixin, BaseDeepEnsemble):
         rows, weights = data.held_out_rows, data.held_out_weights
         if not rows.shape[1]:
             rows, weights = data.train_rows, data.weights[data.train_rows]
-        noise = average_over_rows(
-            self._layers(torch.float32),
-            self.activation,
-            lambda outputs, targets: (outputs - targets).square(),
-            data,
-            rows,
-            weights,
+        noise = self._average(
+            lambda outputs, targets: (outputs - targets).square(), data, rows, weights
         )
         return noise.double().cpu().numpy() * self._y_scaler.scale_**2
 

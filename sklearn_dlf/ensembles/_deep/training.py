@@ -38,7 +38,7 @@ _AVERAGING = 0.99
 
 # Most numbers in the activations of one layer outside training, a choice that bounds the memory:
 # 16 MB in float64.
-_MAX_ACTIVATIONS = 2**21
+MAX_ACTIVATIONS = 2**21
 
 
 class Layer(NamedTuple):
@@ -137,22 +137,22 @@ def share_data(
     unseen: np.ndarray,
     device: str | torch.device,
 ) -> Data:
-    """Put the data on the device, and turn the mask of unseen rows into padded indices."""
+    """Put all but X on the device, and turn the mask of unseen rows into padded indices."""
     counts = np.count_nonzero(unseen, axis=0)
     held_out_rows = np.argsort(~unseen.T, axis=1, kind="stable")[:, : counts.max()]
     is_held_out = np.take_along_axis(unseen.T, held_out_rows, axis=1)
     return Data(
+        X,
         *(
             torch.as_tensor(array, device=device)
             for array in (
-                X,
                 targets,
                 weights.astype(np.float32),
                 train_rows,
                 held_out_rows,
                 (weights[held_out_rows] * is_held_out).astype(np.float32),
             )
-        )
+        ),
     )
 
 
@@ -190,7 +190,7 @@ def forward(layers: Sequence[Layer], X: Tensor, activation: str) -> Tensor:
 def rows_at_once(layers: Sequence[Layer]) -> int:
     """Return how many rows of every member may be evaluated at once outside training."""
     widest = max(layer.weight.shape[0] * layer.weight.shape[2] for layer in layers)
-    return max(1, _MAX_ACTIVATIONS // widest)
+    return max(1, MAX_ACTIVATIONS // widest)
 
 
 @torch.no_grad()

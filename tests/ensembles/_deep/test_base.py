@@ -255,7 +255,7 @@ def test_predictions_do_not_depend_on_the_size_of_row_batches(iris, monkeypatch)
     X, y = iris
     ensemble = DeepEnsembleClassifier(**SMALL).fit(X, y)
     members, probabilities = ensemble.member_predictions(X), ensemble.predict_proba(X)
-    monkeypatch.setattr(training, "_MAX_ACTIVATIONS", 4 * 8 * 7)
+    monkeypatch.setattr(training, "MAX_ACTIVATIONS", 4 * 8 * 7)
     assert len(list(ensemble._outputs(X))) == 22
     assert_allclose(ensemble.member_predictions(X), members, rtol=1e-12)
     assert_allclose(ensemble.predict_proba(X), probabilities, rtol=1e-12)
