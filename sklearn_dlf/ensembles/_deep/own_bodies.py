@@ -23,10 +23,6 @@ from ..._utils.seeding import MAX_SEED, seeded
 from .stopping import EarlyStopping
 from .training import Data, Loss, averaging_decay, diverged
 
-# Buffers that are averaged as parameters are. Others, such as masks, counts and the vectors of a
-# spectral normalisation, may not be averaged.
-STATISTICS = ("running_mean", "running_var")
-
 
 class BodyMember(Network):
     """A body of the user's own, and a linear layer from its features to the outputs.
@@ -172,7 +168,7 @@ class _Training:
                 continue
             network = self.averaged.current()
             loss = network.average(self.loss, self.data, self.held_out, self.held_out_weights)
-            improved, going_on = self.stopping.update(loss.double().cpu().numpy()[None])
+            improved, going_on = self.stopping.update(loss.cpu().double().numpy()[None])
             if len(improved):
                 self.best = self.averaged.copy()
             if not len(going_on):
@@ -203,8 +199,9 @@ class _Training:
 class _Averaged:
     """Running average of a network in training; it is evaluated and kept instead of the network.
 
-    Averaged are parameters in training, and statistics of batches. Other buffers are those of the
-    last step. Frozen parameters are not copied.
+    Parameters in training are averaged. Buffers, such as the statistics of batches, are those of
+    the last step: masks, counts and vectors of unit length may not be averaged, and averages of the
+    statistics were no better. Frozen parameters are not copied.
     """
 
     def __init__(self, network: BodyMember) -> None:
@@ -217,12 +214,6 @@ class _Averaged:
         self._buffers: list[tuple[dict[str, Any], dict[str, Any]]] = [
             (averaged._buffers, trained._buffers) for averaged, trained in modules
         ]
-        self._statistics = [
-            (averaged, trained, name)
-            for averaged, trained in self._buffers
-            for name in STATISTICS
-            if averaged.get(name) is not None
-        ]
         self._n_steps = 0
 
     @torch.no_grad()
@@ -232,15 +223,12 @@ class _Averaged:
         share = 1 - averaging_decay(self._n_steps)
         for averaged, trained in self._parameters:
             averaged.lerp_(trained, share)
-        for buffers, trained_buffers, name in self._statistics:
-            buffers[name].lerp_(trained_buffers[name], share)
 
     def current(self) -> BodyMember:
         """Return the average after the last step. Further steps change it."""
         for buffers, trained_buffers in self._buffers:
             for name, buffer in trained_buffers.items():
-                if name not in STATISTICS and buffer is not None:
-                    buffers[name] = buffer.detach().clone()
+                buffers[name] = None if buffer is None else buffer.detach().clone()
         return self._network
 
     def copy(self) -> BodyMember:
