@@ -70,10 +70,7 @@ def test_sentences_are_learnt():
 @pytest.mark.parametrize("patience", [None, 2])
 def test_members_are_trained_as_stacked_ones_are(patience, monkeypatch):
     rng = np.random.RandomState(0)
-    X, y = torch.randn(40, 5), torch.randn(40, 2)
-    X, y = (
-        torch.as_tensor(rng.standard_normal(each.shape), dtype=torch.float32) for each in (X, y)
-    )
+    X, y = (torch.from_numpy(rng.standard_normal((40, n)).astype(np.float32)) for n in (5, 2))
     unseen = training.held_out_in_turn(40, 3, 0.2, None, rng)
     rows = np.nonzero(~unseen.T)[1].reshape(3, -1)
     data = training.share_data(X, y, rng.rand(40), rows, unseen, "cpu")
@@ -182,11 +179,26 @@ def test_no_batch_has_a_single_row_by_division():
     assert own_bodies._count_batches(1, 32) == 1
 
 
-def test_normalisation_over_batches_takes_any_batch_size(digits):
-    X, y = digits[0][:20], digits[1][:20] % 2
-    ensemble = DeepEnsembleClassifier(**SMALL, body=conv_body, batch_size=2, early_stopping=False)
-    ensemble.fit(X[:15], y[:15])
+def normalised_body(n_columns):
+    """A body with a normalisation over batches, which takes no batch of one row."""
+    return nn.Sequential(nn.Linear(n_columns, 6), nn.BatchNorm1d(6), nn.Tanh())
+
+
+def test_normalisation_over_batches_takes_an_odd_number_of_rows(friedman):
+    X, y = friedman
+    ensemble = DeepEnsembleRegressor(
+        **SMALL, body=normalised_body, batch_size=2, early_stopping=False
+    ).fit(X[:15], y[:15])
     assert np.isfinite(ensemble.member_predictions(X)).all()
+    for network in ensemble.members_:
+        assert network.body[1].num_batches_tracked == 3 * 7
+        assert network.body[1].running_mean.abs().min() > 0
+
+
+def test_members_begin_at_parameters_of_their_own(friedman):
+    ensemble = DeepEnsembleRegressor(**SMALL, body=dense_body, lr=1e-12).fit(*friedman)
+    first, second = (network.state_dict() for network in ensemble.members_)
+    assert all((first[name] - second[name]).abs().max() > 0.01 for name in first)
 
 
 # Rows
