@@ -264,7 +264,8 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
         """Yield blocks of rows and the members' outputs there, (n_members, rows, n_outputs).
 
         Training uses float32. Evaluation uses float64 unless `dtype` is another type, so that the
-        prediction for a row does not depend on the rows that it is evaluated with.
+        prediction for a row does not depend on the rows that it is evaluated with. Bodies of the
+        user's own are evaluated in float32.
         """
         torch_dtype = torch.float64 if np.dtype(dtype) == np.float64 else torch.float32
         if hasattr(self, "members_"):
@@ -316,7 +317,7 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
         """Turn raw outputs of the networks (n_members, rows, k) into the members' predictions."""
 
     def _validate_predict(self, X: Any) -> np.ndarray:
-        """Return the rows as a float64 array; raise an error if the ensemble is not fitted."""
+        """Return rows as numbers, or as they are if the body gets them so; raise if not fitted."""
         check_is_fitted(self)
         return read_rows(self, self._reader, X)
 
@@ -336,12 +337,13 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
 
         Parameters
         ----------
-        X : array-like or DataFrame of shape (n_samples, n_features)
-            Rows in the units of the rows of `fit`.
+        X : array-like, sparse matrix or DataFrame of shape (n_samples, n_features)
+            Rows in the units of the rows of `fit`, and of their kind.
 
         dtype : dtype, default=np.float64
             Floating-point dtype of the result. With any dtype but float64, the members are
-            evaluated in float32, which takes about half the time.
+            evaluated in float32, which takes about half the time. Members with a `body` are
+            evaluated in float32 always.
 
         Returns
         -------
