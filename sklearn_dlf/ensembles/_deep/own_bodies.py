@@ -39,7 +39,7 @@ class BodyMember(Network):
 
     def __init__(self, body: nn.Module, rows: np.ndarray, n_outputs: int):
         super().__init__()
-        self.output_layer = nn.Linear(self.set_body(body, rows), n_outputs)
+        self.output_layer = nn.Linear(self.set_body(body, rows), n_outputs, dtype=torch.float32)
 
     def forward(self, X: Tensor) -> Tensor:
         """Outputs (m, n_outputs), of y in units of its standard deviation, or logits."""
