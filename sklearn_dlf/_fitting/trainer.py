@@ -16,7 +16,7 @@ from torch.utils.data import TensorDataset
 
 from .._network.base import Network
 from .._network.heads import Heads
-from .._network.rows import as_input, as_tensor
+from .._network.rows import as_input, place_rows
 from .._utils.seeding import MAX_SEED
 from ..exceptions import TrainingDivergedError
 
@@ -36,10 +36,6 @@ MIN_ROWS_PER_PARAMETER = 2
 # With more rows than this, training over all rows at once takes too much memory; with more products
 # of a row and a parameter, too much time.
 MAX_POLISH_ROWS, MAX_POLISH_PRODUCTS = 2**15, 2**28
-
-# Rows of more bytes than this stay in the memory of the host, and an accelerator gets a batch at a
-# time.
-MAX_DEVICE_BYTES = 2**30
 
 
 class TensorBatches:
@@ -198,9 +194,7 @@ class Trainer:
         body_lr: float = 1.0,
     ):
         self.network: Any = network.to(device)
-        self.X = as_tensor(X)
-        if X.nbytes <= MAX_DEVICE_BYTES:
-            self.X = self.X.to(device)
+        self.X = place_rows(X, device)
         self.weights = torch.as_tensor(weights, device=device)
         self.batch_size: int = (
             _choose_batch_size(len(X)) if isinstance(batch_size, str) else batch_size

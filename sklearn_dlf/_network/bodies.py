@@ -185,12 +185,12 @@ def measure_body(body: nn.Module, rows: RowsOrShape) -> BodySize:
         ) from error
     if not isinstance(features, torch.Tensor) or features.dtype != torch.float32:
         what = getattr(features, "dtype", type(features).__name__)
-        raise ValueError(f"The student's body must return one tensor of torch.float32; got {what}.")
+        raise ValueError(f"The body must return one tensor of torch.float32; got {what}.")
     if features.ndim != 2 or len(features) != 2:
         one = row_shape(rows)
         of = f"of {one[0]} features" if len(one) == 1 else f"of shape {one}"
         raise ValueError(
-            "The student's body must map (n_rows, n_features) to (n_rows, n_body_features); for 2 "
+            "The body must map (n_rows, n_features) to (n_rows, n_body_features); for 2 "
             f"rows {of} it returned shape {tuple(features.shape)}."
         )
     largest.see(two, features)

@@ -11,6 +11,9 @@ import torch
 # they are the values of pixels.
 INDICES = {torch.int8, torch.int16, torch.int32, torch.int64}
 
+# Rows of more bytes than this stay in the memory of the host, and an accelerator gets a batch at a
+# time.
+MAX_DEVICE_BYTES = 2**30
 
 # Where rows are described: by the number of columns, by the shape of one, or by some of them.
 RowsOrShape = int | tuple[int, ...] | np.ndarray
@@ -36,6 +39,12 @@ def as_input(rows: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     if rows.dtype in INDICES:
         return rows.to(device=like.device, dtype=torch.int64)
     return rows.to(like)
+
+
+def place_rows(X: np.ndarray, device: str | torch.device) -> torch.Tensor:
+    """Return rows for training: on the device, or on the host if they are large."""
+    rows = as_tensor(X)
+    return rows.to(device) if X.nbytes <= MAX_DEVICE_BYTES else rows
 
 
 def are_points(rows: RowsOrShape) -> bool:

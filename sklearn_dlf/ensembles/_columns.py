@@ -68,7 +68,8 @@ def match_columns(model: Any, X: Any) -> Any:
     n_expected = getattr(model, "n_features_in_", 0) or None  # 0 in CatBoost models from a file
     if names is not None and columns is not None:
         return _select_columns(model, X, names)
-    if n_expected is not None and (len(np.shape(X)) != 2 or np.shape(X)[1] != n_expected):
+    # Images have more dimensions. scikit-learn records the second of any rows.
+    if n_expected is not None and np.shape(X)[1:2] != (n_expected,):
         raise ValueError(
             f"X has shape {np.shape(X)}, but {type(model).__name__} was fitted with "
             f"{n_expected} features, expected (n_samples, {n_expected})."

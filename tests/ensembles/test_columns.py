@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from sklearn_dlf.ensembles import FittedEnsemble, member_predictions
+from sklearn_dlf.ensembles._columns import match_columns
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(120, 3))
@@ -202,3 +203,18 @@ def test_linear_models_of_integer_names_go_by_position():
     frame = pd.DataFrame(X, columns=[2, 0, 1])
     models = [LinearRegression().fit(frame, y), Ridge().fit(frame, y)]
     assert_allclose(member_predictions(models, frame), predicted(models, frame))
+
+
+class ModelOfImages:
+    """A model that records the second dimension of its rows, as scikit-learn does."""
+
+    n_features_in_ = 2
+
+
+def test_images_are_matched_by_their_second_dimension():
+    images = rng.normal(size=(5, 2, 4, 4))
+    assert match_columns(ModelOfImages(), images) is images
+    with pytest.raises(ValueError, match=r"shape \(5, 4, 4, 2\), but ModelOfImages was fitted"):
+        match_columns(ModelOfImages(), images.transpose(0, 2, 3, 1))
+    with pytest.raises(ValueError, match=r"X has shape \(5,\)"):
+        match_columns(ModelOfImages(), images[:, 0, 0, 0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from numbers import Real
 from typing import Any, ClassVar, Literal, cast
 
@@ -16,18 +16,23 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, _check_y, check_is_fitted
 from torch import Tensor
 
+from ..._network.base import ACCELERATOR_ROWS
+from ..._network.rows import as_tensor, place_rows
 from ..._rows.containers import as_container
 from ..._rows.reader import read_rows, read_rows_of_fit, set_input_tags
 from ..._utils.blocks import row_blocks
-from ..._utils.parameters import Count, Device, LayerSizes, layer_sizes
+from ..._utils.parameters import BodyMaker, Count, Device, LayerSizes, layer_sizes
 from ..._utils.standardise import divide_out, scale_weights
 from .._member_predictions import check_floating
 from .._members import Members
+from .own_bodies import BodyMember, evaluate_members, on_cpu, train_members
 from .training import (
     ACTIVATIONS,
+    MAX_ACTIVATIONS,
     Data,
     Layer,
     Loss,
+    average_over_rows,
     bootstrap_rows,
     forward,
     held_out_in_turn,
@@ -54,9 +59,10 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
 
     _parameter_constraints: ClassVar[dict] = {
         "n_estimators": [Count()],
-        "preprocessor": [StrOptions({"auto"}), HasMethods(["fit", "transform"])],
+        "preprocessor": [StrOptions({"auto"}), HasMethods(["fit", "transform"]), None],
         "hidden_layer_sizes": [LayerSizes()],
         "activation": [StrOptions(set(ACTIVATIONS))],
+        "body": [BodyMaker(), None],
         "weight_decay": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Count()],
         "lr": [Interval(Real, 0, None, closed="neither")],
@@ -71,6 +77,9 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
         "verbose": ["verbose"],
     }
 
+    # Networks with a body of the user's own. Other members have `coefs_` and `intercepts_`.
+    members_: list[BodyMember]
+
     def __init__(
         self,
         n_estimators: int = 20,
@@ -78,6 +87,7 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
         preprocessor: Any = "auto",
         hidden_layer_sizes: int | Sequence[int] = (100, 100),
         activation: Activation = "relu",
+        body: Callable | None = None,
         weight_decay: float | Literal["auto"] = "auto",
         batch_size: int | Literal["auto"] = "auto",
         lr: float = 0.005,
@@ -95,6 +105,7 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
         self.preprocessor = preprocessor
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
+        self.body = body
         self.weight_decay = weight_decay
         self.batch_size = batch_size
         self.lr = lr
@@ -135,7 +146,9 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
                 "expected at least two."
             )
         weights = weights[present]
-        return X[present], y[present], weights / weights.mean(), present
+        if not present.all():  # rows may be too large to be copied without need
+            X, y = X[present], y[present]
+        return X, y, weights / weights.mean(), present
 
     def _fit_members(
         self,
@@ -152,35 +165,65 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
         `present` is the mask of these rows among all rows of `fit`. Held-out rows have the
         `strata` in about their proportions. Return the data that the members trained on.
         """
-        sizes = [X.shape[1], *layer_sizes(self.hidden_layer_sizes), n_outputs]
         rng = check_random_state(self.random_state)
         generator = torch.Generator().manual_seed(int(rng.randint(2**31 - 1)))
         train_rows, unseen = self._choose_rows(len(X), strata, rng)
         self._X_scaler = self._reader.fit_scaler(X, weights).scaler
-        scaled = torch.as_tensor(divide_out(self._X_scaler, X), dtype=torch.float32)
-        data = share_data(scaled, targets, weights, train_rows, unseen, self.device)
-        layers = init_layers(sizes, self.n_estimators, generator)
-        trained = train(
-            [Layer(*(p.to(self.device) for p in layer)) for layer in layers],
-            data,
-            loss,
-            activation=self.activation,
-            batch_size=self._batch_rows(train_rows.shape[1]),
-            lr=self.lr,
-            weight_decay=self._weight_decay(train_rows.shape[1]),
-            max_iter=self.max_iter,
-            patience=self.n_iter_no_change if self.early_stopping else None,
-            tol=self.tol,
-            generator=generator,
-            verbose=self.verbose,
-        )
-        self.coefs_ = [layer.weight.cpu().numpy() for layer in trained.layers]
-        self.intercepts_ = [layer.bias.squeeze(1).cpu().numpy() for layer in trained.layers]
+        n_rows = train_rows.shape[1]
+        data = share_data(self._place(X), targets, weights, train_rows, unseen, self.device)
+        options: dict[str, Any] = {
+            "batch_size": self._batch_rows(n_rows),
+            "lr": self.lr,
+            "weight_decay": self._weight_decay(n_rows),
+            "max_iter": self.max_iter,
+            "patience": self.n_iter_no_change if self.early_stopping else None,
+            "tol": self.tol,
+            "generator": generator,
+            "verbose": self.verbose,
+        }
+        for name in ("coefs_", "intercepts_", "members_"):  # of an earlier fit
+            self.__dict__.pop(name, None)
+        if self.body is None:
+            self._fit_stacked(X.shape[1], n_outputs, data, loss, options)
+        else:
+            trained = train_members(
+                self.body,
+                self._standardise(X[:2]),
+                n_outputs,
+                data,
+                loss,
+                n_members=self.n_estimators,
+                device=self.device,
+                **options,
+            )
+            self.members_, self.n_iter_ = trained.networks, trained.n_iter
         self.n_members_ = self.n_estimators
-        self.n_iter_ = trained.n_iter
         self.unseen_rows_ = np.ones((len(present), self.n_estimators), dtype=bool)
         self.unseen_rows_[present] = unseen
         return data
+
+    def _fit_stacked(
+        self, n_features: int, n_outputs: int, data: Data, loss: Loss, options: dict[str, Any]
+    ) -> None:
+        """Train members of the package's own layers, all at once."""
+        sizes = [n_features, *layer_sizes(self.hidden_layer_sizes), n_outputs]
+        layers = init_layers(sizes, self.n_estimators, options["generator"])
+        layers = [Layer(*(p.to(self.device) for p in layer)) for layer in layers]
+        trained = train(layers, data, loss, activation=self.activation, **options)
+        self.coefs_ = [layer.weight.cpu().numpy() for layer in trained.layers]
+        self.intercepts_ = [layer.bias.squeeze(1).cpu().numpy() for layer in trained.layers]
+        self.n_iter_ = trained.n_iter
+
+    def _standardise(self, X: np.ndarray) -> np.ndarray:
+        """Return rows as the networks get them; raw ones as they are."""
+        return X if self._X_scaler is None else divide_out(self._X_scaler, X)
+
+    def _place(self, X: np.ndarray) -> Tensor:
+        """Return the rows of `fit` for training. A body of the user's own gets raw ones as is."""
+        if self._X_scaler is None and self.body is not None:
+            return place_rows(X, self.device)
+        rows = as_tensor(self._standardise(X)).to(torch.float32)
+        return rows.to(self.device)
 
     def _weight_decay(self, n_rows: int) -> float:
         """Return Adam's weight decay for members that train on `n_rows` rows each."""
@@ -221,18 +264,48 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
         """Yield blocks of rows and the members' outputs there, (n_members, rows, n_outputs).
 
         Training uses float32. Evaluation uses float64 unless `dtype` is another type, so that the
-        prediction for a row does not depend on the rows that it is evaluated with.
+        prediction for a row does not depend on the rows that it is evaluated with. Bodies of the
+        user's own are evaluated in float32.
         """
         torch_dtype = torch.float64 if np.dtype(dtype) == np.float64 else torch.float32
+        if hasattr(self, "members_"):
+            yield from self._outputs_of_bodies(X, torch_dtype, members)
+            return
         layers = self._layers(torch_dtype, members)
         n_members = len(layers[0].weight)
         for rows in row_blocks(len(X), rows_at_once(layers)):
-            scaled = divide_out(self._X_scaler, X[rows])
-            shared = torch.as_tensor(scaled, dtype=torch_dtype, device=self.device)
+            scaled = as_tensor(self._standardise(X[rows]))
+            shared = scaled.to(dtype=torch_dtype, device=self.device)
             with torch.no_grad():
                 raw = forward(layers, shared.expand(n_members, -1, -1), self.activation)
                 outputs = self._finish(raw)
             yield rows, outputs.cpu().numpy()
+
+    def _outputs_of_bodies(
+        self, X: np.ndarray, dtype: torch.dtype, members: slice
+    ) -> Iterator[tuple[slice, np.ndarray]]:
+        """Do what `_outputs` does, with bodies of the user's own, which predict in float32."""
+        networks = [network.to(self.device) for network in self.members_[members]]
+        n_numbers = len(networks) * self.n_outputs_
+        n_most = max(1, min(ACCELERATOR_ROWS, MAX_ACTIVATIONS // n_numbers))
+        for rows in row_blocks(len(X), n_most):
+            raw = evaluate_members(networks, self._standardise(X[rows]))
+            yield rows, self._finish(torch.from_numpy(raw).to(dtype)).numpy()
+
+    def _average(self, loss: Loss, data: Data, rows: Tensor, weights: Tensor) -> Tensor:
+        """Average the loss of each member (n_members, ...) over its own rows (n_members, m)."""
+        if hasattr(self, "members_"):
+            each = zip(self.members_, rows, weights, strict=True)
+            return torch.stack([one.average(loss, data, *own) for one, *own in each])
+        layers = self._layers(torch.float32)
+        return average_over_rows(layers, self.activation, loss, data, rows, weights)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state with networks on the CPU, so that it loads without an accelerator."""
+        state = super().__getstate__()
+        if "members_" in state:
+            state = {**state, "members_": [on_cpu(one) for one in state["members_"]]}
+        return state
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -244,7 +317,7 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
         """Turn raw outputs of the networks (n_members, rows, k) into the members' predictions."""
 
     def _validate_predict(self, X: Any) -> np.ndarray:
-        """Return the rows as a float64 array; raise an error if the ensemble is not fitted."""
+        """Return rows as numbers, or as they are if the body gets them so; raise if not fitted."""
         check_is_fitted(self)
         return read_rows(self, self._reader, X)
 
@@ -252,7 +325,8 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
         self, X: np.ndarray, dtype: DTypeLike = np.float64, members: slice = slice(None)
     ) -> np.ndarray:
         """Evaluate some members at validated rows: (n_samples, n_outputs, n_members)."""
-        n_outputs, n_members = self.n_outputs_, len(self.coefs_[0][members])
+        n_outputs = self.n_outputs_
+        n_members = len(range(self.n_members_)[members])
         predictions = np.empty((len(X), n_outputs, n_members), dtype=dtype)
         for rows, outputs in self._outputs(X, dtype, members):
             predictions[rows] = outputs.transpose(1, 2, 0)
@@ -263,12 +337,13 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
 
         Parameters
         ----------
-        X : array-like or DataFrame of shape (n_samples, n_features)
-            Rows in the units of the rows of `fit`.
+        X : array-like, sparse matrix or DataFrame of shape (n_samples, n_features)
+            Rows in the units of the rows of `fit`, and of their kind.
 
         dtype : dtype, default=np.float64
             Floating-point dtype of the result. With any dtype but float64, the members are
-            evaluated in float32, which takes about half the time.
+            evaluated in float32, which takes about half the time. Members with a `body` are
+            evaluated in float32 always.
 
         Returns
         -------

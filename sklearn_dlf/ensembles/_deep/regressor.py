@@ -14,7 +14,7 @@ from torch import Tensor
 from ..._utils.standardise import check_std, divide_out, fit_scaler
 from .._registry import register_ensemble
 from .base import BaseDeepEnsemble, describe_members
-from .training import Data, average_over_rows, squared_loss
+from .training import Data, squared_loss
 
 
 class DeepEnsembleRegressor(RegressorMixin, BaseDeepEnsemble):
@@ -22,7 +22,8 @@ class DeepEnsembleRegressor(RegressorMixin, BaseDeepEnsemble):
 
     Members have independent initial parameters, orders of rows and held-out rows, and minimise
     the squared error [1]_. Their parameters are stacked, so that batched matrix products train all
-    of them in seconds. The training of each member stops when its own held-out error no longer
+    of them in seconds; members with a `body` of your own are trained one after another, by the same
+    schedule. The training of each member stops when its own held-out error no longer
     falls. `fit` standardises X and y.
 
     Parameters
@@ -30,18 +31,33 @@ class DeepEnsembleRegressor(RegressorMixin, BaseDeepEnsemble):
     n_estimators : int, default=20
         Number of members.
 
-    preprocessor : "auto" or transformer, default="auto"
+    preprocessor : "auto", transformer or None, default="auto"
         How rows are read, as in :class:`~sklearn_dlf.DLFRegressor`: frames with categories, dates
-        and missing values, and sparse rows, become numbers.
+        and missing values, and sparse rows, become numbers. Arrays of more than two dimensions,
+        such as images, go to the `body` as they are. None: all rows do, such as ids of tokens;
+        without a `body` they must be real numbers, which are not standardised.
 
     hidden_layer_sizes : int or sequence of int, default=(100, 100)
-        Units of the hidden layers.
+        Units of the hidden layers. Ignored with a `body`.
 
     activation : {"identity", "logistic", "relu", "tanh"}, default="relu"
-        Activation of the hidden layers.
+        Activation of the hidden layers. Ignored with a `body`.
+
+    body : callable or None, default=None
+        Makes the body of each member, which takes the place of the hidden layers. It takes the
+        number of columns, or the shape of a row of more dimensions, and returns an ``nn.Module``
+        that maps n rows to features (n, any number). A linear layer from these to the outputs is
+        added. Rows of a table are standardised. Of raw rows, the module gets bytes
+        as float32, not scaled, and other integers, such as ids of tokens, as int64; they stay as
+        they are in memory, and are cast a batch at a time. The module is tried with the first two
+        rows, so that its layers may be lazy. Parameters that it returns with
+        ``requires_grad=False`` are not trained, and parts of it that have no others are in
+        evaluation mode always. A module predicts in float32, so that predictions may depend a
+        little on the batch.
 
     weight_decay : float or "auto", default="auto"
-        Weight decay of Adam, applied to the weights and not to the biases. It adds
+        Weight decay of Adam, applied to the weights and not to the biases: in a `body`, to
+        parameters of at least two dimensions. It adds
         ``weight_decay / 2 * ||weights||^2`` to the mean loss over the rows that a member trains
         on. "auto" is 1e-4 over the number of these rows.
 
@@ -51,7 +67,8 @@ class DeepEnsembleRegressor(RegressorMixin, BaseDeepEnsemble):
 
     lr : float, default=0.005
         Learning rate of Adam. It is constant: predictions use the running average of the
-        parameters over about the last 100 steps, so that it need not fall towards the end.
+        parameters over about the last 100 steps, so that it need not fall towards the end. Buffers
+        of a `body`, such as statistics of batches, are those of the last step.
 
     max_iter : int, default=100
         Maximum number of epochs.
@@ -79,13 +96,16 @@ class DeepEnsembleRegressor(RegressorMixin, BaseDeepEnsemble):
 
     device : str or torch.device, default="cpu"
         Device on which the members are trained and evaluated. The fitted parameters are NumPy
-        arrays on every device.
+        arrays on every device. Networks with a `body` stay on the device, and are pickled on the
+        CPU; raw rows of more than 1 GiB stay on the host, and the device gets a batch at a
+        time.
 
     random_state : int, RandomState instance or None, default=None
-        Determines initial parameters, rows of each member and orders of rows.
+        Determines initial parameters, rows of each member and orders of rows, and what a `body`
+        draws from torch's global generator.
 
     verbose : int, default=0
-        If positive, print the progress of every epoch.
+        If positive, print the progress of every epoch; with a `body`, a line for each member.
 
     Attributes
     ----------
@@ -101,10 +121,14 @@ class DeepEnsembleRegressor(RegressorMixin, BaseDeepEnsemble):
         True where a member did not train on a row of `fit`.
 
     coefs_ : list of ndarray of shape (n_members, fan_in, fan_out)
-        Weights of each layer.
+        Weights of each layer. Only without a `body`.
 
     intercepts_ : list of ndarray of shape (n_members, fan_out)
-        Biases of each layer.
+        Biases of each layer. Only without a `body`.
+
+    members_ : list of nn.Module
+        Network of each member, its body and output layer, in evaluation mode. It maps rows as the
+        body gets them to standardised outputs of regressors, or to logits. Only with a `body`.
 
     n_iter_ : int
         Number of epochs until the last member stopped.
@@ -153,8 +177,8 @@ class DeepEnsembleRegressor(RegressorMixin, BaseDeepEnsemble):
 
         Parameters
         ----------
-        X : array-like or DataFrame of shape (n_samples, n_features)
-            Rows; at least two.
+        X : array-like, sparse matrix or DataFrame of shape (n_samples, n_features)
+            Rows; at least two. With a `body` they may have more dimensions.
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
@@ -190,13 +214,8 @@ class DeepEnsembleRegressor(RegressorMixin, BaseDeepEnsemble):
         rows, weights = data.held_out_rows, data.held_out_weights
         if not rows.shape[1]:
             rows, weights = data.train_rows, data.weights[data.train_rows]
-        noise = average_over_rows(
-            self._layers(torch.float32),
-            self.activation,
-            lambda outputs, targets: (outputs - targets).square(),
-            data,
-            rows,
-            weights,
+        noise = self._average(
+            lambda outputs, targets: (outputs - targets).square(), data, rows, weights
         )
         return noise.double().cpu().numpy() * self._y_scaler.scale_**2
 
@@ -225,8 +244,8 @@ class DeepEnsembleRegressor(RegressorMixin, BaseDeepEnsemble):
 
         Parameters
         ----------
-        X : array-like or DataFrame of shape (n_samples, n_features)
-            Rows.
+        X : array-like, sparse matrix or DataFrame of shape (n_samples, n_features)
+            Rows, of the kind of those of `fit`.
 
         return_std : bool, default=False
             Whether to return the members' standard deviation as well, without the noise of y.

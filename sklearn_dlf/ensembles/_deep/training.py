@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .stopping import EarlyStopping
+
 #: Activations may overwrite their argument. Training permits it, because the derivative of each is
 #: a function of its result.
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -36,7 +38,7 @@ _AVERAGING = 0.99
 
 # Most numbers in the activations of one layer outside training, a choice that bounds the memory:
 # 16 MB in float64.
-_MAX_ACTIVATIONS = 2**21
+MAX_ACTIVATIONS = 2**21
 
 
 class Layer(NamedTuple):
@@ -135,22 +137,22 @@ def share_data(
     unseen: np.ndarray,
     device: str | torch.device,
 ) -> Data:
-    """Put the data on the device, and turn the mask of unseen rows into padded indices."""
+    """Put all but X on the device, and turn the mask of unseen rows into padded indices."""
     counts = np.count_nonzero(unseen, axis=0)
     held_out_rows = np.argsort(~unseen.T, axis=1, kind="stable")[:, : counts.max()]
     is_held_out = np.take_along_axis(unseen.T, held_out_rows, axis=1)
     return Data(
+        X,
         *(
             torch.as_tensor(array, device=device)
             for array in (
-                X,
                 targets,
                 weights.astype(np.float32),
                 train_rows,
                 held_out_rows,
                 (weights[held_out_rows] * is_held_out).astype(np.float32),
             )
-        )
+        ),
     )
 
 
@@ -188,7 +190,7 @@ def forward(layers: Sequence[Layer], X: Tensor, activation: str) -> Tensor:
 def rows_at_once(layers: Sequence[Layer]) -> int:
     """Return how many rows of every member may be evaluated at once outside training."""
     widest = max(layer.weight.shape[0] * layer.weight.shape[2] for layer in layers)
-    return max(1, _MAX_ACTIVATIONS // widest)
+    return max(1, MAX_ACTIVATIONS // widest)
 
 
 @torch.no_grad()
@@ -210,6 +212,15 @@ def average_over_rows(
     return total / weights.sum(dim=1).reshape((-1,) + (1,) * (total.ndim - 1))
 
 
+def averaging_decay(n_steps: int) -> float:
+    """Return the decay of the running averages at a step.
+
+    It is smaller at first, so that the initial parameters are soon forgotten: the average is over
+    about the last tenth of the steps plus one.
+    """
+    return min(_AVERAGING, n_steps / (10 + n_steps))
+
+
 class _Stack:
     """Members in training: their parameters, the running averages of these, and Adam's state."""
 
@@ -229,9 +240,7 @@ class _Stack:
         loss.backward()
         self.optimizer.step()
         self.n_steps += 1
-        # The decay is smaller at first, so that the initial parameters are soon forgotten: the
-        # average is over about the last tenth of the steps plus one.
-        decay = min(_AVERAGING, self.n_steps / (10 + self.n_steps))
+        decay = averaging_decay(self.n_steps)
         for averaged, layer in zip(self.averaged, self.layers, strict=True):
             averaged.weight.lerp_(layer.weight.detach(), 1 - decay)
             averaged.bias.lerp_(layer.bias.detach(), 1 - decay)
@@ -252,43 +261,17 @@ class _Stack:
         self.averaged = [Layer(*(p[members] for p in layer)) for layer in self.averaged]
 
 
-class _EarlyStopping:
-    """Best parameters of each member, and the members that still train.
+class _BestLayers:
+    """Layers of each member at the epoch of its lowest held-out loss."""
 
-    Attributes
-    ----------
-    layers : list of Layer
-        Parameters of each member at the epoch of its lowest held-out loss.
-    lowest : ndarray of shape (n_members,)
-        Lowest held-out loss of each member.
-    active : ndarray of int
-        Members that still train.
-    """
-
-    def __init__(self, layers: list[Layer], patience: int, tol: float) -> None:
-        n_members = layers[0].weight.shape[0]
+    def __init__(self, layers: list[Layer]) -> None:
         self.layers = [Layer(*(p.clone() for p in layer)) for layer in layers]
-        self.lowest = np.full(n_members, np.inf)
-        self.active = np.arange(n_members)
-        self._patience, self._tol = patience, tol
-        # The loss that a member has to undercut by `tol`, and the epochs since it last did so.
-        self._reference = np.full(n_members, np.inf)
-        self._n_waited = np.zeros(n_members, dtype=int)
 
-    def update(self, averaged: list[Layer], losses: np.ndarray) -> np.ndarray:
-        """Compare the losses of the active members; return the positions of those that go on."""
-        active = self.active
-        improved = losses < self.lowest[active]
-        self.lowest[active[improved]] = losses[improved]
+    def keep(self, members: np.ndarray, averaged: list[Layer], positions: np.ndarray) -> None:
+        """Replace the layers of some members by those at some positions of a stack."""
         for best, layer in zip(self.layers, averaged, strict=True):
-            best.weight[active[improved]] = layer.weight[np.flatnonzero(improved)]
-            best.bias[active[improved]] = layer.bias[np.flatnonzero(improved)]
-        has_fallen = losses < self._reference[active] - self._tol
-        self._reference[active[has_fallen]] = losses[has_fallen]
-        self._n_waited[active] = np.where(has_fallen, 0, self._n_waited[active] + 1)
-        going_on = np.flatnonzero(self._n_waited[active] < self._patience)
-        self.active = active[going_on]
-        return going_on
+            best.weight[members] = layer.weight[positions]
+            best.bias[members] = layer.bias[positions]
 
 
 def train(
@@ -313,7 +296,8 @@ def train(
     """
     stack = _Stack(layers, lr, weight_decay)
     n_members = layers[0].weight.shape[0]
-    stopping = None if patience is None else _EarlyStopping(layers, patience, tol)
+    best = _BestLayers(layers)
+    stopping = None if patience is None else EarlyStopping(n_members, patience, tol)
     epoch = 0
     for epoch in range(1, max_iter + 1):
         _train_epoch(stack, data, loss, activation, batch_size, generator)
@@ -324,16 +308,17 @@ def train(
         losses = average_over_rows(
             stack.averaged, activation, loss, data, data.held_out_rows, data.held_out_weights
         )
-        n_active = len(stopping.active)
-        going_on = stopping.update(stack.averaged, losses.double().cpu().numpy())
+        active = stopping.active
+        improved, going_on = stopping.update(losses.double().cpu().numpy())
+        best.keep(active[improved], stack.averaged, improved)
         if verbose:
             print(
-                f"Epoch {epoch}: {n_active} of {n_members} members in training, "
+                f"Epoch {epoch}: {len(active)} of {n_members} members in training, "
                 f"mean of their lowest held-out losses {stopping.lowest.mean():.6g}"
             )
         if len(going_on) == 0:
             break
-        if len(going_on) < n_active:
+        if len(going_on) < len(active):
             data = data.of_members(going_on)
             stack.keep(going_on)
     if stopping is None:
@@ -341,14 +326,19 @@ def train(
         finite = [p.isfinite().all(2).all(1) for layer in trained for p in layer]
         is_finite = torch.stack(finite).all(0).cpu().numpy()
     else:
-        trained, is_finite = stopping.layers, np.isfinite(stopping.lowest)
+        trained, is_finite = best.layers, np.isfinite(stopping.lowest)
     if not is_finite.all():
-        raise ValueError(
-            f"Training diverged: after {epoch} epochs, {np.count_nonzero(~is_finite)} of "
-            f"{n_members} members have outputs or parameters that are not finite. Use a smaller "
-            f"lr, got lr={lr}, or check X and y for extreme values."
-        )
+        who = f"{np.count_nonzero(~is_finite)} of {n_members} members have"
+        raise diverged(who, epoch, lr)
     return Trained(trained, epoch)
+
+
+def diverged(who: str, n_epochs: int, lr: float) -> ValueError:
+    """Make an error that says which members have diverged, such as "2 of 4 members have"."""
+    return ValueError(
+        f"Training diverged: after {n_epochs} epochs, {who} outputs or parameters that are not "
+        f"finite. Use a smaller lr, got lr={lr}, or check X and y for extreme values."
+    )
 
 
 def _train_epoch(

@@ -69,7 +69,7 @@ def test_noise_is_the_mean_squared_residual_on_held_out_rows(bootstrap, friedman
     assert ensemble.member_noise_variance_.shape == (4, 2)
     # float32 against float64.
     assert_allclose(ensemble.member_noise_variance_, expected, rtol=1e-5)
-    monkeypatch.setattr(training, "_MAX_ACTIVATIONS", 4 * 8 * 5)  # five rows at once
+    monkeypatch.setattr(training, "MAX_ACTIVATIONS", 4 * 8 * 5)  # five rows at once
     again = DeepEnsembleRegressor(**SMALL, bootstrap=bootstrap).fit(X, y)
     assert_allclose(again.member_noise_variance_, expected, rtol=1e-5)
 
