@@ -126,11 +126,20 @@ class MemberResiduals:
         Members that saw a row differ more where its noise is large. So their variance must not be
         compared with its residual.
         """
-        if self.is_cross_fitted:
+        degrees, mean = self._degrees[:, None], self.typical_variance()
+        if mean is None:
             return self._variance
-        degrees = self._degrees[:, None]
-        weights = degrees * self.weights[:, None] * np.ones(self.y.shape[1])
-        if not weights.any():
-            return self._variance
-        mean = np.average(self._variance, axis=0, weights=weights)
         return (degrees * self._variance + PRIOR_DEGREES * mean) / (degrees + PRIOR_DEGREES)
+
+    def typical_variance(self) -> np.ndarray | None:
+        """Mean variance (n_outputs,) that `variance` is shrunk to; None if nothing is shrunk."""
+        if self.is_cross_fitted:
+            return None
+        weights = self._degrees[:, None] * self.weights[:, None] * np.ones(self.y.shape[1])
+        return np.average(self._variance, axis=0, weights=weights) if weights.any() else None
+
+    def own_share(self) -> np.ndarray:
+        """Share of a row's own members in `variance` (n_own,); the rest is the typical variance."""
+        if self.typical_variance() is None:
+            return np.ones(len(self.y))
+        return self._degrees / (self._degrees + PRIOR_DEGREES)

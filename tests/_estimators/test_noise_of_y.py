@@ -224,3 +224,14 @@ def test_noise_at_rows_that_trees_have_memorised_is_too_small():
         for cv in (None, 3)
     }
     assert aleatoric[None] < 0.01 < 0.2 < aleatoric[3]
+
+
+def test_intervals_hold_where_noise_follows_a_spread_that_few_members_show():
+    X = make_rows(19, 3000)
+    std = np.exp(X[:, 0] * X[:, 1] / 2)  # no single column tells it
+    y = truth(X) + std * np.random.RandomState(20).standard_normal(3000)
+    predictions = truth(X)[:, None] + 0.3 * std[:, None] * np.tile([-1, 1], 5)
+    turn = (np.arange(10) - np.arange(500)[:, None]) % 10
+    student = DLFRegressor(**{**QUICK, "hidden_layer_sizes": (30,)}, target_noise="input")
+    student.fit(X[:500], y[:500], predictions=predictions[:500], unseen=turn < 2)
+    assert coverage(student, X[500:], y[500:]) > 0.8

@@ -43,6 +43,18 @@ def test_variance_of_few_members_is_shrunk_to_the_mean_over_rows():
     assert_allclose(residuals.variance()[:, 0], 5 + share * np.array([-3.0, 3.0]))
 
 
+def test_shrunk_variance_is_made_of_the_rows_own_and_the_typical_one():
+    outputs = np.random.RandomState(0).standard_normal((4, 1, 5))
+    unseen = np.arange(5) < np.array([[2], [5], [3], [1]])
+    residuals = MemberResiduals(own_points(4), np.zeros((4, 1)), unseen=unseen)
+    residuals.add(slice(0, 4), outputs)
+    own = [outputs[row, 0, :n].var(ddof=1) for row, n in enumerate((2, 5, 3))]
+    share = residuals.own_share()
+    assert_allclose(share, [1 / 6, 4 / 9, 2 / 7, 0.0])
+    expected = share * [*own, 0.0] + (1 - share) * residuals.typical_variance()
+    assert_allclose(residuals.variance()[:, 0], expected)
+
+
 def test_variance_is_shrunk_to_the_weighted_mean():
     outputs = np.array([[0.0, 2.0], [0.0, 4.0]])[:, None]
     weights = np.array([1.0, 0.0])
@@ -57,6 +69,7 @@ def test_cross_fitted_moments_take_the_place_of_the_members_own():
     residuals.add(slice(0, 2), np.zeros((2, 1, 3)))
     assert_allclose(residuals.residuals[:, 0], [4.0, 3.0])
     assert_allclose(residuals.variance(), moments[1])
+    assert_allclose(residuals.own_share(), 1.0)
     assert residuals.is_unseen.all()
     assert_allclose(residuals.mean, 0.0)
 
