@@ -41,7 +41,8 @@ class ResidualRows(NamedTuple):
     weights : array of shape (n,)
         Weights of mean one.
     squares, mean : arrays of shape (n, n_outputs)
-        Squared residuals, and the mean, of members that did not see the row.
+        Squared residuals, as large as at new rows, and the mean, of members that did not see the
+        row.
     spread : array of shape (n, n_outputs)
         Variance of these members, times the mean ratio of the student's to it: the student's
         variance will stand for it at new rows. It is shrunk to its mean.
@@ -105,7 +106,7 @@ def residual_rows(members: Any, transfer_set: TransferSet) -> ResidualRows:
         members.points(X),
         are_unseen,
         weights,
-        residuals.residuals[rows] ** 2,
+        residuals.squares()[rows],
         residuals.unseen_mean[rows],
         ratio * variance,
         float(np.average(residuals.own_share()[rows], weights=weights)),

@@ -34,6 +34,9 @@ class MemberResiduals:
     cross_fitted : pair of arrays of shape (n_own, n_outputs), or None
         Mean and variance of the members of an ensemble of the same kind that was not fitted to the
         row, from cross-fitting. They are used in place of the ensemble's own.
+    optimism : float, default=1
+        Squared error of members at new rows over that at rows that they did not see; above one if
+        their fit looked at these rows after all.
 
     Attributes
     ----------
@@ -59,6 +62,7 @@ class MemberResiduals:
         weights: np.ndarray | None = None,
         unseen: np.ndarray | None = None,
         cross_fitted: tuple[np.ndarray, np.ndarray] | None = None,
+        optimism: float = 1.0,
     ):
         self.y = y
         self._n_design = points.n_design
@@ -67,6 +71,7 @@ class MemberResiduals:
         self.weights = np.ones(len(y)) if weights is None else weights
         self.unseen = unseen
         self.is_cross_fitted = cross_fitted is not None
+        self._optimism = optimism
         self.mean = np.empty(y.shape)
         self.lowest, self.highest = np.full(y.shape[1], np.inf), np.full(y.shape[1], -np.inf)
         self.unseen_mean: np.ndarray
@@ -111,6 +116,13 @@ class MemberResiduals:
     def residuals(self) -> np.ndarray:
         """Y less the mean of the members that did not see the row, (n_own, n_outputs)."""
         return self.y - self.unseen_mean
+
+    def squares(self) -> np.ndarray:
+        """Squared residuals (n_own, n_outputs), as large as they would be at new rows."""
+        squares = self.residuals**2
+        if self.unseen is None or self.is_cross_fitted:
+            return squares
+        return np.where(self.is_unseen[:, None], self._optimism, 1.0) * squares
 
     def indicators(self, n_outputs: int) -> np.ndarray:
         """Return y (n_own, n_outputs), which classes have as zeros and ones."""

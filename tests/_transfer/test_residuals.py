@@ -22,6 +22,22 @@ def test_residuals_are_those_of_members_that_did_not_see_the_row():
     assert_allclose(residuals.mean[:, 0], [3.0, 4.0, 2.0])
 
 
+def test_squared_residuals_at_unseen_rows_are_corrected_for_optimism():
+    unseen = np.array([[True, True], [False, False]])
+    residuals = MemberResiduals(own_points(2), np.full((2, 1), 3.0), unseen=unseen, optimism=1.5)
+    residuals.add(slice(0, 2), np.ones((2, 1, 2)))
+    assert_allclose(residuals.squares()[:, 0], [6.0, 4.0])
+    residuals.forget_unseen()
+    assert_allclose(residuals.squares()[:, 0], [4.0, 4.0])
+
+
+def test_residuals_of_cross_fitting_are_not_corrected_for_optimism():
+    moments = np.ones((1, 1)), np.ones((1, 1))
+    unseen = np.ones((1, 2), dtype=bool)
+    residuals = MemberResiduals(own_points(1), np.full((1, 1), 3.0), None, unseen, moments, 1.5)
+    assert_allclose(residuals.squares(), 4.0)
+
+
 def test_a_mean_over_few_members_has_more_variance_than_that_over_all():
     rng = np.random.RandomState(0)
     n_rows, n_members, n_unseen = 20_000, 10, 3

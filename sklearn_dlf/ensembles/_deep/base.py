@@ -178,6 +178,7 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
         self.intercepts_ = [layer.bias.squeeze(1).cpu().numpy() for layer in trained.layers]
         self.n_members_ = self.n_estimators
         self.n_iter_ = trained.n_iter
+        self.optimism_ = trained.optimism
         self.unseen_rows_ = np.ones((len(present), self.n_estimators), dtype=bool)
         self.unseen_rows_[present] = unseen
         return data
@@ -303,4 +304,5 @@ def describe_members(ensemble: Any) -> Members:
         predict,
         classes,
         unseen=lambda: ensemble.unseen_rows_,
+        optimism=ensemble.optimism_,
     )

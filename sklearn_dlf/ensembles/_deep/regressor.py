@@ -14,7 +14,7 @@ from torch import Tensor
 from ..._utils.standardise import check_std, divide_out, fit_scaler
 from .._registry import register_ensemble
 from .base import BaseDeepEnsemble, describe_members
-from .training import Data, average_over_rows, squared_loss
+from .training import Data, average_over_rows, losses_at_rows, squared_loss
 
 
 class DeepEnsembleRegressor(RegressorMixin, BaseDeepEnsemble):
@@ -99,6 +99,11 @@ class DeepEnsembleRegressor(RegressorMixin, BaseDeepEnsemble):
 
     unseen_rows_ : ndarray of shape (n_samples, n_members), bool
         True where a member did not train on a row of `fit`.
+
+    optimism_ : float
+        Mean squared error of members at new rows over that at their held-out rows, at least one.
+        Early stopping keeps the epoch that suits the held-out rows best, so that errors there are
+        too small. The ratio is found by leaving one held-out row at a time out of that choice.
 
     coefs_ : list of ndarray of shape (n_members, fan_in, fan_out)
         Weights of each layer.
@@ -190,14 +195,14 @@ class DeepEnsembleRegressor(RegressorMixin, BaseDeepEnsemble):
         rows, weights = data.held_out_rows, data.held_out_weights
         if not rows.shape[1]:
             rows, weights = data.train_rows, data.weights[data.train_rows]
-        noise = average_over_rows(
+        squares = losses_at_rows(
             self._layers(torch.float32),
             self.activation,
             lambda outputs, targets: (outputs - targets).square(),
             data,
             rows,
-            weights,
         )
+        noise = average_over_rows(squares, weights)
         return noise.double().cpu().numpy() * self._y_scaler.scale_**2
 
     def _finish(self, raw: Tensor) -> Tensor:

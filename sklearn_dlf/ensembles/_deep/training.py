@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .left_out import LeftOutLosses
+
 #: Activations may overwrite their argument. Training permits it, because the derivative of each is
 #: a function of its result.
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -71,10 +73,11 @@ class Data(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """Layers with every member at its own best epoch, and the number of epochs run."""
+    """Layers with every member at its own best epoch, the number of epochs run, and optimism."""
 
     layers: list[Layer]
     n_iter: int
+    optimism: float
 
 
 def bootstrap_rows(
@@ -192,19 +195,21 @@ def rows_at_once(layers: Sequence[Layer]) -> int:
 
 
 @torch.no_grad()
-def average_over_rows(
-    layers: Sequence[Layer],
-    activation: str,
-    loss: Loss,
-    data: Data,
-    rows: Tensor,
-    weights: Tensor,
-) -> Tensor:
-    """Average ``loss(outputs, targets)`` (M, m, ...) over each member's own rows (M, m)."""
-    total = torch.zeros((), device=rows.device)
-    step = rows_at_once(layers)
-    for some, weight in zip(rows.split(step, dim=1), weights.split(step, dim=1), strict=True):
-        values = loss(forward(layers, data.X[some], activation), data.targets[some])
+def losses_at_rows(
+    layers: Sequence[Layer], activation: str, loss: Loss, data: Data, rows: Tensor
+) -> list[Tensor]:
+    """Return blocks of ``loss(outputs, targets)`` (M, m, ...) at each member's own rows (M, m)."""
+    return [
+        loss(forward(layers, data.X[some], activation), data.targets[some])
+        for some in rows.split(rows_at_once(layers), dim=1)
+    ]
+
+
+def average_over_rows(blocks: list[Tensor], weights: Tensor) -> Tensor:
+    """Average blocks of losses (M, m, ...) over each member's rows with weights (M, m)."""
+    total = torch.zeros((), device=weights.device)
+    sizes = [values.shape[1] for values in blocks]
+    for values, weight in zip(blocks, weights.split(sizes, dim=1), strict=True):
         weight = weight.reshape(weight.shape + (1,) * (values.ndim - 2))
         total = total + (values * weight).sum(dim=1)
     return total / weights.sum(dim=1).reshape((-1,) + (1,) * (total.ndim - 1))
@@ -314,6 +319,7 @@ def train(
     stack = _Stack(layers, lr, weight_decay)
     n_members = layers[0].weight.shape[0]
     stopping = None if patience is None else _EarlyStopping(layers, patience, tol)
+    left_out = LeftOutLosses(data.held_out_weights.cpu().numpy())
     epoch = 0
     for epoch in range(1, max_iter + 1):
         _train_epoch(stack, data, loss, activation, batch_size, generator)
@@ -321,9 +327,9 @@ def train(
             if verbose:
                 print(f"Epoch {epoch}: {n_members} members")
             continue
-        losses = average_over_rows(
-            stack.averaged, activation, loss, data, data.held_out_rows, data.held_out_weights
-        )
+        blocks = losses_at_rows(stack.averaged, activation, loss, data, data.held_out_rows)
+        losses = average_over_rows(blocks, data.held_out_weights)
+        left_out.update(stopping.active, torch.cat(blocks, dim=1).double().cpu().numpy())
         n_active = len(stopping.active)
         going_on = stopping.update(stack.averaged, losses.double().cpu().numpy())
         if verbose:
@@ -348,7 +354,7 @@ def train(
             f"{n_members} members have outputs or parameters that are not finite. Use a smaller "
             f"lr, got lr={lr}, or check X and y for extreme values."
         )
-    return Trained(trained, epoch)
+    return Trained(trained, epoch, 1.0 if stopping is None else left_out.optimism(stopping.lowest))
 
 
 def _train_epoch(
