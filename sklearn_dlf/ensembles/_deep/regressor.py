@@ -101,9 +101,10 @@ class DeepEnsembleRegressor(RegressorMixin, BaseDeepEnsemble):
         True where a member did not train on a row of `fit`.
 
     optimism_ : float
-        Mean squared error of members at new rows over that at their held-out rows, at least one.
-        Early stopping keeps the epoch that suits the held-out rows best, so that errors there are
-        too small. The ratio is found by leaving one held-out row at a time out of that choice.
+        Mean loss of members at new rows over that at their held-out rows, at least one. The loss is
+        the squared error of regressors, and the cross-entropy of classifiers. Early stopping keeps
+        the epoch that suits the held-out rows best. The ratio is found by leaving one held-out row
+        at a time out of that choice.
 
     coefs_ : list of ndarray of shape (n_members, fan_in, fan_out)
         Weights of each layer.
