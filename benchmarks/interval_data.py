@@ -11,6 +11,9 @@ from sklearn.datasets import load_diabetes, make_friedman1
 UCI = ["boston", "concrete", "energy", "wine", "kin8nm", "power"]
 MADE = ["friedman1", "growing noise", "skewed noise", "t noise", "counts"]
 
+# Probabilities of the intervals that are measured.
+LEVELS = (0.5, 0.9, 0.99)
+
 # Rows held out, rows of made data to fit to, and rows for testing at most. All are choices.
 N_HELD_OUT, N_MADE, MAX_TEST = 200, 1_000, 1_000
 
@@ -25,6 +28,12 @@ class Split(NamedTuple):
     X_test: np.ndarray
     y_test: np.ndarray
     noise: np.ndarray | None
+
+
+def levels_of_quantiles(levels=LEVELS):
+    """Return the levels of the ends of intervals and of the median, in ascending order."""
+    tails = [(1 - level) / 2 for level in levels]
+    return np.array([*tails[::-1], 0.5, *(1 - tail for tail in tails)])
 
 
 def load(name, split, data_dir, max_rows):

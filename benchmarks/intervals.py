@@ -4,8 +4,9 @@ Every student is a default `DLFRegressor` of a fitted teacher; extra trees, list
 Gaussian process do not know which rows their members saw, so that `fit` warns. Each student is
 measured as it is fitted, and after `conformalize` on 200 held-out rows. NGBoost, quantile-forest
 and MAPIE (split conformal, and conformalized quantile regression) are fitted to the same rows;
-MAPIE gets the held-out rows too. On these rows the best teacher of each data set is chosen, by the
-CRPS of its student.
+MAPIE gets the held-out rows too, and NGBoost and quantile-forest are also calibrated on them. On
+these rows the teacher of each data set and split is chosen: students are conformalized on one half
+and compared by their CRPS on the other, each half in turn. The one chosen is conformalized on all.
 
 Prints Markdown tables: coverage by data set and teacher, coverage by thirds of the noise, and the
 alternatives beside the student of the best teacher:
@@ -20,14 +21,13 @@ appended to benchmarks/results/intervals.jsonl; splits that are there are not ru
 from __future__ import annotations
 
 import argparse
-import importlib
 import time
 import warnings
 from pathlib import Path
 
-import alternatives
 import numpy as np
-from interval_data import MADE, N_HELD_OUT, UCI, load
+from interval_alternatives import ALTERNATIVES
+from interval_data import LEVELS, MADE, N_HELD_OUT, UCI, levels_of_quantiles, load
 from lightgbm import LGBMRegressor
 from sklearn.ensemble import (
     BaggingRegressor,
@@ -46,8 +46,6 @@ from xgboost import XGBRegressor
 from sklearn_dlf import DLFRegressor
 from sklearn_dlf.ensembles import DeepEnsembleRegressor
 from sklearn_dlf.metrics import neg_nll_scorer
-
-LEVELS = (0.5, 0.9, 0.99)
 
 # Number of simulations of perfect intervals, from which it is known how many are off by chance.
 N_SIMULATED = 20_000
@@ -83,12 +81,13 @@ def make_teachers(split):
     }
 
 
-def measure(y, quantiles, noise):
-    """Return scores of quantiles (n, 7), in the order of `levels_of_quantiles`."""
+def measure(y, quantiles, noise, levels=LEVELS):
+    """Return scores of quantiles, in the order of `levels_of_quantiles`."""
     scores = {}
-    crps = 0.5 * np.abs(y - quantiles[:, 3])
-    for i, level in enumerate(LEVELS):
-        low, high = quantiles[:, 2 - i], quantiles[:, 4 + i]
+    middle = len(levels)
+    crps = 0.5 * np.abs(y - quantiles[:, middle])
+    for i, level in enumerate(levels):
+        low, high = quantiles[:, middle - 1 - i], quantiles[:, middle + 1 + i]
         inside = (low <= y) & (y <= high)
         miss = np.maximum(low - y, 0) + np.maximum(y - high, 0)
         interval_score = high - low + 2 / (1 - level) * miss
@@ -99,17 +98,26 @@ def measure(y, quantiles, noise):
         if noise is not None and np.ptp(noise) > 0:
             thirds = np.array_split(np.argsort(noise), 3)
             scores[f"thirds {level:.0%}"] = [float(inside[third].mean()) for third in thirds]
-    # The CRPS by seven quantiles is the weighted interval score.
-    scores["crps"] = (crps / (len(LEVELS) + 0.5)).mean()
+    # The CRPS by a few quantiles is the weighted interval score.
+    scores["crps"] = (crps / (len(levels) + 0.5)).mean()
     return {
         key: value if isinstance(value, list) else float(value) for key, value in scores.items()
     }
 
 
-def levels_of_quantiles():
-    """Return the levels of the ends of all intervals and of the median, in ascending order."""
-    tails = [(1 - level) / 2 for level in LEVELS]
-    return np.array([*tails[::-1], 0.5, *(1 - tail for tail in tails)])
+def crps_of_halves(student, X, y):
+    """Return the CRPS on one half of held-out rows after `conformalize` on the other, both ways.
+
+    The halves are too few rows for the widest interval, which is left out.
+    """
+    few = tuple(level for level in LEVELS if 2 / (1 - level) - 1 <= len(y) // 2)
+    scores = []
+    for first in (True, False):
+        is_given = (np.arange(len(y)) % 2 == 0) == first
+        student.conformalize(X[is_given], y[is_given])
+        quantiles = student.predict_quantiles(X[~is_given], levels_of_quantiles(few))
+        scores.append(measure(y[~is_given], quantiles, None, few)["crps"])
+    return float(np.mean(scores))
 
 
 def seconds_to_predict(predict, X):
@@ -136,70 +144,11 @@ def measure_student(fit_teacher, data, seed):
     scores["fit_s"] = time.process_time() - began
     scores["warned"] = bool(caught)
     scores["nll"] = float(-neg_nll_scorer(student, data.X_test, data.y_test))
-    held_out = measure(data.y_held_out, student.predict_quantiles(data.X_held_out, levels), None)
-    scores["crps held out"] = held_out["crps"]
+    scores["crps held out"] = crps_of_halves(student, data.X_held_out, data.y_held_out)
     scores["predict_s"] = seconds_to_predict(student.predict_interval, data.X_test)
     student.conformalize(data.X_held_out, data.y_held_out)
     conformal = measure(data.y_test, student.predict_quantiles(data.X_test, levels), data.noise)
     return {**scores, **{f"conformal {key}": value for key, value in conformal.items()}}
-
-
-def boosted_normal(data, seed):
-    """NGBoost: boosted parameters of a normal distribution."""
-    model, _ = alternatives.boosted_normal(data.X, data.y, seed)
-    return lambda X: np.transpose([model.pred_dist(X).ppf(p) for p in levels_of_quantiles()])
-
-
-def quantile_forest(data, seed):
-    """quantile-forest: a forest that keeps the values in its leaves."""
-    model, _ = alternatives.quantile_forest(data.X, data.y, seed)
-    return lambda X: np.asarray(model.predict(X, list(levels_of_quantiles())))
-
-
-def split_conformal(data, seed):
-    """MAPIE: split conformal prediction around a forest."""
-    mapie = importlib.import_module("mapie.regression")
-    forest = RandomForestRegressor(100, random_state=seed).fit(data.X, data.y)
-    model = mapie.SplitConformalRegressor(forest, confidence_level=list(LEVELS), prefit=True)
-    model.conformalize(data.X_held_out, data.y_held_out)
-
-    def predict(X):
-        center, ends = model.predict_interval(X)
-        return np.column_stack([ends[:, 0, ::-1], center, ends[:, 1]])
-
-    return predict
-
-
-def conformal_quantiles(data, seed):
-    """MAPIE: conformalized quantile regression with gradient boosting."""
-    mapie = importlib.import_module("mapie.regression")
-    models = []
-    for level in LEVELS:
-        tail = (1 - level) / 2
-        quantiles = [
-            HistGradientBoostingRegressor(
-                loss="quantile", quantile=q, max_iter=100, random_state=seed
-            ).fit(data.X, data.y)
-            for q in (tail, 1 - tail, 0.5)
-        ]
-        model = mapie.ConformalizedQuantileRegressor(quantiles, confidence_level=level, prefit=True)
-        models.append(model.conformalize(data.X_held_out, data.y_held_out))
-
-    def predict(X):
-        results = [model.predict_interval(X) for model in models]
-        low = [ends[:, 0, 0] for _, ends in reversed(results)]
-        high = [ends[:, 1, 0] for _, ends in results]
-        return np.column_stack([*low, results[0][0], *high])
-
-    return predict
-
-
-ALTERNATIVES = {
-    "NGBoost": boosted_normal,
-    "quantile-forest": quantile_forest,
-    "MAPIE, split": split_conformal,
-    "MAPIE, CQR": conformal_quantiles,
-}
 
 
 def measure_alternative(fit, data, seed):
@@ -308,24 +257,34 @@ def print_thirds(records, names, models):
     print(format_rows(lines), "\n")
 
 
+def of_chosen_teacher(records, name, models):
+    """Return the records of the students that held-out rows choose, one a split; and teachers."""
+    chosen = []
+    for split in sorted({record["split"] for record in records if record["set"] == name}):
+        of_split = {m: [r for r in select(records, name, m) if r["split"] == split] for m in models}
+        known = [found[0] for found in of_split.values() if found]
+        if known:
+            chosen.append(min(known, key=lambda record: record["crps held out"]))
+    return chosen, list(dict.fromkeys(record["model"] for record in chosen))
+
+
 def print_alternatives(records, names, models):
     """Print CRPS, interval score and time beside the student of the best teacher."""
-    lines = [["data", "teacher", "student", *ALTERNATIVES]]
-    wins = {name: np.zeros(2, int) for name in ALTERNATIVES}
-    ratios = {name: [] for name in ALTERNATIVES}
+    known = [other for other in ALTERNATIVES if any(r["model"] == other for r in records)]
+    lines = [["data", "teacher", "student", *known]]
+    wins = {other: np.zeros(2, int) for other in known}
+    ratios = {other: [] for other in known}
     for name in names:
-        known = [model for model in models if select(records, name, model)]
-        best = min(known, key=lambda m: average(select(records, name, m), "crps held out"))
-        own = select(records, name, best)
+        own, teachers = of_chosen_teacher(records, name, models)
+        splits = {record["split"] for record in own}
         keys = ("conformal crps", "conformal interval score 90%")
         mine = [average(own, key) for key in keys]
-        line = [name, best, f"{mine[0]:.3f}, {mine[1]:.2f}"]
-        for other in ALTERNATIVES:
-            theirs = [
-                average(select(records, name, other), key) for key in ("crps", "interval score 90%")
-            ]
+        line = [name, ", ".join(teachers), f"{mine[0]:.3f}, {mine[1]:.2f}"]
+        for other in known:
+            of_other = [r for r in select(records, name, other) if r["split"] in splits]
+            theirs = [average(of_other, key) for key in ("crps", "interval score 90%")]
             wins[other] += np.less(mine, theirs)
-            ratio = average(select(records, name, other), "predict_s") / average(own, "predict_s")
+            ratio = average(of_other, "predict_s") / average(own, "predict_s")
             ratios[other].append(ratio)
             line.append(f"{theirs[0]:.3f}, {theirs[1]:.2f} ({ratio:.0f} x)")
         lines.append(line)
@@ -333,9 +292,27 @@ def print_alternatives(records, names, models):
     for other, (crps, score) in wins.items():
         print(
             f"\nAgainst {other}, the student has the lower CRPS on {crps} and the lower interval "
-            f"score on {score} of {len(names)}; it predicts {np.min(ratios[other]):.0f} to "
-            f"{np.max(ratios[other]):.0f} times as fast."
+            f"score on {score} of {len(names)}; it predicts {np.nanmin(ratios[other]):.0f} to "
+            f"{np.nanmax(ratios[other]):.0f} times as fast."
         )
+    print_students(records, names, models)
+
+
+def print_students(records, names, models):
+    """Print the scores of the students of all teachers, from which one is chosen."""
+    lines = [["data", *models]]
+    for name in names:
+        line = [name]
+        for model in models:
+            own = select(records, name, model)
+            held_out, crps, score = (
+                average(own, key)
+                for key in ("crps held out", "conformal crps", "conformal interval score 90%")
+            )
+            line.append(f"{held_out:.3f}; {crps:.3f}, {score:.2f}")
+        lines.append(line)
+    print("\nCRPS on halves of the held-out rows; CRPS and interval score on test rows\n")
+    print(format_rows(lines))
 
 
 def main():

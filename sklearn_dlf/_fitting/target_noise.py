@@ -41,10 +41,15 @@ class ResidualRows(NamedTuple):
     weights : array of shape (n,)
         Weights of mean one.
     squares, mean : arrays of shape (n, n_outputs)
-        Squared residuals, and the mean, of members that did not see the row.
+        Squared residuals, as large as at new rows, and the mean, of members that did not see the
+        row.
     spread : array of shape (n, n_outputs)
         Variance of these members, times the mean ratio of the student's to it: the student's
-        variance will stand for it at new rows.
+        variance will stand for it at new rows. It is shrunk to its mean.
+    own_share : float
+        Share of the variance of a row's own members in the shrunk one, on average over rows.
+    typical_spread : array of shape (n_outputs,)
+        What the spread is shrunk to.
     excess : array of shape (n, n_outputs)
         Variance of the mean over these members beyond that of the mean over all.
     least_share : float
@@ -58,6 +63,8 @@ class ResidualRows(NamedTuple):
     squares: np.ndarray
     mean: np.ndarray
     spread: np.ndarray
+    own_share: float
+    typical_spread: np.ndarray
     excess: np.ndarray
     least_share: float
 
@@ -94,13 +101,16 @@ def residual_rows(members: Any, transfer_set: TransferSet) -> ResidualRows:
     own = np.average(members.moments(X).variance, axis=0, weights=weights)
     theirs = np.average(variance, axis=0, weights=weights)
     ratio = np.divide(own, theirs, out=np.ones_like(own), where=theirs > 0)
+    typical = residuals.typical_variance()
     return ResidualRows(
         members.points(X),
         are_unseen,
         weights,
-        residuals.residuals[rows] ** 2,
+        residuals.squares()[rows],
         residuals.unseen_mean[rows],
         ratio * variance,
+        float(np.average(residuals.own_share()[rows], weights=weights)),
+        np.zeros_like(ratio) if typical is None else ratio * typical,
         residuals.excess[rows, None] * variance,
         1 / transfer_set.contrasts.shape[2] if are_unseen else 1.0,
     )
@@ -137,8 +147,9 @@ def fit_target_noise(
             required = kind == "input"
             model = fit_dependent(data, model, rows.least_share, random_state, required)
         models.append(model)
-        depends = model.coefficients.any()
-        functions.append(VarianceFunction(encoding, model.coefficients) if depends else None)
+        shrinkage = rows.own_share, float(rows.typical_spread[output])
+        function = VarianceFunction(encoding, model.coefficients, *shrinkage)
+        functions.append(function if model.coefficients.any() else None)
     return join_outputs(models, functions, squared_misfit(members, transfer_set))
 
 

@@ -98,7 +98,9 @@ class VarianceFunction(NamedTuple):
     """Logarithm of ``g`` of one output: linear in an encoding of columns.
 
     The columns are those of the standardised row, the members' mean and the logarithm of their
-    variance.
+    variance. Where ``g`` was learnt, the variance of the few members that had not seen a row was
+    shrunk to its mean. The variance at new rows is shrunk as much. Otherwise most of it would lie
+    beyond the range that was learnt.
 
     Attributes
     ----------
@@ -106,14 +108,25 @@ class VarianceFunction(NamedTuple):
         Encoding of the columns.
     coefficients : array of shape (n_pieces,)
         Coefficients of the encoding.
+    own_share : float
+        Share of the members' variance at the row in the shrunk variance.
+    typical_variance : float
+        What the variance is shrunk to, in squared units of y.
     """
 
     encoding: PiecewiseLinear
     coefficients: np.ndarray
+    own_share: float = 1.0
+    typical_variance: float = 0.0
 
     def __call__(self, X: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
         """Return ``g`` (n,) at rows with this mean and variance (n,) of the members."""
-        return np.exp(self.encoding(noise_columns(X, mean, variance)) @ self.coefficients)
+        columns = noise_columns(X, mean, self.shrink(variance))
+        return np.exp(self.encoding(columns) @ self.coefficients)
+
+    def shrink(self, variance: np.ndarray) -> np.ndarray:
+        """Return the members' variance (n,), shrunk as where ``g`` was learnt."""
+        return self.own_share * variance + (1 - self.own_share) * self.typical_variance
 
 
 class NetworkVariance(NamedTuple):

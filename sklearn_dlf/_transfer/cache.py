@@ -46,6 +46,8 @@ class EnsembleFacts(NamedTuple):
         Takes rows, returns the members' variances of y, if they have any.
     from_logits : bool
         Whether probabilities are those of logits.
+    optimism : float
+        Squared error at new rows over that at unseen rows.
     """
 
     name: str
@@ -57,6 +59,7 @@ class EnsembleFacts(NamedTuple):
     transformer: TargetTransformer | None = None
     predict_variance: Evaluate | None = None
     from_logits: bool = False
+    optimism: float = 1.0
 
 
 class TeacherCache:
@@ -171,6 +174,7 @@ def _describe(
         unseen_rows(ensemble, n_samples),
         None if members.inner is None else members.inner.transformer,
         from_logits=members.from_logits,
+        optimism=members.optimism,
     )
     return facts, members.predict_variance is not None
 

@@ -34,6 +34,9 @@ class MemberResiduals:
     cross_fitted : pair of arrays of shape (n_own, n_outputs), or None
         Mean and variance of the members of an ensemble of the same kind that was not fitted to the
         row, from cross-fitting. They are used in place of the ensemble's own.
+    optimism : float, default=1
+        Squared error of members at new rows over that at rows that they did not see; above one if
+        their fit looked at these rows after all.
 
     Attributes
     ----------
@@ -59,6 +62,7 @@ class MemberResiduals:
         weights: np.ndarray | None = None,
         unseen: np.ndarray | None = None,
         cross_fitted: tuple[np.ndarray, np.ndarray] | None = None,
+        optimism: float = 1.0,
     ):
         self.y = y
         self._n_design = points.n_design
@@ -67,6 +71,7 @@ class MemberResiduals:
         self.weights = np.ones(len(y)) if weights is None else weights
         self.unseen = unseen
         self.is_cross_fitted = cross_fitted is not None
+        self._optimism = optimism
         self.mean = np.empty(y.shape)
         self.lowest, self.highest = np.full(y.shape[1], np.inf), np.full(y.shape[1], -np.inf)
         self.unseen_mean: np.ndarray
@@ -112,6 +117,13 @@ class MemberResiduals:
         """Y less the mean of the members that did not see the row, (n_own, n_outputs)."""
         return self.y - self.unseen_mean
 
+    def squares(self) -> np.ndarray:
+        """Squared residuals (n_own, n_outputs), as large as they would be at new rows."""
+        squares = self.residuals**2
+        if self.unseen is None or self.is_cross_fitted:
+            return squares
+        return np.where(self.is_unseen[:, None], self._optimism, 1.0) * squares
+
     def indicators(self, n_outputs: int) -> np.ndarray:
         """Return y (n_own, n_outputs), which classes have as zeros and ones."""
         return self.y
@@ -126,11 +138,20 @@ class MemberResiduals:
         Members that saw a row differ more where its noise is large. So their variance must not be
         compared with its residual.
         """
-        if self.is_cross_fitted:
+        degrees, mean = self._degrees[:, None], self.typical_variance()
+        if mean is None:
             return self._variance
-        degrees = self._degrees[:, None]
-        weights = degrees * self.weights[:, None] * np.ones(self.y.shape[1])
-        if not weights.any():
-            return self._variance
-        mean = np.average(self._variance, axis=0, weights=weights)
         return (degrees * self._variance + PRIOR_DEGREES * mean) / (degrees + PRIOR_DEGREES)
+
+    def typical_variance(self) -> np.ndarray | None:
+        """Mean variance (n_outputs,) that `variance` is shrunk to; None if nothing is shrunk."""
+        if self.is_cross_fitted:
+            return None
+        weights = self._degrees[:, None] * self.weights[:, None] * np.ones(self.y.shape[1])
+        return np.average(self._variance, axis=0, weights=weights) if weights.any() else None
+
+    def own_share(self) -> np.ndarray:
+        """Share of a row's own members in `variance` (n_own,); the rest is the typical variance."""
+        if self.typical_variance() is None:
+            return np.ones(len(self.y))
+        return self._degrees / (self._degrees + PRIOR_DEGREES)

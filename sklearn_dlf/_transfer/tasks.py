@@ -151,7 +151,12 @@ class RegressionTask(Task):
             warn_user(SEEN_ROWS, SeenRowsWarning)
         weights = None if weights is None else weights[: len(y)]
         return MemberResiduals(
-            points, y.reshape(len(y), -1), weights, teacher.unseen, teacher.cross_fitted
+            points,
+            y.reshape(len(y), -1),
+            weights,
+            teacher.unseen,
+            teacher.cross_fitted,
+            teacher.optimism,
         )
 
     def score_teacher(self, transfer_set):

@@ -33,6 +33,8 @@ class Teacher(ABC):
         Whether it can be evaluated at other rows than those of `fit`.
     unseen : bool array of shape (n_samples, n_members) or None
         Rows that each member did not see. None if that is not known.
+    optimism : float
+        Squared error of members at new rows over that at rows that they did not see.
     is_record_checked : bool
         Whether ``unseen`` is known to hold for the rows of `fit`.
     grown_loss : float or None
@@ -58,6 +60,7 @@ class Teacher(ABC):
     can_be_evaluated: bool = False
     can_be_evaluated_at_others: bool = False
     unseen: np.ndarray | None = None
+    optimism: float = 1.0
     from_logits: bool = False
     # These two are right for predictions and for an ensemble that was fitted here. `find_teacher`
     # sets them for a fitted ensemble.
@@ -104,6 +107,7 @@ class Teacher(ABC):
         full = np.broadcast_to(mask[:, None] if mask.ndim == 1 else mask, shape)
         full = full.copy() if order is None else full[order]
         self.unseen = full if full.any() else None
+        self.optimism = 1.0
         self.is_record_checked = True
 
 

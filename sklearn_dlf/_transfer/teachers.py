@@ -57,7 +57,7 @@ class EnsembleTeacher(Teacher):
 
     Attributes
     ----------
-    classes, n_members, is_drawn, unseen, transformer
+    classes, n_members, is_drawn, unseen, optimism, transformer
         As in the facts.
     """
 
@@ -83,7 +83,7 @@ class EnsembleTeacher(Teacher):
         self._cross_fitted: Moments | None = None
         self._predict_variance: Any = facts.predict_variance
         self.has_variance = facts.predict_variance is not None
-        self.from_logits = facts.from_logits
+        self.from_logits, self.optimism = facts.from_logits, facts.optimism
         self.transformer = facts.transformer
 
     def evaluate(self, points: Points | None = None) -> Iterator[tuple[slice, np.ndarray]]:

@@ -64,6 +64,11 @@ class Members:
         Whether the probabilities of classifiers are those of logits, in float64. A student takes
         their logarithms as they are then, without a floor; those of zeros are of 1e-8.
 
+    optimism : float, default=1.0
+        Only for regressors. Mean squared error of members at new rows over that at `unseen` rows.
+        It is above one if the fit looked at these rows after all, as early stopping does. The
+        noise of y is that much larger.
+
     Raises
     ------
     TypeError
@@ -106,6 +111,7 @@ class Members:
     inner: InnerMembers | None = None
     predict_variance: Callable[[Any], Iterable[Any]] | None = None
     from_logits: bool = False
+    optimism: float = 1.0
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):

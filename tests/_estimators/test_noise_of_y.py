@@ -10,7 +10,7 @@ from sklearn.ensemble import BaggingRegressor, ExtraTreesRegressor
 from sklearn.tree import DecisionTreeRegressor
 
 from sklearn_dlf import DLFRegressor
-from sklearn_dlf.ensembles import FittedEnsemble
+from sklearn_dlf.ensembles import DeepEnsembleRegressor, FittedEnsemble
 
 SMALL = {"q": 1, "hidden_layer_sizes": (30,), "tol": 0.05, "augment": None, "random_state": 0}
 QUICK = {**SMALL, "hidden_layer_sizes": (8,), "n_epochs": 2, "tol": 1.0}
@@ -224,3 +224,26 @@ def test_noise_at_rows_that_trees_have_memorised_is_too_small():
         for cv in (None, 3)
     }
     assert aleatoric[None] < 0.01 < 0.2 < aleatoric[3]
+
+
+def test_intervals_hold_where_noise_follows_a_spread_that_few_members_show():
+    X = make_rows(19, 3000)
+    std = np.exp(X[:, 0] * X[:, 1] / 2)  # no single column tells it
+    y = truth(X) + std * np.random.RandomState(20).standard_normal(3000)
+    predictions = truth(X)[:, None] + 0.3 * std[:, None] * np.tile([-1, 1], 5)
+    turn = (np.arange(10) - np.arange(500)[:, None]) % 10
+    student = DLFRegressor(**{**QUICK, "hidden_layer_sizes": (30,)}, target_noise="input")
+    student.fit(X[:500], y[:500], predictions=predictions[:500], unseen=turn < 2)
+    assert coverage(student, X[500:], y[500:]) > 0.8
+
+
+def test_optimism_of_early_stopping_counts_in_the_noise_of_y():
+    X = make_rows(21, 150)
+    y = truth(X) + np.random.RandomState(22).standard_normal(150)
+    ensemble = DeepEnsembleRegressor(10, max_iter=5, random_state=0).fit(X, y)
+    levels = []
+    for optimism in (1.0, 4.0):
+        ensemble.optimism_ = optimism
+        noise = DLFRegressor(**QUICK, target_noise="constant").fit(X, y, ensemble=ensemble)
+        levels.append(np.median(noise.target_noise_.nodes()))
+    assert_allclose(levels[1] / levels[0], 4.0, rtol=0.25)

@@ -11,6 +11,7 @@ from sklearn_dlf._predictive.target_noise import (
     VarianceFunction,
     make_piecewise_linear,
     node_weights,
+    noise_columns,
 )
 
 ONE = np.ones((1, 1))
@@ -100,6 +101,16 @@ def test_variance_is_constant_beyond_the_data():
     factor = function(ends, ends[:, 0], np.ones(4))
     assert_allclose(factor[[0, 2]], factor[[1, 3]])
     assert factor[2] > factor[0]
+
+
+def test_variance_is_shrunk_as_where_the_noise_was_learnt():
+    rng = np.random.RandomState(0)
+    few, typical = rng.uniform(1, 9, size=500), 5.0
+    zeros = np.zeros((500, 1))
+    learnt = noise_columns(zeros, zeros, 0.2 * few + 0.8 * typical)
+    encoding = make_piecewise_linear(learnt)
+    function = VarianceFunction(encoding, np.arange(N_PIECES), 0.2, typical)
+    assert_allclose(np.log(function(zeros, zeros, few)), encoding(learnt) @ np.arange(N_PIECES))
 
 
 def test_columns_without_a_range_have_no_piece():

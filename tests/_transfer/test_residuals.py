@@ -22,6 +22,22 @@ def test_residuals_are_those_of_members_that_did_not_see_the_row():
     assert_allclose(residuals.mean[:, 0], [3.0, 4.0, 2.0])
 
 
+def test_squared_residuals_at_unseen_rows_are_corrected_for_optimism():
+    unseen = np.array([[True, True], [False, False]])
+    residuals = MemberResiduals(own_points(2), np.full((2, 1), 3.0), unseen=unseen, optimism=1.5)
+    residuals.add(slice(0, 2), np.ones((2, 1, 2)))
+    assert_allclose(residuals.squares()[:, 0], [6.0, 4.0])
+    residuals.forget_unseen()
+    assert_allclose(residuals.squares()[:, 0], [4.0, 4.0])
+
+
+def test_residuals_of_cross_fitting_are_not_corrected_for_optimism():
+    moments = np.ones((1, 1)), np.ones((1, 1))
+    unseen = np.ones((1, 2), dtype=bool)
+    residuals = MemberResiduals(own_points(1), np.full((1, 1), 3.0), None, unseen, moments, 1.5)
+    assert_allclose(residuals.squares(), 4.0)
+
+
 def test_a_mean_over_few_members_has_more_variance_than_that_over_all():
     rng = np.random.RandomState(0)
     n_rows, n_members, n_unseen = 20_000, 10, 3
@@ -43,6 +59,18 @@ def test_variance_of_few_members_is_shrunk_to_the_mean_over_rows():
     assert_allclose(residuals.variance()[:, 0], 5 + share * np.array([-3.0, 3.0]))
 
 
+def test_shrunk_variance_is_made_of_the_rows_own_and_the_typical_one():
+    outputs = np.random.RandomState(0).standard_normal((4, 1, 5))
+    unseen = np.arange(5) < np.array([[2], [5], [3], [1]])
+    residuals = MemberResiduals(own_points(4), np.zeros((4, 1)), unseen=unseen)
+    residuals.add(slice(0, 4), outputs)
+    own = [outputs[row, 0, :n].var(ddof=1) for row, n in enumerate((2, 5, 3))]
+    share = residuals.own_share()
+    assert_allclose(share, [1 / 6, 4 / 9, 2 / 7, 0.0])
+    expected = share * [*own, 0.0] + (1 - share) * residuals.typical_variance()
+    assert_allclose(residuals.variance()[:, 0], expected)
+
+
 def test_variance_is_shrunk_to_the_weighted_mean():
     outputs = np.array([[0.0, 2.0], [0.0, 4.0]])[:, None]
     weights = np.array([1.0, 0.0])
@@ -57,6 +85,7 @@ def test_cross_fitted_moments_take_the_place_of_the_members_own():
     residuals.add(slice(0, 2), np.zeros((2, 1, 3)))
     assert_allclose(residuals.residuals[:, 0], [4.0, 3.0])
     assert_allclose(residuals.variance(), moments[1])
+    assert_allclose(residuals.own_share(), 1.0)
     assert residuals.is_unseen.all()
     assert_allclose(residuals.mean, 0.0)
 

@@ -37,6 +37,7 @@ from .training import (
     forward,
     held_out_in_turn,
     init_layers,
+    losses_at_rows,
     rows_at_once,
     share_data,
     train,
@@ -197,6 +198,7 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
                 **options,
             )
             self.members_, self.n_iter_ = trained.networks, trained.n_iter
+            self.optimism_ = trained.optimism
         self.n_members_ = self.n_estimators
         self.unseen_rows_ = np.ones((len(present), self.n_estimators), dtype=bool)
         self.unseen_rows_[present] = unseen
@@ -212,7 +214,7 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
         trained = train(layers, data, loss, activation=self.activation, **options)
         self.coefs_ = [layer.weight.cpu().numpy() for layer in trained.layers]
         self.intercepts_ = [layer.bias.squeeze(1).cpu().numpy() for layer in trained.layers]
-        self.n_iter_ = trained.n_iter
+        self.n_iter_, self.optimism_ = trained.n_iter, trained.optimism
 
     def _standardise(self, X: np.ndarray) -> np.ndarray:
         """Return rows as the networks get them; raw ones as they are."""
@@ -298,7 +300,7 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
             each = zip(self.members_, rows, weights, strict=True)
             return torch.stack([one.average(loss, data, *own) for one, *own in each])
         layers = self._layers(torch.float32)
-        return average_over_rows(layers, self.activation, loss, data, rows, weights)
+        return average_over_rows(losses_at_rows(layers, self.activation, loss, data, rows), weights)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state with networks on the CPU, so that it loads without an accelerator."""
@@ -378,4 +380,5 @@ def describe_members(ensemble: Any) -> Members:
         predict,
         classes,
         unseen=lambda: ensemble.unseen_rows_,
+        optimism=ensemble.optimism_,
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from ..._network.base import Network
 from ..._network.bodies import make_body
 from ..._network.rows import as_input
 from ..._utils.seeding import MAX_SEED, seeded
+from .left_out import LeftOutLosses
 from .stopping import EarlyStopping
 from .training import Data, Loss, averaging_decay, diverged
 
@@ -50,15 +52,23 @@ class BodyMember(Network):
         return self.in_blocks(X, lambda rows: (self(rows),))[0]
 
     @torch.no_grad()
-    def average(self, loss: Loss, data: Data, rows: Tensor, weights: Tensor) -> Tensor:
-        """Average ``loss(outputs, targets)`` (m, ...) over rows with their weights (m,)."""
+    def losses(self, loss: Loss, data: Data, rows: Tensor) -> Tensor:
+        """Return ``loss(outputs, targets)`` (m, ...) at rows."""
         self.eval()
         like = self.input_like()
         blocks = rows.to(data.X.device).split(self.block_rows(like.device))
         outputs = torch.cat([self(as_input(data.X[some], like)) for some in blocks])
-        values = loss(outputs[None], data.targets[rows][None])[0]
-        weight = weights.reshape((-1,) + (1,) * (values.ndim - 1))
-        return (values * weight).sum(dim=0) / weights.sum()
+        return loss(outputs[None], data.targets[rows][None])[0]
+
+    def average(self, loss: Loss, data: Data, rows: Tensor, weights: Tensor) -> Tensor:
+        """Average ``loss(outputs, targets)`` (m, ...) over rows with their weights (m,)."""
+        return average_of(self.losses(loss, data, rows), weights)
+
+
+def average_of(values: Tensor, weights: Tensor) -> Tensor:
+    """Average values (m, ...) over rows with their weights (m,)."""
+    weight = weights.reshape((-1,) + (1,) * (values.ndim - 1))
+    return (values * weight).sum(dim=0) / weights.sum()
 
 
 class Schedule(NamedTuple):
@@ -73,10 +83,11 @@ class Schedule(NamedTuple):
 
 
 class TrainedMembers(NamedTuple):
-    """Networks, each at its own best epoch, and the largest number of epochs."""
+    """Networks, each at its own best epoch, the largest number of epochs, and optimism."""
 
     networks: list[BodyMember]
     n_iter: int
+    optimism: float
 
 
 def train_members(
@@ -107,7 +118,8 @@ def train_members(
     **schedule
         Fields of `Schedule`.
     """
-    networks, n_iter = [], 0
+    networks, n_iter, lowest = [], 0, []
+    left_out = LeftOutLosses(data.held_out_weights.cpu().numpy())
     seeds = torch.randint(MAX_SEED, (n_members,), generator=generator).tolist()
     for member, seed in enumerate(seeds):
         # Layers such as dropout draw from the global generator during training too.
@@ -115,14 +127,17 @@ def train_members(
             network = BodyMember(make_body(make, probe, (), ""), probe, n_outputs).to(device)
             own = data.of_members(np.array([member]))
             training = _Training(network, own, loss, Schedule(**schedule), seed)
+            training.note = partial(left_out.update, np.array([member]))
             networks.append(training.run(who=f"member {member + 1} of {n_members} has"))
         n_iter = max(n_iter, training.n_epochs)
+        lowest += [] if training.stopping is None else [training.stopping.lowest[0]]
         if verbose:
             stopping, done = training.stopping, f"{training.n_epochs} epochs"
             if stopping is not None:
                 done += f", lowest held-out loss {stopping.lowest[0]:.6g}"
             print(f"Member {member + 1} of {n_members}: {done}")
-    return TrainedMembers(networks, n_iter)
+    optimism = left_out.optimism(np.array(lowest)) if lowest else 1.0
+    return TrainedMembers(networks, n_iter, optimism)
 
 
 class _Training:
@@ -136,6 +151,8 @@ class _Training:
         self.averaged = _Averaged(network)
         self.n_epochs = 0
         self.best: BodyMember | None = None
+        # Takes the losses (1, n_held_out) of all held-out rows after each epoch.
+        self.note: Callable[[np.ndarray], None] = lambda losses: None
         self.stopping = None
         if schedule.patience is not None:
             self.stopping = EarlyStopping(1, schedule.patience, schedule.tol)
@@ -167,7 +184,11 @@ class _Training:
             if self.stopping is None:
                 continue
             network = self.averaged.current()
-            loss = network.average(self.loss, self.data, self.held_out, self.held_out_weights)
+            losses = network.losses(self.loss, self.data, self.held_out)
+            loss = average_of(losses, self.held_out_weights)
+            padded = np.zeros(self.data.held_out_weights.shape)
+            padded[0, : len(losses)] = losses.cpu().double().numpy()
+            self.note(padded)
             improved, going_on = self.stopping.update(loss.cpu().double().numpy()[None])
             if len(improved):
                 self.best = self.averaged.copy()

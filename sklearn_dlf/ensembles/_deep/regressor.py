@@ -120,6 +120,12 @@ class DeepEnsembleRegressor(RegressorMixin, BaseDeepEnsemble):
     unseen_rows_ : ndarray of shape (n_samples, n_members), bool
         True where a member did not train on a row of `fit`.
 
+    optimism_ : float
+        Mean loss of members at new rows over that at their held-out rows, at least one. The loss is
+        the squared error of regressors, and the cross-entropy of classifiers. Early stopping keeps
+        the epoch that suits the held-out rows best. The ratio is found by leaving one held-out row
+        at a time out of that choice.
+
     coefs_ : list of ndarray of shape (n_members, fan_in, fan_out)
         Weights of each layer. Only without a `body`.
 

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .left_out import LeftOutLosses
 from .stopping import EarlyStopping
 
 #: Activations may overwrite their argument. Training permits it, because the derivative of each is
@@ -73,10 +74,11 @@ class Data(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """Layers with every member at its own best epoch, and the number of epochs run."""
+    """Layers with every member at its own best epoch, the number of epochs run, and optimism."""
 
     layers: list[Layer]
     n_iter: int
+    optimism: float
 
 
 def bootstrap_rows(
@@ -194,19 +196,21 @@ def rows_at_once(layers: Sequence[Layer]) -> int:
 
 
 @torch.no_grad()
-def average_over_rows(
-    layers: Sequence[Layer],
-    activation: str,
-    loss: Loss,
-    data: Data,
-    rows: Tensor,
-    weights: Tensor,
-) -> Tensor:
-    """Average ``loss(outputs, targets)`` (M, m, ...) over each member's own rows (M, m)."""
-    total = torch.zeros((), device=rows.device)
-    step = rows_at_once(layers)
-    for some, weight in zip(rows.split(step, dim=1), weights.split(step, dim=1), strict=True):
-        values = loss(forward(layers, data.X[some], activation), data.targets[some])
+def losses_at_rows(
+    layers: Sequence[Layer], activation: str, loss: Loss, data: Data, rows: Tensor
+) -> list[Tensor]:
+    """Return blocks of ``loss(outputs, targets)`` (M, m, ...) at each member's own rows (M, m)."""
+    return [
+        loss(forward(layers, data.X[some], activation), data.targets[some])
+        for some in rows.split(rows_at_once(layers), dim=1)
+    ]
+
+
+def average_over_rows(blocks: list[Tensor], weights: Tensor) -> Tensor:
+    """Average blocks of losses (M, m, ...) over each member's rows with weights (M, m)."""
+    total = torch.zeros((), device=weights.device)
+    sizes = [values.shape[1] for values in blocks]
+    for values, weight in zip(blocks, weights.split(sizes, dim=1), strict=True):
         weight = weight.reshape(weight.shape + (1,) * (values.ndim - 2))
         total = total + (values * weight).sum(dim=1)
     return total / weights.sum(dim=1).reshape((-1,) + (1,) * (total.ndim - 1))
@@ -298,6 +302,7 @@ def train(
     n_members = layers[0].weight.shape[0]
     best = _BestLayers(layers)
     stopping = None if patience is None else EarlyStopping(n_members, patience, tol)
+    left_out = LeftOutLosses(data.held_out_weights.cpu().numpy())
     epoch = 0
     for epoch in range(1, max_iter + 1):
         _train_epoch(stack, data, loss, activation, batch_size, generator)
@@ -305,10 +310,10 @@ def train(
             if verbose:
                 print(f"Epoch {epoch}: {n_members} members")
             continue
-        losses = average_over_rows(
-            stack.averaged, activation, loss, data, data.held_out_rows, data.held_out_weights
-        )
+        blocks = losses_at_rows(stack.averaged, activation, loss, data, data.held_out_rows)
+        losses = average_over_rows(blocks, data.held_out_weights)
         active = stopping.active
+        left_out.update(active, torch.cat(blocks, dim=1).double().cpu().numpy())
         improved, going_on = stopping.update(losses.double().cpu().numpy())
         best.keep(active[improved], stack.averaged, improved)
         if verbose:
@@ -330,7 +335,7 @@ def train(
     if not is_finite.all():
         who = f"{np.count_nonzero(~is_finite)} of {n_members} members have"
         raise diverged(who, epoch, lr)
-    return Trained(trained, epoch)
+    return Trained(trained, epoch, 1.0 if stopping is None else left_out.optimism(stopping.lowest))
 
 
 def diverged(who: str, n_epochs: int, lr: float) -> ValueError:
