@@ -17,6 +17,7 @@ from .._latent.row_correlation import RowCorrelation
 from .base import Network
 from .bodies import RowsOrShape
 from .heads import HeadLayout, Heads, SharedHeadLayout, noise_shares
+from .layers import make_linear
 
 
 class StudentNetwork(Network):
@@ -34,6 +35,8 @@ class StudentNetwork(Network):
         Number of columns, shape of a row, or rows at which the body is tried; see `measure_body`.
     n_outputs, q : int
         Outputs of the members, latent factors.
+    generator : torch.Generator, default=None
+        Draws the first parameters of the heads. None is torch's own.
 
     Attributes
     ----------
@@ -65,7 +68,14 @@ class StudentNetwork(Network):
     # Weights and biases of the mean head, of a frozen network.
     _mean_head: tuple[torch.Tensor, torch.Tensor] | None = None
 
-    def __init__(self, body: nn.Module, rows: RowsOrShape, n_outputs: int, q: int):
+    def __init__(
+        self,
+        body: nn.Module,
+        rows: RowsOrShape,
+        n_outputs: int,
+        q: int,
+        generator: torch.Generator | None = None,
+    ):
         super().__init__()
         self.register_buffer("mixing", None)
         self.register_buffer("max_log_noise", torch.full((n_outputs,), math.inf))
@@ -76,7 +86,7 @@ class StudentNetwork(Network):
         self.n_outputs = n_outputs
         self.q = q
         self.layout = self.layout_class(n_outputs, q)
-        self.heads = nn.Linear(n_features, self.layout.n_columns)
+        self.heads = make_linear(n_features, self.layout.n_columns, generator)
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
@@ -214,15 +224,22 @@ class SeparableStudentNetwork(StudentNetwork):
 
     Parameters
     ----------
-    body, rows, n_outputs, q
+    body, rows, n_outputs, q, generator
         As in `StudentNetwork`.
     """
 
     mixing: torch.Tensor
     layout_class = SharedHeadLayout
 
-    def __init__(self, body: nn.Module, rows: RowsOrShape, n_outputs: int, q: int):
-        super().__init__(body, rows, n_outputs, q)
+    def __init__(
+        self,
+        body: nn.Module,
+        rows: RowsOrShape,
+        n_outputs: int,
+        q: int,
+        generator: torch.Generator | None = None,
+    ):
+        super().__init__(body, rows, n_outputs, q, generator)
         self.mixing = torch.eye(n_outputs)
 
     @property

@@ -164,11 +164,14 @@ def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
     return torch.nn.functional.cross_entropy(outputs.movedim(-1, 1), targets, reduction="none")
 
 
-def init_layers(sizes: Sequence[int], n_members: int, generator: torch.Generator) -> list[Layer]:
+def init_layers(
+    sizes: Sequence[int], n_members: int, generator: torch.Generator | None
+) -> list[Layer]:
     """Draw parameters uniformly within 1 / sqrt(fan_in), as torch.nn.Linear does."""
 
     def uniform(fan_in: int, *shape: int) -> Tensor:
-        return (2 * torch.rand(shape, generator=generator) - 1) / math.sqrt(fan_in)
+        draws = torch.rand(shape, generator=generator, dtype=torch.float32, device="cpu")
+        return (2 * draws - 1) / math.sqrt(fan_in)
 
     return [
         Layer(uniform(fan_in, n_members, fan_in, fan_out), uniform(fan_in, n_members, 1, fan_out))
