@@ -37,7 +37,9 @@ class MemberLikelihood(nn.Module):
         self.split = network.split
         scale = torch.as_tensor(np.asarray(spread_scale), dtype=torch.float32)
         self.register_buffer("spread_scale", scale[:, None])
-        self.log_noise_variance = nn.Parameter(torch.tensor(float(np.log(noise_variance)), dtype=torch.float32))
+        self.log_noise_variance = nn.Parameter(
+            torch.tensor(float(np.log(noise_variance)), dtype=torch.float32)
+        )
 
     @property
     def noise_variance(self):

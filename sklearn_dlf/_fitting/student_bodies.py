@@ -43,9 +43,7 @@ def count_body_parameters(student: Any, rows: RowsOrShape) -> int:
             if any(isinstance(each, UninitializedParameter) for each in body.parameters()):
                 measure_body(body, rows)  # lazy layers learn their sizes
     else:
-        body = make_body(
-            None, rows, sizes, student.activation, generator=torch.Generator("cpu")
-        )
+        body = make_body(None, rows, sizes, student.activation, generator=torch.Generator("cpu"))
     return sum(parameter.numel() for parameter in body.parameters() if parameter.requires_grad)
 
 

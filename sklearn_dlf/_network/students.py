@@ -78,9 +78,12 @@ class StudentNetwork(Network):
     ):
         super().__init__()
         self.register_buffer("mixing", None)
-        self.register_buffer("max_log_noise", torch.full((n_outputs,), math.inf))
-        self.register_buffer("factor_shares", torch.ones(q))
-        self.register_buffer("row_correlation", torch.tensor(RowCorrelation()))
+        self.register_buffer(
+            "max_log_noise", torch.full((n_outputs,), math.inf, dtype=torch.float32)
+        )
+        self.register_buffer("factor_shares", torch.ones(q, dtype=torch.float32))
+        row_correlation = torch.tensor(RowCorrelation(), dtype=torch.float32)
+        self.register_buffer("row_correlation", row_correlation)
         self.register_module("noise_head", None)
         n_features = self.set_body(body, rows)
         self.n_outputs = n_outputs
@@ -183,7 +186,7 @@ class StudentNetwork(Network):
     def set_process(self, process: Process) -> None:
         """Set what factors and noise have in common at different rows."""
         self.factor_shares.copy_(torch.as_tensor(process.factor_shares))
-        self.row_correlation.copy_(torch.tensor(process.row_correlation))
+        self.row_correlation.copy_(torch.tensor(process.row_correlation, dtype=torch.float32))
 
     def limit_noise(self, max_log_noise: np.ndarray) -> None:
         """Set the largest log variance of member noise outside training, (n_outputs,)."""
@@ -240,7 +243,7 @@ class SeparableStudentNetwork(StudentNetwork):
         generator: torch.Generator | None = None,
     ):
         super().__init__(body, rows, n_outputs, q, generator)
-        self.mixing = torch.eye(n_outputs)
+        self.mixing = torch.eye(n_outputs, dtype=torch.float32)
 
     @property
     def latent_shape(self) -> tuple[int, ...]:

@@ -16,8 +16,8 @@ from torch import nn
 from .._estimators.base import BaseStudent
 from .._estimators.classifier_mixin import ClassifierStudentMixin
 from .._estimators.regressor_mixin import RegressorStudentMixin
-from .._fitting.em import MIN_LR_SHARE, N_POLISH_ROUNDS
 from .._fitting.drawn_networks import drawn_network
+from .._fitting.em import MIN_LR_SHARE, N_POLISH_ROUNDS
 from .._fitting.student_bodies import BODY_LR_CONSTRAINTS
 from .._fitting.trainer import Trainer, make_trainer
 from .._network.heads import Units

@@ -21,6 +21,8 @@ from ..._rows.reader import read_rows, read_rows_of_fit, set_input_tags
 from ..._utils.blocks import row_blocks
 from ..._utils.parameters import Count, Device, LayerSizes, layer_sizes
 from ..._utils.standardise import divide_out, scale_weights
+from ..._utils.threads import one_thread
+from ..._utils.torch_settings import plain_torch
 from .._member_predictions import check_floating
 from .._members import Members
 from .training import (
@@ -32,6 +34,7 @@ from .training import (
     forward,
     held_out_in_turn,
     init_layers,
+    is_small,
     rows_at_once,
     share_data,
     train,
@@ -137,7 +140,12 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
         weights = weights[present]
         return X[present], y[present], weights / weights.mean(), present
 
-    def _fit_members(
+    def _fit_members(self, *data: Any, **options: Any) -> Data:
+        """Do what `_train_members` does, whatever the caller has set for torch."""
+        with plain_torch():
+            return self._train_members(*data, **options)
+
+    def _train_members(
         self,
         X: np.ndarray,
         targets: Tensor | np.ndarray,
@@ -160,20 +168,22 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
         scaled = torch.as_tensor(divide_out(self._X_scaler, X), dtype=torch.float32)
         data = share_data(scaled, targets, weights, train_rows, unseen, self.device)
         layers = init_layers(sizes, self.n_estimators, generator)
-        trained = train(
-            [Layer(*(p.to(self.device) for p in layer)) for layer in layers],
-            data,
-            loss,
-            activation=self.activation,
-            batch_size=self._batch_rows(train_rows.shape[1]),
-            lr=self.lr,
-            weight_decay=self._weight_decay(train_rows.shape[1]),
-            max_iter=self.max_iter,
-            patience=self.n_iter_no_change if self.early_stopping else None,
-            tol=self.tol,
-            generator=generator,
-            verbose=self.verbose,
-        )
+        batch_size = self._batch_rows(train_rows.shape[1])
+        with one_thread(is_small(layers, batch_size)):
+            trained = train(
+                [Layer(*(p.to(self.device) for p in layer)) for layer in layers],
+                data,
+                loss,
+                activation=self.activation,
+                batch_size=batch_size,
+                lr=self.lr,
+                weight_decay=self._weight_decay(train_rows.shape[1]),
+                max_iter=self.max_iter,
+                patience=self.n_iter_no_change if self.early_stopping else None,
+                tol=self.tol,
+                generator=generator,
+                verbose=self.verbose,
+            )
         self.coefs_ = [layer.weight.cpu().numpy() for layer in trained.layers]
         self.intercepts_ = [layer.bias.squeeze(1).cpu().numpy() for layer in trained.layers]
         self.n_members_ = self.n_estimators
@@ -228,8 +238,8 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
         n_members = len(layers[0].weight)
         for rows in row_blocks(len(X), rows_at_once(layers)):
             scaled = divide_out(self._X_scaler, X[rows])
-            shared = torch.as_tensor(scaled, dtype=torch_dtype, device=self.device)
-            with torch.no_grad():
+            with plain_torch(), torch.no_grad(), one_thread(is_small(layers, len(scaled))):
+                shared = torch.as_tensor(scaled, dtype=torch_dtype, device=self.device)
                 raw = forward(layers, shared.expand(n_members, -1, -1), self.activation)
                 outputs = self._finish(raw)
             yield rows, outputs.cpu().numpy()

@@ -12,9 +12,11 @@ from sklearn.utils import Tags
 from torch import Tensor
 
 from ..._utils.standardise import check_std, divide_out, fit_scaler
+from ..._utils.threads import one_thread
+from ..._utils.torch_settings import plain_torch
 from .._registry import register_ensemble
 from .base import BaseDeepEnsemble, describe_members
-from .training import Data, average_over_rows, squared_loss
+from .training import Data, average_over_rows, is_small, squared_loss
 
 
 class DeepEnsembleRegressor(RegressorMixin, BaseDeepEnsemble):
@@ -176,7 +178,7 @@ class DeepEnsembleRegressor(RegressorMixin, BaseDeepEnsemble):
         self.n_outputs_ = targets.shape[1]
         self._y_scaler = fit_scaler(targets, weights)
         check_std(self._y_scaler.scale_, "y")
-        scaled = torch.as_tensor(divide_out(self._y_scaler, targets), dtype=torch.float32)
+        scaled = divide_out(self._y_scaler, targets).astype(np.float32)
         data = self._fit_members(rows, scaled, weights, present, squared_loss, self.n_outputs_)
         noise = self._residual_variance(data)
         self.member_noise_variance_ = noise[:, 0] if self._has_one_target else noise
@@ -190,14 +192,17 @@ class DeepEnsembleRegressor(RegressorMixin, BaseDeepEnsemble):
         rows, weights = data.held_out_rows, data.held_out_weights
         if not rows.shape[1]:
             rows, weights = data.train_rows, data.weights[data.train_rows]
-        noise = average_over_rows(
-            self._layers(torch.float32),
-            self.activation,
-            lambda outputs, targets: (outputs - targets).square(),
-            data,
-            rows,
-            weights,
-        )
+        with plain_torch():
+            layers = self._layers(torch.float32)
+            with one_thread(is_small(layers, rows.shape[1])):
+                noise = average_over_rows(
+                    layers,
+                    self.activation,
+                    lambda outputs, targets: (outputs - targets).square(),
+                    data,
+                    rows,
+                    weights,
+                )
         return noise.double().cpu().numpy() * self._y_scaler.scale_**2
 
     def _finish(self, raw: Tensor) -> Tensor:

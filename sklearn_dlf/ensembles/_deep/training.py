@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..._utils.threads import is_small_product
+
 #: Activations may overwrite their argument. Training permits it, because the derivative of each is
 #: a function of its result.
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -194,6 +196,11 @@ def rows_at_once(layers: Sequence[Layer]) -> int:
     return max(1, _MAX_ACTIVATIONS // widest)
 
 
+def is_small(layers: Sequence[Layer], n_rows: int) -> bool:
+    """Return whether products of some rows of every member are too small for several threads."""
+    return is_small_product(n_rows, max(layer.weight.numel() for layer in layers))
+
+
 @torch.no_grad()
 def average_over_rows(
     layers: Sequence[Layer],
@@ -204,7 +211,7 @@ def average_over_rows(
     weights: Tensor,
 ) -> Tensor:
     """Average ``loss(outputs, targets)`` (M, m, ...) over each member's own rows (M, m)."""
-    total = torch.zeros((), device=rows.device)
+    total = weights.new_zeros(())
     step = rows_at_once(layers)
     for some, weight in zip(rows.split(step, dim=1), weights.split(step, dim=1), strict=True):
         values = loss(forward(layers, data.X[some], activation), data.targets[some])
@@ -364,7 +371,8 @@ def _train_epoch(
 ) -> None:
     """Train each member on all its rows once, in an order of its own."""
     n_members, n_rows = data.train_rows.shape
-    order = torch.rand((n_members, n_rows), generator=generator).argsort(dim=1)
+    order = torch.rand((n_members, n_rows), generator=generator, dtype=torch.float32)
+    order = order.argsort(dim=1)
     rows = data.train_rows.gather(1, order.to(data.train_rows.device))
     # Batches have almost equal sizes, because the step of a small last batch would be noisy.
     for batch in rows.tensor_split(math.ceil(n_rows / batch_size), dim=1):
