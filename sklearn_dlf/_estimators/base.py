@@ -40,6 +40,7 @@ from .._transfer.row_makers import ROW_MAKERS
 from .._transfer.tasks import Task
 from .._transfer.transfer_set import TransferSet
 from .._utils.parameters import BodyMaker, Count, Device, LayerSizes
+from .._utils.threads import one_blas_thread
 from .._utils.torch_settings import plain_torch
 
 # Of the students that have a choice of the body.
@@ -137,7 +138,8 @@ class BaseStudent(BaseEstimator, ABC):
             random_state=random_state,
         )
         self._ensemble_takes_other_rows = X_ensemble is not None
-        with plain_torch():  # the teacher was queried as the caller has set it
+        # The teacher was queried as the caller has set torch, with all threads.
+        with plain_torch(), one_blas_thread:
             self._learn_from(transfer_set, rows, task, random_state)
         return self
 

@@ -9,9 +9,12 @@ on the others while they do.
 from __future__ import annotations
 
 import ctypes
+import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 import torch
 from threadpoolctl import ThreadpoolController
@@ -49,6 +52,58 @@ def is_small_product(*sizes: int) -> bool:
     return cost <= MAX_SMALL_PRODUCT
 
 
+class _OneBlasThread:
+    """A context in which numpy's and scipy's products of matrices use one thread.
+
+    Their number of threads belongs to the process. So the first block that begins sets it to one,
+    and the last one that ends sets it back, unless somebody else has changed it by then.
+    """
+
+    def __init__(self) -> None:
+        self.renew()
+        if hasattr(os, "register_at_fork"):  # blocks of other threads do not end in a child
+            os.register_at_fork(after_in_child=self._begin_again)
+
+    def renew(self) -> None:
+        """Begin with no block."""
+        self._lock, self._n_blocks = threading.Lock(), 0
+        self._earlier: list[tuple[Any, int]] = []
+
+    def _begin_again(self) -> None:
+        self._restore()
+        self.renew()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._n_blocks += 1
+            if self._n_blocks == 1:
+                libraries = [each for each in _libraries() if each.user_api == "blas"]
+                self._earlier = [(each, each.get_num_threads()) for each in libraries]
+                for library in libraries:
+                    library.set_num_threads(1)
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._n_blocks -= 1
+            if self._n_blocks == 0:
+                self._restore()
+
+    def _restore(self) -> None:
+        for library, number in self._earlier:
+            if library.get_num_threads() == 1:
+                library.set_num_threads(number)
+        self._earlier = []
+
+
+one_blas_thread = _OneBlasThread()
+
+
+@cache
+def _libraries() -> list[Any]:
+    """Return what controls the threads of each OpenMP and BLAS library of the process."""
+    return ThreadpoolController().lib_controllers
+
+
 @cache
 def _setters() -> list[Callable[[int], int]]:
     """Return functions that set the calling thread's number of threads and return the earlier one.
@@ -58,7 +113,7 @@ def _setters() -> list[Callable[[int], int]]:
     keeps its threads.
     """
     setters: list[Callable[[int], int]] = []
-    for library in ThreadpoolController().lib_controllers:
+    for library in _libraries():
         if library.internal_api == "openmp":
             setters.append(_openmp_setter(library))
     try:  # MKL is linked into torch
