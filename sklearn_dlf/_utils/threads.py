@@ -80,7 +80,7 @@ class _OneBlasThread:
                 libraries = [each for each in _libraries() if each.user_api == "blas"]
                 self._earlier = [(each, each.get_num_threads()) for each in libraries]
                 for library in libraries:
-                    library.set_num_threads(1)
+                    _set_blas_threads(library, 1)
 
     def __exit__(self, *error: object) -> None:
         with self._lock:
@@ -91,11 +91,20 @@ class _OneBlasThread:
     def _restore(self) -> None:
         for library, number in self._earlier:
             if library.get_num_threads() == 1:
-                library.set_num_threads(number)
+                _set_blas_threads(library, number)
         self._earlier = []
 
 
 one_blas_thread = _OneBlasThread()
+
+
+def _set_blas_threads(library: Any, number: int) -> None:
+    """Set the number of threads of a BLAS library, from whichever thread.
+
+    Newer versions of threadpoolctl heed only the first thread that has set the number. Blocks of
+    several threads agree on it here.
+    """
+    getattr(library, "_real_set_num_threads", library.set_num_threads)(number)
 
 
 @cache
