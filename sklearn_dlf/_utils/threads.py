@@ -84,7 +84,7 @@ class _OneBlasThread:
 
     def __exit__(self, *error: object) -> None:
         with self._lock:
-            self._n_blocks -= 1
+            self._n_blocks = max(0, self._n_blocks - 1)  # a child leaves blocks of its parent
             if self._n_blocks == 0:
                 self._restore()
 

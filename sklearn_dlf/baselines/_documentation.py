@@ -82,7 +82,8 @@ memory : str or joblib.Memory, default=None
 
 random_state : int, RandomState instance or None, default=None
     Seed of the network's start, the order of rows, the rows made by `augment`, and the fit of an
-    unfitted ensemble.
+    unfitted ensemble. One seed gives one student, also where fits run in threads, unless something
+    else draws from torch's own generator while a callable `body` does.
 
 verbose : int, default=0
     1 prints a line for each round, 2 also skorch's line for each epoch.

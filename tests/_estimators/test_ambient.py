@@ -32,7 +32,13 @@ LOGITS = X[:, :, None] * (1 + 0.3 * RNG.randn(3, N_MEMBERS))
 PROBABILITIES = np.exp(LOGITS) / np.exp(LOGITS).sum(axis=1, keepdims=True)
 LABELS = PROBABILITIES.mean(axis=2).argmax(axis=1)
 
-SMALL = {"hidden_layer_sizes": 6, "augment": None, "out_of_bag": None, "random_state": 0}
+SMALL = {
+    "hidden_layer_sizes": 6,
+    "n_epochs": 1,
+    "augment": None,
+    "out_of_bag": None,
+    "random_state": 0,
+}
 
 # Students and what they learn from.
 STUDENTS = {
@@ -69,11 +75,11 @@ def predictions_of(model):
     many = np.resize(X, (1100, X.shape[1]))
     arrays = [model.predict(X), model.predict(many)]
     if hasattr(model, "predict_proba"):
-        arrays += [model.predict_proba(X), model.predict_log_proba(many)]
+        arrays.append(model.predict_proba(many))
     else:
         arrays += [*model.predict(many, return_std=True)]
     if isinstance(model, DLFClassifier):
-        arrays += model.predict_uncertainty(X).values()
+        arrays += [model.predict_log_proba(many), *model.predict_uncertainty(X).values()]
     sampled = getattr(model, "sample_predictions", None)
     arrays.append(sampled(X, 3, random_state=0) if sampled else model.member_predictions(X))
     return [np.asarray(array) for array in arrays]
