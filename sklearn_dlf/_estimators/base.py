@@ -40,6 +40,8 @@ from .._transfer.row_makers import ROW_MAKERS
 from .._transfer.tasks import Task
 from .._transfer.transfer_set import TransferSet
 from .._utils.parameters import BodyMaker, Count, Device, LayerSizes
+from .._utils.threads import one_blas_thread
+from .._utils.torch_settings import plain_torch
 
 # Of the students that have a choice of the body.
 BODY_CONSTRAINTS: dict[str, Any] = {
@@ -118,6 +120,8 @@ class BaseStudent(BaseEstimator, ABC):
         self.__dict__.pop("student_", None)  # after a failed fit the estimator is not fitted
         random_state = check_random_state(self.random_state)
         rows = self._validate(X, y, task, X_ensemble, X_unlabeled, sample_weight)
+        with plain_torch():
+            n_parameters = count_body_parameters(self, rows.table.numbers)
         transfer_set = query_teacher(
             task,
             rows,
@@ -126,13 +130,27 @@ class BaseStudent(BaseEstimator, ABC):
             unseen=unseen,
             augment=self.augment,
             is_encoded=None if self.body == "auto" else self.body == "piecewise_linear",
-            n_parameters=count_body_parameters(self, rows.table.numbers),
+            n_parameters=n_parameters,
             out_of_bag=self.out_of_bag,
             memory=self.memory,
             is_seeded=isinstance(self.random_state, numbers.Integral),
             verbose=self.verbose,
             random_state=random_state,
         )
+        self._ensemble_takes_other_rows = X_ensemble is not None
+        # The teacher was queried as the caller has set torch, with all threads.
+        with plain_torch(), one_blas_thread:
+            self._learn_from(transfer_set, rows, task, random_state)
+        return self
+
+    def _learn_from(
+        self,
+        transfer_set: TransferSet,
+        rows: FitRows,
+        task: Task,
+        random_state: np.random.RandomState,
+    ) -> None:
+        """Do what `fit` does once the teacher was queried."""
         self.augment_ = transfer_set.augment
         self.body_ = name_body(self, transfer_set.is_encoded)
         self.ensemble_score_ = task.score_teacher(transfer_set)
@@ -141,11 +159,9 @@ class BaseStudent(BaseEstimator, ABC):
         self._reader = rows.reader
         self.output_center_, self.output_scale_, self.output_spread_ = transfer_set.contrasts.units
         _, self.n_outputs_, self.n_members_ = transfer_set.contrasts.shape
-        self._ensemble_takes_other_rows = X_ensemble is not None
         self._teacher_is_transformed = transfer_set.is_transformed
         self._learn_targets(self._make_members(network), transfer_set, random_state)
         self.student_: nn.Module = network
-        return self
 
     def _validate(
         self, X: Any, y: Any, task: Task, X_ensemble: Any, X_unlabeled: Any, sample_weight: Any

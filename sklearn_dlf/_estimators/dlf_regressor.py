@@ -194,7 +194,10 @@ class DLFRegressor(RegressorStudentMixin, LatentFactorStudent):
 
     random_state : int, RandomState instance or None, default=None
         Seed of the network's start, the order of rows, the rows made by `augment`, and the fit of
-        an unfitted ensemble.
+        an unfitted ensemble. One seed gives one student, also where fits run in threads. A callable
+        `body` draws from torch's own generator, while no other does. If it draws in training too,
+        as dropout does, its fit waits for others of the kind, and is repeated only if nothing else
+        draws from that generator meanwhile.
 
     verbose : int, default=0
         1 prints a line for each iteration of EM, 2 also skorch's line for each epoch.

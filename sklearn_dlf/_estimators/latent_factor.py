@@ -14,6 +14,7 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._fitting.calibration import calibrate, ensemble_probabilities
+from .._fitting.drawn_networks import drawn_network
 from .._fitting.em import ExpectationMaximisation
 from .._fitting.output_noise import learn_output_noise
 from .._fitting.process import learn_process
@@ -29,7 +30,7 @@ from .._predictive.members import LatentFactorMembers
 from .._transfer.contrasts import Contrasts
 from .._transfer.transfer_set import TransferSet
 from .._utils.parameters import Count, store_parameters
-from .._utils.seeding import MAX_SEED, seeded
+from .._utils.seeding import MAX_SEED
 from .._utils.warning import warn_user
 from .base import BODY_CONSTRAINTS, BaseStudent
 
@@ -123,10 +124,14 @@ class LatentFactorStudent(BaseStudent):
         refinement = None
         if self._is_refined:
             refinement = Refinement(transfer_set.targets.probabilities[: len(transfer_set.design)])
-        with seeded(random_state.randint(MAX_SEED), self.device):
-            body = make_student_body(self, transfer_set)
-            network = network_class(body, transfer_set.X, n_outputs, q)
-            X, weights = transfer_set.design, contrasts.weights
+        X, weights = transfer_set.design, contrasts.weights
+        seed = random_state.randint(MAX_SEED)
+
+        def make(generator):
+            body = make_student_body(self, transfer_set, generator)
+            return network_class(body, transfer_set.X, n_outputs, q, generator)
+
+        with drawn_network(self, transfer_set.X, seed, make) as (network, draws):
             em = em_class(
                 make_trainer(self, network, X, weights, random_state),
                 contrasts,
@@ -139,6 +144,7 @@ class LatentFactorStudent(BaseStudent):
                 loadings_weight=self._choose_loadings_weight(contrasts),
                 mmd_weight=self.mmd_weight,
                 verbose=self.verbose,
+                draws=draws,
             ).run()
         network.set_points(X, transfer_set.reader.is_raw)
         if n_outputs > 1 and self.member_noise is not None and self.em == "restricted":

@@ -24,6 +24,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .._latent.models import NOISE_FLOOR, LatentModel
 from .._transfer.contrasts import Contrasts
+from .._utils.seeding import Draws
 from .._utils.warning import warn_user
 from .member_likelihoods import MemberLikelihood, PenalisedLikelihood
 from .objectives import ExpectedLikelihood
@@ -54,6 +55,9 @@ MIN_START_NOISE = 0.1
 # loadings' weight: the loadings have been learnt by then, and the mean comes first.
 N_POLISH_ROUNDS, POLISH_WEIGHT_SHARE = 4, 1 / 3
 
+# Draws from torch's own generators.
+TORCH_DRAWS = Draws()
+
 # Rounds of training of the published penalised start.
 N_START_ROUNDS = 10
 
@@ -75,6 +79,8 @@ class ExpectationMaximisation:
         Weight of the loadings' error against the mean's.
     init, member_noise, max_iter, tol, mmd_weight, verbose
         As in the estimators.
+    draws : Draws
+        Generators of the draws of refinement and of the penalised start. By default torch's own.
 
     Attributes
     ----------
@@ -101,6 +107,7 @@ class ExpectationMaximisation:
         loadings_weight: float = 0.03,
         mmd_weight: float = 10.0,
         verbose: int = 0,
+        draws: Draws = TORCH_DRAWS,
     ):
         self.trainer = trainer
         self.network = trainer.network
@@ -113,6 +120,7 @@ class ExpectationMaximisation:
         self.tol = tol
         self.mmd_weight = mmd_weight
         self.verbose = verbose
+        self.draws = draws
         self.first_lr = trainer.lr
         self.converged = False
         self.history: list[dict] = []
@@ -262,6 +270,7 @@ class ExpectationMaximisation:
             self.model.q,
             self.mmd_weight,
             n_samples * n_outputs,
+            self.draws,
         )
         [members] = self.trainer.to_device(self.contrasts.members())
         for _ in range(N_START_ROUNDS):

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from .._network.students import StudentNetwork
+from .._utils.seeding import Draws
 
 
 class MemberLikelihood(nn.Module):
@@ -36,7 +37,9 @@ class MemberLikelihood(nn.Module):
         self.split = network.split
         scale = torch.as_tensor(np.asarray(spread_scale), dtype=torch.float32)
         self.register_buffer("spread_scale", scale[:, None])
-        self.log_noise_variance = nn.Parameter(torch.tensor(float(np.log(noise_variance))))
+        self.log_noise_variance = nn.Parameter(
+            torch.tensor(float(np.log(noise_variance)), dtype=torch.float32)
+        )
 
     @property
     def noise_variance(self):
@@ -94,6 +97,8 @@ class PenalisedLikelihood(MemberLikelihood):
     n_entries : int
         Design points times outputs. The prior of the latent variables is divided by it, as the
         likelihood is a mean per entry.
+    draws : Draws, default=None
+        Generators of the first latent variables and of the prior's draws; None is torch's own.
     """
 
     def __init__(
@@ -104,9 +109,12 @@ class PenalisedLikelihood(MemberLikelihood):
         q: int,
         mmd_weight: float,
         n_entries: int,
+        draws: Draws | None = None,
     ):
         super().__init__(network, spread_scale)
-        self.latent = nn.Parameter(torch.randn(n_members, q))
+        self.draws = draws or Draws()
+        latent = torch.empty(n_members, q, dtype=torch.float32)
+        self.latent = nn.Parameter(latent.normal_(generator=self.draws.cpu))
         self.mmd_weight = mmd_weight
         self.n_entries = n_entries
 
@@ -117,7 +125,8 @@ class PenalisedLikelihood(MemberLikelihood):
         residuals = self._residuals(heads, members)
         squared_error = (residuals - heads.loadings @ self.latent.T).square().mean(dim=-1)
         prior = 0.5 * self.latent.square().sum(dim=1).mean() / self.n_entries
-        penalty = squared_mmd(self.latent, torch.randn_like(self.latent))
+        prior_draws = torch.empty_like(self.latent).normal_(generator=self.draws.device)
+        penalty = squared_mmd(self.latent, prior_draws)
         likelihood = self._negative_log_likelihood(squared_error, weights)
         return likelihood + prior + self.mmd_weight * penalty
 

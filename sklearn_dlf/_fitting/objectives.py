@@ -52,8 +52,8 @@ class ExpectedLikelihood(nn.Module):
         self.loadings = network.layout.loadings
         self.noise_columns = network.layout.noise_columns
         self.fit_noise = fit_noise
-        mean = torch.ones(1, network.n_outputs)
-        loadings = torch.ones(1, *network.layout.loadings_shape)
+        mean = torch.ones(1, network.n_outputs, dtype=torch.float32)
+        loadings = torch.ones(1, *network.layout.loadings_shape, dtype=torch.float32)
         self.register_buffer("column_weights", self.join(mean, 0 * mean, loadings))
         # Shared loadings are part of every output, so that their error counts for all of them.
         self.n_sharing = network.n_outputs / loadings.shape[1]

@@ -23,6 +23,7 @@ from .._network.heads import Heads, noise_shares
 from .._network.students import StudentNetwork
 from .._transfer.contrasts import Contrasts
 from .._utils.blocks import spaced_rows
+from .._utils.threads import one_thread
 
 # Factors of the noise, at most one less than there are outputs. Two are too few for five targets,
 # and a fourth gains little.
@@ -69,7 +70,8 @@ def learn_output_noise(network: StudentNetwork, X: np.ndarray, contrasts: Contra
     rows = np.flatnonzero(contrasts.weights > 0)
     rows = rows[spaced_rows(len(rows), MAX_ROWS)]
     targets = correlation_targets(network.evaluate(X[rows]), contrasts, rows)
-    head = fit_noise_head(network.evaluate_body(X[rows]).astype(np.float64), targets)
+    with one_thread():
+        head = fit_noise_head(network.evaluate_body(X[rows]).astype(np.float64), targets)
     return head.to(network.device)
 
 
@@ -121,7 +123,7 @@ def fit_noise_head(features: np.ndarray, targets: CorrelationTargets) -> nn.Line
         return total
 
     optimizer.step(loss)
-    head = nn.utils.skip_init(nn.Linear, X.shape[1], n_outputs * n_factors)
+    head = nn.utils.skip_init(nn.Linear, X.shape[1], n_outputs * n_factors, dtype=torch.float32)
     with torch.no_grad():
         scaled = slope / torch.from_numpy(unit)[:, None]
         head.weight.copy_(scaled.T)

@@ -66,7 +66,8 @@ class Refinement:
         probabilities, wanted = trainer.to_device(self.probabilities, em.regression_targets())
         for share in np.arange(N_ROUNDS) / N_ROUNDS:
             trainer.lr = float(first_lr * (1 + np.cos(np.pi * share)) / 2)
-            picked = torch.randperm(contrasts.shape[-1])[:N_MEMBERS].numpy()
+            order = torch.randperm(contrasts.shape[-1], generator=em.draws.cpu)
+            picked = order[:N_MEMBERS].numpy()
             objective.set_members(np.moveaxis(model.latent_mean[picked], 0, -1))
             residuals = contrasts.residuals.reshape(contrasts.shape)[..., picked]
             residuals = contrasts.unweighted(residuals)
@@ -78,7 +79,8 @@ class Refinement:
     def _make_objective(self, em: ExpectationMaximisation) -> AveragedProbabilities:
         """Return the objective, anchored to the regression of EM."""
         anchor = min(ANCHOR, ANCHOR_NATS / em.mean_error**2) if em.mean_error else ANCHOR
-        return AveragedProbabilities(em.regression, anchor, em.contrasts.units)
+        units, generator = em.contrasts.units, em.draws.device
+        return AveragedProbabilities(em.regression, anchor, units, generator)
 
 
 class AveragedProbabilities(nn.Module):
@@ -99,10 +101,19 @@ class AveragedProbabilities(nn.Module):
         Weight of the regression against the cross-entropies in nats.
     units : Units
         Units of the network's heads.
+    generator : torch.Generator, default=None
+        Draws members, on the network's device. None is torch's own.
     """
 
-    def __init__(self, regression: ExpectedLikelihood, anchor: float, units: Units):
+    def __init__(
+        self,
+        regression: ExpectedLikelihood,
+        anchor: float,
+        units: Units,
+        generator: torch.Generator | None = None,
+    ):
         super().__init__()
+        self.generator = generator
         self.regression = regression
         self.anchor = anchor
         for name, unit in units._asdict().items():
@@ -137,13 +148,14 @@ class AveragedProbabilities(nn.Module):
     def _deviations(self, heads):
         """Draw members around their mean (m, c, S), in units of their spread."""
         factors = heads.loadings, heads.mixing
-        z = _mirrored_normal(heads.loadings.new_empty(count_dimensions(*factors), N_PAIRS))
-        noise = _mirrored_normal(heads.mean.new_empty(*heads.mean.shape, N_PAIRS))
+        z = heads.loadings.new_empty(count_dimensions(*factors), N_PAIRS)
+        noise = heads.mean.new_empty(*heads.mean.shape, N_PAIRS)
+        z, noise = (_mirrored_normal(empty, self.generator) for empty in (z, noise))
         log_noise = heads.log_noise if self.regression.fit_noise else heads.log_noise.detach()
         return draw_within_rows(*factors, z) + (0.5 * log_noise).exp()[..., None] * noise
 
 
-def _mirrored_normal(empty: torch.Tensor) -> torch.Tensor:
+def _mirrored_normal(empty: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
     """Fill a tensor with standard normal draws, and append their mirror images."""
-    draws = empty.normal_()
+    draws = empty.normal_(generator=generator)
     return torch.cat([draws, -draws], dim=-1)

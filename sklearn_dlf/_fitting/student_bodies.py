@@ -6,6 +6,7 @@ import numbers
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.utils._param_validation import Interval
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
@@ -35,12 +36,14 @@ def count_body_parameters(student: Any, rows: RowsOrShape) -> int:
 
     ``rows`` are the number of columns, the shape of a row, or some rows.
     """
-    with seeded(0):
-        sizes = layer_sizes(student.hidden_layer_sizes)
-        own = student.body if callable(student.body) else None
-        body = make_body(own, rows, sizes, student.activation)
-        if any(isinstance(parameter, UninitializedParameter) for parameter in body.parameters()):
-            measure_body(body, rows)  # lazy layers learn their sizes
+    sizes = layer_sizes(student.hidden_layer_sizes)
+    if callable(student.body):
+        with seeded(0):
+            body = make_body(student.body, rows, sizes, student.activation)
+            if any(isinstance(each, UninitializedParameter) for each in body.parameters()):
+                measure_body(body, rows)  # lazy layers learn their sizes
+    else:
+        body = make_body(None, rows, sizes, student.activation, generator=torch.Generator("cpu"))
     return sum(parameter.numel() for parameter in body.parameters() if parameter.requires_grad)
 
 
@@ -64,7 +67,9 @@ def choose_student_edges(student: Any, transfer_set: TransferSet) -> list[np.nda
     return edges if any(len(column) > 1 for column in edges) else None  # all are constant
 
 
-def make_student_body(student: Any, transfer_set: TransferSet) -> nn.Module:
+def make_student_body(
+    student: Any, transfer_set: TransferSet, generator: torch.Generator | None = None
+) -> nn.Module:
     """Make an untrained body of the kind ``body_`` of a student; frozen if ``body_lr`` is zero."""
     body = make_body(
         student.body if student.body_ == "custom" else None,
@@ -72,5 +77,6 @@ def make_student_body(student: Any, transfer_set: TransferSet) -> nn.Module:
         layer_sizes(student.hidden_layer_sizes),
         student.activation,
         choose_student_edges(student, transfer_set),
+        generator,
     )
     return body if student.body_lr else body.requires_grad_(False)

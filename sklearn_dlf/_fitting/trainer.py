@@ -18,6 +18,7 @@ from .._network.base import Network
 from .._network.heads import Heads
 from .._network.rows import as_input, place_rows
 from .._utils.seeding import MAX_SEED
+from .._utils.threads import one_thread
 from ..exceptions import TrainingDivergedError
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
@@ -268,7 +269,7 @@ class Trainer:
         first = loss = np.inf
         with suppress(RuntimeError, TrainingDivergedError):  # raised by values that are not finite
             first = self._run(net, 1, targets)
-            with torch.no_grad():
+            with torch.no_grad(), one_thread(self.network.is_small(len(self.X))):
                 outputs = self.network.for_loss(self.X)
                 loss = objective(outputs, self._tensors(targets)).item()
         if not loss < first:
@@ -293,7 +294,8 @@ class Trainer:
         self.network.train()
         net.notify("on_train_begin", X=dataset, y=None)
         try:
-            net.fit_loop(dataset, epochs=n_epochs)
+            with one_thread(self.network.is_small(net.batch_size)):
+                net.fit_loop(dataset, epochs=n_epochs)
         except KeyboardInterrupt:
             if not net.has_stopped_early():
                 raise

@@ -13,6 +13,8 @@ import torch
 from torch import nn
 
 from .._utils.devices import has_float64
+from .._utils.threads import is_small_product, one_thread
+from .._utils.torch_settings import plain_torch
 from .bodies import MLP, EncodedMLP, RowsOrShape, measure_body
 from .frozen import FrozenLinear, FrozenMLP
 from .rows import are_points, as_input, as_tensor
@@ -43,6 +45,9 @@ class Network(nn.Module):
 
     # A parameter of a frozen network. Rows are moved to its device and cast to its precision.
     _like: torch.Tensor | None = None
+
+    # Of a frozen network, which has no parameters.
+    _frozen_products: int | None = None
 
     # Whether all layers are of this package. They do not write to their input, and they predict in
     # float64 too. Nothing of the kind is known of a body of the user's own.
@@ -115,10 +120,31 @@ class Network(nn.Module):
         Rows are evaluated in blocks, in evaluation mode, without gradients, on the network's
         device. Rows that are a tensor there already are not copied.
         """
-        is_frozen, like = self._like is not None, self.input_like()
         rows = X if isinstance(X, torch.Tensor) else as_tensor(X)
-        if not self.has_own_layers:
-            return self._in_blocks_of_a_body(rows, forward, like)
+        with plain_torch():
+            if not self.has_own_layers:
+                return self._in_blocks_of_a_body(rows, forward)
+            if len(rows) == 1:  # its products take no threads
+                return self._in_blocks_of_own_layers(rows, forward)
+            with one_thread(self.is_small(min(len(rows), PREDICT_ROWS))):
+                return self._in_blocks_of_own_layers(rows, forward)
+
+    def is_small(self, n_rows: int) -> bool:
+        """Return whether products with a block of rows are too small for several threads.
+
+        Nothing is known of a body of the user's own, which may be large.
+        """
+        return self.has_own_layers and is_small_product(n_rows, self._n_products())
+
+    def _n_products(self) -> int:
+        """Return the largest number of parameters that a row is multiplied by at once."""
+        if self._frozen_products is not None:
+            return self._frozen_products
+        return max(each.numel() for each in self.parameters())
+
+    def _in_blocks_of_own_layers(self, rows, forward):
+        """Do what `in_blocks` does, with layers of this package."""
+        is_frozen, like = self._like is not None, self.input_like()
         if self.training:
             self.eval()
         # A frozen network has no gradients. The mode would cost a tenth of the time of one row.
@@ -131,12 +157,13 @@ class Network(nn.Module):
                 tensors = join(blocks, len(rows))
             return [tensor.cpu().numpy() for tensor in tensors]
 
-    def _in_blocks_of_a_body(self, rows, forward, like):
+    def _in_blocks_of_a_body(self, rows, forward):
         """Do what `in_blocks` does, with a body of the user's own, of which little is known.
 
         The body may write to its input, so that it gets a copy. It may keep tensors for later
         training, so that they are not made in inference mode.
         """
+        like = self.input_like()
 
         def evaluate(block):
             given = as_input(block, like)
@@ -201,10 +228,12 @@ class Network(nn.Module):
         if exact not in copies:
             is_shared = not self.has_own_layers and not _is_trained(self.body)
             shared = {id(self.body): self.body} if is_shared else {}
-            network = copy.deepcopy(self, shared).eval().requires_grad_(False)
-            if exact and has_float64(self.device):
-                network.double()
-            network.freeze()
+            with plain_torch():  # tensors of inference mode could not be used outside of it
+                network = copy.deepcopy(self, shared).eval().requires_grad_(False)
+                if exact and has_float64(self.device):
+                    network.double()
+                network._frozen_products = self._n_products()
+                network.freeze()
             copies[exact] = network
         return copies[exact]
 

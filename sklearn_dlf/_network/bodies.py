@@ -13,6 +13,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from .encodings import PiecewiseLinearEncoding
+from .layers import make_linear
 from .rows import RowsOrShape, are_points, as_input, as_tensor, row_shape
 
 # Sharpness of the bend of "swish". With 1 it is "silu", with infinity "relu". Chosen by the study
@@ -73,11 +74,16 @@ class EncodedMLP(nn.Module):
         return self.layers(self.encoding(X))
 
 
-def make_mlp(n_features: int, hidden_layer_sizes: Sequence[int], activation: str) -> MLP:
+def make_mlp(
+    n_features: int,
+    hidden_layer_sizes: Sequence[int],
+    activation: str,
+    generator: torch.Generator | None = None,
+) -> MLP:
     """Make fully connected layers that map (m, n_features) to (m, hidden_layer_sizes[-1])."""
     layers: list[nn.Module] = []
     for fan_in, fan_out in pairwise([n_features, *hidden_layer_sizes]):
-        layers += [nn.Linear(fan_in, fan_out), ACTIVATIONS[activation]()]
+        layers += [make_linear(fan_in, fan_out, generator), ACTIVATIONS[activation]()]
     return MLP(*layers)
 
 
@@ -94,6 +100,7 @@ def make_body(
     hidden_layer_sizes: Sequence[int],
     activation: str,
     edges: Sequence[np.ndarray] | None = None,
+    generator: torch.Generator | None = None,
 ) -> nn.Module:
     """Make an untrained body.
 
@@ -108,6 +115,8 @@ def make_body(
         Of a body that is an MLP.
     edges : sequence of arrays or None
         Edges of the bins of each column, for an MLP behind an encoding.
+    generator : torch.Generator or None
+        Draws the parameters of an MLP. A callable draws from torch's own generator.
 
     Raises
     ------
@@ -125,9 +134,10 @@ def make_body(
             )
         activation = choose_activation(activation, encoded=edges is not None)
         if edges is None:
-            return make_mlp(shape[0], hidden_layer_sizes, activation)
+            return make_mlp(shape[0], hidden_layer_sizes, activation, generator)
         encoding = PiecewiseLinearEncoding(edges)
-        return EncodedMLP(encoding, make_mlp(encoding.n_bins, hidden_layer_sizes, activation))
+        layers = make_mlp(encoding.n_bins, hidden_layer_sizes, activation, generator)
+        return EncodedMLP(encoding, layers)
     body = make(shape[0] if len(shape) == 1 else shape)
     if not isinstance(body, nn.Module):
         raise ValueError(
@@ -169,10 +179,7 @@ def measure_body(body: nn.Module, rows: RowsOrShape) -> BodySize:
     ValueError
         If the output is not a float32 matrix with a row for each row of the input.
     """
-    if isinstance(rows, np.ndarray):
-        two = as_input(as_tensor(np.resize(rows[:2], (2, *rows.shape[1:]))), torch.zeros(()))
-    else:
-        two = torch.zeros(2, *row_shape(rows))
+    two = two_rows(rows)
     body.eval()
     try:
         with torch.no_grad(), _LargestTensor() as largest:
@@ -195,6 +202,14 @@ def measure_body(body: nn.Module, rows: RowsOrShape) -> BodySize:
         )
     largest.see(two, features)
     return BodySize(features.shape[1], largest.n_bytes // 2)
+
+
+def two_rows(rows: RowsOrShape) -> torch.Tensor:
+    """Return two rows as a body takes them: the first ones, or zeros if only a shape is given."""
+    if not isinstance(rows, np.ndarray):
+        return torch.zeros(2, *row_shape(rows), dtype=torch.float32)
+    like = torch.zeros((), dtype=torch.float32)
+    return as_input(as_tensor(np.resize(rows[:2], (2, *rows.shape[1:]))), like)
 
 
 class _LargestTensor(TorchFunctionMode):

@@ -17,6 +17,7 @@ from .._latent.row_correlation import RowCorrelation
 from .base import Network
 from .bodies import RowsOrShape
 from .heads import HeadLayout, Heads, SharedHeadLayout, noise_shares
+from .layers import make_linear
 
 
 class StudentNetwork(Network):
@@ -34,6 +35,8 @@ class StudentNetwork(Network):
         Number of columns, shape of a row, or rows at which the body is tried; see `measure_body`.
     n_outputs, q : int
         Outputs of the members, latent factors.
+    generator : torch.Generator, default=None
+        Draws the first parameters of the heads. None is torch's own.
 
     Attributes
     ----------
@@ -65,18 +68,28 @@ class StudentNetwork(Network):
     # Weights and biases of the mean head, of a frozen network.
     _mean_head: tuple[torch.Tensor, torch.Tensor] | None = None
 
-    def __init__(self, body: nn.Module, rows: RowsOrShape, n_outputs: int, q: int):
+    def __init__(
+        self,
+        body: nn.Module,
+        rows: RowsOrShape,
+        n_outputs: int,
+        q: int,
+        generator: torch.Generator | None = None,
+    ):
         super().__init__()
         self.register_buffer("mixing", None)
-        self.register_buffer("max_log_noise", torch.full((n_outputs,), math.inf))
-        self.register_buffer("factor_shares", torch.ones(q))
-        self.register_buffer("row_correlation", torch.tensor(RowCorrelation()))
+        self.register_buffer(
+            "max_log_noise", torch.full((n_outputs,), math.inf, dtype=torch.float32)
+        )
+        self.register_buffer("factor_shares", torch.ones(q, dtype=torch.float32))
+        row_correlation = torch.tensor(RowCorrelation(), dtype=torch.float32)
+        self.register_buffer("row_correlation", row_correlation)
         self.register_module("noise_head", None)
         n_features = self.set_body(body, rows)
         self.n_outputs = n_outputs
         self.q = q
         self.layout = self.layout_class(n_outputs, q)
-        self.heads = nn.Linear(n_features, self.layout.n_columns)
+        self.heads = make_linear(n_features, self.layout.n_columns, generator)
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
@@ -173,7 +186,7 @@ class StudentNetwork(Network):
     def set_process(self, process: Process) -> None:
         """Set what factors and noise have in common at different rows."""
         self.factor_shares.copy_(torch.as_tensor(process.factor_shares))
-        self.row_correlation.copy_(torch.tensor(process.row_correlation))
+        self.row_correlation.copy_(torch.tensor(process.row_correlation, dtype=torch.float32))
 
     def limit_noise(self, max_log_noise: np.ndarray) -> None:
         """Set the largest log variance of member noise outside training, (n_outputs,)."""
@@ -214,16 +227,23 @@ class SeparableStudentNetwork(StudentNetwork):
 
     Parameters
     ----------
-    body, rows, n_outputs, q
+    body, rows, n_outputs, q, generator
         As in `StudentNetwork`.
     """
 
     mixing: torch.Tensor
     layout_class = SharedHeadLayout
 
-    def __init__(self, body: nn.Module, rows: RowsOrShape, n_outputs: int, q: int):
-        super().__init__(body, rows, n_outputs, q)
-        self.mixing = torch.eye(n_outputs)
+    def __init__(
+        self,
+        body: nn.Module,
+        rows: RowsOrShape,
+        n_outputs: int,
+        q: int,
+        generator: torch.Generator | None = None,
+    ):
+        super().__init__(body, rows, n_outputs, q, generator)
+        self.mixing = torch.eye(n_outputs, dtype=torch.float32)
 
     @property
     def latent_shape(self) -> tuple[int, ...]:

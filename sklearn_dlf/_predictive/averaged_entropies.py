@@ -290,7 +290,7 @@ class _Pairs:
         size = n_others * len(self.draws)
         self.n_rows = max(1, min(n_most, BLOCK_SIZE // size))
         # Memory that all blocks use: deviations, and powers of both members of each pair.
-        self._space = torch.empty(3, size * self.n_rows, dtype=self.draws.dtype)
+        self._space = torch.empty(3, size * self.n_rows, dtype=self.draws.dtype, device="cpu")
 
     def average(self, mean: np.ndarray, factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Average over each part of the pairs, of which there is one or N_PARTS.

@@ -11,6 +11,8 @@ from scipy.special import logsumexp
 from .._latent.deviations import split_noise
 from .._network.heads import Heads, Units
 from .._utils.blocks import row_blocks
+from .._utils.threads import one_thread
+from .._utils.torch_settings import plain_torch
 from .averaged_entropies import (
     MAX_CLASSES,
     average_two_classes,
@@ -88,11 +90,19 @@ def average_probabilities(
     tuple of array of shape (n, K) and array of shape (n,), or None
         Probabilities, and entropies in nats; float64, computed in the precision of the heads.
     """
+    with plain_torch(), one_thread():
+        if heads.mean.shape[1] == 1:
+            return average_two_classes(heads, units, with_entropy)
+        if with_entropy and heads.mean.shape[1] <= MAX_CLASSES:
+            return average_with_entropy(heads, units, every_row)
+        return _average_mirrored(heads, units, with_entropy, n_draws)
+
+
+def _average_mirrored(
+    heads: Heads, units: Units, with_entropy: bool, n_draws: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Do what `average_probabilities` does, for any number of classes but two."""
     n_samples, n_outputs = heads.mean.shape
-    if n_outputs == 1:
-        return average_two_classes(heads, units, with_entropy)
-    if with_entropy and n_outputs <= MAX_CLASSES:
-        return average_with_entropy(heads, units, every_row)
     pairs = _MirroredDraws(heads, units, n_draws // 2)
     probabilities = np.empty((n_samples, n_outputs))
     entropy = np.empty(n_samples) if with_entropy else None
@@ -115,10 +125,16 @@ def average_probabilities(
 
 def average_log_probabilities(heads: Heads, units: Units, n_draws: int = N_DRAWS) -> np.ndarray:
     """Logarithm of `average_probabilities`, finite where these are too small for a float."""
-    n_samples, n_outputs = heads.mean.shape
     heads = Heads(*(part if part is None else part.astype(np.float64) for part in heads))
-    if n_outputs == 1:
-        return log_average_two_classes(heads, units)
+    with plain_torch(), one_thread():
+        if heads.mean.shape[1] == 1:
+            return log_average_two_classes(heads, units)
+        return _log_average_mirrored(heads, units, n_draws)
+
+
+def _log_average_mirrored(heads: Heads, units: Units, n_draws: int) -> np.ndarray:
+    """Do what `average_log_probabilities` does, for any number of classes but two."""
+    n_samples, n_outputs = heads.mean.shape
     pairs = _MirroredDraws(heads, units, n_draws // 2)
     logarithms = np.empty((n_samples, n_outputs))
     for rows in row_blocks(n_samples, max(1, pairs.n_rows // 4)):
@@ -167,8 +183,8 @@ class _MirroredDraws:
         # Memory that all blocks use: logits of one member of each pair, of the other member, and
         # the columns of mean, loadings and noise.
         size = n_outputs * self.n_rows
-        self._space = torch.empty(2, size * n_pairs, dtype=self.mean.dtype)
-        self._columns = torch.empty(size * self.draws.shape[-1], dtype=self.mean.dtype)
+        self._space = self.mean.new_empty(2, size * n_pairs)
+        self._columns = self.mean.new_empty(size * self.draws.shape[-1])
 
     def average(self, rows: slice) -> torch.Tensor | None:
         """Average probabilities (c, m) over members; None if powers leave the range of float32.

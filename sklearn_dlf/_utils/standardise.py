@@ -31,6 +31,10 @@ MAX_WEIGHT = 1e100
 MIN_STD, MAX_STD = 1e-140, 1e140
 
 
+# Numbers up to which OpenBLAS sums products on the calling thread.
+MAX_DOT = 10_000
+
+
 def fit_scaler(X: np.ndarray, weights: np.ndarray | None = None) -> StandardScaler:
     """Return a scaler fitted to rows (n, d), also where squares of a column leave float64.
 
@@ -110,8 +114,11 @@ def standardise(scaler: StandardScaler, X: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):  # rows that are too far may be so by more than float64 holds
         standardised = divide_out(scaler, X)
     entries = standardised.ravel(order="K")
-    # The sum of squares takes less time than the largest entry. It may be infinite.
-    if ddot(entries, entries) > MAX_DISTANCE**2:
+    # The sum of squares takes less time than the largest entry. It may be infinite. BLAS is the
+    # fastest for a row. Of many numbers, it would wake threads that then wait for more to do.
+    is_short = len(entries) <= MAX_DOT
+    squares = ddot(entries, entries) if is_short else np.einsum("i,i->", entries, entries)
+    if squares > MAX_DISTANCE**2:
         largest = np.abs(entries).max()
         if largest > MAX_DISTANCE:
             raise ValueError(

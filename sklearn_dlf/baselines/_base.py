@@ -16,6 +16,7 @@ from torch import nn
 from .._estimators.base import BaseStudent
 from .._estimators.classifier_mixin import ClassifierStudentMixin
 from .._estimators.regressor_mixin import RegressorStudentMixin
+from .._fitting.drawn_networks import drawn_network
 from .._fitting.em import MIN_LR_SHARE, N_POLISH_ROUNDS
 from .._fitting.student_bodies import BODY_LR_CONSTRAINTS
 from .._fitting.trainer import Trainer, make_trainer
@@ -24,7 +25,7 @@ from .._predictive.logits import probabilities_from_latent
 from .._transfer.contrasts import Contrasts
 from .._transfer.transfer_set import TransferSet
 from .._utils.parameters import BodyMaker, layer_sizes, store_parameters
-from .._utils.seeding import MAX_SEED, seeded
+from .._utils.seeding import MAX_SEED
 from ._members import HeldMembers
 from ._networks import MemberNetwork
 from ._objectives import CrossEntropy, SquaredError
@@ -71,8 +72,10 @@ class MemberStudent(BaseStudent):
         store_parameters(self, locals())
 
     @abstractmethod
-    def _make_network(self, transfer_set: TransferSet) -> MemberNetwork:
-        """Make an untrained network for a transfer set."""
+    def _make_network(
+        self, transfer_set: TransferSet, generator: torch.Generator | None
+    ) -> MemberNetwork:
+        """Make an untrained network for a transfer set; None is torch's own generator."""
 
     @abstractmethod
     def _objective(self) -> nn.Module:
@@ -86,8 +89,12 @@ class MemberStudent(BaseStudent):
         self, transfer_set: TransferSet, random_state: np.random.RandomState
     ) -> MemberNetwork:
         X, contrasts = transfer_set.design, transfer_set.contrasts
-        with seeded(random_state.randint(MAX_SEED), self.device):
-            network = self._make_network(transfer_set)
+        seed = random_state.randint(MAX_SEED)
+
+        def make(generator):
+            return self._make_network(transfer_set, generator)
+
+        with drawn_network(self, transfer_set.X, seed, make) as (network, _):
             trainer = make_trainer(self, network, X, contrasts.weights, random_state)
             self.history_ = self._train(trainer, self._objective(), *self._targets(contrasts))
         self.n_iter_ = len(self.history_)

@@ -52,14 +52,14 @@ class BaseBatchEnsemble(MemberStudent):
     ):
         store_parameters(self, locals())
 
-    def _make_network(self, transfer_set):
+    def _make_network(self, transfer_set, generator):
         _, n_outputs, n_members = transfer_set.contrasts.shape
         if self.body_ == "custom":
-            body = make_student_body(self, transfer_set)
-            return MaskedBodyNetwork(body, transfer_set.X, n_outputs, n_members)
+            body = make_student_body(self, transfer_set, generator)
+            return MaskedBodyNetwork(body, transfer_set.X, n_outputs, n_members, generator)
         edges = choose_student_edges(self, transfer_set)
         return BatchEnsembleNetwork(
-            self._sizes(transfer_set), self.activation, n_members, edges=edges
+            self._sizes(transfer_set), self.activation, n_members, edges, generator
         )
 
     def _learn(self, transfer_set, random_state):

@@ -12,6 +12,7 @@ from torch import nn
 from torch.func import functional_call
 
 from .._network.bodies import RowsOrShape
+from .._network.layers import make_linear
 from ._networks import MaskedLinear, MemberNetwork, random_mask
 
 # Layers whose kernels are multiplied by masks.
@@ -37,12 +38,22 @@ class OwnBodiesNetwork(MemberNetwork):
         Rows at which bodies are tried.
     n_outputs : int
         Outputs of each member.
+    generator : torch.Generator, default=None
+        Draws the first parameters of the heads. None is torch's own.
     """
 
-    def __init__(self, bodies: list[nn.Module], rows: RowsOrShape, n_outputs: int):
+    def __init__(
+        self,
+        bodies: list[nn.Module],
+        rows: RowsOrShape,
+        n_outputs: int,
+        generator: torch.Generator | None = None,
+    ):
         super().__init__(n_outputs, len(bodies))
         n_features = self.set_body(nn.ModuleList(bodies), rows)
-        self.member_heads = nn.ModuleList(nn.Linear(n_features, n_outputs) for _ in bodies)
+        self.member_heads = nn.ModuleList(
+            make_linear(n_features, n_outputs, generator) for _ in bodies
+        )
 
     def forward(self, X):
         """Outputs of all members at the same rows."""
@@ -83,14 +94,23 @@ class MaskedBodyNetwork(MemberNetwork):
         Rows at which it is tried.
     n_outputs, n_members : int
         Outputs of a member, members.
+    generator : torch.Generator, default=None
+        Draws masks, and the output layer. None is torch's own.
     """
 
-    def __init__(self, body: nn.Module, rows: RowsOrShape, n_outputs: int, n_members: int):
+    def __init__(
+        self,
+        body: nn.Module,
+        rows: RowsOrShape,
+        n_outputs: int,
+        n_members: int,
+        generator: torch.Generator | None = None,
+    ):
         super().__init__(n_outputs, n_members)
         n_features = self.set_body(body, rows)
         self.kernels = find_kernels(body)
         self.first_masks, self.second_masks = (
-            nn.ParameterList(random_mask(n_members, size) for size in sizes)
+            nn.ParameterList(random_mask(n_members, size, generator=generator) for size in sizes)
             for sizes in (
                 [kernel.first for kernel in self.kernels],
                 [kernel.second * kernel.n_groups for kernel in self.kernels],
@@ -107,7 +127,7 @@ class MaskedBodyNetwork(MemberNetwork):
         for number, name in enumerate(self.statistic_names):
             statistic = _repeat(body.get_buffer(name), n_members)
             self.register_buffer(f"statistic_{number}", statistic)
-        self.output_layer = MaskedLinear(n_features, n_outputs, n_members)
+        self.output_layer = MaskedLinear(n_features, n_outputs, n_members, generator)
 
     def forward(self, X):
         """Outputs of all members at the same rows."""

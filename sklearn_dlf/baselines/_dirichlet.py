@@ -84,10 +84,10 @@ class DirichletClassifier(ClassifierStudentMixin, MemberStudent):
     def _make_members(self, network: Any) -> DirichletMembers:
         return DirichletMembers(network, self._units)
 
-    def _make_network(self, transfer_set):
+    def _make_network(self, transfer_set, generator):
         n_classes = max(transfer_set.contrasts.shape[1], 2)
-        body = make_student_body(self, transfer_set)
-        return HydraNetwork(body, transfer_set.X, n_classes, n_members=1)
+        body = make_student_body(self, transfer_set, generator)
+        return HydraNetwork(body, transfer_set.X, n_classes, 1, generator)
 
     def _objective(self):
         return ReverseDivergence()
@@ -173,7 +173,7 @@ class ReverseDivergence(nn.Module):
         from_uniform = (
             torch.lgamma(precision[:, 0])
             - torch.lgamma(concentration).sum(dim=1)
-            - torch.lgamma(torch.tensor(float(n_classes)))
+            - torch.lgamma(torch.tensor(n_classes, dtype=concentration.dtype))
             - ((concentration - 1) * expected).sum(dim=1)
         )
         divergence = from_uniform / (1 / inverse_precision + n_classes)

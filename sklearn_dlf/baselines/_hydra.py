@@ -49,10 +49,10 @@ class BaseHydra(MemberStudent):
     ):
         store_parameters(self, locals())
 
-    def _make_network(self, transfer_set):
-        body = make_student_body(self, transfer_set)
+    def _make_network(self, transfer_set, generator):
+        body = make_student_body(self, transfer_set, generator)
         _, n_outputs, n_members = transfer_set.contrasts.shape
-        return HydraNetwork(body, transfer_set.X, n_outputs, n_members)
+        return HydraNetwork(body, transfer_set.X, n_outputs, n_members, generator)
 
 
 @share_documentation

@@ -1,6 +1,7 @@
 """Networks with outputs for every member of an ensemble.
 
-All map rows, mostly standardised ones (m, n_features), to outputs (m, n_outputs, n_members).
+All map rows, mostly standardised ones (m, n_features), to outputs (m, n_outputs, n_members). Their
+first parameters are drawn by a `generator`; None is torch's own.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from torch import nn
 from .._network.base import Network
 from .._network.bodies import ACTIVATIONS, choose_activation
 from .._network.encodings import PiecewiseLinearEncoding
+from .._network.layers import make_linear
 from ..ensembles._deep.training import init_layers
 
 # Standard deviation of the masks around one at the start. The published choice, random signs, gives
@@ -40,9 +42,9 @@ class MemberNetwork(Network):
 class HydraNetwork(MemberNetwork):
     """A body that members share, and a linear head for each member."""
 
-    def __init__(self, body, rows, n_outputs, n_members):
+    def __init__(self, body, rows, n_outputs, n_members, generator=None):
         super().__init__(n_outputs, n_members)
-        self.heads = nn.Linear(self.set_body(body, rows), n_outputs * n_members)
+        self.heads = make_linear(self.set_body(body, rows), n_outputs * n_members, generator)
 
     def forward(self, X):
         """Heads of all members on the features of the body."""
@@ -55,7 +57,7 @@ class _LayeredNetwork(MemberNetwork):
     They read an encoding of the columns if edges of its bins are given.
     """
 
-    def __init__(self, layer, sizes, activation, n_members, edges=None):
+    def __init__(self, layer, sizes, activation, n_members, edges=None, generator=None):
         super().__init__(sizes[-1], n_members)
         layers = []
         self.encoding: nn.Module = nn.Identity()
@@ -64,7 +66,7 @@ class _LayeredNetwork(MemberNetwork):
             sizes = [encoding.n_bins, *sizes[1:]]
         activation = choose_activation(activation, encoded=edges is not None)
         for fan_in, fan_out in pairwise(sizes):
-            layers += [layer(fan_in, fan_out, n_members), ACTIVATIONS[activation]()]
+            layers += [layer(fan_in, fan_out, n_members, generator), ACTIVATIONS[activation]()]
         self.layers = nn.Sequential(*layers[:-1])
         # All layers but the last are what a body is to other students.
         self.body_patterns = tuple(f"layers.{number}.*" for number in range(len(self.layers) - 1))
@@ -77,15 +79,15 @@ class _LayeredNetwork(MemberNetwork):
 class SmallEnsembleNetwork(_LayeredNetwork):
     """One network for each member, in batched products."""
 
-    def __init__(self, sizes, activation, n_members):
-        super().__init__(_OwnLinear, sizes, activation, n_members)
+    def __init__(self, sizes, activation, n_members, generator=None):
+        super().__init__(_OwnLinear, sizes, activation, n_members, generator=generator)
 
 
 class BatchEnsembleNetwork(_LayeredNetwork):
     """One network; each member multiplies its weight matrices by a rank-one mask of its own."""
 
-    def __init__(self, sizes, activation, n_members, edges=None):
-        super().__init__(MaskedLinear, sizes, activation, n_members, edges)
+    def __init__(self, sizes, activation, n_members, edges=None, generator=None):
+        super().__init__(MaskedLinear, sizes, activation, n_members, edges, generator)
 
     @torch.no_grad()
     def average_members(self):
@@ -100,9 +102,9 @@ class BatchEnsembleNetwork(_LayeredNetwork):
 class _OwnLinear(nn.Module):
     """One linear layer for each member, in one batched product."""
 
-    def __init__(self, fan_in, fan_out, n_members):
+    def __init__(self, fan_in, fan_out, n_members, generator=None):
         super().__init__()
-        [(weight, bias)] = init_layers([fan_in, fan_out], n_members, torch.default_generator)
+        [(weight, bias)] = init_layers([fan_in, fan_out], n_members, generator)
         self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(bias)
 
@@ -110,21 +112,22 @@ class _OwnLinear(nn.Module):
         return torch.baddbmm(self.bias, features, self.weight)
 
 
-def random_mask(*shape):
+def random_mask(*shape, generator=None):
     """Return masks at the start."""
-    return nn.Parameter(1 + MASK_STD * torch.randn(*shape))
+    draws = torch.randn(*shape, generator=generator, dtype=torch.float32, device="cpu")
+    return nn.Parameter(1 + MASK_STD * draws)
 
 
 class MaskedLinear(nn.Module):
     """Shared weights; each member has a mask of the inputs, one of the outputs, and a bias."""
 
-    def __init__(self, fan_in, fan_out, n_members):
+    def __init__(self, fan_in, fan_out, n_members, generator=None):
         super().__init__()
-        shared = nn.Linear(fan_in, fan_out)
+        shared = make_linear(fan_in, fan_out, generator)
         self.weight = nn.Parameter(shared.weight.detach().T.clone())
         self.bias = nn.Parameter(shared.bias.detach().repeat(n_members, 1, 1))
-        self.input_mask = random_mask(n_members, 1, fan_in)
-        self.output_mask = random_mask(n_members, 1, fan_out)
+        self.input_mask = random_mask(n_members, 1, fan_in, generator=generator)
+        self.output_mask = random_mask(n_members, 1, fan_out, generator=generator)
 
     def forward(self, features):
         return (features * self.input_mask) @ self.weight * self.output_mask + self.bias

@@ -12,12 +12,13 @@ from ._networks import SmallEnsembleNetwork
 class BaseSmallEnsemble(MemberStudent):
     """One network for each member, all trained at once."""
 
-    def _make_network(self, transfer_set):
+    def _make_network(self, transfer_set, generator):
         _, n_outputs, n_members = transfer_set.contrasts.shape
         if self.body_ == "custom":
-            bodies = [make_student_body(self, transfer_set) for _ in range(n_members)]
-            return OwnBodiesNetwork(bodies, transfer_set.X, n_outputs)
-        return SmallEnsembleNetwork(self._sizes(transfer_set), self.activation, n_members)
+            bodies = [make_student_body(self, transfer_set, generator) for _ in range(n_members)]
+            return OwnBodiesNetwork(bodies, transfer_set.X, n_outputs, generator)
+        sizes = self._sizes(transfer_set)
+        return SmallEnsembleNetwork(sizes, self.activation, n_members, generator)
 
 
 @share_documentation

@@ -23,6 +23,8 @@ from ..._rows.reader import read_rows, read_rows_of_fit, set_input_tags
 from ..._utils.blocks import row_blocks
 from ..._utils.parameters import BodyMaker, Count, Device, LayerSizes, layer_sizes
 from ..._utils.standardise import divide_out, scale_weights
+from ..._utils.threads import one_thread
+from ..._utils.torch_settings import plain_torch
 from .._member_predictions import check_floating
 from .._members import Members
 from .own_bodies import BodyMember, evaluate_members, on_cpu, train_members
@@ -37,6 +39,7 @@ from .training import (
     forward,
     held_out_in_turn,
     init_layers,
+    is_small,
     losses_at_rows,
     rows_at_once,
     share_data,
@@ -151,7 +154,12 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
             X, y = X[present], y[present]
         return X, y, weights / weights.mean(), present
 
-    def _fit_members(
+    def _fit_members(self, *data: Any, **options: Any) -> Data:
+        """Do what `_train_members` does, whatever the caller has set for torch."""
+        with plain_torch():
+            return self._train_members(*data, **options)
+
+    def _train_members(
         self,
         X: np.ndarray,
         targets: Tensor | np.ndarray,
@@ -211,7 +219,8 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
         sizes = [n_features, *layer_sizes(self.hidden_layer_sizes), n_outputs]
         layers = init_layers(sizes, self.n_estimators, options["generator"])
         layers = [Layer(*(p.to(self.device) for p in layer)) for layer in layers]
-        trained = train(layers, data, loss, activation=self.activation, **options)
+        with one_thread(is_small(layers, options["batch_size"])):
+            trained = train(layers, data, loss, activation=self.activation, **options)
         self.coefs_ = [layer.weight.cpu().numpy() for layer in trained.layers]
         self.intercepts_ = [layer.bias.squeeze(1).cpu().numpy() for layer in trained.layers]
         self.n_iter_, self.optimism_ = trained.n_iter, trained.optimism
@@ -276,9 +285,10 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
         layers = self._layers(torch_dtype, members)
         n_members = len(layers[0].weight)
         for rows in row_blocks(len(X), rows_at_once(layers)):
-            scaled = as_tensor(self._standardise(X[rows]))
-            shared = scaled.to(dtype=torch_dtype, device=self.device)
-            with torch.no_grad():
+            small = is_small(layers, rows.stop - rows.start)
+            with plain_torch(), torch.no_grad(), one_thread(small):
+                scaled = as_tensor(self._standardise(X[rows]))
+                shared = scaled.to(dtype=torch_dtype, device=self.device)
                 raw = forward(layers, shared.expand(n_members, -1, -1), self.activation)
                 outputs = self._finish(raw)
             yield rows, outputs.cpu().numpy()
@@ -291,16 +301,21 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
         n_numbers = len(networks) * self.n_outputs_
         n_most = max(1, min(ACCELERATOR_ROWS, MAX_ACTIVATIONS // n_numbers))
         for rows in row_blocks(len(X), n_most):
-            raw = evaluate_members(networks, self._standardise(X[rows]))
-            yield rows, self._finish(torch.from_numpy(raw).to(dtype)).numpy()
+            with plain_torch():
+                raw = evaluate_members(networks, self._standardise(X[rows]))
+                outputs = self._finish(torch.from_numpy(raw).to(dtype)).numpy()
+            yield rows, outputs
 
     def _average(self, loss: Loss, data: Data, rows: Tensor, weights: Tensor) -> Tensor:
         """Average the loss of each member (n_members, ...) over its own rows (n_members, m)."""
-        if hasattr(self, "members_"):
-            each = zip(self.members_, rows, weights, strict=True)
-            return torch.stack([one.average(loss, data, *own) for one, *own in each])
-        layers = self._layers(torch.float32)
-        return average_over_rows(losses_at_rows(layers, self.activation, loss, data, rows), weights)
+        with plain_torch():
+            if hasattr(self, "members_"):
+                each = zip(self.members_, rows, weights, strict=True)
+                return torch.stack([one.average(loss, data, *own) for one, *own in each])
+            layers = self._layers(torch.float32)
+            with one_thread(is_small(layers, rows.shape[1])):
+                blocks = losses_at_rows(layers, self.activation, loss, data, rows)
+                return average_over_rows(blocks, weights)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state with networks on the CPU, so that it loads without an accelerator."""

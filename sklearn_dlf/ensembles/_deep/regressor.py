@@ -206,7 +206,7 @@ class DeepEnsembleRegressor(RegressorMixin, BaseDeepEnsemble):
         self.n_outputs_ = targets.shape[1]
         self._y_scaler = fit_scaler(targets, weights)
         check_std(self._y_scaler.scale_, "y")
-        scaled = torch.as_tensor(divide_out(self._y_scaler, targets), dtype=torch.float32)
+        scaled = divide_out(self._y_scaler, targets).astype(np.float32)
         data = self._fit_members(rows, scaled, weights, present, squared_loss, self.n_outputs_)
         noise = self._residual_variance(data)
         self.member_noise_variance_ = noise[:, 0] if self._has_one_target else noise

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..._utils.threads import is_small_product
 from .left_out import LeftOutLosses
 from .stopping import EarlyStopping
 
@@ -168,11 +169,14 @@ def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
     return torch.nn.functional.cross_entropy(outputs.movedim(-1, 1), targets, reduction="none")
 
 
-def init_layers(sizes: Sequence[int], n_members: int, generator: torch.Generator) -> list[Layer]:
+def init_layers(
+    sizes: Sequence[int], n_members: int, generator: torch.Generator | None
+) -> list[Layer]:
     """Draw parameters uniformly within 1 / sqrt(fan_in), as torch.nn.Linear does."""
 
     def uniform(fan_in: int, *shape: int) -> Tensor:
-        return (2 * torch.rand(shape, generator=generator) - 1) / math.sqrt(fan_in)
+        draws = torch.rand(shape, generator=generator, dtype=torch.float32, device="cpu")
+        return (2 * draws - 1) / math.sqrt(fan_in)
 
     return [
         Layer(uniform(fan_in, n_members, fan_in, fan_out), uniform(fan_in, n_members, 1, fan_out))
@@ -195,6 +199,11 @@ def rows_at_once(layers: Sequence[Layer]) -> int:
     return max(1, MAX_ACTIVATIONS // widest)
 
 
+def is_small(layers: Sequence[Layer], n_rows: int) -> bool:
+    """Return whether products of some rows of every member are too small for several threads."""
+    return is_small_product(n_rows, max(layer.weight.numel() for layer in layers))
+
+
 @torch.no_grad()
 def losses_at_rows(
     layers: Sequence[Layer], activation: str, loss: Loss, data: Data, rows: Tensor
@@ -208,7 +217,7 @@ def losses_at_rows(
 
 def average_over_rows(blocks: list[Tensor], weights: Tensor) -> Tensor:
     """Average blocks of losses (M, m, ...) over each member's rows with weights (M, m)."""
-    total = torch.zeros((), device=weights.device)
+    total = weights.new_zeros(())
     sizes = [values.shape[1] for values in blocks]
     for values, weight in zip(blocks, weights.split(sizes, dim=1), strict=True):
         weight = weight.reshape(weight.shape + (1,) * (values.ndim - 2))
@@ -356,7 +365,8 @@ def _train_epoch(
 ) -> None:
     """Train each member on all its rows once, in an order of its own."""
     n_members, n_rows = data.train_rows.shape
-    order = torch.rand((n_members, n_rows), generator=generator).argsort(dim=1)
+    order = torch.rand((n_members, n_rows), generator=generator, dtype=torch.float32)
+    order = order.argsort(dim=1)
     rows = data.train_rows.gather(1, order.to(data.train_rows.device))
     # Batches have almost equal sizes, because the step of a small last batch would be noisy.
     for batch in rows.tensor_split(math.ceil(n_rows / batch_size), dim=1):

@@ -1,0 +1,144 @@
+"""One thread for products that are too small for several.
+
+A student's networks have some hundred units, and a step of training takes some hundred rows. Such a
+product takes microseconds, about as long as it takes several threads to meet at its end. Where
+another process has one of the processors, they wait for the thread that it holds up, and burn time
+on the others while they do.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import torch
+from threadpoolctl import ThreadpoolController
+
+# With at most this many multiplications, a product takes about two milliseconds on one thread.
+MAX_SMALL_PRODUCT = 2**26
+
+
+@contextmanager
+def one_thread(is_small: bool = True) -> Iterator[None]:
+    """Let torch use one thread in a block, if what it computes is small.
+
+    What is set belongs to the calling thread, so that nothing changes for other threads, and is set
+    back at the end. ``torch.set_num_threads`` would not do: threads that use torch for the first
+    time during the block would keep its number.
+    """
+    if not is_small:
+        yield
+        return
+    # The first call of torch in a thread sets its number of threads: it must not come later.
+    torch.get_num_threads()
+    restore = [(set_number, set_number(1)) for set_number in _setters()]
+    try:
+        yield
+    finally:
+        for set_number, earlier in restore:
+            set_number(earlier)
+
+
+def is_small_product(*sizes: int) -> bool:
+    """Return whether a product of matrices is small, from the numbers whose product is its cost."""
+    cost = 1
+    for size in sizes:
+        cost *= size
+    return cost <= MAX_SMALL_PRODUCT
+
+
+class _OneBlasThread:
+    """A context in which numpy's and scipy's products of matrices use one thread.
+
+    Their number of threads belongs to the process. So the first block that begins sets it to one,
+    and the last one that ends sets it back, unless somebody else has changed it by then.
+    """
+
+    def __init__(self) -> None:
+        self.renew()
+        if hasattr(os, "register_at_fork"):  # blocks of other threads do not end in a child
+            os.register_at_fork(after_in_child=self._begin_again)
+
+    def renew(self) -> None:
+        """Begin with no block."""
+        self._lock, self._n_blocks = threading.Lock(), 0
+        self._earlier: list[tuple[Any, int]] = []
+
+    def _begin_again(self) -> None:
+        self._restore()
+        self.renew()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._n_blocks += 1
+            if self._n_blocks == 1:
+                libraries = [each for each in _libraries() if each.user_api == "blas"]
+                self._earlier = [(each, each.get_num_threads()) for each in libraries]
+                for library in libraries:
+                    _set_blas_threads(library, 1)
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._n_blocks = max(0, self._n_blocks - 1)  # a child leaves blocks of its parent
+            if self._n_blocks == 0:
+                self._restore()
+
+    def _restore(self) -> None:
+        for library, number in self._earlier:
+            if library.get_num_threads() == 1:
+                _set_blas_threads(library, number)
+        self._earlier = []
+
+
+one_blas_thread = _OneBlasThread()
+
+
+def _set_blas_threads(library: Any, number: int) -> None:
+    """Set the number of threads of a BLAS library, from whichever thread.
+
+    Newer versions of threadpoolctl heed only the first thread that has set the number. Blocks of
+    several threads agree on it here.
+    """
+    getattr(library, "_real_set_num_threads", library.set_num_threads)(number)
+
+
+@cache
+def _libraries() -> list[Any]:
+    """Return what controls the threads of each OpenMP and BLAS library of the process."""
+    return ThreadpoolController().lib_controllers
+
+
+@cache
+def _setters() -> list[Callable[[int], int]]:
+    """Return functions that set the calling thread's number of threads and return the earlier one.
+
+    There is one for each OpenMP library of the process, and one for MKL, which has a number of its
+    own once the user has called ``torch.set_num_threads``. A torch that uses neither has none, and
+    keeps its threads.
+    """
+    setters: list[Callable[[int], int]] = []
+    for library in _libraries():
+        if library.internal_api == "openmp":
+            setters.append(_openmp_setter(library))
+    try:  # MKL is linked into torch
+        mkl = ctypes.CDLL(torch._C.__file__).MKL_Set_Num_Threads_Local
+    except (AttributeError, OSError):
+        return setters
+    mkl.argtypes, mkl.restype = [ctypes.c_int], ctypes.c_int
+    return [*setters, mkl]
+
+
+def _openmp_setter(library) -> Callable[[int], int]:
+    """Return the function of one OpenMP library."""
+
+    def set_number(number: int) -> int:
+        earlier = library.get_num_threads()
+        library.set_num_threads(number)
+        return earlier
+
+    return set_number

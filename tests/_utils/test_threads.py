@@ -1,0 +1,130 @@
+"""One thread for small products: set for a block, and set back."""
+
+import threading
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from sklearn_dlf import DLFRegressor
+from sklearn_dlf._fitting.trainer import StudentNet
+from sklearn_dlf._utils import threads
+from sklearn_dlf._utils.threads import one_blas_thread, one_thread
+from sklearn_dlf.ensembles import FittedEnsemble
+
+
+def blas_threads():
+    """Return the number of threads of each BLAS library."""
+    return [each.get_num_threads() for each in threads._libraries() if each.user_api == "blas"]
+
+
+def in_thread(function):
+    """Return what a function returns in a new thread."""
+    results = []
+    thread = threading.Thread(target=lambda: results.append(function()))
+    thread.start()
+    thread.join()
+    return results[0]
+
+
+@pytest.fixture
+def three_threads():
+    """Set torch and BLAS to three threads, and back after the test."""
+    before, libraries = torch.get_num_threads(), threads._libraries()
+    numbers = [each.get_num_threads() for each in libraries]
+    torch.set_num_threads(3)
+    for each in libraries:
+        each.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+    for each, number in zip(libraries, numbers, strict=True):
+        each.set_num_threads(number)
+
+
+@pytest.mark.usefixtures("three_threads")
+class TestThreads:
+    def test_a_block_has_one_thread_and_leaves_what_was_set(self):
+        with one_thread():
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 3
+
+    def test_large_products_keep_their_threads(self):
+        with one_thread(is_small=False):
+            assert torch.get_num_threads() == 3
+
+    def test_an_error_leaves_what_was_set(self):
+        with pytest.raises(ZeroDivisionError), one_thread(), one_blas_thread:
+            1 / 0  # noqa: B018
+        assert torch.get_num_threads() == 3
+        assert set(blas_threads()) <= {3}
+
+    def test_other_threads_keep_theirs(self):
+        def enter():
+            with one_thread():
+                return in_thread(torch.get_num_threads)
+
+        assert in_thread(enter) == 3
+
+    def test_a_block_in_a_new_thread_has_one_thread(self):
+        def enter():
+            with one_thread():
+                return torch.get_num_threads()
+
+        assert in_thread(enter) == 1
+
+    def test_mkl_has_one_thread_after_a_call_of_torch(self):
+        for set_number in threads._setters():
+            with one_thread():
+                assert set_number(1) == 1
+
+    def test_blas_is_set_back_when_the_last_block_ends(self):
+        first, second = threading.Event(), threading.Event()
+
+        def hold():
+            with one_blas_thread:
+                first.set()
+                second.wait(10)
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        first.wait(10)
+        with one_blas_thread:
+            second.set()
+            thread.join()
+            inside = blas_threads()
+        assert set(inside) <= {1}
+        assert set(blas_threads()) <= {3}
+
+    def test_what_somebody_else_sets_meanwhile_stays(self):
+        with one_blas_thread:
+            for each in threads._libraries():
+                each.set_num_threads(2)
+        assert set(blas_threads()) <= {2}
+
+    def test_training_has_one_thread_and_the_teacher_all(self, monkeypatch):
+        seen = {}
+
+        def note(name):
+            seen[name] = torch.get_num_threads(), *blas_threads()
+
+        def member(X):
+            note("teacher")
+            return X[:, 0]
+
+        X = np.random.RandomState(0).randn(60, 2)
+        student = DLFRegressor(hidden_layer_sizes=5, max_iter=1, random_state=0, q=1)
+        step = StudentNet.train_step_single
+
+        def noted_step(self, *arguments, **options):
+            note("training")
+            return step(self, *arguments, **options)
+
+        monkeypatch.setattr(StudentNet, "train_step_single", noted_step)
+        members = FittedEnsemble([member, lambda X: X[:, 1], lambda X: -X[:, 0]], outputs="values")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            student.fit(X, ensemble=members)
+        assert set(seen["training"]) == {1}
+        assert set(seen["teacher"]) == {3}
+        assert (torch.get_num_threads(), *blas_threads()) == seen["teacher"]
