@@ -315,3 +315,53 @@ def test_a_boosted_classifier_that_knows_categories():
     student = DLFClassifier(**QUICK).fit(FRAME[["size", "city"]], labels, ensemble=teacher)
     assert student.augment_ is not None
     assert student.classes_.tolist() == ["no", "yes"]
+
+
+def equal_rows(tmp_path):
+    """The same small integers in containers of every kind."""
+    X = np.random.RandomState(0).randint(100, size=(N, 3))
+    dtypes = ["f2", "f4", "f8", ">f4", "<i2", ">i8", "i1", "u1", "u4", "g", "O"]
+    rows = {dtype: X.astype(dtype) for dtype in dtypes}
+    rows["fortran"] = np.asfortranarray(X.astype(float))
+    rows["strided"] = np.repeat(X.astype(float), 2, axis=1)[:, ::2]
+    X.astype(np.float32).tofile(tmp_path / "rows")
+    rows["memmap"] = np.memmap(tmp_path / "rows", np.float32, "r", shape=X.shape)
+    rows["list"] = X.tolist()
+    rows["sparse"] = sparse.csc_array(X.astype(float))
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    rows["pandas"], rows["nullable"] = frame, frame.convert_dtypes()
+    rows["mixed"] = frame.astype({"a": "Int8", "b": "float32", "c": "object"})
+    rows["polars"] = pl.DataFrame(X, ["a", "b", "c"])
+    return X.astype(float), rows
+
+
+def test_equal_numbers_give_equal_answers_in_every_container(tmp_path):
+    X, containers = equal_rows(tmp_path)
+    P = np.column_stack([X[:, 0], X[:, 1], X.sum(axis=1)])
+    student = DLFRegressor(**QUICK).fit(X, predictions=P)
+    for name, rows in containers.items():
+        again = clone(student).fit(rows, predictions=P)
+        assert_allclose(again.predict(rows), student.predict(X), rtol=1e-6, err_msg=name)
+
+
+def test_equal_numbers_give_equal_answers_to_an_ensemble_in_every_container(tmp_path):
+    X, containers = equal_rows(tmp_path)
+
+    def sums(rows):
+        rows = rows.toarray() if sparse.issparse(rows) else np.asarray(rows, dtype=float)
+        return np.column_stack([rows[:, 0], rows[:, 1], rows.sum(axis=1)])
+
+    ensemble = FittedEnsemble(sums, outputs="values", n_members=3)
+    student = DLFRegressor(**QUICK, body="mlp").fit(X, ensemble=ensemble)
+    assert student.augment_ == "neighbors"
+    for name, rows in containers.items():
+        again = clone(student).fit(rows, ensemble=ensemble)
+        assert_allclose(again.predict(rows), student.predict(X), rtol=1e-6, err_msg=name)
+
+
+def test_a_single_nullable_column_of_integers():
+    X = pd.DataFrame({"a": pd.array(np.arange(N), dtype="Int64")})
+    recorder = Recorder()
+    student = DLFRegressor(**QUICK).fit(X, ensemble=recorder.ensemble())
+    assert student.predict(X).shape == (N,)
+    assert max(recorder.rows, key=len).dtypes.tolist() == X.dtypes.tolist()
