@@ -54,6 +54,8 @@ class Curves(nn.Module):
         Number of parameters; of trees, of the values in their leaves.
     """
 
+    takes_points = True  # rows of a table, standardised
+
     def __init__(self, predict, n_parameters):
         super().__init__()
         self.predict = predict
@@ -163,8 +165,8 @@ class MomentsStudent(BaseStudent):
     n_iter_ = 1
 
     def __init__(
-        self, ensemble=None, *, augment="auto", out_of_bag=None, memory=None, random_state=None,
-        verbose=0,
+        self, ensemble=None, *, preprocessor="auto", augment="auto", out_of_bag=None, memory=None,
+        random_state=None, verbose=0,
     ):  # fmt: skip
         store_parameters(self, locals())
 

@@ -33,7 +33,13 @@ def test_models_receive_their_columns_without_a_warning(make, fitted_on, rows):
     assert_allclose(member_predictions(ensemble, rows), member_predictions(ensemble, X))
 
 
-@pytest.mark.parametrize("rows", [X[:, :3], frame[["w", "x", "y"]], X[:, 0], X[:, :, np.newaxis]])
+@pytest.mark.parametrize("ensemble", [RandomForestRegressor(5).fit(X, y), fitted_ridges()])
+def test_rows_of_three_dimensions_meet_the_error_of_the_model(ensemble):
+    with pytest.raises(ValueError, match="Found array with dim 3"):
+        member_predictions(ensemble, X[:, :, np.newaxis])
+
+
+@pytest.mark.parametrize("rows", [X[:, :3], frame[["w", "x", "y"]], X[:, 0]])
 @pytest.mark.parametrize("ensemble", [RandomForestRegressor(5).fit(X, y), fitted_ridges()])
 def test_another_number_of_columns_raises(ensemble, rows):
     with pytest.raises(ValueError, match=r"X has shape \(60.*fitted with 4 features"):
