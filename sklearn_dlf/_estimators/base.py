@@ -173,6 +173,7 @@ class BaseStudent(BaseEstimator, ABC):
         X = as_container(X)
         order = None if y is None else order_by_labels(y)
         if order is not None:
+            check_consistent_length(X, y)
             n_labelled = count_labels(y)
             X, y = take(X, order), take_labels(y, order[:n_labelled])
         if y is not None:

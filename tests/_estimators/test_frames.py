@@ -220,6 +220,10 @@ class TestMissingTargets:
         student = DLFRegressor(**QUICK).fit(X, self.y(), predictions=P, unseen=~self.gaps)
         assert_allclose(student.ensemble_score_, 1.0)
 
+    def test_another_number_of_values_is_refused(self):
+        with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+            DLFRegressor(**QUICK).fit(np.eye(N)[:60], self.y(), predictions=np.eye(N)[:60])
+
     def test_labels_may_be_missing(self):
         X = FRAME[["size", "income"]].fillna(0)
         labels = np.array(["low", None, "high"], dtype=object)[np.digitize(Y, [1, 2])]
