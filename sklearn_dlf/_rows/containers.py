@@ -174,7 +174,7 @@ def _swap_sparse(rows: Any, first: np.ndarray, second: np.ndarray, swapped: np.n
         kept = rows[first[block]].multiply(~swapped[block])
         parts.append(sparse.csr_matrix(taken + kept))
     joined = sparse.vstack(parts, format="csr")
-    return sparse.csr_array(joined) if isinstance(rows, sparse.sparray) else joined
+    return sparse.csr_array(joined) if isinstance(rows, sparse.csr_array) else joined
 
 
 def _pandas_frame(rows: Any, columns: list[Any]) -> Any:
