@@ -32,7 +32,7 @@ from .._fitting.trainer import OPTIMIZERS
 from .._network.bodies import ACTIVATIONS
 from .._network.heads import Units
 from .._rows.containers import as_container, in_container_of, take
-from .._rows.labels import count_labels, order_by_labels, take_labels
+from .._rows.labels import order_by_labels, take_labels
 from .._rows.reader import read_rows, read_rows_of_fit, set_input_tags
 from .._rows.table import Table
 from .._transfer.query import FitRows, query_teacher
@@ -171,10 +171,10 @@ class BaseStudent(BaseEstimator, ABC):
         Rows without a value of y are moved to the end.
         """
         X = as_container(X)
-        order = None if y is None else order_by_labels(y)
-        if order is not None:
+        order, found = None, None if y is None else order_by_labels(y)
+        if found is not None:
             check_consistent_length(X, y)
-            n_labelled = count_labels(y)
+            order, n_labelled = found
             X, y = take(X, order), take_labels(y, order[:n_labelled])
         if y is not None:
             y = _check_y(y, estimator=self, **{"multi_output": False, **task.y_options})

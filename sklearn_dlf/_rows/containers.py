@@ -15,6 +15,8 @@ from scipy import sparse
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
+from .._utils.numbers import is_frame
+
 # Sparse rows whose columns are swapped at a time. It bounds the memory of a dense mask.
 SPARSE_ROWS = 2**10
 
@@ -22,11 +24,6 @@ SPARSE_ROWS = 2**10
 def is_pandas(rows: Any) -> bool:
     """Return whether rows are a DataFrame of pandas, or of a library with its interface."""
     return hasattr(rows, "iloc") and hasattr(rows, "columns")
-
-
-def is_frame(rows: Any) -> bool:
-    """Return whether rows are a DataFrame."""
-    return hasattr(rows, "columns") and hasattr(rows, "dtypes")
 
 
 def as_container(rows: Any) -> Any:

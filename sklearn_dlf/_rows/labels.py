@@ -24,8 +24,10 @@ def has_label(y: Any) -> np.ndarray:
     return ~missing.reshape(len(values), -1).all(axis=1)
 
 
-def order_by_labels(y: Any) -> np.ndarray | None:
-    """Return the numbers of the rows, those with a value of y first; None if all have one.
+def order_by_labels(y: Any) -> tuple[np.ndarray, int] | None:
+    """Return the numbers of the rows, those with a value of y first, and how many these are.
+
+    None if all rows have one.
 
     Raises
     ------
@@ -39,12 +41,7 @@ def order_by_labels(y: Any) -> np.ndarray | None:
         return None
     if not labelled.any():
         raise ValueError("Input y contains NaN only; expected a value of y for some rows.")
-    return np.argsort(~labelled, kind="stable")
-
-
-def count_labels(y: Any) -> int:
-    """Return the number of rows with a value of y."""
-    return int(np.count_nonzero(has_label(y)))
+    return np.argsort(~labelled, kind="stable"), int(labelled.sum())
 
 
 def take_labels(y: Any, index: np.ndarray) -> np.ndarray:

@@ -48,7 +48,7 @@ class RowReader:
         self.scaler: StandardScaler | None = None
         self.raw_shape: tuple[int, ...] | None = None
 
-    def read(self, rows: Any, name: str = "X") -> np.ndarray:
+    def read(self, rows: Any) -> np.ndarray:
         """Return rows as numbers (n, n_features), or as they are (n, *raw_shape).
 
         Raises
@@ -56,9 +56,10 @@ class RowReader:
         ValueError
             If they are not finite, or of another shape than in `fit`.
         """
+        name = "X"
         if self.preprocessor is not None:
             rows = self.preprocessor.transform(rows)
-            name = f"{name}, as {type(self.preprocessor).__name__} returns it,"
+            name = f"X, as {type(self.preprocessor).__name__} returns it,"
         if self.is_raw:
             return self._check_raw(np.asarray(rows), name)
         if sparse.issparse(rows):
@@ -126,7 +127,7 @@ def read_rows_of_fit(estimator: Any, X: Any, y: Any = None) -> tuple[RowReader, 
     if preprocessor is None and not _goes_raw(estimator.preprocessor, rows):
         return _read_plain(estimator, X, rows)
     validate_data(estimator, rows, skip_check_array=True)
-    _check_count(rows)
+    _check_count(rows, 2)
     reader = RowReader(_fit(preprocessor, rows, y), is_raw=preprocessor is None)
     if preprocessor is not None:
         # Integers and arrays of more dimensions that a transformer returns, as token ids, are raw.
@@ -178,11 +179,7 @@ def read_rows(estimator: Any, reader: RowReader, X: Any) -> np.ndarray:
             ) from error
     rows = as_container(X)
     validate_data(estimator, rows, reset=False, skip_check_array=True)
-    if not _num_samples(rows):
-        raise ValueError(
-            f"Found array with 0 sample(s) (shape={np.shape(rows)}) while a minimum of 1 is "
-            "required."
-        )
+    _check_count(rows, 1)
     return reader.read(rows)
 
 
@@ -271,11 +268,11 @@ def _fit(preprocessor: Any, rows: Any, y: Any) -> Any:
         return fitted.fit(rows) if y is None else fitted.fit(take(rows, np.arange(len(y))), y)
 
 
-def _check_count(rows: Any) -> None:
-    """Raise ValueError if there are fewer than two rows."""
+def _check_count(rows: Any, least: int) -> None:
+    """Raise ValueError if there are fewer than ``least`` rows."""
     n_rows = _num_samples(rows)
-    if n_rows < 2:
+    if n_rows < least:
         raise ValueError(
-            f"Found array with {n_rows} sample(s) (shape={np.shape(rows)}) while a minimum of 2 is "
-            "required."
+            f"Found array with {n_rows} sample(s) (shape={np.shape(rows)}) while a minimum of "
+            f"{least} is required."
         )

@@ -11,7 +11,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.utils.validation import check_is_fitted
 
-from .columns import kind_of_column, read_dates, read_labels, read_numbers
+from .columns import SECONDS_PER_DAY, kind_of_column, read_dates, read_labels, read_numbers
 from .containers import as_container, columns_of, is_frame
 
 # Categories of a column that get an indicator of their own at most, and the rows that each has at
@@ -158,19 +158,18 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             units.append(np.where(std > 0, std, 1.0))
         if n_categories:
             variances = parts[-1].var(axis=0)
-            sizes = [len(names) for names in self._indicator_names()]
+            sizes = self._count_indicators()
             totals = [v.sum() for v in np.split(variances, np.cumsum(sizes)[:-1])]
             units.append(np.repeat(np.sqrt([t if t > 0 else 1.0 for t in totals]), sizes))
         return np.concatenate(units)
 
-    def _indicator_names(self) -> list[list[str]]:
-        """Return the names of the indicators of each column of categories."""
-        n_columns = len(self._one_hot.categories_)
-        names = self._one_hot.get_feature_names_out([f"{c}\0" for c in range(n_columns)])
-        return [[n for n in names if n.startswith(f"{c}\0")] for c in range(n_columns)]
+    def _count_indicators(self) -> list[int]:
+        """Return the number of indicators of each column of categories; rare ones share one."""
+        pairs = zip(self._one_hot.categories_, self._one_hot.infrequent_categories_, strict=True)
+        return [len(own) - (0 if rare is None else len(rare) - 1) for own, rare in pairs]
 
 
 def _days(dates: np.ndarray) -> np.ndarray:
     """Return dates as days since 1970, NaN where one is missing."""
-    days = dates.astype(np.int64) / (1e6 * 86_400)
+    days = dates.astype(np.int64) / (1e6 * SECONDS_PER_DAY)
     return np.where(np.isnat(dates), np.nan, days)

@@ -17,7 +17,7 @@ ORDINARY = 30
 UNSET = -2000
 
 # Smallest standard deviation of members' outputs: residuals of y, a billion times smaller, still
-# have squares that are told from zero (`_fitting.noise_model.LEAST_SQUARE`).
+# have squares that differ from zero (`_fitting.noise_model.LEAST_SQUARE`).
 LEAST_STD = 1e-65
 
 # A spread is set to zero up to this many machine epsilons times the size of the members' mean.

@@ -28,7 +28,7 @@ def numeric_array(values: Any, name: str = "X") -> np.ndarray:
         If values are no real numbers, such as text, categories, dates or complex numbers. The
         error names the columns of a table.
     """
-    if _is_frame(values):
+    if is_frame(values):
         return _from_frame(values, name)
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         return np.ma.filled(values.astype(np.float64), np.nan)
@@ -46,8 +46,8 @@ def numeric_array(values: Any, name: str = "X") -> np.ndarray:
     return numbers
 
 
-def _is_frame(values: Any) -> bool:
-    """Return whether values are a frame of pandas, polars or alike."""
+def is_frame(values: Any) -> bool:
+    """Return whether values are a DataFrame of pandas, polars or alike."""
     return hasattr(values, "columns") and hasattr(values, "dtypes")
 
 

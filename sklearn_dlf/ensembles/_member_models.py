@@ -261,7 +261,7 @@ def as_outputs(raw: ArrayLike, outputs: Outputs) -> np.ndarray:
         return _check_pair(raw)[:, 0]
     if raw.ndim == 2 and raw.shape[1] == 1:
         raw = raw[:, 0]
-    if outputs == "logits":  # in float64, from which the logits can be told again
+    if outputs == "logits":  # in float64, from which logits are recovered
         raw = raw.astype(np.float64)
     if raw.ndim == 2:
         return softmax(raw, axis=1) if outputs == "logits" else raw

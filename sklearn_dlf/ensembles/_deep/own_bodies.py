@@ -23,7 +23,7 @@ from ..._network.rows import as_input
 from ..._utils.seeding import MAX_SEED, seeded
 from .left_out import LeftOutLosses
 from .stopping import EarlyStopping
-from .training import Data, Loss, averaging_decay, diverged
+from .training import Data, Loss, average_over_rows, averaging_decay, diverged
 
 
 class BodyMember(Network):
@@ -62,13 +62,7 @@ class BodyMember(Network):
 
     def average(self, loss: Loss, data: Data, rows: Tensor, weights: Tensor) -> Tensor:
         """Average ``loss(outputs, targets)`` (m, ...) over rows with their weights (m,)."""
-        return average_of(self.losses(loss, data, rows), weights)
-
-
-def average_of(values: Tensor, weights: Tensor) -> Tensor:
-    """Average values (m, ...) over rows with their weights (m,)."""
-    weight = weights.reshape((-1,) + (1,) * (values.ndim - 1))
-    return (values * weight).sum(dim=0) / weights.sum()
+        return average_over_rows([self.losses(loss, data, rows)[None]], weights[None])[0]
 
 
 class Schedule(NamedTuple):
@@ -185,7 +179,7 @@ class _Training:
                 continue
             network = self.averaged.current()
             losses = network.losses(self.loss, self.data, self.held_out)
-            loss = average_of(losses, self.held_out_weights)
+            loss = average_over_rows([losses[None]], self.held_out_weights[None])[0]
             padded = np.zeros(self.data.held_out_weights.shape)
             padded[0, : len(losses)] = losses.cpu().double().numpy()
             self.note(padded)
