@@ -184,6 +184,7 @@ def triangular_factor(
     mean = mean - mean[rows, first][:, None]
     loadings = loadings - loadings[rows, first][:, None]
     variance = np.square(loadings).sum(axis=2) + noise + first_noise
+    variance = variance.astype(np.float64)  # TINY is zero in float32
     # The logarithm of the variance times about the probability, up to a constant of the row.
     importance = mean / np.sqrt(1 + PROBIT * variance) + np.log(np.maximum(variance, TINY))
     importance[rows, first] = np.inf
