@@ -11,7 +11,9 @@ the teacher's mean; ratio and correlation of the spreads; RMSE of teacher and st
 y in the 90 % interval; and the processor time of the fit:
 
     python benchmarks/design.py [--seeds 3] [--data-dir DIR --sets concrete energy]
+        [--made 40 150]
 
+With ``--made``, forests are distilled with "neighbors" alone, at that many made rows for each row.
 ``friedman1`` is generated (500 rows) and ``diabetes`` comes with scikit-learn; other data sets are
 files in DIR (see benchmarks/datasets.py).
 """
@@ -29,6 +31,7 @@ from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 from sklearn.metrics import root_mean_squared_error
 
 from sklearn_dlf import DLFRegressor
+from sklearn_dlf._transfer import design_points
 from sklearn_dlf.ensembles import DeepEnsembleRegressor, member_predictions, unseen_rows
 from sklearn_dlf.metrics import interval_coverage, member_fidelity
 
@@ -61,8 +64,12 @@ def load(name, seed, data_dir):
 
 
 def measure(teacher, data, fresh, design, seed):
-    """Return scores of a student that learns at one design."""
-    student = DLFRegressor(random_state=seed, **DESIGNS[design])
+    """Return scores of a student that learns at one design, or at a number of made rows."""
+    if design in DESIGNS:
+        parameters = DESIGNS[design]
+    else:
+        parameters, design_points.N_MADE_ENCODED = DESIGNS["neighbors"], design
+    student = DLFRegressor(random_state=seed, **parameters)
     fit = {"ensemble": teacher, "X_unlabeled": fresh if design == FRESH else None}
     seconds = time_fit(student, data.X, data.y, **fit)
     members = member_predictions(teacher, data.X_test)
@@ -89,9 +96,12 @@ def main():
     parser.add_argument("--sets", nargs="+", default=["friedman1", "diabetes"])
     parser.add_argument("--teachers", nargs="+", default=list(TEACHERS), choices=list(TEACHERS))
     parser.add_argument("--designs", nargs="+", default=list(DESIGNS), choices=list(DESIGNS))
+    parser.add_argument("--made", nargs="+", type=int, help="made rows for each row, of forests")
     parser.add_argument("--members", type=int, default=50)
     parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
+    if args.made:
+        args.teachers, args.designs = ["forest"], args.made
     warnings.simplefilter("ignore", UserWarning)  # of members that agree, which is measured here
     warnings.simplefilter("ignore", RuntimeWarning)
     print("| set | teacher | design points | " + " | ".join(COLUMNS) + " |")
@@ -104,14 +114,14 @@ def main():
                 teacher = TEACHERS[kind](args.members, random_state=seed).fit(data.X, data.y)
                 known = unseen_rows(teacher, len(data.X)) is not None
                 for design in args.designs:
-                    needs_unseen = design.endswith((AS_IS, "members"))
+                    needs_unseen = str(design).endswith((AS_IS, "members"))
                     if (needs_unseen and not known) or (design == FRESH and fresh is None):
                         continue
                     scores = measure(teacher, data, fresh, design, seed)
                     results.setdefault(design, []).append(scores)
             for design, scores in results.items():
                 cells = [f"{value:.3f}" for value in np.mean(scores, axis=0)]
-                print("| " + " | ".join([name, kind, design, *cells]) + " |", flush=True)
+                print("| " + " | ".join([name, kind, str(design), *cells]) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ class DLFRegressor(RegressorStudentMixin, LatentFactorStudent):
 
     augment : str, callable or None, default="auto"
         How further design points are made: at least four for each row of X, two for each parameter
-        of the network's body, and 20,000 at most (40 for each row and 60,000 at most with an
+        of the network's body, and 20,000 at most (150 for each row and 120,000 at most with an
         encoding of the columns; fewer if members have many outputs). "neighbors" takes about half
         of a row's columns from one of its ten nearest neighbours (as MUNGE does, without its
         noise). "far_neighbors" does so for half of the rows; for the others, neighbours are farther

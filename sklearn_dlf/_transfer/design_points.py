@@ -34,15 +34,15 @@ N_MADE, MAX_MADE = 4, 20_000
 
 # The same for students that encode columns, as those of trees do. Steps lie so close to each other
 # that a student of fewer rows learns where rows happen to lie.
-N_MADE_ENCODED, MAX_MADE_ENCODED = 40, 60_000
+N_MADE_ENCODED, MAX_MADE_ENCODED = 150, 120_000
 
 # Rows made for each parameter of the network's body, if that is more: with few rows of `fit`, the
 # student is closer to its teacher by them.
 MADE_PER_PARAMETER = 2
 
 # Rows that are made beyond `N_MADE` for each have at most this many outputs of members. The time
-# and the memory of a fit with many members or classes follow it: this many are 32 MiB in float32.
-MAX_OUTPUTS = 2**23
+# and the memory of a fit with many members or classes follow it: this many are 64 MiB in float32.
+MAX_OUTPUTS = 2**24
 
 # Largest number of entries of made rows that are sparse: which are swapped is drawn for each.
 MAX_SPARSE_ENTRIES = 2**25
