@@ -357,9 +357,9 @@ default=None
             If the level is no number between 0 and 1.
         """
         level: Any = confidence_level
-        if not (isinstance(level, numbers.Real) and 0 < float(level) < 1):
+        if not (isinstance(level, numbers.Real) and 0 < float(level) < 1 - 1e-15):
             raise ValueError(
-                f"confidence_level must be a number strictly between 0 and 1; got {level!r}."
+                f"confidence_level must be a number above 0 and below 1 - 1e-15; got {level!r}."
             )
         tail = 0.5 * (1 - float(level))
         return self.predict_quantiles(X, [tail, 1 - tail])

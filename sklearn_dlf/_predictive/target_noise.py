@@ -37,9 +37,10 @@ SCORE_STEP, LAST_SCORE = 0.2, 5.4
 LOG_RATIOS = np.arange(-40.0, 40.1, 0.25)
 
 # Newton's method stops when a step is below this share of the distance; the error left is about
-# the square of it. Four or five steps mostly suffice. The largest number is reached only far in
-# the tail, where rounding is as large as the step.
+# the square of it. Four or five steps mostly suffice. Tails up to RARE are found by bisection, to
+# the rounding of float64.
 STEP_SHARE, MAX_STEPS = 1e-8, 100
+RARE, N_BISECTIONS = 1e-6, 60
 
 # A standard normal density is zero in float64 beyond this, and the square of more may overflow.
 MAX_SCALED = 40.0
@@ -261,7 +262,8 @@ class TargetNoise:
         scale = self.scale * factor
         levels = np.asarray(levels, dtype=np.float64)
         quantiles = np.empty((*mean.shape, len(levels)))
-        tails = np.maximum(levels, 1.0 - levels)  # the same for both ends of an interval
+        tails = 1.0 - np.maximum(levels, 1.0 - levels)  # the same for both ends of an interval
+        tails = np.where(levels < RARE, levels, tails)  # smaller ones would be rounded to zero
         for output, shape in enumerate(self.shape):
             for tail in np.unique(tails):
                 distance = _distance(fixed[:, output], scale[:, output], shape, tail)
@@ -298,45 +300,45 @@ def _unit_variance(shape: float, scores: np.ndarray) -> np.ndarray:
     return 1 / gammainccinv(shape, ndtr(scores))
 
 
-def _distance(fixed: np.ndarray, scale: np.ndarray, shape: float, level: float) -> np.ndarray:
-    """Quantile at ``level`` >= 0.5 of ``N(0, fixed + scale W)``, at variances and scales (n,).
+def _distance(fixed: np.ndarray, scale: np.ndarray, shape: float, tail: float) -> np.ndarray:
+    """Distance that ``N(0, fixed + scale W)`` exceeds with probability ``tail`` <= 0.5.
 
-    In units of the root of the scale, it is a function of one variable, the ratio of the two. It is
-    interpolated. The relative error is below 1e-5 for levels up to 0.99 and shapes from one.
+    Variances and scales are of shape (n,). In units of the root of the scale, the distance is a
+    function of one variable, the ratio of the two. It is interpolated. The relative error is below
+    1e-5 for tails from 0.01 and shapes from one.
     """
-    z = ndtri(level)
+    z = -ndtri(tail)
     if np.isinf(shape) or z == 0:
         return z * np.sqrt(fixed + scale)
     tiny = np.finfo(np.float64).tiny
     log_ratio = np.log(np.maximum(fixed, tiny)) - np.log(np.maximum(scale, tiny))
     inside = np.clip(log_ratio, LOG_RATIOS[0], LOG_RATIOS[-1])
-    distance = np.sqrt(scale) * np.exp(_distance_curve(shape, level)(inside))
+    distance = np.sqrt(scale) * np.exp(_distance_curve(shape, tail)(inside))
     return np.where(log_ratio < LOG_RATIOS[-1], distance, z * np.sqrt(fixed))
 
 
 @lru_cache(maxsize=256)
-def _distance_curve(shape: float, level: float) -> CubicSpline:
-    """Logarithm of the quantile as a function of the logarithm of the ratio."""
+def _distance_curve(shape: float, tail: float) -> CubicSpline:
+    """Logarithm of the distance as a function of the logarithm of the ratio."""
     scores, weights = _score_rule()
     unit = _unit_variance(shape, scores)
     std = np.sqrt(np.exp(LOG_RATIOS)[:, None] + unit)
-    return CubicSpline(LOG_RATIOS, np.log(_mixture_quantile(std, weights, level)))
+    find = _mixture_distance if tail > RARE else _rare_distance
+    return CubicSpline(LOG_RATIOS, np.log(find(std, weights, tail)))
 
 
-def _mixture_quantile(std: np.ndarray, weights: np.ndarray, level: float) -> np.ndarray:
-    """Quantile at ``level`` >= 0.5 of a mixture of ``N(0, std^2)``, std (..., n_nodes).
+def _mixture_distance(std: np.ndarray, weights: np.ndarray, tail: float) -> np.ndarray:
+    """Distance that a mixture of ``N(0, std^2)``, std (..., n_nodes), exceeds.
 
     The distribution function is concave to the right of the centre. After its first step, Newton's
     method is below the root and rises to it.
     """
-    z = ndtri(level)
+    z = -ndtri(tail)
     low = z * std.min(axis=-1)
-    if np.isinf(z):
-        return low
     distance = z * (std @ weights)
     for _ in range(MAX_STEPS):
         scaled = distance[..., None] / std
-        excess = ndtr(scaled) @ weights - level
+        excess = tail - ndtr(-scaled) @ weights
         density = np.exp(-0.5 * np.square(np.minimum(scaled, MAX_SCALED)))
         slope = ((density / std) @ weights) / np.sqrt(2 * np.pi)
         step = excess / slope
@@ -344,3 +346,14 @@ def _mixture_quantile(std: np.ndarray, weights: np.ndarray, level: float) -> np.
         if np.all(np.abs(step) <= STEP_SHARE * distance):
             break
     return distance
+
+
+def _rare_distance(std: np.ndarray, weights: np.ndarray, tail: float) -> np.ndarray:
+    """`_mixture_distance` by bisection, where the density is too small for Newton's method."""
+    z = -ndtri(tail)
+    low, high = z * std.min(axis=-1), z * std.max(axis=-1)
+    for _ in range(N_BISECTIONS):
+        middle = (low + high) / 2
+        is_beyond = ndtr(-middle[..., None] / std) @ weights <= tail
+        low, high = np.where(is_beyond, low, middle), np.where(is_beyond, middle, high)
+    return (low + high) / 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numbers
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import softmax
@@ -125,6 +127,21 @@ def check_probabilities(probabilities: np.ndarray) -> None:
         )
 
 
+def are_codes(y: np.ndarray | None, classes: ArrayLike | None) -> bool:
+    """Return whether y has the codes 0, 1, ... of labels that are no numbers, in sorted order.
+
+    Voting, stacking, and `cross_val_predict` of probabilities hand over codes in place of labels.
+    Codes are known as such only if all of them occur.
+    """
+    if y is None or classes is None or not np.issubdtype(y.dtype, np.integer):
+        return False
+    names = np.asarray(classes)
+    if names.dtype.kind in "biuf" or any(isinstance(name, numbers.Number) for name in names):
+        return False
+    is_sorted = bool(np.all(names[:-1] < names[1:]))
+    return is_sorted and np.array_equal(np.unique(y), np.arange(len(names)))
+
+
 def name_classes(n_classes: int, classes: ArrayLike | None, y: np.ndarray | None) -> np.ndarray:
     """Return the labels of the columns: those given, or the sorted ones in y, or numbers."""
     labels = None if y is None else np.unique(y)
@@ -144,8 +161,8 @@ def name_classes(n_classes: int, classes: ArrayLike | None, y: np.ndarray | None
         unknown = labels[~np.isin(labels, names)]
         raise ValueError(
             f"y has labels that are no classes of the ensemble: {unknown.tolist()}; its classes "
-            f"are {names.tolist()}. Voting, stacking and others fit their estimators to codes 0, "
-            "1, ... in place of labels: give them an ensemble that was fitted on codes, or an "
-            "unfitted one."
+            f"are {names.tolist()}. Codes 0, 1, ... that voting, stacking and others hand over in "
+            "place of labels are taken where labels are no numbers and each code occurs. Otherwise "
+            "give them an ensemble that was fitted on codes, or an unfitted one."
         )
     return names

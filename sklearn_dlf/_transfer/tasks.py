@@ -19,7 +19,7 @@ from .._utils.seeding import MAX_SEED
 from .._utils.warning import warn_user
 from ..ensembles import DeepEnsembleClassifier, DeepEnsembleRegressor
 from ..exceptions import SeenRowsWarning
-from .class_targets import ClassTargets
+from .class_targets import ClassTargets, are_codes
 from .design_points import Points
 from .residuals import MemberResiduals
 from .row_checks import REMEDY, check_labels, check_values
@@ -222,6 +222,8 @@ class ClassificationTask(Task):
         classes = self.classes
         if classes is None:
             classes = teacher.classes
+            if are_codes(y, classes):
+                classes = np.arange(len(classes))
         elif teacher.classes is not None and not np.array_equal(classes, teacher.classes):
             raise ValueError(
                 f"The classes of the ensemble are {teacher.classes.tolist()}; got "

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import logsumexp
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import (
     Bunch,
     check_array,
@@ -20,6 +21,7 @@ from sklearn.utils import (
 )
 
 from .._predictive.logits import entropies
+from .._utils.warning import warn_user
 from ._factors import compare_factors
 from ._validation import check_probabilities, check_rows, check_weights
 
@@ -187,7 +189,8 @@ def member_fidelity(
         ``mean_error``: root mean squared difference between the means of student and teacher,
         in units of the standard deviation of the teacher's mean over rows. ``std_ratio``: the
         student's standard deviation, averaged over rows, divided by the teacher's.
-        ``std_correlation``: Pearson correlation of the two standard deviations over rows.
+        ``std_correlation``: Pearson correlation of the two standard deviations over rows. A score
+        is NaN, with an `UndefinedMetricWarning`, if what it divides by is zero.
 
         ``factor_variance_ratio``: share of the student's variance, summed over rows, that its
         factors explain; the rest is member noise. None without `latent_parameters`, and NaN if
@@ -239,12 +242,27 @@ def member_fidelity(
             "is computed; expected latent_parameters=student.latent_parameters(X) too."
         )
     teacher_mean, teacher_std = members.mean(axis=1), members.std(axis=1, ddof=1)
+    student_std = std[:, 0]
+    error = np.sqrt(np.mean((mean - teacher_mean) ** 2))
+    product = np.mean((student_std - student_std.mean()) * (teacher_std - teacher_std.mean()))
     return Bunch(
-        mean_error=float(np.sqrt(np.mean((mean - teacher_mean) ** 2)) / teacher_mean.std()),
-        std_ratio=float(std.mean() / teacher_std.mean()),
-        std_correlation=float(np.corrcoef(std[:, 0], teacher_std)[0, 1]),
+        mean_error=_divide(error, teacher_mean.std(), "the teacher's mean is the same at all rows"),
+        std_ratio=_divide(student_std.mean(), teacher_std.mean(), "the members agree at all rows"),
+        std_correlation=_divide(
+            product,
+            student_std.std() * teacher_std.std(),
+            "the student's or the members' standard deviation is the same at all rows",
+        ),
         **compare_factors(len(mean), latent_parameters, held_out_members),
     )
+
+
+def _divide(numerator: float, denominator: float, reason: str) -> float:
+    """Return a score that is a quotient; NaN with a warning if there is nothing to divide by."""
+    if denominator == 0:
+        warn_user(f"A score of member_fidelity is NaN: {reason}.", UndefinedMetricWarning)
+        return float("nan")
+    return float(numerator / denominator)
 
 
 def expected_calibration_error(

@@ -7,9 +7,10 @@ from scipy.special import softmax
 from sklearn.base import clone
 from sklearn.datasets import load_iris, make_classification
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.model_selection import cross_val_predict
 
 from sklearn_dlf import DLFClassifier
-from sklearn_dlf.ensembles import member_predictions
+from sklearn_dlf.ensembles import FittedEnsemble, member_predictions
 
 SMALL = {"q": 3, "hidden_layer_sizes": (20,), "n_epochs": 3, "tol": 0.05, "random_state": 0}
 # For claims that do not depend on how well the student is fitted.
@@ -286,6 +287,38 @@ def with_value(array, value):
 def test_fit_names_what_is_wrong_with_its_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         DLFClassifier(**QUICK).fit(**{"X": IRIS, "y": SPECIES, **arguments})
+
+
+@pytest.fixture(scope="module")
+def named_forest(iris):
+    X, y = iris
+    return RandomForestClassifier(20, min_samples_leaf=3, random_state=0).fit(
+        X, np.array(["a", "b", "c"])[y]
+    )
+
+
+def test_codes_in_place_of_names_are_the_places_of_the_names(iris, named_forest):
+    X, y = iris
+    named = DLFClassifier(augment=None, **QUICK).fit(
+        X, np.array(["a", "b", "c"])[y], ensemble=named_forest
+    )
+    coded = DLFClassifier(augment=None, **QUICK).fit(X, y, ensemble=named_forest)
+    assert_array_equal(coded.classes_, [0, 1, 2])
+    assert_array_equal(coded.predict_proba(X), named.predict_proba(X))
+
+
+def test_codes_are_refused_where_one_does_not_occur(iris, named_forest):
+    X, y = iris
+    with pytest.raises(ValueError, match="each code occurs"):
+        DLFClassifier(augment=None, **QUICK).fit(X[y < 2], y[y < 2], ensemble=named_forest)
+
+
+def test_probabilities_of_names_are_cross_validated(iris, named_forest):
+    X, y = iris
+    student = DLFClassifier(FittedEnsemble(named_forest), augment=None, **QUICK)
+    names = np.array(["a", "b", "c"])[y]
+    proba = cross_val_predict(student, X, names, cv=2, method="predict_proba")
+    assert np.mean(np.array(["a", "b", "c"])[proba.argmax(axis=1)] == names) > 0.6
 
 
 def test_contradictory_arguments_of_fit_are_refused(iris, forest):

@@ -41,6 +41,22 @@ def test_factor_multiplies_the_noise_but_not_the_spread():
     assert_allclose(found, norm.ppf(LEVELS, 0.0, np.sqrt(3.0 + 4.0 * 2.0)), rtol=1e-9)
 
 
+@pytest.mark.parametrize("shape", [1.0, 20.0, np.inf])
+def test_quantiles_far_in_the_tail_are_finite_and_rise(shape):
+    levels = np.array([1e-300, 1e-100, 1e-17, 1e-9, 2e-6, 1e-6, 0.9e-6, 1e-4, 0.5])
+    found = quantiles(TargetNoise([shape], [1.0]), variance=2.0, levels=levels)
+    assert np.isfinite(found).all()
+    assert_array_equal(np.argsort(found), np.argsort(levels))
+
+
+@pytest.mark.parametrize("level", [1.5e-6, 0.5e-6])  # found by Newton's method, and by bisection
+def test_quantiles_of_rare_events_have_their_level(level):
+    noise = TargetNoise([4.0], [1.0])
+    found = quantiles(noise, variance=2.0, levels=[level])
+    std = noise.std_nodes(2 * ONE, ONE)[0, 0]
+    assert_allclose(norm.cdf(found / std) @ node_weights(), level, rtol=1e-3)
+
+
 def test_share_of_the_spread_and_misfit_enter_the_quantiles():
     noise = TargetNoise([np.inf], [2.0], spread_share=[0.5], squared_misfit=[0.7])
     found = quantiles(noise, variance=3.0)

@@ -3,6 +3,7 @@ import pytest
 import scoringrules
 from numpy.testing import assert_allclose
 from scipy.stats import multivariate_normal, norm
+from sklearn.exceptions import UndefinedMetricWarning
 
 from sklearn_dlf.metrics import (
     crps_ensemble,
@@ -59,6 +60,20 @@ def test_fidelity_is_in_units_of_the_teacher(rng):
     mean, std = members.mean(axis=1), members.std(axis=1, ddof=1)
     fidelity = member_fidelity(members, mean + 0.5 * mean.std(), 2 * std)
     assert_allclose([fidelity.mean_error, fidelity.std_ratio], [0.5, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("members", "std", "score", "reason"),
+    [
+        (np.ones((3, 2)), np.ones(3), "std_ratio", "members agree at all rows"),
+        (np.ones((3, 2)), np.ones(3), "mean_error", "mean is the same at all rows"),
+        ([[0, 1], [2, 5], [4, 6]], np.ones(3), "std_correlation", "the same at all rows"),
+    ],
+)
+def test_fidelity_is_nan_with_a_warning_where_it_is_undefined(members, std, score, reason):
+    with pytest.warns(UndefinedMetricWarning, match=reason):
+        fidelity = member_fidelity(members, [1.0, 2.0, 3.0], std)
+    assert np.isnan(fidelity[score])
 
 
 def factors_of(rng, n_rows=12, q=2):
