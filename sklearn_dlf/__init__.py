@@ -10,8 +10,7 @@ from ._estimators.wrapped_students import (
     sample_predictions,
     sample_y,
 )
-
-__version__ = "0.1.0"
+from ._version import __version__ as __version__
 
 __all__ = [
     "DLFClassifier",
