@@ -65,7 +65,7 @@ class Packer:
         if isinstance(value, nn.Module):
             if not is_plain(value):
                 return value
-            return {RECORD_KEY: MODULE, "state": pack_module(value, self.pack, _name)}
+            return {RECORD_KEY: MODULE, "state": pack_module(value, self.pack, name_class)}
         if type(value) is StandardScaler:
             state = {key: vars(value)[key] for key in SCALER_KEYS}
             return {RECORD_KEY: SCALER, "state": state}
@@ -74,12 +74,14 @@ class Packer:
         is_ours = type(value).__module__.startswith("sklearn_dlf.")
         if not is_ours and type(value) not in PARTS:
             return value
-        record = {"class": _name(type(value))}
+        record = {"class": name_class(type(value))}
         if isinstance(value, tuple):
             return {RECORD_KEY: TUPLE, **record, "values": [self.pack(each) for each in value]}
         # Python 3.10 has no default `__getstate__`.
         state = value.__getstate__() if hasattr(value, "__getstate__") else vars(value)
         kept = {key: each for key, each in state.items() if key not in OF_TRAINING}
+        if isinstance(value, MLPRegressor):
+            kept["random_state"] = None
         return {RECORD_KEY: OBJECT, **record, "state": self.pack(kept)}
 
 
@@ -104,14 +106,14 @@ class Unpacker:
         if kind is None:
             return {key: self.unpack(each) for key, each in value.items()}
         if kind == MODULE:
-            return unpack_module(value["state"], self.unpack, _find)
+            return unpack_module(value["state"], self.unpack, find_class)
         if kind == SCALER:
             scaler = StandardScaler()
             vars(scaler).update(value["state"])
             return scaler
         if kind == DTYPE:
             return np.dtype(value["name"])
-        cls = _find(value["class"])
+        cls = find_class(value["class"])
         if kind == TUPLE:
             return cls(*map(self.unpack, value["values"]))
         instance: Any = object.__new__(cls)
@@ -123,7 +125,7 @@ class Unpacker:
         return instance
 
 
-def _name(cls: type) -> Any:
+def name_class(cls: type) -> Any:
     """Return the name of a class of this package or of torch's layers; others are themselves."""
     if cls in PARTS:
         return cls.__name__
@@ -132,7 +134,7 @@ def _name(cls: type) -> Any:
     return cls
 
 
-def _find(name: Any) -> type:
+def find_class(name: Any) -> type:
     """Return the class of a name, or raise ValueError if there is none."""
     if isinstance(name, type):
         return name
