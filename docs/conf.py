@@ -28,6 +28,7 @@ PAGES = [
     "workflow",
     "frames",
     "intervals",
+    "deployment",
     "method",
     "equations",
     "comparison",

@@ -10,16 +10,18 @@ from ._estimators.wrapped_students import (
     sample_predictions,
     sample_y,
 )
-
-__version__ = "0.1.0"
+from ._export.arrays import load_student, save_student
+from ._version import __version__ as __version__
 
 __all__ = [
     "DLFClassifier",
     "DLFRegressor",
     "conformalize",
+    "load_student",
     "predict_interval",
     "predict_quantiles",
     "predict_uncertainty",
     "sample_predictions",
     "sample_y",
+    "save_student",
 ]

@@ -12,11 +12,13 @@ PACKAGE = Path(__file__).parents[1] / "sklearn_dlf"
 # From the bottom to the top. A module imports from its own folder and from folders before it.
 FOLDERS = [
     "exceptions",
+    "_version",
     "_utils",
     "_rows",
     "_latent",
     "_network",
     "_predictive",
+    "_export",
     "ensembles",
     "_transfer",
     "_fitting",

@@ -27,6 +27,8 @@ from sklearn.utils.validation import (
 )
 from torch import nn
 
+from .._export.modules import is_plain
+from .._export.state import pack_state, unpack_state
 from .._fitting.student_bodies import count_body_parameters, name_body
 from .._fitting.trainer import OPTIMIZERS
 from .._network.bodies import ACTIVATIONS
@@ -42,6 +44,7 @@ from .._transfer.transfer_set import TransferSet
 from .._utils.parameters import BodyMaker, Count, Device, LayerSizes
 from .._utils.threads import one_blas_thread
 from .._utils.torch_settings import plain_torch
+from .._version import __version__
 
 # Of the students that have a choice of the body.
 BODY_CONSTRAINTS: dict[str, Any] = {
@@ -256,11 +259,24 @@ class BaseStudent(BaseEstimator, ABC):
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state with the network on the CPU, so that it loads without an accelerator."""
+        """Return parameters and plain records of what was learnt, with a version.
+
+        They hold arrays in place of tensors, and load without an accelerator.
+        """
         state = super().__getstate__()
-        if "student_" in state:
-            state = {**state, "student_": copy.deepcopy(state["student_"]).cpu()}
-        return state
+        if not isinstance(state.get("student_", None), nn.Module):
+            return pack_state(state, self._get_param_names(), __version__)
+        network = state["student_"]
+        if not is_plain(network):  # a body of the user's own, which is pickled in its own way
+            state = {**state, "student_": copy.deepcopy(network).cpu()}
+        return pack_state(state, self._get_param_names(), __version__)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Set what `__getstate__` has returned; raise ValueError if it is of another format."""
+        names, own_name = self._get_param_names(), type(self).__name__
+        with plain_torch():  # tensors of inference mode could not be used outside of it
+            state = unpack_state(state, names, own_name, __version__)
+        super().__setstate__(state)
 
 
 def check_count(n_samples: int) -> int:

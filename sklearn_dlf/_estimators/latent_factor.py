@@ -5,6 +5,7 @@ from __future__ import annotations
 import numbers
 from collections.abc import Callable, Sequence
 from inspect import signature
+from os import PathLike
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -12,7 +13,9 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 
+from .._export.onnx_file import write_onnx
 from .._fitting.calibration import calibrate, ensemble_probabilities
 from .._fitting.drawn_networks import drawn_network
 from .._fitting.em import ExpectationMaximisation
@@ -258,3 +261,63 @@ class LatentFactorStudent(BaseStudent):
         if process.mixing is not None:
             parameters.update(loadings=process.loadings[:, 0], mixing=process.mixing)
         return parameters
+
+    def to_onnx(
+        self,
+        path: str | PathLike[str],
+        *,
+        outputs: Sequence[str] | None = None,
+        quantiles: ArrayLike = (0.05, 0.5, 0.95),
+        preprocessed: bool = False,
+    ) -> None:
+        """Write the student to a file of ONNX, which predicts without Python or this package.
+
+        The file computes in float64, from rows as `fit` took them: standardisation, and missing
+        values, categories and dates of ``preprocessor="auto"``, are inside. It has one input ``X``
+        (n_rows, n_features) of float64, in which NaN is a missing value. If there are categories or
+        dates, it has an input (n_rows,) for each column instead, of the column's name: float64 for
+        numbers and booleans, strings for categories ("" if missing), and float64 days since 1970
+        for dates. Needs the package onnx.
+
+        Parameters
+        ----------
+        path : str or path-like
+            File to write.
+
+        outputs : sequence of str, default=None
+            Outputs of the file; None for all that the student has. Few take less time. Of
+            regressors: ``mean``, ``std`` (n_rows, n_outputs), of the members, and ``quantiles``
+            (n_rows, n_outputs, n_quantiles), ``aleatoric`` and ``epistemic`` (n_rows, n_outputs),
+            of y, as `predict`, `predict_quantiles` and `predict_uncertainty` give them. Of
+            classifiers: ``probabilities`` (n_rows, n_classes), and with two or with more than 32
+            classes ``aleatoric`` and ``epistemic`` (n_rows,). Of both, what members are drawn from:
+            ``latent_mean``, ``own_noise`` (n_rows, n_outputs), ``loadings`` (n_rows, n_outputs,
+            n_factors) and, with several outputs, ``shared_noise`` (n_rows, n_outputs, r). A member
+            is ``latent_mean + loadings @ z + shared_noise @ e + own_noise * e'``, with one standard
+            normal ``z`` for all rows, and ``e`` and ``e'`` drawn anew at each. It is a logit, or
+            the transformed y if the teacher transforms y. Noise of near rows is correlated in
+            `sample_predictions`, and not here.
+
+        quantiles : array-like of shape (n_quantiles,), default=(0.05, 0.5, 0.95)
+            Levels of ``quantiles``, strictly between 0 and 1. After `conformalize`, these are the
+            conformal ones.
+
+        preprocessed : bool, default=False
+            Whether the file takes the numbers that ``preprocessor_.transform`` returns, as ``X``.
+
+        Raises
+        ------
+        NotFittedError
+            If the student is not fitted.
+        ValueError
+            If ONNX cannot hold a part of the student: a `body` or a `preprocessor` of your own, or
+            a transformation of y that is none of the usual ones. The message names the way out.
+        ImportError
+            If onnx is not installed.
+
+        Examples
+        --------
+        >>> student.to_onnx("student.onnx", quantiles=(0.1, 0.9))  # doctest: +SKIP
+        """
+        check_is_fitted(self)
+        write_onnx(self, path, outputs, quantiles, preprocessed)

@@ -1,0 +1,1 @@
+"""Fitted students outside of this process: files that last, and ONNX."""

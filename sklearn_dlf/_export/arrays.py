@@ -1,0 +1,199 @@
+"""A fitted student as plain arrays, in a file of safetensors, which holds no code.
+
+The file has the arrays, and one text of JSON that says where they belong. Reading it calls nothing
+but this package's own classes, whatever is in it.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from .records import find_class, name_class
+
+# Key of the JSON in the file, and the kinds of arrays that safetensors holds.
+METADATA_KEY, KINDS = "sklearn_dlf", "fiub"
+
+# How values that JSON does not have are written: a dictionary with one of these keys.
+ARRAY, SCALAR, TEXTS, TUPLE, DICT, TYPE = "array", "scalar", "texts", "tuple", "dict", "type"
+
+
+def save_student(student: Any, path: str | PathLike[str]) -> None:
+    """Write a fitted student to a file of safetensors: plain arrays, without pickle.
+
+    Needs the package safetensors. A student of this package's own bodies is written, with numbers,
+    categories or dates for rows; others go into pickles, or files of skops.
+
+    Parameters
+    ----------
+    student : fitted student
+        A DLFRegressor, DLFClassifier or a baseline; of a pipeline, give its last step.
+
+    path : str or path-like
+        File to write.
+
+    Raises
+    ------
+    TypeError
+        If it is no student of this package.
+    ValueError
+        If it is not fitted, or an attribute or a parameter is no number, string or array, as a
+        callable or an ensemble is.
+    ImportError
+        If safetensors is not installed.
+
+    See Also
+    --------
+    load_student : Reads the file.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_dlf import DLFRegressor, save_student
+    >>> X = np.linspace(-1, 1, 20)[:, None]
+    >>> student = DLFRegressor(q=1, tol=1.0).fit(X, predictions=X + [-0.1, 0.0, 0.1])
+    >>> save_student(student, "student.safetensors")  # doctest: +SKIP
+    """
+    safetensors = _import_safetensors()
+    if not hasattr(student, "_learn_targets"):
+        raise TypeError(
+            "save_student takes a student of this package, such as a DLFRegressor; got "
+            f"{type(student).__name__}. Of a pipeline, give its last step."
+        )
+    if not hasattr(student, "student_"):
+        raise ValueError(f"This {type(student).__name__} is not fitted; expected a fitted one.")
+    writer = _Writer()
+    state = {key: writer.write(each, key) for key, each in student.__getstate__().items()}
+    text = json.dumps({"class": name_class(type(student)), "state": state})
+    safetensors.save_file(writer.arrays, path, metadata={METADATA_KEY: text})
+
+
+def load_student(path: str | PathLike[str]) -> Any:
+    """Read a student that `save_student` has written.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+
+    Returns
+    -------
+    fitted student
+        It predicts what the one written did.
+
+    Raises
+    ------
+    ValueError
+        If the file is none of `save_student`, or of a format that this version cannot read.
+    ImportError
+        If safetensors is not installed.
+
+    See Also
+    --------
+    save_student : Writes the file, with an example.
+    """
+    _import_safetensors()
+    with import_module("safetensors").safe_open(path, framework="numpy") as file:
+        text = (file.metadata() or {}).get(METADATA_KEY)
+        arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    if text is None:
+        raise ValueError(f"{path} holds arrays, and no student; expected a file of save_student.")
+    record = json.loads(text)
+    cls = find_class(record["class"])
+    if not hasattr(cls, "_learn_targets"):
+        raise ValueError(f"{path} holds a {cls.__name__}; expected a student of this package.")
+    state = {key: _read(each, arrays) for key, each in record["state"].items()}
+    student: Any = object.__new__(cls)
+    student.__setstate__(state)
+    return student
+
+
+class _Writer:
+    """Turns values into JSON, and collects their arrays."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[str, np.ndarray] = {}
+        # Arrays are kept, so that a new one cannot have the identity of an old one.
+        self._names: dict[int, tuple[Any, str]] = {}
+
+    def write(self, value: Any, where: str) -> Any:
+        """Return what stands for a value in JSON; ``where`` names it in an error."""
+        if value is None or type(value) in (bool, int, float, str):
+            return value
+        if isinstance(value, np.ndarray):
+            return self._write_array(value, where)
+        if isinstance(value, np.generic) and value.dtype.kind in KINDS:
+            return {SCALAR: self._add(np.asarray(value))}
+        if type(value) is list:
+            return [self.write(each, where) for each in value]
+        if type(value) is tuple:
+            return {TUPLE: [self.write(each, where) for each in value]}
+        if type(value) is dict:
+            pairs = [[self.write(k, where), self.write(v, where)] for k, v in value.items()]
+            return {DICT: pairs}
+        if isinstance(value, type) and issubclass(value, np.number):
+            return {TYPE: value.__name__}
+        what = getattr(value, "__name__", type(value).__name__)
+        is_parameter = not where.endswith("_") and not where.startswith("_")
+        hint = f" Or leave it out before: student.set_params({where}=None)." if is_parameter else ""
+        raise ValueError(
+            f"A file of arrays cannot hold {what}, in {where!r} of the student; expected numbers, "
+            f"strings and arrays. Write it by pickle, joblib or skops.{hint}"
+        )
+
+    def _write_array(self, array: np.ndarray, where: str) -> Any:
+        if array.dtype.kind in KINDS:
+            return {ARRAY: self._add(array)}
+        if array.dtype.kind not in "OU":
+            raise ValueError(
+                f"A file of arrays cannot hold {where!r} of type {array.dtype}; expected numbers "
+                "or strings. Write it by pickle, joblib or skops."
+            )
+        texts = [self.write(each, where) for each in array.ravel().tolist()]
+        return {TEXTS: texts, "shape": list(array.shape), "dtype": array.dtype.str}
+
+    def _add(self, array: np.ndarray) -> str:
+        if id(array) not in self._names:
+            name = str(len(self.arrays))
+            self._names[id(array)] = array, name
+            self.arrays[name] = np.ascontiguousarray(array).reshape(array.shape)
+        return self._names[id(array)][1]
+
+
+def _read(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """Return the value that `_Writer.write` has written."""
+    if isinstance(value, list):
+        return [_read(each, arrays) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if ARRAY in value:
+        return arrays[value[ARRAY]]
+    if SCALAR in value:
+        return arrays[value[SCALAR]][()]
+    if TUPLE in value:
+        return tuple(_read(each, arrays) for each in value[TUPLE])
+    if DICT in value:
+        return {_read(key, arrays): _read(each, arrays) for key, each in value[DICT]}
+    if TYPE in value:
+        found = getattr(np, value[TYPE])
+        if not (isinstance(found, type) and issubclass(found, np.number)):
+            raise ValueError(f"The file names numpy's {value[TYPE]}, which is no type of numbers.")
+        return found
+    array = np.empty(len(value[TEXTS]), dtype=np.dtype(value["dtype"]))
+    array[:] = [_read(each, arrays) for each in value[TEXTS]]
+    return array.reshape(value["shape"])
+
+
+def _import_safetensors() -> Any:
+    """Return the module of safetensors for numpy, or raise with the way to get it."""
+    try:
+        return import_module("safetensors.numpy")
+    except ImportError as error:
+        raise ImportError(
+            "Files of arrays need the package safetensors, which is not installed: pip install "
+            "safetensors."
+        ) from error

@@ -1,0 +1,96 @@
+"""Students as plain arrays in files of safetensors."""
+
+import json
+
+import numpy as np
+import pytest
+from every_student import EVERY_KIND, TRANSFORMATIONS, make_student
+from numpy.testing import assert_allclose
+from sklearn.pipeline import make_pipeline
+
+from sklearn_dlf import DLFRegressor, load_student, save_student
+
+safetensors = pytest.importorskip("safetensors.numpy")
+
+# Their attributes are objects of other packages, or of the user's own.
+REFUSED = {**dict.fromkeys(TRANSFORMATIONS, "target_transformation_"), "own_body": "body"}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in EVERY_KIND if kind not in REFUSED])
+def test_arrays_come_back_as_the_student_that_was_written(kind, tmp_path):
+    student, X = make_student(kind)
+    save_student(student, tmp_path / "student.safetensors")
+    again = load_student(tmp_path / "student.safetensors")
+    assert type(again) is type(student)
+    assert again.get_params() == student.get_params()
+    draws = [each.sample_predictions(X, 4, random_state=0) for each in (again, student)]
+    assert_allclose(*draws, rtol=1e-12)
+    if hasattr(student, "classes_"):
+        assert again.classes_.dtype == student.classes_.dtype
+        assert_allclose(again.predict_proba(X), student.predict_proba(X), rtol=1e-12)
+    elif student.target_noise_ is not None:
+        expected = student.predict_interval(X, 0.7)
+        assert_allclose(again.predict_interval(X, 0.7), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_is_no_array_is_refused_by_its_name(kind, tmp_path):
+    with pytest.raises(ValueError, match=f"in '{REFUSED[kind]}' of the student.*or skops"):
+        save_student(make_student(kind)[0], tmp_path / "student.safetensors")
+
+
+def test_an_ensemble_among_the_parameters_is_refused_and_can_be_left_out(tmp_path):
+    student, X = make_student("mlp")
+    state = {**student.__getstate__(), "ensemble": [len, len]}
+    with_teacher = DLFRegressor.__new__(DLFRegressor)
+    with_teacher.__setstate__(state)
+    with pytest.raises(ValueError, match=r"set_params\(ensemble=None\)"):
+        save_student(with_teacher, tmp_path / "student.safetensors")
+    save_student(with_teacher.set_params(ensemble=None), tmp_path / "student.safetensors")
+    again = load_student(tmp_path / "student.safetensors")
+    assert_allclose(again.predict(X), student.predict(X), rtol=1e-12)
+
+
+def test_labels_of_strings_come_back(tmp_path):
+    student, X = make_student("multiclass")
+    state = {**student.__getstate__(), "classes_": np.array(["a", "bb", "ccc", "d"])}
+    named = type(student).__new__(type(student))
+    named.__setstate__(state)
+    save_student(named, tmp_path / "student.safetensors")
+    assert set(load_student(tmp_path / "student.safetensors").predict(X)) <= set(named.classes_)
+
+
+def test_what_is_no_fitted_student_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="is not fitted"):
+        save_student(DLFRegressor(), tmp_path / "student.safetensors")
+    with pytest.raises(TypeError, match="got Pipeline"):
+        save_student(make_pipeline(make_student("mlp")[0]), tmp_path / "student.safetensors")
+
+
+def write(path, **changes):
+    """Write a student whose description has other entries."""
+    save_student(make_student("mlp")[0], path)
+    import safetensors as package
+
+    with package.safe_open(path, framework="numpy") as file:
+        text = json.loads(file.metadata()["sklearn_dlf"])
+        arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    text["state"].update(changes.pop("state", {}))
+    metadata = {"sklearn_dlf": json.dumps({**text, **changes})}
+    safetensors.save_file(arrays, path, metadata=metadata)
+
+
+def test_files_of_arrays_alone_of_other_classes_or_formats_are_refused(tmp_path):
+    path = tmp_path / "student.safetensors"
+    safetensors.save_file({"a": np.zeros(2)}, path)
+    with pytest.raises(ValueError, match="holds arrays, and no student"):
+        load_student(path)
+    write(path, **{"class": "subprocess:Popen"})
+    with pytest.raises(ValueError, match="which this version of sklearn_dlf does not have"):
+        load_student(path)
+    write(path, **{"class": "sklearn_dlf._network.bodies:MLP"})
+    with pytest.raises(ValueError, match="holds a MLP; expected a student"):
+        load_student(path)
+    write(path, state={"_sklearn_dlf_format": 99})
+    with pytest.raises(ValueError, match="has format 99"):
+        load_student(path)
