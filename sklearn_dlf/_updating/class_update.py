@@ -1,0 +1,125 @@
+"""All that a student of classifiers keeps of new labelled rows."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+
+from .._network.heads import Units
+from .classes import add_rows, class_models
+from .coordinates import choose_coordinates, features_of, read_heads
+from .laplace import LabelledRows
+from .memory import Memory
+from .models import Likelihood, no_rows
+from .posterior import Posterior, average_normals, weights_of
+from .updated_members import UpdatedMembers
+
+# Rows that are kept as they are, with their features, so that batches do not count. Rows beyond
+# them are absorbed into a normal distribution, and so are all rows that are being forgotten.
+MAX_KEPT = 1_000
+
+# Prior masses of the hypotheses: half says that only the factors are to be found.
+LOG_PRIOR = np.log([0.5, 0.5])
+
+
+class ClassUpdate:
+    """New rows, or the normal distribution that they were absorbed into, and the posterior.
+
+    Parameters
+    ----------
+    members : LatentFactorMembers
+        Members of the fitted student.
+    memory : Memory
+        What `fit` has kept.
+
+    Attributes
+    ----------
+    kept : dict
+        Attributes of the student that the update has replaced or removed, as they were before.
+    """
+
+    def __init__(self, members: Any, memory: Memory):
+        self._coordinates = choose_coordinates(read_heads(members.network, members.units))
+        unit = np.asarray(members.units.scale, dtype=np.float64)
+        self._models = class_models(self._coordinates, memory, unit)
+        self._absorbed = [no_rows(self._coordinates.size)] * len(self._models)
+        self._rows: LabelledRows | None = None
+        self._with_discrepancy, self.is_empty = True, True
+        self._posterior: Posterior | None = None
+        self.kept: dict[str, Any] = {}
+
+    def add(
+        self,
+        members: Any,
+        rows: tuple[np.ndarray, np.ndarray] | None,
+        *,
+        discrepancy: bool,
+        forgetting: float,
+    ) -> None:
+        """Add standardised rows, with labels (n, n_classes) as of `LabelledRows`, or none.
+
+        ``members`` are those of the fitted student. The weight of earlier rows is multiplied by
+        ``forgetting`` first.
+        """
+        self._with_discrepancy, self._posterior = discrepancy, None
+        if forgetting < 1:
+            self._absorb()
+            self._absorbed = [
+                model.drift(each, forgetting)
+                for model, each in zip(self._models, self._absorbed, strict=True)
+            ]
+        if rows is None:
+            return
+        X, labels = rows
+        known = np.flatnonzero(labels.any(axis=1))
+        if len(known):
+            self.is_empty = False
+            features = features_of(members.network, X[known])
+            latent = members.units.center + features @ self._coordinates.heads.mean.T
+            added = LabelledRows(features, latent, labels[known])
+            self._rows = added if self._rows is None else self._rows.join(added)
+            if len(self._rows.latent) > MAX_KEPT:
+                self._absorb()
+
+    def _absorb(self) -> None:
+        """Replace the rows by a normal distribution."""
+        self._absorbed, self._rows = self._likelihoods(), None
+
+    def _likelihoods(self) -> list[Likelihood]:
+        """Return the likelihood of all rows, under each hypothesis."""
+        if self._rows is None:
+            return self._absorbed
+        return [
+            add_rows(model, self._coordinates, each, self._rows)
+            for model, each in zip(self._models, self._absorbed, strict=True)
+        ]
+
+    @property
+    def posterior(self) -> Posterior:
+        """The members' posterior."""
+        if self._posterior is None:
+            likelihoods = self._likelihoods()
+            weights = weights_of(LOG_PRIOR + [each.log_evidence for each in likelihoods])
+            if not self._with_discrepancy:
+                weights = np.array([1.0, 0.0])
+            chosen = np.flatnonzero(weights)
+            normals = [self._models[i].posterior(likelihoods[i]) for i in chosen]
+            normal = average_normals(normals, weights[chosen])
+            coefficients = self._coordinates.coefficients
+            self._posterior = Posterior(coefficients(normal.mean), coefficients(normal.root))
+        return self._posterior
+
+    def members(self, network: Any, units: Units) -> UpdatedMembers:
+        """Return the members after the update, of the fitted network."""
+        return UpdatedMembers(network, units, self.posterior)
+
+    def copy(self) -> ClassUpdate:
+        """Return a copy, to which rows can be added without a change of this update."""
+        copied = copy.copy(self)
+        copied.kept = dict(self.kept)
+        return copied
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_posterior": None}  # it follows from the rest
