@@ -9,20 +9,23 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.exceptions import NotFittedError
-from sklearn.utils.validation import _check_sample_weight, _num_samples, check_is_fitted
+from sklearn.utils import check_array
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from .._rows.labels import class_indicators, observed_values
 from .._updating.class_update import ClassUpdate
 from .._updating.coordinates import read_heads
 from .._updating.memory import (
     Memory,
-    learn_memory,
     latent_covariance,
+    learn_memory,
     value_covariance,
 )
 from .._updating.value_update import ValueUpdate
 from .._utils.warning import warn_user
 from .base import BaseStudent
+from .classifier_mixin import ClassifierStudentMixin
+from .regressor_mixin import RegressorStudentMixin
 
 NOTHING_KEPT = (
     "update needs what fit keeps of its rows, and this student has nothing of the kind: it was "
@@ -128,16 +131,14 @@ class UpdateMixin(BaseStudent):
             update = self._make_update()
         if n_rows:
             rows = self._standardised_rows(X)
-            weights = _check_sample_weight(
-                sample_weight, rows, dtype=np.float64, ensure_non_negative=True
-            )
-            added = rows, y, weights
+            added = rows, y, _row_weights(sample_weight, n_rows)
         else:
             added = None
         update = self._add_rows(update.copy(), added, discrepancy is not None, share)
-        if not update.is_empty:
-            self._drop_guarantee(update)
-            self._update = update
+        if update.is_empty:  # no row counts, or none does any more
+            return self.reset_update()
+        self._drop_guarantee(update)
+        self._update = update
         return self
 
     def reset_update(self) -> UpdateMixin:
@@ -214,11 +215,8 @@ class UpdateMixin(BaseStudent):
         )
 
 
-class RegressorUpdateMixin(UpdateMixin):
+class RegressorUpdateMixin(UpdateMixin, RegressorStudentMixin):
     """Updates of a student of regressors."""
-
-    target_noise_: Any
-    target_transformation_: Any
 
     def _learn_targets(self, members, transfer_set, random_state):
         super()._learn_targets(members, transfer_set, random_state)
@@ -243,12 +241,12 @@ class RegressorUpdateMixin(UpdateMixin):
     def _add_rows(self, update, rows, discrepancy, forgetting):
         if rows is not None:
             X, y, weights = rows
-            values = observed_values(y, len(X), self.n_outputs_)
             transformation = self.target_transformation_
+            values = observed_values(y, len(X), self.n_outputs_)
             if transformation is not None:
                 update.kept.setdefault("target_transformation_", transformation)
-                self.target_transformation_ = transformation.covering(values[weights > 0])
-                values, _ = self._transform_target(values)
+                transformation = transformation.covering(values[weights > 0])
+                values = transformation.transform(values)
             rows = X, values, weights
         update.add(
             self._fitted_members,
@@ -257,20 +255,18 @@ class RegressorUpdateMixin(UpdateMixin):
             discrepancy=discrepancy,
             forgetting=forgetting,
         )
+        if rows is not None:
+            self.target_transformation_ = transformation
         return update
 
 
-class ClassifierUpdateMixin(UpdateMixin):
+class ClassifierUpdateMixin(UpdateMixin, ClassifierStudentMixin):
     """Updates of a student of classifiers."""
-
-    classes_: np.ndarray
 
     def _learn_targets(self, members, transfer_set, random_state):
         super()._learn_targets(members, transfer_set, random_state)
         n_own = transfer_set.targets.n_own
-        self._keep_memory(
-            members, transfer_set, n_own, lambda X: latent_covariance(members, X)
-        )
+        self._keep_memory(members, transfer_set, n_own, lambda X: latent_covariance(members, X))
 
     def _make_update(self):
         return ClassUpdate(self._fitted_members, self._kept_memory())
@@ -281,6 +277,21 @@ class ClassifierUpdateMixin(UpdateMixin):
             rows = X, weights[:, None] * class_indicators(y, self.classes_)
         update.add(self._fitted_members, rows, discrepancy=discrepancy, forgetting=forgetting)
         return update
+
+
+def _row_weights(sample_weight: Any, n_rows: int) -> np.ndarray:
+    """Return weights of rows (n_rows,), or raise if they are invalid; all may be zero."""
+    if sample_weight is None:
+        return np.ones(n_rows)
+    weights = check_array(
+        sample_weight, dtype=np.float64, ensure_2d=False, input_name="sample_weight"
+    )
+    if weights.shape != (n_rows,) or (weights < 0).any():
+        raise ValueError(
+            f"sample_weight must hold a number that is not negative for each of the {n_rows} rows "
+            f"of X; got shape {weights.shape} and a minimum of {weights.min():g}."
+        )
+    return weights
 
 
 def _check_options(discrepancy: Any, forgetting: Any) -> float:

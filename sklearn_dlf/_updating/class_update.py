@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
@@ -12,13 +11,16 @@ from .classes import add_rows, class_models
 from .coordinates import choose_coordinates, features_of, read_heads
 from .laplace import LabelledRows
 from .memory import Memory
-from .models import Likelihood, no_rows
+from .models import Likelihood, Model, no_rows
 from .posterior import Posterior, average_normals, weights_of
 from .updated_members import UpdatedMembers
 
 # Rows that are kept as they are, with their features, so that batches do not count. Rows beyond
 # them are absorbed into a normal distribution, and so are all rows that are being forgotten.
 MAX_KEPT = 1_000
+
+# Models are made anew when the memory has faded to this share of what they were made with.
+FADED = 0.9
 
 # Prior masses of the hypotheses: half says that only the factors are to be found.
 LOG_PRIOR = np.log([0.5, 0.5])
@@ -42,9 +44,10 @@ class ClassUpdate:
 
     def __init__(self, members: Any, memory: Memory):
         self._coordinates = choose_coordinates(read_heads(members.network, members.units))
-        unit = np.asarray(members.units.scale, dtype=np.float64)
-        self._models = class_models(self._coordinates, memory, unit)
-        self._absorbed = [no_rows(self._coordinates.size)] * len(self._models)
+        self._memory, self._unit = memory, np.asarray(members.units.scale, dtype=np.float64)
+        self._memory_share = self._used_share = 1.0
+        self._models = self._make_models()
+        self._absorbed: list[Likelihood] | None = None
         self._rows: LabelledRows | None = None
         self._with_discrepancy, self.is_empty = True, True
         self._posterior: Posterior | None = None
@@ -64,12 +67,17 @@ class ClassUpdate:
         ``forgetting`` first.
         """
         self._with_discrepancy, self._posterior = discrepancy, None
-        if forgetting < 1:
+        if forgetting == 0:
+            self._absorbed, self._rows, self.is_empty = None, None, True
+            self._fade(0.0)
+        elif forgetting < 1:
             self._absorb()
-            self._absorbed = [
-                model.drift(each, forgetting)
-                for model, each in zip(self._models, self._absorbed, strict=True)
-            ]
+            self._fade(self._memory_share * forgetting**2)
+            if self._absorbed is not None:
+                self._absorbed = [
+                    model.drift(each, forgetting)
+                    for model, each in zip(self._models, self._absorbed, strict=True)
+                ]
         if rows is None:
             return
         X, labels = rows
@@ -83,17 +91,30 @@ class ClassUpdate:
             if len(self._rows.latent) > MAX_KEPT:
                 self._absorb()
 
+    def _fade(self, share: float) -> None:
+        """Let the memory of the rows of `fit`, which are earlier rows too, fade to a share."""
+        self._memory_share = share
+        if share <= FADED * self._used_share:
+            self._used_share = share
+            self._models = self._make_models()
+
+    def _make_models(self) -> list[Model]:
+        """Return the hypotheses under the memory that is left."""
+        return class_models(self._coordinates, self._memory.faded(self._used_share), self._unit)
+
     def _absorb(self) -> None:
         """Replace the rows by a normal distribution."""
-        self._absorbed, self._rows = self._likelihoods(), None
+        if self._rows is not None:
+            self._absorbed, self._rows = self._likelihoods(), None
 
     def _likelihoods(self) -> list[Likelihood]:
         """Return the likelihood of all rows, under each hypothesis."""
+        before = self._absorbed or [no_rows(self._coordinates.size)] * len(self._models)
         if self._rows is None:
-            return self._absorbed
+            return before
         return [
             add_rows(model, self._coordinates, each, self._rows)
-            for model, each in zip(self._models, self._absorbed, strict=True)
+            for model, each in zip(self._models, before, strict=True)
         ]
 
     @property
@@ -117,9 +138,14 @@ class ClassUpdate:
 
     def copy(self) -> ClassUpdate:
         """Return a copy, to which rows can be added without a change of this update."""
-        copied = copy.copy(self)
-        copied.kept = dict(self.kept)
+        copied = object.__new__(ClassUpdate)
+        copied.__dict__.update(self.__dict__, kept=dict(self.kept))
         return copied
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_posterior": None}  # it follows from the rest
+        """Return the state without what follows from the rest."""
+        return {**self.__dict__, "_posterior": None, "_models": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._models = self._make_models()

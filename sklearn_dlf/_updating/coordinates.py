@@ -129,6 +129,8 @@ class Coordinates(NamedTuple):
         for one in range(n_outputs):
             for other in range(one + 1):
                 block = (features * precision[:, one, other, None]).T @ features
+                if one == other:  # exactly symmetric, so that half of the matrix says all
+                    block = 0.5 * (block + block.T)
                 blocks[one, :, other], blocks[other, :, one] = block, block.T
         return blocks.reshape(self.size, self.size)
 
@@ -160,10 +162,10 @@ class Coordinates(NamedTuple):
         return vectors
 
 
-def choose_coordinates(heads: FittedHeads, max_coefficients: int = MAX_COEFFICIENTS) -> Coordinates:
+def choose_coordinates(heads: FittedHeads) -> Coordinates:
     """Return all coefficients as coordinates, or factors and affine functions if there are many."""
     n_outputs, p = heads.mean.shape
-    if heads.mean.size <= max_coefficients:
+    if heads.mean.size <= MAX_COEFFICIENTS:
         return Coordinates(heads, None)
     affine = np.zeros((n_outputs, p, 2 * n_outputs))
     for output in range(n_outputs):

@@ -42,6 +42,10 @@ class Memory(NamedTuple):
     square: float
     noise_variance: np.ndarray
 
+    def faded(self, share: float) -> Memory:
+        """Return the memory of rows whose weights are multiplied by a share."""
+        return self._replace(gram=self.gram * self.gram.dtype.type(share))
+
     def spectrum(self) -> tuple[np.ndarray, np.ndarray]:
         """Eigenvalues (p,) and eigenvectors (p, p) of the Gram matrix, none negative."""
         p = int(np.sqrt(2 * len(self.gram)))

@@ -45,6 +45,8 @@ class Posterior(NamedTuple):
         New rows may be noisier than those of `fit`, but these are not noisier than they were: where
         the features are like those of `fit`, the multiple is near one.
         """
+        if self.unknown is None:
+            return np.full((len(features), len(self.mean)), self.noise_multiple)
         unknown = variance_along(self.unknown, features)
         return 1 + (self.noise_multiple - 1) * np.minimum(unknown / self.typical_unknown, 1.0)
 

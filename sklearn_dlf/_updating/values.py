@@ -11,14 +11,16 @@ Rows enter by sums, so that neither their order nor their batches count.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.linalg import cholesky, eigh, solve_triangular
+from scipy.linalg import eigh
 
 from .coordinates import Coordinates
 from .memory import Memory, discrepancy_root
-from .posterior import Normal, Posterior, average_normals, variance_along, weights_of
+from .models import Likelihood, Model
+from .posterior import Normal, average_normals, variance_along, weights_of
 
 # Standard deviations of the discrepancy at a typical row, in units of the standard deviation over
 # rows of the members' mean; the first is none.
@@ -54,11 +56,23 @@ class ValueSums(NamedTuple):
 
     def discounted(self, share: float) -> ValueSums:
         """Return the sums with all weights multiplied by a share."""
-        return ValueSums(*(share * each for each in self))
+        return ValueSums(
+            share * self.information,
+            share * self.slope,
+            share * self.square,
+            share * self.unknown,
+            share * self.n_entries,
+        )
 
     def plus(self, other: ValueSums) -> ValueSums:
         """Return the sums over the rows of both."""
-        return ValueSums(*(one + another for one, another in zip(self, other, strict=True)))
+        return ValueSums(
+            self.information + other.information,
+            self.slope + other.slope,
+            self.square + other.square,
+            self.unknown + other.unknown,
+            self.n_entries + other.n_entries,
+        )
 
 
 def sum_values(
@@ -87,27 +101,17 @@ def sum_values(
     )
 
 
-def factor_posterior(coordinates: Coordinates, sums: ValueSums) -> Posterior:
+def factor_posterior(coordinates: Coordinates, sums: ValueSums) -> Normal:
     """Return the posterior of the factors alone, under the student's own noise."""
     root = coordinates.factor_root()
-    precision = np.eye(root.shape[1]) + root.T @ sums.information @ root
-    factor = cholesky(precision, lower=True)
-    slope = solve_triangular(factor, root.T @ sums.slope, lower=True)
-    normal = Normal(
-        root @ solve_triangular(factor, slope, lower=True, trans="T"),
-        solve_triangular(factor, root.T, lower=True).T,
-    )
-    return _in_heads(coordinates, normal)
+    model = Model(root, np.eye(root.shape[1]))
+    return model.posterior(Likelihood(sums.information, sums.slope, 0.0))
 
 
 def value_posterior(
-    coordinates: Coordinates,
-    sums: ValueSums,
-    memory: Memory,
-    unit: np.ndarray,
-    unknown: np.ndarray,
-) -> Posterior:
-    """Return the average posterior over all hypotheses.
+    coordinates: Coordinates, sums: ValueSums, memory: Memory, unit: np.ndarray
+) -> tuple[Normal, float]:
+    """Return the average posterior over all hypotheses, and the average multiple of the noise.
 
     Parameters
     ----------
@@ -119,32 +123,33 @@ def value_posterior(
         What the rows of `fit` tell.
     unit : array of shape (c,)
         Unit of discrepancies.
-    unknown : array of shape (c, p, m)
-        As of the posterior.
     """
     factors = coordinates.factor_root()
     models = []
     for size in DISCREPANCIES:
         root = factors
         if size > 0:
-            root = np.concatenate(
-                [factors, discrepancy_root(coordinates, memory, size * unit)], axis=1
-            )
+            further = discrepancy_root(coordinates, memory, size * unit)
+            root = np.concatenate([factors, further], axis=1)
         models.append(_LinearModel(root, sums))
     log_evidence = np.stack([model.log_evidence() for model in models])
-    log_evidence += _log_prior(len(models))[:, None] + _log_prior(len(NOISE_MULTIPLES))
+    log_evidence += log_prior(len(models))[:, None] + log_prior(len(NOISE_MULTIPLES))
     weights = weights_of(log_evidence.ravel()).reshape(log_evidence.shape)
     chosen = np.argwhere(weights > 0)
     normals = [models[one].normal(NOISE_MULTIPLES[multiple]) for one, multiple in chosen]
-    normal = average_normals(normals, weights[weights > 0])
-    multiple = float(weights.sum(axis=0) @ NOISE_MULTIPLES)
-    typical = sums.unknown * coordinates.n_outputs / sums.n_entries
-    return _in_heads(coordinates, normal)._replace(
-        noise_multiple=multiple, unknown=unknown, typical_unknown=typical
-    )
+    multiple = average_multiple(weights.sum(axis=0), NOISE_MULTIPLES)
+    return average_normals(normals, weights[weights > 0]), multiple
 
 
-def _log_prior(n_hypotheses: int) -> np.ndarray:
+def average_multiple(weights: np.ndarray, multiples: Sequence[float]) -> float:
+    """Return the geometric mean of multiples of the noise, under weights that sum to one.
+
+    After a few rows the large multiples of the prior are still there, and the mean would be theirs.
+    """
+    return float(np.exp(weights @ np.log(multiples)))
+
+
+def log_prior(n_hypotheses: int) -> np.ndarray:
     """Logarithm of the prior masses: half for the first, the rest for all others alike."""
     return np.log(np.r_[0.5, np.full(n_hypotheses - 1, 0.5 / (n_hypotheses - 1))])
 
@@ -173,14 +178,7 @@ class _LinearModel:
         """Posterior of the vectors under one multiple."""
         precision = 1 + self.values / multiple
         turned = self.root @ self.vectors
-        return Normal(
-            turned @ (self.slope / multiple / precision), turned / np.sqrt(precision)
-        )
-
-
-def _in_heads(coordinates: Coordinates, normal: Normal) -> Posterior:
-    """Return the posterior of the coefficients, from that of their coordinates."""
-    return Posterior(coordinates.coefficients(normal.mean), coordinates.coefficients(normal.root))
+        return Normal(turned @ (self.slope / multiple / precision), turned / np.sqrt(precision))
 
 
 def in_units_of_truth(coordinates: Coordinates, share: Any) -> Coordinates:
