@@ -49,6 +49,7 @@ class ClassUpdate:
         self._models = self._make_models()
         self._absorbed: list[Likelihood] | None = None
         self._rows: LabelledRows | None = None
+        self._found: list[Likelihood] | None = None  # of all rows, once it was computed
         self._with_discrepancy, self.is_empty = True, True
         self._posterior: Posterior | None = None
         self.kept: dict[str, Any] = {}
@@ -69,6 +70,7 @@ class ClassUpdate:
         self._with_discrepancy, self._posterior = discrepancy, None
         if forgetting == 0:
             self._absorbed, self._rows, self.is_empty = None, None, True
+            self._found = None
             self._fade(0.0)
         elif forgetting < 1:
             self._absorb()
@@ -88,6 +90,7 @@ class ClassUpdate:
             latent = members.units.center + features @ self._coordinates.heads.mean.T
             added = LabelledRows(features, latent, labels[known])
             self._rows = added if self._rows is None else self._rows.join(added)
+            self._found = None
             if len(self._rows.latent) > MAX_KEPT:
                 self._absorb()
 
@@ -105,17 +108,19 @@ class ClassUpdate:
     def _absorb(self) -> None:
         """Replace the rows by a normal distribution."""
         if self._rows is not None:
-            self._absorbed, self._rows = self._likelihoods(), None
+            self._absorbed, self._rows, self._found = self._likelihoods(), None, None
 
     def _likelihoods(self) -> list[Likelihood]:
         """Return the likelihood of all rows, under each hypothesis."""
         before = self._absorbed or [no_rows(self._coordinates.size)] * len(self._models)
         if self._rows is None:
             return before
-        return [
-            add_rows(model, self._coordinates, each, self._rows)
-            for model, each in zip(self._models, before, strict=True)
-        ]
+        if self._found is None:
+            self._found = [
+                add_rows(model, self._coordinates, each, self._rows)
+                for model, each in zip(self._models, before, strict=True)
+            ]
+        return self._found
 
     @property
     def posterior(self) -> Posterior:
@@ -144,7 +149,7 @@ class ClassUpdate:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without what follows from the rest."""
-        return {**self.__dict__, "_posterior": None, "_models": None}
+        return {**self.__dict__, "_posterior": None, "_found": None, "_models": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import eigh
-from scipy.special import logsumexp
 
 # Hypotheses with less of the posterior mass are left out of averages.
 LEAST_WEIGHT = 1e-12
@@ -65,8 +64,8 @@ class Normal(NamedTuple):
 
 def weights_of(log_evidence: np.ndarray) -> np.ndarray:
     """Return the posterior masses of hypotheses; negligible ones are zero."""
-    weights = np.exp(log_evidence - logsumexp(log_evidence))
-    weights = np.where(weights < LEAST_WEIGHT, 0.0, weights)
+    weights = np.exp(log_evidence - np.max(log_evidence))
+    weights = np.where(weights < LEAST_WEIGHT * weights.sum(), 0.0, weights)
     return weights / weights.sum()
 
 
