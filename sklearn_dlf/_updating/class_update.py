@@ -19,9 +19,6 @@ from .updated_members import UpdatedMembers
 # them are absorbed into a normal distribution, and so are all rows that are being forgotten.
 MAX_KEPT = 1_000
 
-# Models are made anew when the memory has faded to this share of what they were made with.
-FADED = 0.9
-
 # Prior masses of the hypotheses: half says that only the factors are to be found.
 LOG_PRIOR = np.log([0.5, 0.5])
 
@@ -45,7 +42,7 @@ class ClassUpdate:
     def __init__(self, members: Any, memory: Memory):
         self._coordinates = choose_coordinates(read_heads(members.network, members.units))
         self._memory, self._unit = memory, np.asarray(members.units.scale, dtype=np.float64)
-        self._memory_share = self._used_share = 1.0
+        self._has_memory = True
         self._models = self._make_models()
         self._absorbed: list[Likelihood] | None = None
         self._rows: LabelledRows | None = None
@@ -64,17 +61,16 @@ class ClassUpdate:
     ) -> None:
         """Add standardised rows, with labels (n, n_classes) as of `LabelledRows`, or none.
 
-        ``members`` are those of the fitted student. The weight of earlier rows is multiplied by
-        ``forgetting`` first.
+        ``members`` are those of the fitted student. Earlier rows are forgotten to a degree first.
         """
         self._with_discrepancy, self._posterior = discrepancy, None
         if forgetting == 0:
             self._absorbed, self._rows, self.is_empty = None, None, True
             self._found = None
-            self._fade(0.0)
+            self._drop_memory()
         elif forgetting < 1:
             self._absorb()
-            self._fade(self._memory_share * forgetting**2)
+            self._drop_memory()
             if self._absorbed is not None:
                 self._absorbed = [
                     model.drift(each, forgetting)
@@ -94,16 +90,16 @@ class ClassUpdate:
             if len(self._rows.latent) > MAX_KEPT:
                 self._absorb()
 
-    def _fade(self, share: float) -> None:
-        """Let the memory of the rows of `fit`, which are earlier rows too, fade to a share."""
-        self._memory_share = share
-        if share <= FADED * self._used_share:
-            self._used_share = share
+    def _drop_memory(self) -> None:
+        """Use what `fit` has kept no more: the meaning of its rows has changed too."""
+        if self._has_memory:
+            self._has_memory = False
             self._models = self._make_models()
 
     def _make_models(self) -> list[Model]:
-        """Return the hypotheses under the memory that is left."""
-        return class_models(self._coordinates, self._memory.faded(self._used_share), self._unit)
+        """Return the hypotheses."""
+        memory = self._memory if self._has_memory else self._memory.emptied()
+        return class_models(self._coordinates, memory, self._unit)
 
     def _absorb(self) -> None:
         """Replace the rows by a normal distribution."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from .coordinates import Coordinates
 from .laplace import LabelledRows, find_mode
-from .memory import Memory, discrepancy_root
+from .memory import Memory, discrepancy_root, remember
 from .models import Likelihood, Model, model_of
 
 # Standard deviations over hypotheses, in units of the standard deviation over rows of the latent
@@ -27,13 +27,17 @@ def class_models(coordinates: Coordinates, memory: Memory, unit: np.ndarray) -> 
     ``unit`` (c,) is the standard deviation over rows of the latent outputs.
     """
     factors = coordinates.factor_root()
-    affine = coordinates.affine()
-    affine[:, 0] *= SHIFT * unit[:, None]
-    affine[:, 1] *= STRETCH
-    roots = [factors, affine.reshape(-1, coordinates.size).T]
     if coordinates.basis is None:
-        roots.append(discrepancy_root(coordinates, memory, DISCREPANCY * unit))
-    return [Model(factors, np.eye(factors.shape[1])), model_of(np.concatenate(roots, axis=1))]
+        affine = coordinates.affine()
+        affine[:, 0] *= SHIFT * unit[:, None]
+        affine[:, 1] *= STRETCH
+        head = discrepancy_root(coordinates, memory.emptied(), DISCREPANCY * unit)
+        alone = np.concatenate([affine.reshape(-1, coordinates.size).T, head], axis=1)
+        further = remember(coordinates, memory, alone)
+    else:
+        further = discrepancy_root(coordinates, memory, SHIFT * unit)
+    everything = np.concatenate([factors, further], axis=1)
+    return [Model(factors, np.eye(factors.shape[1])), model_of(everything)]
 
 
 def add_rows(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.linalg import eigh
+from scipy.linalg import cholesky, eigh, solve_triangular
 
 from .._network.base import PREDICT_ROWS
 from .._predictive.target_noise import TargetNoise
@@ -20,8 +20,9 @@ from .coordinates import Coordinates, FittedHeads, choose_coordinates, features_
 # Numerically zero, relative to the largest eigenvalue of a Gram matrix kept in float32.
 LEAST_EIGENVALUE = 1e-7
 
-# Least information of a label, so that its inverse is finite; a quarter is the most.
-LEAST_INFORMATION = 1e-8
+# Least information that a row of `fit` has of the latent outputs; a label tells at most a quarter.
+# Where classes are certain, labels tell next to nothing, but the ensemble has told its logits.
+LEAST_INFORMATION = 0.05
 
 
 class Memory(NamedTuple):
@@ -42,9 +43,9 @@ class Memory(NamedTuple):
     square: float
     noise_variance: np.ndarray
 
-    def faded(self, share: float) -> Memory:
-        """Return the memory of rows whose weights are multiplied by a share."""
-        return self._replace(gram=self.gram * self.gram.dtype.type(share))
+    def emptied(self) -> Memory:
+        """Return the memory of no rows."""
+        return self._replace(gram=np.zeros_like(self.gram))
 
     def spectrum(self) -> tuple[np.ndarray, np.ndarray]:
         """Eigenvalues (p,) and eigenvectors (p, p) of the Gram matrix, none negative."""
@@ -121,13 +122,36 @@ def value_covariance(members: Any, noise: TargetNoise, X: np.ndarray) -> np.ndar
 
 
 def latent_covariance(members: Any, X: np.ndarray) -> np.ndarray:
-    """Covariance (n, c, c) that a label stands for: the inverse of its Fisher information.
+    """Covariance (n, c, c) that a row of `fit` stands for: the inverse of its Fisher information.
 
     A label tells the more of the latent outputs, the less certain its class is.
     """
     probabilities = members.probabilities(X)[0]
     information = np.maximum(probabilities * (1 - probabilities), LEAST_INFORMATION)
     return np.eye(members.n_outputs) / information[:, -members.n_outputs :, None]
+
+
+def remember(coordinates: Coordinates, memory: Memory, root: np.ndarray) -> np.ndarray:
+    """Return a root (k, n) of a prior covariance, given what the rows of `fit` tell.
+
+    Parameters
+    ----------
+    coordinates : Coordinates
+        All coefficients.
+    memory : Memory
+        What is known at the rows of `fit`.
+    root : array of shape (k, n)
+        Root of the covariance without that knowledge, of rank k.
+    """
+    values, vectors = memory.spectrum()
+    n_outputs = coordinates.n_outputs
+    known = np.zeros((n_outputs, len(values), n_outputs, len(values)))
+    for output, noise in enumerate(memory.noise_variance):
+        known[output, :, output] = (vectors * (values / noise)) @ vectors.T
+    factor = cholesky(root @ root.T, lower=True)
+    precision = np.eye(len(factor)) + factor.T @ known.reshape(factor.shape) @ factor
+    own = cholesky(precision, lower=True)
+    return solve_triangular(own, factor.T, lower=True).T
 
 
 def discrepancy_root(coordinates: Coordinates, memory: Memory, std: np.ndarray) -> np.ndarray:

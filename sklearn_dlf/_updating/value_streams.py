@@ -30,7 +30,7 @@ class ValueStream:
     """
 
     def __init__(self, models: list[Model], sums: ValueSums):
-        self._hypotheses = _with_multiples(models)
+        self._hypotheses = [(model, multiple) for model in models for multiple in MULTIPLES]
         self._likelihoods = [no_rows(len(sums.slope))] * len(self._hypotheses)
         prior = log_prior(len(models))[:, None] + log_prior(len(MULTIPLES))
         self._log_prior = prior.ravel()
@@ -45,9 +45,8 @@ class ValueStream:
             )
         ]
 
-    def drift(self, models: list[Model], share: float) -> None:
-        """Forget: let each posterior drift to its prior, which the models have from now on."""
-        self._hypotheses = _with_multiples(models)
+    def drift(self, share: float) -> None:
+        """Forget: let each posterior drift to its prior."""
         self._likelihoods = [
             model.drift(likelihood, share)
             for (model, _), likelihood in zip(self._hypotheses, self._likelihoods, strict=True)
@@ -80,11 +79,6 @@ def stream_models(coordinates: Coordinates, memory: Memory, unit: np.ndarray) ->
         root = discrepancy_root(coordinates, memory, size * unit)
         models.append(model_of(np.concatenate([factors, root], axis=1)))
     return models
-
-
-def _with_multiples(models: list[Model]) -> list[tuple[Model, float]]:
-    """Return all pairs of a model and a multiple of the noise."""
-    return [(model, multiple) for model in models for multiple in MULTIPLES]
 
 
 def _add(model: Model, multiple: float, likelihood: Likelihood, sums: ValueSums) -> Likelihood:

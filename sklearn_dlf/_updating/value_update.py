@@ -52,7 +52,7 @@ class ValueUpdate:
             np.zeros((size, size)), np.zeros(size), 0.0, np.zeros(n_outputs), 0.0
         )
         self._stream: ValueStream | None = None
-        self._memory_share = 1.0
+        self._has_memory = True
         self._with_discrepancy = True
         self._posterior: Posterior | None = None
         self.kept: dict[str, Any] = {}
@@ -88,19 +88,23 @@ class ValueUpdate:
 
     def _drift(self, share: float) -> None:
         """Forget earlier rows to a degree."""
+        self._has_memory = False  # the meaning of the rows of `fit` has changed too
         if share > 0:
             if self._stream is None:
                 self._stream = ValueStream(self._stream_models(), self._sums)
-            self._memory_share *= share**2
-            self._stream.drift(self._stream_models(), share)
+            self._stream.drift(share)
         else:
-            self._stream, self._memory_share = None, 0.0
+            self._stream = None
         self._sums = self._sums.discounted(share**2)
 
     def _stream_models(self) -> list[Model]:
-        """Return the models of a stream, to which the rows of `fit` are earlier rows too."""
-        memory = self._memory.faded(self._memory_share)
-        return stream_models(self._coordinates, memory, self._unit)
+        """Return the models of a stream."""
+        return stream_models(self._coordinates, self._used_memory, self._unit)
+
+    @property
+    def _used_memory(self) -> Memory:
+        """What `fit` has kept, or nothing of it."""
+        return self._memory if self._has_memory else self._memory.emptied()
 
     @property
     def posterior(self) -> Posterior:
@@ -110,9 +114,8 @@ class ValueUpdate:
             if self._with_discrepancy and self._stream is not None:
                 normal, multiple = self._stream.posterior()
             elif self._with_discrepancy:
-                memory = self._memory.faded(self._memory_share)
                 normal, multiple = value_posterior(
-                    self._coordinates, self._sums, memory, self._unit
+                    self._coordinates, self._sums, self._used_memory, self._unit
                 )
             elif self._stream is not None:
                 normal = self._stream.factor_posterior()

@@ -235,7 +235,7 @@ def test_old_rows_are_remembered(one_output):
     far, before = X + 3.0, student.predict(X)
     truth = student.predict(far) + y.std()
     forgetful = copy.deepcopy(student)
-    forgetful._memory = forgetful._memory.faded(0.0)
+    forgetful._memory = forgetful._memory.emptied()
     changes = [
         np.square(model.update(far, truth).predict(X) - before).mean()
         for model in (student, forgetful)
