@@ -1,8 +1,8 @@
 """New labelled rows for a fitted student: `update`, beside what one would do without it.
 
 ``python benchmarks/shift.py --data UCI --stream SHIFT [--seeds 5]`` takes about a quarter of an
-hour on one core that is not busy. ``UCI`` holds the sets of regression as ``<name>.npz`` with ``X`` and ``y``,
-``SHIFT`` holds ``elec2.npz``, whose rows are in time order.
+hour on one core that is not busy. ``UCI`` holds the sets of regression as ``<name>.npz`` with ``X``
+and ``y``, ``SHIFT`` holds ``elec2.npz``, whose rows are in time order.
 
 Regions: the lower 70 % of the rows along the first principal component of the columns are the old
 region, the others are the new one. Thirty networks are trained on 40 % of the old rows, 1000 at
@@ -50,8 +50,8 @@ N_ROWS = [20, 100, 500]
 # New rows at which the teacher is retrained too, on all rows so far.
 RETRAINED = 100
 
-# First rows of the stream, and how many of them the teacher learns; rows of a step; steps between two fits of the
-# boosted trees; and what is kept of the posterior in a step.
+# First rows of the stream, and how many of them the teacher learns; rows of a step; steps between
+# two fits of the boosted trees; and what is kept of the posterior in a step.
 N_FIRST, N_LEARNT, STEP, RETRAIN, FORGETTING = 15_072, 5_000, 48, 56, 0.997
 
 
