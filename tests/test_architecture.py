@@ -22,6 +22,7 @@ FOLDERS = [
     "ensembles",
     "_transfer",
     "_fitting",
+    "_updating",
     "_estimators",
     "datasets",
     "baselines",

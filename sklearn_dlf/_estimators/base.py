@@ -119,7 +119,8 @@ class BaseStudent(BaseEstimator, ABC):
         unseen: Any,
     ) -> BaseStudent:
         """Fit step by step; `fit` of both tasks calls it."""
-        self.__dict__.pop("conformal_scores_", None)
+        for name in ("conformal_scores_", "_update"):
+            self.__dict__.pop(name, None)
         self.__dict__.pop("student_", None)  # after a failed fit the estimator is not fitted
         random_state = check_random_state(self.random_state)
         rows = self._validate(X, y, task, X_ensemble, X_unlabeled, sample_weight)

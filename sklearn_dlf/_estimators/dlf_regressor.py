@@ -9,10 +9,10 @@ from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import StrOptions
 
 from .latent_factor import LatentFactorStudent
-from .regressor_mixin import RegressorStudentMixin
+from .update_mixin import RegressorUpdateMixin
 
 
-class DLFRegressor(RegressorStudentMixin, LatentFactorStudent):
+class DLFRegressor(RegressorUpdateMixin, LatentFactorStudent):
     """Small network that predicts as an ensemble of regressors does, with its uncertainty.
 
     The members of the ensemble are taken as draws from a Gaussian process. Its mean and factor

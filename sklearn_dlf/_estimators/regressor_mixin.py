@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import Bunch, check_array, check_random_state
+from sklearn.utils import Bunch, check_random_state
 
 from .._fitting.noise_of_y import learn_noise_of_y
 from .._predictive.conformal import center_and_unit, conformal_quantiles
 from .._predictive.target_distribution import TargetDistribution
 from .._predictive.target_noise import TargetNoise
 from .._predictive.transformed_target import TransformedTarget
+from .._rows.labels import observed_values
 from .._transfer.tasks import RegressionTask
 from .base import BaseStudent, check_count
 
@@ -310,13 +311,7 @@ default=None
         .. [1] Vovk, Gammerman, Shafer. "Algorithmic Learning in a Random World". Springer 2005.
         """
         X = self._standardised_rows(X)
-        values = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
-        values = values.reshape(len(values), -1)
-        if values.shape != (len(X), self.n_outputs_):
-            raise ValueError(
-                f"y must have {self.n_outputs_} value(s) for each of the {len(X)} rows of X; got "
-                f"shape {np.shape(y)}."
-            )
+        values = observed_values(y, len(X), self.n_outputs_)
         if self.target_transformation_ is not None:
             self.target_transformation_ = self.target_transformation_.covering(values)
         values, _ = self._transform_target(values)

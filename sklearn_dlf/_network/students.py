@@ -106,7 +106,10 @@ class StudentNetwork(Network):
 
     def forward(self, X: torch.Tensor) -> Heads:
         """Heads at standardised rows (m, n_features)."""
-        features = self.body(X)
+        return self.heads_of(self.body(X))
+
+    def heads_of(self, features: torch.Tensor) -> Heads:
+        """Heads at features (m, n_body_features)."""
         heads = self._heads(features)
         if self.noise_head is None:
             return heads

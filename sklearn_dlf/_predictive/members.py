@@ -85,6 +85,15 @@ class StudentMembers(ABC):
         """Bunch of ``mean`` and ``variance`` (n, n_outputs); for students of regressors."""
         raise NotImplementedError
 
+    def noise_moments(self, X: np.ndarray, moments: Bunch, exact: bool = False) -> Bunch:
+        """What the noise of y depends on, where members have some moments.
+
+        Bunch of ``mean`` and ``variance`` (n, n_outputs), of ``multiple``, by which the noise is
+        multiplied, and of ``added``, a variance (n, n_outputs) in units of the members'. Members
+        after an update keep the noise of those before, or more.
+        """
+        return Bunch(**moments, multiple=1.0, added=0.0)
+
     def points(self, X: np.ndarray) -> np.ndarray:
         """Return rows as points (n, n_features), whose columns and distances mean something.
 

@@ -34,18 +34,25 @@ class TargetDistribution:
         self.noise = noise
 
     def _moments(self, X: np.ndarray, exact: bool = False) -> Bunch:
-        """Bunch of ``mean``, ``variance`` and ``factor`` (n, n_outputs): moments, and ``g``."""
+        """Bunch of ``mean``, ``variance``, ``factor`` and ``misfit`` (n, n_outputs).
+
+        They are the members' moments, ``g``, and the variance that the misfit adds.
+        """
         moments = self.members.moments(X, exact)
+        at = self.members.noise_moments(X, moments, exact)
         points = self.members.points(X) if self.noise.depends_on_row else X
-        factor = self.noise.factor(points, moments.mean, moments.variance)
-        return Bunch(mean=moments.mean, variance=moments.variance, factor=factor)
+        factor = at.multiple * self.noise.factor(points, at.mean, at.variance)
+        misfit = at.multiple * self.noise.misfit(at.variance) + self.noise.spread_share * at.added
+        return Bunch(mean=moments.mean, variance=moments.variance, factor=factor, misfit=misfit)
 
     def quantiles(self, X: np.ndarray, levels: ArrayLike) -> np.ndarray:
         """Quantiles (n, n_outputs, n_levels), in units of y."""
         quantiles = np.empty((len(X), self.members.n_outputs, np.size(levels)))
         for rows in row_blocks(len(X), DRAW_ROWS):
             at = self._moments(X[rows])
-            quantiles[rows] = self.noise.quantiles(at.mean, at.variance, at.factor, levels)
+            quantiles[rows] = self.noise.quantiles(
+                at.mean, at.variance, at.factor, levels, at.misfit
+            )
         return quantiles
 
     def log_density(self, X: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -53,7 +60,7 @@ class TargetDistribution:
         logarithms = np.empty(y.shape)
         for rows in row_blocks(len(X), DRAW_ROWS):
             at = self._moments(X[rows])
-            std = self.noise.std_nodes(at.variance, at.factor)
+            std = self.noise.std_nodes(at.variance, at.factor, at.misfit)
             scaled = (y[rows] - at.mean)[..., None] / std
             normal = -0.5 * (scaled**2 + np.log(2 * np.pi)) - np.log(std)
             logarithms[rows] = logsumexp(normal, b=node_weights(), axis=-1)
@@ -71,7 +78,7 @@ class TargetDistribution:
         for rows in row_blocks(len(X), DRAW_ROWS):
             at = self._moments(X[rows])
             epistemic[rows] = self.noise.spread_share * at.variance
-            aleatoric[rows] = self.noise.mean_variance(at.variance, at.factor)
+            aleatoric[rows] = self.noise.mean_variance(at.variance, at.factor, at.misfit)
         return Bunch(epistemic=epistemic, aleatoric=aleatoric)
 
     def _variances_in_units_of_y(self, X: np.ndarray, transformation: TransformedTarget) -> Bunch:
@@ -82,7 +89,7 @@ class TargetDistribution:
             at = self._moments(X[rows])
             spread = self.noise.spread_share * at.variance
             epistemic[rows] = transformation.moments(at.mean, spread).variance
-            std = self.noise.std_nodes(at.variance, at.factor)
+            std = self.noise.std_nodes(at.variance, at.factor, at.misfit)
             first, second = np.zeros((2, *at.mean.shape))
             for node, weight in enumerate(weights):
                 part = transformation.moments(at.mean, std[..., node] ** 2)
@@ -103,6 +110,6 @@ class TargetDistribution:
             at = self._moments(X[rows], exact=True)
             mean = at.mean[..., None]
             draws[rows] = mean + share * (draws[rows] - mean)
-            variance = at.factor[..., None] * unit + self.noise.misfit(at.variance)[..., None]
+            variance = at.factor[..., None] * unit + at.misfit[..., None]
             draws[rows] += np.sqrt(variance) * noise_state.standard_normal(variance.shape)
         return draws

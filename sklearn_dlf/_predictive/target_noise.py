@@ -231,18 +231,23 @@ class TargetNoise:
         """Return the misfit (n, n_outputs) where members have this variance."""
         return self.squared_misfit + self.misfit_share * variance
 
-    def _fixed_variance(self, variance: np.ndarray) -> np.ndarray:
+    def _fixed_variance(self, variance: np.ndarray, misfit: np.ndarray | None) -> np.ndarray:
         """Return the variance of y (n, n_outputs) that is not multiplied by ``W``."""
-        return self.spread_share * variance + self.misfit(variance)
+        misfit = self.misfit(variance) if misfit is None else misfit
+        return self.spread_share * variance + misfit
 
-    def mean_variance(self, variance: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    def mean_variance(
+        self, variance: np.ndarray, factor: np.ndarray, misfit: np.ndarray | None = None
+    ) -> np.ndarray:
         """Return the mean variance around a member (n, n_outputs), misfit included.
 
-        It is infinite where the tails have no variance (``shape`` up to one).
+        The misfit is that of members with this variance, unless it is given. The result is infinite
+        where the tails have no variance (``shape`` up to one).
         """
         with np.errstate(divide="ignore", invalid="ignore"):
             mean = np.where(np.isinf(self.shape), self.scale, self.scale / (self.shape - 1))
-        return factor * np.where(self.shape <= 1, np.inf, mean) + self.misfit(variance)
+        misfit = self.misfit(variance) if misfit is None else misfit
+        return factor * np.where(self.shape <= 1, np.inf, mean) + misfit
 
     def draw(self, n_samples: int, random_state: np.random.RandomState) -> np.ndarray:
         """Draw variances (n_outputs, n_samples), where ``g`` is one and without the misfit."""
@@ -251,14 +256,19 @@ class TargetNoise:
         return self.scale[:, None] * np.stack(unit)
 
     def quantiles(
-        self, mean: np.ndarray, variance: np.ndarray, factor: np.ndarray, levels: ArrayLike
+        self,
+        mean: np.ndarray,
+        variance: np.ndarray,
+        factor: np.ndarray,
+        levels: ArrayLike,
+        misfit: np.ndarray | None = None,
     ) -> np.ndarray:
         """Quantiles of y (n, n_outputs, n_levels), in units of y.
 
         ``mean`` and ``variance`` (n, n_outputs) are those of the members. The distribution of y is
         symmetric around the mean, so that levels ``p`` and ``1 - p`` need one distance.
         """
-        fixed = self._fixed_variance(variance)
+        fixed = self._fixed_variance(variance, misfit)
         scale = self.scale * factor
         levels = np.asarray(levels, dtype=np.float64)
         quantiles = np.empty((*mean.shape, len(levels)))
@@ -272,9 +282,11 @@ class TargetNoise:
                     quantiles[:, output, column] = mean[:, output] + side * distance
         return quantiles
 
-    def std_nodes(self, variance: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    def std_nodes(
+        self, variance: np.ndarray, factor: np.ndarray, misfit: np.ndarray | None = None
+    ) -> np.ndarray:
         """Standard deviations of y (n, n_outputs, n_nodes), whose mixture it follows."""
-        fixed = self._fixed_variance(variance)
+        fixed = self._fixed_variance(variance, misfit)
         total = fixed[..., None] + factor[..., None] * self.nodes()
         return np.sqrt(np.maximum(total, np.finfo(np.float64).tiny))
 

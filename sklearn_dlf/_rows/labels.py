@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from sklearn.utils import check_array
 
 from .columns import is_missing
 
@@ -48,3 +49,51 @@ def take_labels(y: Any, index: np.ndarray) -> np.ndarray:
     """Return the values of y at some rows, as an array without objects where it can be one."""
     values = np.asarray(y)[index]
     return np.array(values.tolist()) if values.dtype.kind == "O" else values
+
+
+def observed_values(y: Any, n_rows: int, n_outputs: int) -> np.ndarray:
+    """Return values of y as float64 (n_rows, n_outputs).
+
+    Raises
+    ------
+    ValueError
+        If they are missing, not finite, or of another shape.
+    """
+    values = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
+    values = values.reshape(len(values), -1)
+    if values.shape != (n_rows, n_outputs):
+        raise ValueError(
+            f"y must have {n_outputs} value(s) for each of the {n_rows} rows of X; got shape "
+            f"{np.shape(y)}."
+        )
+    return values
+
+
+def class_indicators(y: Any, classes: np.ndarray) -> np.ndarray:
+    """Return labels (n,) as zeros and ones (n, n_classes), in the order of the classes.
+
+    Raises
+    ------
+    ValueError
+        If labels are missing, have another shape, or are no classes.
+    """
+    labels = np.asarray(y)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1:
+        raise ValueError(f"y must have one label for each row; got shape {labels.shape}.")
+    if not has_label(labels).all():
+        raise ValueError(
+            "y has missing labels; expected one of the classes for each row. Leave out rows "
+            "without a label."
+        )
+    labels = take_labels(labels, np.arange(len(labels)))
+    indicators = labels[:, None] == classes
+    unknown = ~indicators.any(axis=1)
+    if unknown.any():
+        raise ValueError(
+            f"y has labels that are no classes of the student: {np.unique(labels[unknown])[:10]}; "
+            f"its classes are {classes}. An update keeps the classes; fit a student of an "
+            "ensemble that knows the new ones."
+        )
+    return indicators.astype(np.float64)

@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose
 from scipy.stats import t
 from sklearn.utils import Bunch
 
+from sklearn_dlf._predictive.members import StudentMembers
 from sklearn_dlf._predictive.target_distribution import TargetDistribution
 from sklearn_dlf._predictive.target_noise import (
     TargetNoise,
@@ -20,6 +21,7 @@ class KnownMembers:
     """Normal members, whose mean is the row."""
 
     n_outputs = 1
+    noise_moments = StudentMembers.noise_moments
 
     def __init__(self, variance):
         self.variance = variance

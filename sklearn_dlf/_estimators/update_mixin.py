@@ -1,0 +1,307 @@
+"""Methods by which a fitted student learns from new labelled rows, without its teacher."""
+
+from __future__ import annotations
+
+import numbers
+from abc import abstractmethod
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import check_array
+from sklearn.utils.validation import _num_samples, check_is_fitted
+
+from .._rows.labels import class_indicators, observed_values
+from .._updating.class_update import ClassUpdate
+from .._updating.coordinates import read_heads
+from .._updating.memory import (
+    Memory,
+    latent_covariance,
+    learn_memory,
+    value_covariance,
+)
+from .._updating.value_update import ValueUpdate
+from .._utils.warning import warn_user
+from .base import BaseStudent
+from .classifier_mixin import ClassifierStudentMixin
+from .regressor_mixin import RegressorStudentMixin
+
+NOTHING_KEPT = (
+    "update needs what fit keeps of its rows, and this student has nothing of the kind: it was "
+    "fitted by an earlier version. Fit it again."
+)
+
+
+class UpdateMixin(BaseStudent):
+    """A student whose members can be conditioned on new labelled rows."""
+
+    _memory: Memory | None
+    _update: Any
+
+    def update(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        discrepancy: Literal["auto"] | None = "auto",
+        forgetting: float | None = None,
+    ) -> UpdateMixin:
+        """Learn from new labelled rows, in place and without the teacher.
+
+        The student is a prior: its members are draws of a process. The update is the posterior of
+        that process, given the new values of y. All predictions are those of the posterior
+        afterwards, and `reset_update` brings those of `fit` back. Further calls add further rows.
+        The page :doc:`/updating` explains what changes, and measures it.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame with n_samples rows
+            New rows, which members and student have not learnt from. There may be none.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Observed values, in units of y, or labels of classes that the student knows.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, as numbers of equal rows. Rows of weight zero change nothing.
+
+        discrepancy : "auto" or None, default="auto"
+            Whether the student itself may be wrong. None: it is right, but for its factors. These
+            alone are found, and the spread of the members never grows. "auto": there may also be a
+            discrepancy, which is linear in the features of the body, and regressors may have more
+            noise of y than in `fit`, but not less. At the rows of `fit`, the student is taken for
+            right, as far as the noise tells. How large discrepancy and noise are, is averaged over,
+            by the evidence of the new rows. Students of many outputs and features have an affine
+            function of their mean in place of the discrepancy.
+
+        forgetting : float or None, default=None
+            Between 0 and 1, for streams of rows whose meaning changes. Before the new rows are
+            learnt, the posterior's mean m and covariance S become ``rho m`` and ``rho^2 S + (1 -
+            rho^2) K``, where K is the covariance under the prior. None, or 1: nothing is forgotten.
+            0: all earlier updates are. Below 1, the student is not taken for right at the rows of
+            `fit` any more.
+
+        Returns
+        -------
+        self
+            The student.
+
+        Raises
+        ------
+        NotFittedError
+            If the student is not fitted, or if one of regressors was fitted without y: the noise of
+            y is not known then.
+        ValueError
+            If y has values that are missing, or not finite, or labels that the student does not
+            know, if shapes do not match, or if X is not like the rows of `fit`.
+
+        Warns
+        -----
+        UserWarning
+            If the student was conformalized: the guarantee does not hold for the posterior, so that
+            it is removed. Call ``conformalize`` again, with rows that are held out from the update.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import make_regression
+        >>> from sklearn.ensemble import RandomForestRegressor
+        >>> from sklearn_dlf import DLFRegressor
+        >>> X, y = make_regression(300, 4, noise=10.0, random_state=0)
+        >>> forest = RandomForestRegressor(30, random_state=0).fit(X[:200], y[:200])
+        >>> student = DLFRegressor(q=3, tol=0.05, random_state=0)
+        >>> student = student.fit(X[:200], y[:200], ensemble=forest)
+        >>> fitted = student.predict(X)
+        >>> updated = student.update(X[200:], y[200:]).predict(X)
+        >>> bool(abs(updated - y)[200:].mean() < abs(fitted - y)[200:].mean())
+        True
+        >>> bool((student.reset_update().predict(X) == fitted).all())
+        True
+        """
+        check_is_fitted(self)
+        share = _check_options(discrepancy, forgetting)
+        n_rows = _num_samples(X)
+        if n_rows != _num_samples(y):
+            raise ValueError(
+                f"y must have a value for each of the {n_rows} rows of X; got {_num_samples(y)}."
+            )
+        update = self.__dict__.get("_update")
+        if not n_rows and update is None:
+            return self
+        if update is None:
+            update = self._make_update()
+        if n_rows:
+            rows = self._standardised_rows(X)
+            added = rows, y, _row_weights(sample_weight, n_rows)
+        else:
+            added = None
+        update = self._add_rows(update.copy(), added, discrepancy is not None, share)
+        if update.is_empty:  # no row counts, or none does any more
+            return self.reset_update()
+        self._drop_guarantee(update)
+        self._update = update
+        return self
+
+    def reset_update(self) -> UpdateMixin:
+        """Forget all updates: the student predicts as after `fit`, bit by bit.
+
+        The guarantee that ``conformalize`` gave before the first update holds again.
+
+        Returns
+        -------
+        self
+            The student. It is not changed if there was no update.
+
+        Raises
+        ------
+        NotFittedError
+            If the student is not fitted.
+        """
+        check_is_fitted(self)
+        update = self.__dict__.pop("_update", None)
+        if update is not None:
+            self.__dict__.pop("conformal_scores_", None)
+            self.__dict__.update(update.kept)
+        return self
+
+    @abstractmethod
+    def _make_update(self) -> Any:
+        """Return an update without rows, or raise if none is possible."""
+
+    @abstractmethod
+    def _add_rows(self, update: Any, rows: Any, discrepancy: bool, forgetting: float) -> Any:
+        """Return an update with validated rows, values of y and weights added, or without any."""
+
+    def _drop_guarantee(self, update: Any) -> None:
+        """Remove the guarantee of `conformalize`, which does not hold for the posterior."""
+        scores = self.__dict__.pop("conformal_scores_", None)
+        if scores is None:
+            return
+        if "_update" not in self.__dict__:  # it is the fitted student's
+            update.kept["conformal_scores_"] = scores
+        warn_user(
+            "The student was conformalized, and update has changed its predictive distribution: "
+            "the guarantee was removed. Call conformalize again, with rows that are neither in fit "
+            "nor in update."
+        )
+
+    @property
+    def _fitted_members(self) -> Any:
+        """Members of the student as it was fitted."""
+        return self._make_members(self.student_)
+
+    @property
+    def _members(self) -> Any:
+        update = self.__dict__.get("_update")
+        if update is None:
+            return self._make_members(self.student_)
+        return update.members(self.student_, self._units)
+
+    def _kept_memory(self) -> Memory:
+        """Return what `fit` has kept, or raise."""
+        memory = getattr(self, "_memory", None)
+        if memory is None:
+            raise NotFittedError(NOTHING_KEPT)
+        return memory
+
+    def _keep_memory(self, members: Any, transfer_set: Any, n_own: int, covariance: Any) -> None:
+        """Keep what the rows of `fit` tell."""
+        weights = np.asarray(transfer_set.contrasts.weights[:n_own], dtype=np.float64)
+        self._memory = learn_memory(
+            members,
+            read_heads(members.network, members.units),
+            transfer_set.X[:n_own],
+            weights * np.count_nonzero(weights) / weights.sum(),
+            covariance,
+        )
+
+
+class RegressorUpdateMixin(UpdateMixin, RegressorStudentMixin):
+    """Updates of a student of regressors."""
+
+    def _learn_targets(self, members, transfer_set, random_state):
+        super()._learn_targets(members, transfer_set, random_state)
+        self._memory = None
+        noise = self.target_noise_
+        if noise is not None and transfer_set.targets is not None:
+            self._keep_memory(
+                members,
+                transfer_set,
+                len(transfer_set.targets.y),
+                lambda X: value_covariance(members, noise, X),
+            )
+
+    def _make_update(self):
+        if self.target_noise_ is None:
+            raise NotFittedError(
+                "update needs the noise of y around the ensemble, and fit was called without y. "
+                "Call fit(X, y, ...) with the observed values."
+            )
+        return ValueUpdate(self._fitted_members, self.target_noise_, self._kept_memory())
+
+    def _add_rows(self, update, rows, discrepancy, forgetting):
+        if rows is not None:
+            X, y, weights = rows
+            transformation = self.target_transformation_
+            values = observed_values(y, len(X), self.n_outputs_)
+            if transformation is not None:
+                update.kept.setdefault("target_transformation_", transformation)
+                transformation = transformation.covering(values[weights > 0])
+                values = transformation.transform(values)
+            rows = X, values, weights
+        update.add(
+            self._fitted_members,
+            self.target_noise_,
+            rows,
+            discrepancy=discrepancy,
+            forgetting=forgetting,
+        )
+        if rows is not None:
+            self.target_transformation_ = transformation
+        return update
+
+
+class ClassifierUpdateMixin(UpdateMixin, ClassifierStudentMixin):
+    """Updates of a student of classifiers."""
+
+    def _learn_targets(self, members, transfer_set, random_state):
+        super()._learn_targets(members, transfer_set, random_state)
+        n_own = transfer_set.targets.n_own
+        self._keep_memory(members, transfer_set, n_own, lambda X: latent_covariance(members, X))
+
+    def _make_update(self):
+        return ClassUpdate(self._fitted_members, self._kept_memory())
+
+    def _add_rows(self, update, rows, discrepancy, forgetting):
+        if rows is not None:
+            X, y, weights = rows
+            rows = X, weights[:, None] * class_indicators(y, self.classes_)
+        update.add(self._fitted_members, rows, discrepancy=discrepancy, forgetting=forgetting)
+        return update
+
+
+def _row_weights(sample_weight: Any, n_rows: int) -> np.ndarray:
+    """Return weights of rows (n_rows,), or raise if they are invalid; all may be zero."""
+    if sample_weight is None:
+        return np.ones(n_rows)
+    weights = check_array(
+        sample_weight, dtype=np.float64, ensure_2d=False, input_name="sample_weight"
+    )
+    if weights.shape != (n_rows,) or (weights < 0).any():
+        raise ValueError(
+            f"sample_weight must hold a number that is not negative for each of the {n_rows} rows "
+            f"of X; got shape {weights.shape} and a minimum of {weights.min():g}."
+        )
+    return weights
+
+
+def _check_options(discrepancy: Any, forgetting: Any) -> float:
+    """Return the share that is kept of earlier rows, or raise if an option is invalid."""
+    if discrepancy is not None and not (isinstance(discrepancy, str) and discrepancy == "auto"):
+        raise ValueError(f"discrepancy must be 'auto' or None; got {discrepancy!r}.")
+    if forgetting is None:
+        return 1.0
+    is_number = isinstance(forgetting, numbers.Real) and not isinstance(forgetting, bool)
+    if not (is_number and 0 <= float(forgetting) <= 1):
+        raise ValueError(f"forgetting must be a number from 0 to 1, or None; got {forgetting!r}.")
+    return float(forgetting)

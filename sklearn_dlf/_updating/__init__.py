@@ -1,0 +1,1 @@
+"""New labelled rows: the posterior of a fitted student, given them."""

@@ -1,0 +1,152 @@
+"""All that a student of classifiers keeps of new labelled rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .._network.heads import Units
+from .classes import add_rows, class_models
+from .coordinates import choose_coordinates, features_of, read_heads
+from .laplace import LabelledRows
+from .memory import Memory
+from .models import Likelihood, Model, no_rows
+from .posterior import Posterior, average_normals, weights_of
+from .updated_members import UpdatedMembers
+
+# Rows that are kept as they are, with their features, so that batches do not count. Rows beyond
+# them are absorbed into a normal distribution, and so are all rows that are being forgotten.
+MAX_KEPT = 1_000
+
+# Prior masses of the hypotheses: half says that only the factors are to be found.
+LOG_PRIOR = np.log([0.5, 0.5])
+
+
+class ClassUpdate:
+    """New rows, or the normal distribution that they were absorbed into, and the posterior.
+
+    Parameters
+    ----------
+    members : LatentFactorMembers
+        Members of the fitted student.
+    memory : Memory
+        What `fit` has kept.
+
+    Attributes
+    ----------
+    kept : dict
+        Attributes of the student that the update has replaced or removed, as they were before.
+    """
+
+    def __init__(self, members: Any, memory: Memory):
+        self._coordinates = choose_coordinates(read_heads(members.network, members.units))
+        self._memory, self._unit = memory, np.asarray(members.units.scale, dtype=np.float64)
+        self._has_memory = True
+        self._models = self._make_models()
+        self._absorbed: list[Likelihood] | None = None
+        self._rows: LabelledRows | None = None
+        self._found: list[Likelihood] | None = None  # of all rows, once it was computed
+        self._with_discrepancy, self.is_empty = True, True
+        self._posterior: Posterior | None = None
+        self.kept: dict[str, Any] = {}
+
+    def add(
+        self,
+        members: Any,
+        rows: tuple[np.ndarray, np.ndarray] | None,
+        *,
+        discrepancy: bool,
+        forgetting: float,
+    ) -> None:
+        """Add standardised rows, with labels (n, n_classes) as of `LabelledRows`, or none.
+
+        ``members`` are those of the fitted student. Earlier rows are forgotten to a degree first.
+        """
+        self._with_discrepancy, self._posterior = discrepancy, None
+        if forgetting == 0:
+            self._absorbed, self._rows, self.is_empty = None, None, True
+            self._found = None
+            self._drop_memory()
+        elif forgetting < 1:
+            self._absorb()
+            self._drop_memory()
+            if self._absorbed is not None:
+                self._absorbed = [
+                    model.drift(each, forgetting)
+                    for model, each in zip(self._models, self._absorbed, strict=True)
+                ]
+        if rows is None:
+            return
+        X, labels = rows
+        known = np.flatnonzero(labels.any(axis=1))
+        if len(known):
+            self.is_empty = False
+            features = features_of(members.network, X[known])
+            latent = members.units.center + features @ self._coordinates.heads.mean.T
+            added = LabelledRows(features, latent, labels[known])
+            self._rows = added if self._rows is None else self._rows.join(added)
+            self._found = None
+            if len(self._rows.latent) > MAX_KEPT:
+                self._absorb()
+
+    def _drop_memory(self) -> None:
+        """Use what `fit` has kept no more: the meaning of its rows has changed too."""
+        if self._has_memory:
+            self._has_memory = False
+            self._models = self._make_models()
+
+    def _make_models(self) -> list[Model]:
+        """Return the hypotheses."""
+        memory = self._memory if self._has_memory else self._memory.emptied()
+        return class_models(self._coordinates, memory, self._unit)
+
+    def _absorb(self) -> None:
+        """Replace the rows by a normal distribution."""
+        if self._rows is not None:
+            self._absorbed, self._rows, self._found = self._likelihoods(), None, None
+
+    def _likelihoods(self) -> list[Likelihood]:
+        """Return the likelihood of all rows, under each hypothesis."""
+        before = self._absorbed or [no_rows(self._coordinates.size)] * len(self._models)
+        if self._rows is None:
+            return before
+        if self._found is None:
+            self._found = [
+                add_rows(model, self._coordinates, each, self._rows)
+                for model, each in zip(self._models, before, strict=True)
+            ]
+        return self._found
+
+    @property
+    def posterior(self) -> Posterior:
+        """The members' posterior."""
+        if self._posterior is None:
+            likelihoods = self._likelihoods()
+            weights = weights_of(LOG_PRIOR + [each.log_evidence for each in likelihoods])
+            if not self._with_discrepancy:
+                weights = np.array([1.0, 0.0])
+            chosen = np.flatnonzero(weights)
+            normals = [self._models[i].posterior(likelihoods[i]) for i in chosen]
+            normal = average_normals(normals, weights[chosen])
+            coefficients = self._coordinates.coefficients
+            self._posterior = Posterior(coefficients(normal.mean), coefficients(normal.root))
+        return self._posterior
+
+    def members(self, network: Any, units: Units) -> UpdatedMembers:
+        """Return the members after the update, of the fitted network."""
+        return UpdatedMembers(network, units, self.posterior)
+
+    def copy(self) -> ClassUpdate:
+        """Return a copy, to which rows can be added without a change of this update."""
+        copied = object.__new__(ClassUpdate)
+        copied.__dict__.update(self.__dict__, kept=dict(self.kept))
+        return copied
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state without what follows from the rest."""
+        return {**self.__dict__, "_posterior": None, "_found": None, "_models": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._models = self._make_models()

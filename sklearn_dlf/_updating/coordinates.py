@@ -1,0 +1,174 @@
+"""Coordinates of all that new labelled rows can change: linear heads on the body's features.
+
+With the features ``h(x)`` and a one behind them, a student's mean and loadings are linear in
+``(h, 1)``. So every change that a posterior makes, of the factors, of an affine function of the
+mean, or of a further head, is a change of the coefficients of ``(h, 1)``. Coefficients are in units
+of the members' outputs, float64.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from .._network.base import PREDICT_ROWS
+from .._network.heads import Units
+from .._utils.blocks import row_blocks
+
+# Most coefficients of a head on all features, outputs times features. Matrices of this many rows
+# and columns are factorised in an update, and kept: 2 MB. With more of them only the factors and an
+# affine function of each mean can change.
+MAX_COEFFICIENTS = 500
+
+
+class FittedHeads(NamedTuple):
+    """Coefficients of a fitted student's heads, for p features, one of them constant.
+
+    Attributes
+    ----------
+    mean : array of shape (c, p)
+        Mean of the members; without the center of the units.
+    loadings : array of shape (c, p, k)
+        Loadings of all factors, without a mixing: with one there are ``k = c q`` of them. Only the
+        share of each factor that is common to all rows is in them.
+    """
+
+    mean: np.ndarray
+    loadings: np.ndarray
+
+
+def read_heads(network: Any, units: Units) -> FittedHeads:
+    """Return the coefficients of a trained network's heads."""
+    weight = network.heads.weight.detach().cpu().numpy().astype(np.float64)
+    bias = network.heads.bias.detach().cpu().numpy().astype(np.float64)
+    both = torch.from_numpy(np.concatenate([weight, bias[:, None]], axis=1).T)
+    heads = network.layout.split(both)
+    mean, loadings = heads.mean.numpy().T, heads.loadings.numpy()  # (c, p), (p, c or 1, q)
+    shares = network.factor_shares.cpu().numpy().astype(np.float64)
+    loadings = loadings * np.sqrt(shares)
+    if network.mixing is None:
+        dense = loadings.transpose(1, 0, 2)
+    else:  # mixing Z loadings, with the entries of Z in the order of its rows
+        mixing = network.mixing.cpu().numpy().astype(np.float64)
+        dense = np.einsum("kl,pq->kplq", mixing, loadings[:, 0])
+        dense = dense.reshape(*dense.shape[:2], -1)
+    scale, spread = (np.asarray(unit, dtype=np.float64) for unit in units[1:])
+    return FittedHeads(scale[:, None] * mean, spread[:, None, None] * dense)
+
+
+def features_of(network: Any, X: np.ndarray) -> np.ndarray:
+    """Return features (n, p) at rows, float64 where the body predicts in it; the last is one.
+
+    They do not depend on the rows they are evaluated with, so that neither does a posterior.
+    """
+    frozen = network.frozen(exact=True)
+    scale = getattr(frozen.body, "scale", 1.0)
+    features: np.ndarray | None = None
+    for rows in row_blocks(len(X), PREDICT_ROWS):
+        part = frozen.evaluate_body(X[rows])
+        if features is None:
+            features = np.ones((len(X), part.shape[1] + 1))
+        features[rows, :-1] = part / scale
+    if features is None:
+        raise ValueError("Found no rows; expected at least one.")
+    return features
+
+
+class Coordinates(NamedTuple):
+    """Vectors of k numbers that stand for changes of the coefficients.
+
+    Attributes
+    ----------
+    heads : FittedHeads
+        Heads that are changed.
+    basis : array of shape (c, p, k) or None
+        Coefficients that each number stands for. None if the numbers are the coefficients of all
+        outputs, one output after the other.
+    """
+
+    heads: FittedHeads
+    basis: np.ndarray | None
+
+    @property
+    def n_outputs(self) -> int:
+        """Outputs."""
+        return len(self.heads.mean)
+
+    @property
+    def size(self) -> int:
+        """Numbers of a vector."""
+        return self.heads.mean.size if self.basis is None else self.basis.shape[-1]
+
+    def coefficients(self, vectors: np.ndarray) -> np.ndarray:
+        """Return the coefficients (c, p, ...) of vectors (k, ...)."""
+        if self.basis is None:
+            return vectors.reshape(*self.heads.mean.shape, *vectors.shape[1:])
+        return np.tensordot(self.basis, vectors, axes=1)
+
+    def design(self, features: np.ndarray) -> np.ndarray:
+        """Return the matrices (n, c, k) that turn vectors into changes of the outputs."""
+        if self.basis is not None:
+            return np.einsum("np,cpk->nck", features, self.basis, optimize=True)
+        n_outputs, p = self.heads.mean.shape
+        design = np.zeros((len(features), n_outputs, n_outputs, p))
+        for output in range(n_outputs):
+            design[:, output, output] = features
+        return design.reshape(len(features), n_outputs, -1)
+
+    def information(self, features: np.ndarray, precision: np.ndarray) -> np.ndarray:
+        """Return ``sum_i D_i' R_i D_i`` (k, k), for precisions R (n, c, c) and `design` D."""
+        if self.basis is not None:
+            design = self.design(features)
+            flat = design.reshape(-1, design.shape[-1])
+            weighted = (precision @ design).reshape(flat.shape)
+            return 0.5 * (flat.T @ weighted + weighted.T @ flat)
+        n_outputs, p = self.heads.mean.shape
+        blocks = np.empty((n_outputs, p, n_outputs, p))
+        for one in range(n_outputs):
+            for other in range(one + 1):
+                block = (features * precision[:, one, other, None]).T @ features
+                if one == other:  # exactly symmetric, so that half of the matrix says all
+                    block = 0.5 * (block + block.T)
+                blocks[one, :, other], blocks[other, :, one] = block, block.T
+        return blocks.reshape(self.size, self.size)
+
+    def gradient(self, features: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+        """Return ``sum_i D_i' g_i`` (k,) for slopes g (n, c)."""
+        by_coefficient = slopes.T @ features
+        if self.basis is None:
+            return by_coefficient.ravel()
+        return np.tensordot(by_coefficient, self.basis, axes=2)
+
+    def factor_root(self) -> np.ndarray:
+        """Vectors (k, n_factors) that the factors add: a root of their prior covariance."""
+        n_factors = self.heads.loadings.shape[-1]
+        if self.basis is None:
+            return self.heads.loadings.reshape(-1, n_factors)
+        return np.eye(self.size, n_factors)
+
+    def affine(self) -> np.ndarray:
+        """Vectors (c, 2, k) that add a one and the mean to each output."""
+        n_outputs, p = self.heads.mean.shape
+        vectors = np.zeros((n_outputs, 2, self.size))
+        for output in range(n_outputs):
+            if self.basis is None:
+                vectors[output, 0, (output + 1) * p - 1] = 1.0
+                vectors[output, 1, output * p : (output + 1) * p] = self.heads.mean[output]
+            else:
+                first = self.heads.loadings.shape[-1] + 2 * output
+                vectors[output, :, first : first + 2] = np.eye(2)
+        return vectors
+
+
+def choose_coordinates(heads: FittedHeads) -> Coordinates:
+    """Return all coefficients as coordinates, or factors and affine functions if there are many."""
+    n_outputs, p = heads.mean.shape
+    if heads.mean.size <= MAX_COEFFICIENTS:
+        return Coordinates(heads, None)
+    affine = np.zeros((n_outputs, p, 2 * n_outputs))
+    for output in range(n_outputs):
+        affine[output, -1, 2 * output] = 1.0
+        affine[output, :, 2 * output + 1] = heads.mean[output]
+    return Coordinates(heads, np.concatenate([heads.loadings, affine], axis=-1))

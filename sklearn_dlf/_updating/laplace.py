@@ -1,0 +1,145 @@
+"""Laplace's approximation of a normal prior times the likelihood of classes at some rows."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.linalg.lapack import dgeqrf
+from scipy.special import log_softmax
+
+from .models import lower_factor, solve_lower
+
+# Newton's method stops after a step that promised less than this, in nats: the error left is about
+# its square. Each step is halved until the posterior density rises: a full one may overshoot far.
+TOLERANCE, MAX_STEPS, MAX_HALVINGS = 1e-12, 50, 40
+
+# Share of the promised rise that a step has to bring.
+LEAST_RISE = 1e-4
+
+
+class LabelledRows(NamedTuple):
+    """Rows of classes, for c latent outputs.
+
+    Attributes
+    ----------
+    features : array of shape (n, p)
+        Features of the body.
+    latent : array of shape (n, c)
+        Latent outputs of the mean as it was fitted.
+    labels : array of shape (n, max(c, 2))
+        One in the column of the class, times the weight of the row, and zero elsewhere.
+    """
+
+    features: np.ndarray
+    latent: np.ndarray
+    labels: np.ndarray
+
+    def join(self, other: LabelledRows) -> LabelledRows:
+        """Return these rows and others."""
+        return LabelledRows(*(np.concatenate(pair) for pair in zip(self, other, strict=True)))
+
+
+class Mode(NamedTuple):
+    """The mode of a posterior, and the normal approximation there.
+
+    Attributes
+    ----------
+    change : array of shape (n, c)
+        Change of the latent outputs by the rows, from those of the prior's mean.
+    slopes : array of shape (n, c)
+        Derivative of the log-likelihood by the latent outputs.
+    curvature : array of shape (n, c, c)
+        Minus its second derivative.
+    log_evidence : float
+        Logarithm of the approximate probability of the labels under the prior, in nats.
+    """
+
+    change: np.ndarray
+    slopes: np.ndarray
+    curvature: np.ndarray
+    log_evidence: float
+
+
+def find_mode(
+    factor: np.ndarray, design: np.ndarray, latent: np.ndarray, labels: np.ndarray
+) -> Mode:
+    """Return the `Mode` under a normal prior.
+
+    Parameters
+    ----------
+    factor : array of shape (k, k)
+        Lower Cholesky factor of the prior's precision.
+    design : array of shape (n, c, k)
+        How latent outputs depend on the coordinates.
+    latent : array of shape (n, c)
+        Latent outputs at the prior's mean.
+    labels : array of shape (n, max(c, 2))
+        As of `LabelledRows`.
+    """
+    flat = design.reshape(-1, design.shape[-1])
+    whitened = solve_lower(factor, flat.T)
+    if whitened.shape[1] < whitened.shape[0]:  # only directions that the rows see can change
+        whitened = np.triu(dgeqrf(whitened)[0][: whitened.shape[1]])
+    whitened = np.ascontiguousarray(whitened.T)
+    point, value = np.zeros(whitened.shape[1]), _log_likelihood(latent, labels)
+    change = np.zeros(latent.shape)
+    for _ in range(MAX_STEPS):
+        slopes, curvature = derivatives(latent + change, labels)
+        root = lower_factor(_precision(whitened, curvature))
+        half = solve_lower(root, slopes.ravel() @ whitened - point)
+        promised = half @ half
+        step = solve_lower(root, half, transposed=True)
+        direction = (whitened @ step).reshape(latent.shape)
+        size, tried_value = 1.0, -np.inf
+        for _ in range(MAX_HALVINGS):
+            tried, tried_change = point + size * step, change + size * direction
+            tried_value = _log_likelihood(latent + tried_change, labels) - 0.5 * tried @ tried
+            if tried_value >= value + LEAST_RISE * size * promised or promised < TOLERANCE:
+                break
+            size /= 2
+        point, change, value = tried, tried_change, tried_value
+        if promised < TOLERANCE:
+            break
+    slopes, curvature = derivatives(latent + change, labels)
+    root = lower_factor(_precision(whitened, curvature))
+    return Mode(change, slopes, curvature, float(value - np.log(np.diag(root)).sum()))
+
+
+def derivatives(latent: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First and minus second derivatives of the log-likelihood by latent outputs (n, c)."""
+    weights = labels.sum(axis=1)
+    if latent.shape[1] == 1:
+        probability = _softmax(latent)[:, 1]
+        slopes = labels[:, 1] - weights * probability
+        return slopes[:, None], (weights * probability * (1 - probability))[:, None, None]
+    probabilities = _softmax(latent)
+    slopes = labels - weights[:, None] * probabilities
+    curvature = -weights[:, None, None] * probabilities[:, :, None] * probabilities[:, None]
+    classes = np.arange(latent.shape[1])
+    curvature[:, classes, classes] += weights[:, None] * probabilities
+    return slopes, curvature
+
+
+def _softmax(latent):
+    return np.exp(_log_probabilities(latent))
+
+
+def _log_probabilities(latent):
+    """Log-probabilities (n, max(c, 2)) of latent outputs (n, c)."""
+    if latent.shape[1] == 1:
+        return -np.logaddexp(0.0, np.concatenate([latent, -latent], axis=1))
+    return log_softmax(latent, axis=1)
+
+
+def _log_likelihood(latent, labels):
+    return float(np.sum(labels * _log_probabilities(latent)))
+
+
+def _precision(whitened: np.ndarray, curvature: np.ndarray) -> np.ndarray:
+    """Return ``I + A' W A`` for a design A (n c, k) and curvatures W (n, c, c)."""
+    n, c, _ = curvature.shape
+    weighted = (curvature @ whitened.reshape(n, c, -1)).reshape(n * c, -1)
+    precision = whitened.T @ weighted
+    precision[np.diag_indices(len(precision))] += 1
+    return precision

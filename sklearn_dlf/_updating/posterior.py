@@ -1,0 +1,86 @@
+"""The posterior of what new rows can change, as a change of a student's linear heads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.linalg import eigh
+
+# Hypotheses with less of the posterior mass are left out of averages.
+LEAST_WEIGHT = 1e-12
+
+
+class Posterior(NamedTuple):
+    """A normal distribution of the coefficients that are added to a student's mean.
+
+    It takes the place of the factors that are common to all rows.
+
+    Attributes
+    ----------
+    mean : array of shape (c, p)
+        Coefficients that are added to those of the mean.
+    loadings : array of shape (c, p, r)
+        Root of the coefficients' covariance: the loadings of the posterior's factors.
+    noise_multiple : float
+        Multiple of the noise of y where all of it counts, at least one. One for classes.
+    unknown : array of shape (c, p, m), or None
+        Root of the covariance of coefficients of which the rows of `fit` tell nothing. The multiple
+        counts by the variance that they have at a row, relative to `typical_unknown`.
+    typical_unknown : array of shape (c,), or None
+        Mean of that variance over the rows of the update.
+    """
+
+    mean: np.ndarray
+    loadings: np.ndarray
+    noise_multiple: float = 1.0
+    unknown: np.ndarray | None = None
+    typical_unknown: np.ndarray | None = None
+
+    def multiples(self, features: np.ndarray) -> np.ndarray:
+        """Multiples of the noise (n, c) at rows with features (n, p).
+
+        New rows may be noisier than those of `fit`, but these are not noisier than they were: where
+        the features are like those of `fit`, the multiple is near one.
+        """
+        if self.unknown is None:
+            return np.full((len(features), len(self.mean)), self.noise_multiple)
+        unknown = variance_along(self.unknown, features)
+        return 1 + (self.noise_multiple - 1) * np.minimum(unknown / self.typical_unknown, 1.0)
+
+
+def variance_along(root: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """Variances (n, c) at features (n, p) of heads whose coefficients have a root (c, p, m)."""
+    return np.stack([np.square(features @ each).sum(axis=1) for each in root], axis=1)
+
+
+class Normal(NamedTuple):
+    """A normal distribution of vectors of coordinates: mean (k,), root (k, r) of the covariance."""
+
+    mean: np.ndarray
+    root: np.ndarray
+
+
+def weights_of(log_evidence: np.ndarray) -> np.ndarray:
+    """Return the posterior masses of hypotheses; negligible ones are zero."""
+    weights = np.exp(log_evidence - np.max(log_evidence))
+    weights = np.where(weights < LEAST_WEIGHT * weights.sum(), 0.0, weights)
+    return weights / weights.sum()
+
+
+def average_normals(normals: Sequence[Normal], weights: np.ndarray) -> Normal:
+    """Return the normal distribution with mean and covariance of a mixture.
+
+    The root of more than one is symmetric, so that it changes as little as the covariance does.
+    """
+    if len(normals) == 1:
+        return normals[0]
+    mean = sum(weight * each.mean for weight, each in zip(weights, normals, strict=True))
+    parts = [
+        np.sqrt(weight) * np.column_stack([each.root, each.mean - mean])
+        for weight, each in zip(weights, normals, strict=True)
+    ]
+    joined = np.concatenate(parts, axis=1)
+    values, vectors = eigh(joined @ joined.T)
+    return Normal(mean, (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T)

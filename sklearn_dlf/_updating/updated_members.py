@@ -1,0 +1,200 @@
+"""The members of a student after new labelled rows: draws of the posterior.
+
+They have the interface of a fitted student's members, so that all that a student predicts is the
+posterior's. Only the part that is common to all rows has changed: the local part is the fit's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils import Bunch
+
+from .._latent.deviations import split_noise
+from .._latent.member_process import MemberProcess
+from .._network.heads import Heads, Units
+from .._predictive.members import LatentFactorMembers
+from .coordinates import features_of
+from .posterior import Posterior
+
+# Added to the diagonal of a covariance over outputs, relative to its mean, before it is factorised:
+# fewer factors than outputs leave it singular.
+JITTER = 1e-12
+
+
+class UpdatedMembers(LatentFactorMembers):
+    """Members whose mean and common factors are a posterior's.
+
+    Parameters
+    ----------
+    network : StudentNetwork
+        Trained network.
+    units : Units
+        Units of its outputs.
+    posterior : Posterior
+        Change of its heads; loadings are those of the members.
+    """
+
+    def __init__(self, network: Any, units: Units, posterior: Posterior):
+        # Where all members agreed, the unit of their spread is zero, but the posterior's is not.
+        spread = np.where(units.spread > 0, units.spread, units.scale)
+        ratio = units.spread / spread
+        own = Units(units.center, units.scale, spread)
+        super().__init__(UpdatedNetwork(network, own, ratio, posterior), own)
+        self._fitted = LatentFactorMembers(network, units)
+        self._posterior = posterior
+
+    def noise_moments(self, X: np.ndarray, moments: Bunch, exact: bool = False) -> Bunch:
+        """What the noise of y depends on: the members as they were fitted, and its multiple."""
+        fitted = self._fitted.moments(X, exact)
+        if self._posterior.noise_multiple == 1:
+            return Bunch(**fitted, multiple=1.0, added=0.0)
+        multiple = self._posterior.multiples(features_of(self._fitted.network, X))
+        # The local part is noise too, for the rows of an update.
+        added = (multiple - 1) * self.process(X, exact).local_variance
+        return Bunch(**fitted, multiple=multiple, added=added)
+
+    def process(self, X: np.ndarray, exact: bool = False) -> MemberProcess:
+        heads, common = self.network_for(X, exact).evaluate_parts(X)
+        at = heads.in_units(self.units)
+        shares = None if at.noise_shares is None else at.noise_shares.astype(np.float64)
+        noise, own_std = split_noise(np.sqrt(at.member_variance), shares)
+        parts = ([] if noise is None else [noise]) + [at.loadings]
+        n_rows, n_outputs = own_std.shape
+        together = np.concatenate([np.empty((n_rows, n_outputs, 0)), *parts], axis=-1)
+        if n_outputs == 1:  # all that is local is one function
+            own_std = np.sqrt(own_std**2 + np.square(together).sum(axis=-1))
+            together = together[..., :0]
+        loadings = self.units.spread[:, None] * common.astype(np.float64)
+        return MemberProcess(at.mean, loadings, None, together, own_std)
+
+
+class UpdatedNetwork:
+    """A student's network whose heads a posterior has changed, without a copy of its body.
+
+    Parameters
+    ----------
+    network : StudentNetwork
+        Trained network.
+    units : Units
+        Units of the heads of this network.
+    ratio : array of shape (c,)
+        Unit of the trained network's spread, in that of this network.
+    posterior : Posterior
+        Change of the heads.
+    """
+
+    def __init__(self, network: Any, units: Units, ratio: np.ndarray, posterior: Posterior):
+        self._network = network
+        self._arguments = units, ratio, posterior
+        self.takes_points = network.takes_points
+        self.row_correlation = network.row_correlation
+        self.latent_shape = posterior.loadings.shape[2:]
+
+    def frozen(self, exact: bool = False) -> FrozenUpdate:
+        """Return what predicts, in float64 if ``exact`` and if the trained network can."""
+        return FrozenUpdate(self._network.frozen(exact), *self._arguments)
+
+
+class FrozenUpdate:
+    """Heads of an updated network at rows; parameters as of `UpdatedNetwork`, but frozen."""
+
+    def __init__(self, network: Any, units: Units, ratio: np.ndarray, posterior: Posterior):
+        self.network = network
+        like = network.input_like()
+        n_outputs = len(units.scale)
+
+        def tensor(values):
+            return torch.as_tensor(np.ascontiguousarray(values)).to(like)
+
+        scale = getattr(network.body, "scale", 1.0)
+        divisor = np.r_[np.full(posterior.mean.shape[1] - 1, scale), 1.0]  # the last is the bias
+        mean = tensor((posterior.mean / units.scale[:, None] / divisor).T)
+        self._mean = mean[:-1], mean[-1]
+        common = posterior.loadings / units.spread[:, None, None] / divisor[:, None]
+        common = tensor(common.transpose(1, 0, 2).reshape(len(divisor), -1))
+        self._common = common[:-1], common[-1]
+        self._shape = n_outputs, posterior.loadings.shape[2]
+        self._ratio = tensor(ratio)
+        with np.errstate(divide="ignore"):
+            self._log_ratio = tensor(2 * np.log(ratio))
+        shares = network.factor_shares.to(like)
+        self._rest = (1 - shares).clamp_min(0.0).sqrt()
+        self._has_rest = bool((shares < 1).any())
+
+    def evaluate_parts(self, X: np.ndarray) -> tuple[Heads, np.ndarray]:
+        """Heads whose loadings are those of the local part, and common loadings (n, c, r)."""
+        mean, log_noise, common, rest, *shares = self.network.in_blocks(X, self._parts)
+        return Heads(mean, log_noise, rest, None, *shares), common
+
+    def evaluate(self, X: np.ndarray) -> Heads:
+        """Heads that describe the members at each row on its own, with few factors."""
+        return Heads(*self._arrays(X))
+
+    def evaluate_moments(self, X: np.ndarray) -> list[np.ndarray]:
+        """Mean and variance of the members, arrays (n, c)."""
+
+        def moments(rows):
+            mean, log_noise, common, rest, *_ = self._parts(rows)
+            factors = sum(part.double().square().sum(dim=-1) for part in (common, rest))
+            return mean, log_noise.double().exp() + factors
+
+        return self.network.in_blocks(X, moments)
+
+    def evaluate_mean(self, X: np.ndarray) -> np.ndarray:
+        """Mean of the members, an array (n, c)."""
+
+        def mean(rows):
+            features = self.network.body(rows)
+            changed = torch.addmm(self._mean[1], features, self._mean[0])
+            return (torch.nn.functional.linear(features, *self.network.mean_head()) + changed,)
+
+        return self.network.in_blocks(X, mean)[0]
+
+    def evaluate_points(self, X: np.ndarray) -> np.ndarray:
+        """Rows as points; see `Network.evaluate_points`."""
+        return self.network.evaluate_points(X)
+
+    def _arrays(self, X):
+        """Heads at each row, whose loadings are a root of the covariance of all factors."""
+        mean, log_noise, loadings, *shares = self.network.in_blocks(X, self._marginal)
+        return mean, log_noise, loadings, None, *shares
+
+    def _marginal(self, rows):
+        """Do what `evaluate` does for a block of rows."""
+        mean, log_noise, common, rest, *shares = self._parts(rows)
+        loadings = torch.cat([common, rest], dim=-1)
+        n_outputs = mean.shape[1]
+        if loadings.shape[-1] > n_outputs:
+            loadings = _square_root(loadings)
+        return mean, log_noise, loadings, *shares
+
+    def _parts(self, rows):
+        """Mean, log noise, common loadings, local loadings, and shares of the noise if any."""
+        features = self.network.body(rows)
+        heads = self.network.heads_of(features)
+        mean = heads.mean + torch.addmm(self._mean[1], features, self._mean[0])
+        common = torch.addmm(self._common[1], features, self._common[0])
+        common = common.unflatten(-1, self._shape)
+        log_noise = heads.log_noise + self._log_ratio
+        rest = mean.new_empty((*mean.shape, 0))
+        if self._has_rest:
+            rest = heads.loadings * self._rest
+            if heads.mixing is not None:  # the same covariance by c factors in place of c q
+                rest = rest.norm(dim=-1, keepdim=True) * heads.mixing
+            rest = rest * self._ratio[:, None]
+        shares = () if heads.noise_shares is None else (heads.noise_shares,)
+        return mean, log_noise, common, rest, *shares
+
+
+def _square_root(loadings: torch.Tensor) -> torch.Tensor:
+    """Return loadings (n, c, c) with the same covariance over outputs as others (n, c, r)."""
+    if loadings.shape[1] == 1:
+        return loadings.norm(dim=-1, keepdim=True)
+    wide = loadings.double()
+    covariance = wide @ wide.mT
+    size = covariance.diagonal(dim1=-2, dim2=-1).mean(dim=-1) + np.finfo(np.float64).tiny
+    jitter = JITTER * size[:, None, None] * torch.eye(wide.shape[1]).to(wide)
+    return torch.linalg.cholesky(covariance + jitter).to(loadings)

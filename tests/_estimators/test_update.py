@@ -1,0 +1,156 @@
+"""`update` and `reset_update`: what they take, and what they say of what they do not take."""
+
+import copy
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.exceptions import NotFittedError
+
+from sklearn_dlf import DLFClassifier, DLFRegressor
+
+QUICK = {
+    "q": 2,
+    "tol": 2.0,
+    "n_epochs": 2,
+    "body": "mlp",
+    "augment": None,
+    "hidden_layer_sizes": 10,
+    "random_state": 0,
+}
+
+
+@pytest.fixture
+def own(student):
+    """A copy of a student of a forest."""
+    return copy.deepcopy(student)
+
+
+@pytest.fixture(scope="module")
+def classifier(friedman):
+    X, y = friedman
+    labels = np.where(y > np.median(y), "high", "low")
+    forest = RandomForestClassifier(10, random_state=0).fit(X, labels)
+    return DLFClassifier(refine=False, **QUICK).fit(X, labels, ensemble=forest), X, labels
+
+
+def test_update_returns_the_student(own, friedman):
+    X, y = friedman
+    assert own.update(X[:5], y[:5]) is own
+    assert own.reset_update() is own
+
+
+@pytest.mark.parametrize("method", ["update", "reset_update"])
+def test_an_unfitted_student_is_refused(method, friedman):
+    arguments = friedman if method == "update" else ()
+    with pytest.raises(NotFittedError):
+        getattr(DLFRegressor(), method)(*arguments)
+
+
+def test_a_student_without_noise_of_y_is_refused(friedman, forest):
+    X, y = friedman
+    model = DLFRegressor(**QUICK).fit(X, ensemble=forest)
+    with pytest.raises(NotFittedError, match=r"fit was called without y"):
+        model.update(X, y)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_refused(own, friedman, value):
+    X, _ = friedman
+    with pytest.raises(ValueError, match="y contains"):
+        own.update(X[:3], [1.0, value, 2.0])
+
+
+def test_shapes_that_do_not_match_are_refused(own, friedman):
+    X, y = friedman
+    with pytest.raises(ValueError, match="each of the 5 rows of X; got 4"):
+        own.update(X[:5], y[:4])
+    with pytest.raises(ValueError, match=r"got shape \(5, 2\)"):
+        own.update(X[:5], np.ones((5, 2)))
+
+
+@pytest.mark.parametrize("weights", [[1.0, -1.0, 1.0], [1.0, 1.0]])
+def test_bad_weights_are_refused(own, friedman, weights):
+    X, y = friedman
+    with pytest.raises(ValueError, match="sample_weight must hold"):
+        own.update(X[:3], y[:3], sample_weight=weights)
+
+
+@pytest.mark.parametrize(
+    "options", [{"discrepancy": "none"}, {"forgetting": 1.5}, {"forgetting": True}]
+)
+def test_bad_options_are_refused(own, friedman, options):
+    X, y = friedman
+    with pytest.raises(ValueError, match=f"{next(iter(options))} must be"):
+        own.update(X[:3], y[:3], **options)
+
+
+def test_a_refused_update_changes_nothing(own, friedman):
+    X, y = friedman
+    before = own.update(X[:5], y[:5]).predict(X)
+    with pytest.raises(ValueError, match="y contains"):
+        own.update(X[:3], np.full(3, np.nan))
+    assert_array_equal(own.predict(X), before)
+
+
+def test_unknown_labels_are_refused(classifier):
+    model, X, _ = classifier
+    with pytest.raises(ValueError, match=r"no classes of the student: \['other'\]"):
+        copy.deepcopy(model).update(X[:3], ["high", "other", "low"])
+
+
+def test_missing_labels_are_refused(classifier):
+    model, X, _ = classifier
+    with pytest.raises(ValueError, match="missing labels"):
+        copy.deepcopy(model).update(X[:3], np.array(["high", None, "low"], dtype=object))
+
+
+def test_columns_of_other_names_are_refused(friedman, forest):
+    X, y = friedman
+    names = [f"x{i}" for i in range(X.shape[1])]
+    frame = pd.DataFrame(X, columns=names)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = DLFRegressor(**QUICK).fit(frame, y, ensemble=forest)
+    model.update(frame[:5], pd.Series(y[:5]))
+    with pytest.raises(ValueError, match="feature names"):
+        model.update(frame[names[::-1]][:5], y[:5])
+
+
+def test_a_guarantee_is_removed_with_a_warning_and_comes_back(own, friedman):
+    X, y = friedman
+    own.conformalize(X, y)
+    before = own.predict_interval(X)
+    with pytest.warns(UserWarning, match="guarantee was removed"):
+        own.update(X[:20], y[:20])
+    assert not hasattr(own, "conformal_scores_")
+    own.conformalize(X, y)  # of the posterior
+    own.reset_update()
+    assert_array_equal(own.predict_interval(X), before)
+
+
+def test_a_new_fit_forgets_updates(friedman, forest):
+    X, y = friedman
+    model = DLFRegressor(**QUICK).fit(X, y, ensemble=forest)
+    before = model.predict(X)
+    model.update(X, y + 3).fit(X, y, ensemble=forest)
+    assert_array_equal(model.predict(X), before)
+
+
+def test_transformed_values_are_updated_in_their_own_space(friedman):
+    X, y = friedman
+    y = np.exp(0.2 * (y - y.mean()))
+    forest = RandomForestRegressor(20, min_samples_leaf=3, random_state=0)
+    ensemble = TransformedTargetRegressor(forest, func=np.log, inverse_func=np.exp)
+    ensemble.fit(X[:150], y[:150])
+    model = DLFRegressor(**QUICK).fit(X[:150], y[:150], ensemble=ensemble)
+    assert model.target_transformation_ is not None
+    before = model.predict(X[150:])
+    model.update(X[150:], 3 * y[150:])
+    assert (model.predict(X[150:]) > before).mean() > 0.9
+    assert (model.predict_interval(X) > 0).all()
+    assert_allclose(model.reset_update().predict(X[150:]), before)

@@ -1,0 +1,305 @@
+"""The posterior of a student of regressors, given new values of y."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+
+from sklearn_dlf import DLFRegressor
+from sklearn_dlf._updating.memory import value_covariance
+
+N_FIT, N_NEW, N_MEMBERS = 200, 50, 40
+
+
+def make_student(n_outputs, **parameters):
+    """A student of random linear functions around a curve, and new rows with values of y."""
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((N_FIT + N_NEW, 3))
+    slopes = 0.4 * rng.standard_normal((2, n_outputs, N_MEMBERS + 1))
+    members = np.einsum("nk,kcm->ncm", X[:, 1:], slopes) + np.sin(X[:, :1, None])
+    y = members[..., 0] + 0.3 * rng.standard_normal(members.shape[:2])
+    student = DLFRegressor(
+        q=4, tol=2.0, n_epochs=10, target_noise="constant", random_state=0, **parameters
+    )
+    student.fit(X[:N_FIT], y[:N_FIT], predictions=members[:N_FIT, :, 1:], unseen=True)
+    return student, X[N_FIT:], y[N_FIT:] if n_outputs > 1 else y[N_FIT:, 0]
+
+
+@pytest.fixture(scope="module")
+def one_output():
+    return make_student(1)
+
+
+@pytest.fixture(scope="module")
+def separable():
+    return make_student(2, loadings="separable")
+
+
+@pytest.fixture(params=["one_output", "separable"])
+def fitted(request):
+    student, X, y = request.getfixturevalue(request.param)
+    return copy.deepcopy(student), X, y
+
+
+def answers(student, X):
+    """All that a student predicts in closed form."""
+    return np.concatenate(
+        [
+            np.ravel(part)
+            for part in (
+                *student.predict(X, return_std=True),
+                student.predict(X, return_cov=True)[1],
+                student.predict_interval(X),
+                student.predict_uncertainty(X).total,
+                student.latent_parameters(X).member_cov,
+            )
+        ]
+    )
+
+
+def dense_posterior(student, X, y, X_new):
+    """Condition the process of the factors on y by its dense covariance."""
+    noise, members = student.target_noise_, student._members
+    rows = student._standardised_rows(np.concatenate([X, X_new]))
+    process = members.process(rows, exact=True)
+    loadings = process.loadings
+    if process.mixing is not None:
+        loadings = np.einsum("kl,nq->nklq", process.mixing, loadings[:, 0])
+    loadings = loadings.reshape(*process.mean.shape, -1) * np.sqrt(noise.spread_share)[:, None]
+    n, c = len(X), process.mean.shape[1]
+    loadings = loadings.reshape(len(rows) * c, -1)
+    seen, new = loadings[: n * c], loadings[n * c :]
+    covariance = seen @ seen.T
+    blocks = value_covariance(members, noise, rows[:n])
+    for row in range(n):
+        at = slice(row * c, (row + 1) * c)
+        covariance[at, at] += blocks[row]
+    gain = np.linalg.solve(covariance, seen @ new.T).T
+    residual = y.reshape(n, c) - process.mean[:n]
+    mean = process.mean[n:] + (gain @ residual.ravel()).reshape(-1, c)
+    own = new @ new.T - gain @ seen @ new.T
+    variance = np.diag(own).reshape(-1, c) / noise.spread_share + process.local_variance[n:]
+    return mean, np.sqrt(variance)
+
+
+def test_factors_alone_equal_dense_conditioning_of_the_process(fitted):
+    student, X, y = fitted
+    mean, std = dense_posterior(student, X[:30], y[:30], X[30:])
+    found = student.update(X[:30], y[:30], discrepancy=None).predict(X[30:], return_std=True)
+    assert_allclose(found[0].reshape(mean.shape), mean, rtol=0, atol=1e-10 * mean.std())
+    assert_allclose(found[1].reshape(mean.shape), std, rtol=1e-10)
+
+
+def test_factors_alone_never_widen_the_spread(fitted):
+    student, X, y = fitted
+    before = student.predict(X, return_std=True)[1]
+    after = student.update(X[:5], 10 * y[:5], discrepancy=None).predict(X, return_std=True)[1]
+    assert (after <= before * (1 + 1e-12)).all()
+    assert after.mean() < 0.95 * before.mean()
+
+
+@pytest.mark.parametrize("discrepancy", ["auto", None])
+def test_two_batches_equal_one(fitted, discrepancy):
+    student, X, y = fitted
+    one = answers(copy.deepcopy(student).update(X, y, discrepancy=discrepancy), X)
+    for rows in (slice(20), slice(20, None)):
+        student.update(X[rows], y[rows], discrepancy=discrepancy)
+    assert_allclose(answers(student, X), one, rtol=1e-10, atol=1e-10 * np.abs(one).max())
+
+
+def test_the_order_of_rows_does_not_count(fitted):
+    student, X, y = fitted
+    one = answers(copy.deepcopy(student).update(X, y), X)
+    other = answers(student.update(X[::-1], y[::-1]), X)
+    assert_allclose(other, one, rtol=1e-10, atol=1e-10 * np.abs(one).max())
+
+
+def test_a_weight_is_a_number_of_equal_rows(fitted):
+    student, X, y = fitted
+    counts = np.arange(len(X)) % 3
+    other = copy.deepcopy(student).update(np.repeat(X, counts, axis=0), np.repeat(y, counts, 0))
+    one = answers(student.update(X, y, sample_weight=counts), X)
+    assert_allclose(answers(other, X), one, rtol=1e-10, atol=1e-10 * np.abs(one).max())
+
+
+def test_no_rows_change_nothing(fitted):
+    student, X, y = fitted
+    before = answers(student, X)
+    student.update(X[:0], y[:0])
+    student.update(X, y, sample_weight=np.zeros(len(X)))
+    assert_array_equal(answers(student, X), before)
+
+
+def test_no_further_rows_change_nothing(fitted):
+    student, X, y = fitted
+    before = answers(student.update(X[:20], y[:20]), X)
+    assert_array_equal(answers(student.update(X[:0], y[:0]), X), before)
+
+
+def test_reset_restores_the_fitted_answers_bit_by_bit(fitted):
+    student, X, y = fitted
+    before = answers(student, X), student.sample_predictions(X, 3, random_state=0)
+    changed = answers(student.update(X, y), X)
+    assert np.abs(changed - before[0]).max() > 1e-3
+    student.reset_update()
+    assert_array_equal(answers(student, X), before[0])
+    assert_array_equal(student.sample_predictions(X, 3, random_state=0), before[1])
+
+
+def test_forgetting_of_one_is_none(fitted):
+    student, X, y = fitted
+    student.update(X[:20], y[:20])
+    one = answers(copy.deepcopy(student).update(X[20:], y[20:]), X)
+    assert_array_equal(answers(student.update(X[20:], y[20:], forgetting=1), X), one)
+
+
+def test_forgetting_of_nearly_one_is_nearly_none(one_output):
+    # Hypotheses are fewer in a stream, so that only factors can be compared.
+    student, X, y = copy.deepcopy(one_output)
+    student.update(X[:20], y[:20], discrepancy=None)
+    rest = X[20:], y[20:]
+    one = answers(copy.deepcopy(student).update(*rest, discrepancy=None), X)
+    other = answers(student.update(*rest, discrepancy=None, forgetting=1 - 1e-9), X)
+    assert_allclose(other, one, rtol=1e-5, atol=1e-6 * np.abs(one).max())
+
+
+def test_full_forgetting_leaves_the_new_rows_only(fitted):
+    student, X, y = fitted
+    rest = X[20:], y[20:]
+    one = answers(copy.deepcopy(student).update(*rest, discrepancy=None), X)
+    student.update(X[:20], y[:20]).update(*rest, discrepancy=None, forgetting=0)
+    assert_array_equal(answers(student, X), one)
+
+
+def test_full_forgetting_without_rows_restores_the_fit(fitted):
+    student, X, y = fitted
+    before = answers(student, X)
+    student.update(X, y).update(X[:0], y[:0], forgetting=0)
+    assert_array_equal(answers(student, X), before)
+
+
+def test_a_stream_follows_values_that_change(one_output):
+    student, X, y = one_output
+    errors = []
+    for forgetting in (None, 0.7):
+        model = copy.deepcopy(student)
+        for shift in (0.0, 0.0, 0.0, 2.0, 2.0, 2.0):
+            model.update(X[:30], y[:30] + shift, forgetting=forgetting)
+        errors.append(np.mean((model.predict(X[30:]) - y[30:] - 2.0) ** 2))
+    assert errors[1] < 0.5 * errors[0]
+
+
+def test_a_stream_of_many_steps_stays_finite(one_output):
+    student, X, y = copy.deepcopy(one_output)
+    for step in range(60):
+        student.update(X[step % 50, None], y[step % 50, None], forgetting=0.9)
+    assert np.isfinite(answers(student, X)).all()
+
+
+def test_noise_is_never_below_the_students(one_output):
+    student, X, _ = copy.deepcopy(one_output)
+    before = student.predict_uncertainty(X).aleatoric
+    mean = student.predict(X)
+    after = student.update(X, mean).predict_uncertainty(X).aleatoric  # no residuals at all
+    assert (after >= before * (1 - 1e-12)).all()
+
+
+def test_noise_grows_in_a_noisier_region_and_less_where_fit_was(one_output):
+    student, X, y = copy.deepcopy(one_output)
+    far = 3 * X[:40]
+    scatter = 20 * y.std() * np.random.RandomState(1).standard_normal(40)
+    before_far, before_near = (student.predict_uncertainty(rows).aleatoric for rows in (far, X))
+    student.update(far, student.predict(far) + scatter)
+    far_ratio = (student.predict_uncertainty(far).aleatoric / before_far).mean()
+    near_ratio = (student.predict_uncertainty(X).aleatoric / before_near).mean()
+    assert far_ratio > 2
+    assert near_ratio < 0.7 * far_ratio
+
+
+def test_a_discrepancy_is_found_where_fit_had_no_rows(one_output):
+    student, X, y = copy.deepcopy(one_output)
+    far = X + 3.0
+    truth = student.predict(far) + y.std()
+    errors = {}
+    for discrepancy in ("auto", None):
+        found = copy.deepcopy(student).update(far[:40], truth[:40], discrepancy=discrepancy)
+        errors[discrepancy] = np.mean((found.predict(far[40:]) - truth[40:]) ** 2)
+    assert errors["auto"] < 0.3 * errors[None]
+
+
+def test_old_rows_are_remembered(one_output):
+    student, X, y = copy.deepcopy(one_output)
+    far, before = X + 3.0, student.predict(X)
+    truth = student.predict(far) + y.std()
+    forgetful = copy.deepcopy(student)
+    forgetful._memory = forgetful._memory.emptied()
+    changes = [
+        np.square(model.update(far, truth).predict(X) - before).mean()
+        for model in (student, forgetful)
+    ]
+    assert changes[0] < 0.9 * changes[1]
+
+
+def test_draws_have_the_moments_of_the_posterior(fitted):
+    student, X, y = fitted
+    student.update(X[:30], y[:30])
+    mean, std = student.predict(X[30:], return_std=True)
+    draws = student.sample_predictions(X[30:], 4000, random_state=0)
+    assert_allclose(draws.mean(axis=-1), mean, atol=0.1 * std.max())
+    assert_allclose(draws.std(axis=-1), std, rtol=0.08)
+
+
+def test_parameters_describe_the_posterior(fitted):
+    student, X, y = fitted
+    student.update(X[:30], y[:30])
+    found = student.latent_parameters(X)
+    mean, std = student.predict(X, return_std=True)
+    assert_allclose(found.mean.reshape(mean.shape), mean, rtol=1e-12)
+    variance = np.square(found.loadings).sum(axis=-1) + found.member_std**2
+    assert_allclose(variance.reshape(std.shape), std**2, rtol=1e-10)
+    assert "mixing" not in found
+
+
+def test_many_rows_are_predicted_as_few(one_output):
+    student, X, y = copy.deepcopy(one_output)
+    student.update(X, y)
+    few = student.predict(X, return_std=True)
+    many = student.predict(np.tile(X, (10, 1)), return_std=True)  # in float32
+    for one, other in zip(few, many, strict=True):
+        assert_allclose(other[: len(X)], one, rtol=1e-4, atol=1e-4 * y.std())
+
+
+def test_pickles_and_copies_predict_the_same(fitted):
+    student, X, y = fitted
+    student.update(X, y)
+    loaded = pickle.loads(pickle.dumps(student))
+    assert_array_equal(answers(loaded, X), answers(student, X))
+    student.update(X, y, forgetting=0.9)
+    loaded.update(X, y, forgetting=0.9)
+    assert_array_equal(answers(loaded, X), answers(student, X))
+
+
+def test_a_clone_is_not_fitted(one_output):
+    student, X, y = copy.deepcopy(one_output)
+    assert not hasattr(clone(student.update(X, y)), "_update")
+
+
+def test_what_fit_keeps_is_small(one_output):
+    student, X, y = copy.deepcopy(one_output)
+    assert len(pickle.dumps(student)) < 96 * 1024
+    assert len(pickle.dumps(student.update(X, y))) < 192 * 1024
+
+
+def test_factors_are_the_same_where_coefficients_are_many(monkeypatch, one_output):
+    student, X, y = copy.deepcopy(one_output)
+    student.update(X[:30], y[:30], discrepancy=None)
+    monkeypatch.setattr("sklearn_dlf._updating.coordinates.MAX_COEFFICIENTS", 10)
+    wide, _, _ = make_student(1)
+    wide.update(X[:30], y[:30], discrepancy=None)
+    assert_allclose(answers(wide, X), answers(student, X), rtol=1e-8, atol=1e-8)
+    before = np.mean((wide.predict(X[30:]) - y[30:]) ** 2)
+    wide.update(X[:0], y[:0], discrepancy="auto")
+    assert np.mean((wide.predict(X[30:]) - y[30:]) ** 2) < 1.1 * before
