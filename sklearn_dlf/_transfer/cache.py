@@ -9,15 +9,20 @@ from functools import partial
 from types import FunctionType
 from typing import Any, NamedTuple
 
-import joblib
 import numpy as np
+import torch
 from sklearn.base import clone
 from sklearn.utils.validation import _num_samples, check_memory, has_fit_parameter
 
 from .._predictive.transformed_target import TargetTransformer
+from .._utils.content_keys import content_key
 from .._utils.warning import warn_user
 from ..ensembles import describe_ensemble, ensemble_kind, unseen_rows
 from ..ensembles._member_predictions import evaluate_members, member_variances
+from ..ensembles._registry import own_extractor
+
+# Raised where content cannot be pickled or identified. Tensors without values raise RuntimeError.
+UNKNOWN_CONTENT = pickle.PicklingError, AttributeError, TypeError, ValueError, RuntimeError
 
 # Takes rows, and whether to evaluate members in the space of their transformed target.
 Evaluate = Callable[..., np.ndarray]
@@ -91,7 +96,8 @@ class TeacherCache:
         if key is None:
             ensemble = fit_ensemble(*arguments)
             return self._look_up(None, lambda: ensemble, X)
-        return self._look_up(key, partial(self._memory.cache(fit_ensemble), *arguments), X)
+        fit_by_key = self._memory.cache(_fit_by_key, ignore=["arguments"])
+        return self._look_up(key, partial(fit_by_key, arguments, key), X)
 
     def look_up(self, ensemble: Any, X: Any) -> tuple[EnsembleFacts, Evaluate]:
         """Return the facts of a fitted ensemble and a function that evaluates it at rows.
@@ -123,8 +129,8 @@ class TeacherCache:
             return None
         try:
             _check_names(content)
-            return joblib.hash(content)
-        except (pickle.PicklingError, AttributeError, TypeError, ValueError) as error:
+            return content_key(content, own_extractor)
+        except UNKNOWN_CONTENT as error:
             warn_user(
                 f"memory keeps nothing of {type(ensemble).__name__}, which cannot be pickled or "
                 f"identified: {error}. Define its functions and classes at the top level of an "
@@ -134,9 +140,14 @@ class TeacherCache:
 
 
 class _ImportablePickler(pickle.Pickler):
-    """Refuses functions and classes of `__main__`, where the same name may mean another thing."""
+    """Refuses functions and classes of `__main__`, where the same name may mean another thing.
+
+    They cannot be loaded in another process either.
+    """
 
     def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, torch.Tensor):  # its class is all that could be refused
+            return type, (type(obj),)
         if isinstance(obj, type | FunctionType) and obj.__module__ == "__main__":
             raise pickle.PicklingError(f"{obj.__qualname__} of __main__ is identified by name only")
         return NotImplemented
@@ -154,6 +165,11 @@ def fit_ensemble(prototype: Any, X: Any, y: Any, sample_weight: Any) -> Any:
     if sample_weight is not None and has_fit_parameter(ensemble, "sample_weight"):
         return ensemble.fit(X, y, sample_weight=sample_weight)
     return ensemble.fit(X, y)
+
+
+def _fit_by_key(arguments: tuple[Any, ...], key: str) -> Any:
+    """Do what `fit_ensemble` does; ``key`` is that of its arguments."""
+    return fit_ensemble(*arguments)
 
 
 def _describe(

@@ -1,4 +1,7 @@
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -9,6 +12,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF
 from sklearn.model_selection import GridSearchCV, KFold
 
+import sklearn_dlf
 import sklearn_dlf._transfer.cache
 from sklearn_dlf import DLFRegressor
 from sklearn_dlf.ensembles import DeepEnsembleRegressor, FittedEnsemble
@@ -17,10 +21,17 @@ from sklearn_dlf.ensembles import DeepEnsembleRegressor, FittedEnsemble
 QUICK = {"hidden_layer_sizes": (8,), "n_epochs": 1, "tol": 10.0, "body": "mlp"}
 
 
+class Counts(dict):
+    """Counts that are no part of what identifies the class that holds them."""
+
+    def __reduce__(self):
+        return Counts, ()
+
+
 class CountedForest(RandomForestRegressor):
     """A forest that counts its fits and evaluations, over all of its clones."""
 
-    counts = {"fit": 0, "evaluate": 0}  # noqa: RUF012 (shared on purpose)
+    counts = Counts(fit=0, evaluate=0)
 
     def fit(self, X, y, sample_weight=None):
         self.counts["fit"] += 1
@@ -38,7 +49,7 @@ def counts(monkeypatch):
         return member_predictions(ensemble, X)
 
     monkeypatch.setattr(sklearn_dlf._transfer.cache, "evaluate_members", counted_predictions)
-    monkeypatch.setattr(CountedForest, "counts", {"fit": 0, "evaluate": 0})
+    monkeypatch.setattr(CountedForest, "counts", Counts(fit=0, evaluate=0))
     return CountedForest.counts
 
 
@@ -200,6 +211,65 @@ def test_classes_that_a_notebook_may_redefine_are_not_kept(friedman, tmp_path, m
     with pytest.warns(UserWarning, match="Mine of __main__ is identified by name only"):
         students(str(tmp_path), forest_class(6, random_state=0))[0].fit(X, y)
     assert not list(tmp_path.rglob("output.pkl"))
+
+
+SCRIPT = """
+import sys
+import networks
+import numpy as np
+import torch
+from sklearn_dlf._transfer.cache import TeacherCache
+from sklearn_dlf.ensembles import FittedEnsemble
+
+torch.manual_seed(0)
+modules = [networks.Network() for _ in range(2)]
+X = np.ones((4, 3), dtype=np.float32)
+_, evaluate = TeacherCache(folder).look_up(FittedEnsemble(modules, outputs="values"), X)
+evaluate(X)
+print(networks.calls)
+"""
+
+NETWORKS = """
+from torch import nn
+
+calls = 0
+
+
+class Network(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+        self.kinds = {"a", "b", "c", "d"}
+
+    def forward(self, X):
+        count_call()
+        return FACTOR * self.layers(X)
+
+
+def count_call():
+    globals()["calls"] += 1
+
+
+FACTOR = 2
+"""
+
+
+def test_modules_are_known_by_weights_and_code_in_another_process_too(
+    tmp_path, monkeypatch, capsys
+):
+    script = f"folder = {str(tmp_path / 'kept')!r}\n{SCRIPT}"
+    monkeypatch.syspath_prepend(tmp_path)
+    for networks in (NETWORKS.replace("FACTOR = 2", "FACTOR = 3"), NETWORKS):
+        (tmp_path / "networks.py").write_text(networks)
+        sys.modules.pop("networks", None)
+        monkeypatch.setattr(sys, "dont_write_bytecode", True)
+        exec(script, {})
+    assert capsys.readouterr().out.split() == ["2", "2"]  # both members are evaluated
+    path = os.pathsep.join([str(Path(sklearn_dlf.__file__).parents[1]), *sys.path])
+    variables = {**os.environ, "PYTHONPATH": path}
+    command = [sys.executable, "-c", script]
+    again = subprocess.run(command, env=variables, check=True, capture_output=True, text=True)
+    assert again.stdout.strip() == "0"  # none of them is
 
 
 def test_an_invalid_memory_is_refused(friedman):
