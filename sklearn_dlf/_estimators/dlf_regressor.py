@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,6 +10,7 @@ from sklearn.utils._param_validation import StrOptions
 
 from .latent_factor import LatentFactorStudent
 from .regressor_mixin import RegressorStudentMixin
+from .row_parts import predict_in_parts
 
 
 class DLFRegressor(RegressorStudentMixin, LatentFactorStudent):
@@ -362,17 +363,18 @@ class DLFRegressor(RegressorStudentMixin, LatentFactorStudent):
                 "return_std=True and return_cov=True were given; expected at most one of them. The "
                 "diagonal of the covariance holds the squared standard deviations."
             )
-        X = self._standardised_rows(X)
         if return_std:
-            moments = self._members.moments_in_units_of_y(X, self.target_transformation_)
-            return self._squeeze(moments.mean), self._squeeze(np.sqrt(moments.variance))
+            return self._mean_and_std(X)
         if return_cov:
+            X = self._standardised_rows(X)
             mean, cov = self._members.covariance(X)
             if self.target_transformation_ is not None:
                 mean, cov = self.target_transformation_.covariance(mean, cov)
             return self._squeeze(mean), cov[..., 0] if self.n_outputs_ == 1 else cov
-        if self.target_transformation_ is not None:
-            return self._squeeze(
-                self._members.moments_in_units_of_y(X, self.target_transformation_).mean
-            )
-        return self._squeeze(self._members.mean(X))
+        return predict_in_parts(self, X, self._mean)
+
+    def _mean(self, members: Any, rows: np.ndarray) -> np.ndarray:
+        """Return the mean of members at standardised rows, in units of y."""
+        if self.target_transformation_ is None:
+            return self._squeeze(members.mean(rows))
+        return self._squeeze(members.moments_in_units_of_y(rows, self.target_transformation_).mean)
