@@ -56,6 +56,9 @@ class BaseStudent(BaseEstimator, ABC):
     # What precedes the heads; a parameter of the students that have a choice.
     body: Any = "mlp"
 
+    # Jobs of joblib; a parameter of some students.
+    n_jobs: int | None = None
+
     # Whether training ends by matching probabilities, which needs calibration rows.
     _is_refined: bool = False
 
@@ -75,6 +78,7 @@ class BaseStudent(BaseEstimator, ABC):
         "device": [Device()],
         "callbacks": [list, None],
         "memory": [str, HasMethods("cache"), None],
+        "n_jobs": [numbers.Integral, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -133,6 +137,7 @@ class BaseStudent(BaseEstimator, ABC):
             n_parameters=n_parameters,
             out_of_bag=self.out_of_bag,
             memory=self.memory,
+            n_jobs=self.n_jobs,
             is_seeded=isinstance(self.random_state, numbers.Integral),
             verbose=self.verbose,
             random_state=random_state,

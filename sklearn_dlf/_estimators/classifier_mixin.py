@@ -239,4 +239,5 @@ default=None
             X,
             lambda _, rows: probabilities_from_latent(draw(rows)),
             further=DRAW_COPIES * len(self.classes_) * n_samples,
+            in_order=True,
         )

@@ -206,6 +206,11 @@ class DLFClassifier(ClassifierStudentMixin, LatentFactorStudent):
         files that they read are not looked at; those of installed packages by name and version.
         Nothing is kept of an ensemble that holds some of `__main__`, such as a notebook's.
 
+    n_jobs : int or None, default=None
+        Number of jobs of joblib that ask the ensemble's members at blocks of rows, and of threads
+        that predict at many rows; None for one, or what `joblib.parallel_config` says. Answers
+        do not depend on it but for rounding. Draws from a posterior are made by one job.
+
     random_state : int, RandomState instance or None, default=None
         Seed of the network's start, the order of rows, the rows made by `augment`, and the fit of
         an unfitted ensemble. One seed gives one student, also where fits run in threads. A callable
@@ -350,6 +355,7 @@ class DLFClassifier(ClassifierStudentMixin, LatentFactorStudent):
         device: str | torch.device = "cpu",
         callbacks: list | None = None,
         memory: Any = None,
+        n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ):

@@ -194,6 +194,11 @@ class DLFRegressor(RegressorStudentMixin, LatentFactorStudent):
         read are not looked at; those of installed packages by name and version. Nothing is kept of
         an ensemble that holds some of `__main__`, such as a notebook's.
 
+    n_jobs : int or None, default=None
+        Number of jobs of joblib that ask the ensemble's members at blocks of rows, and of threads
+        that predict at many rows; None for one, or what `joblib.parallel_config` says. Answers
+        do not depend on it but for rounding. Draws from a posterior are made by one job.
+
     random_state : int, RandomState instance or None, default=None
         Seed of the network's start, the order of rows, the rows made by `augment`, and the fit of
         an unfitted ensemble. One seed gives one student, also where fits run in threads. A callable

@@ -36,7 +36,9 @@ class RegressorStudent(BaseStudent):
     def _draw_in_parts(self, X: ArrayLike, draw: Draws, n_samples: int) -> np.ndarray:
         """Return draws at all rows, in units of y, squeezed."""
         further = DRAW_COPIES * self.n_outputs_ * n_samples
-        return predict_in_parts(self, X, lambda _, rows: self._in_units_of_y(draw(rows)), further)
+        return predict_in_parts(
+            self, X, lambda _, rows: self._in_units_of_y(draw(rows)), further, True
+        )
 
     def _target_distribution(self, method: str, members: Any = None) -> TargetDistribution:
         """Return the distribution of y, or raise with the way to get it."""

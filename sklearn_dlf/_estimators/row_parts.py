@@ -10,7 +10,9 @@ from math import prod
 from typing import Any
 
 import numpy as np
+from joblib import effective_n_jobs
 from scipy import sparse
+from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from .._predictive.members import EXACT_ROWS
@@ -34,7 +36,9 @@ DRAW_COPIES = 6
 Predict = Callable[[Any, np.ndarray], Any]
 
 
-def predict_in_parts(student: Any, X: Any, predict: Predict, further: float = 0) -> Any:
+def predict_in_parts(
+    student: Any, X: Any, predict: Predict, further: float = 0, in_order: bool = False
+) -> Any:
     """Return what ``predict`` returns at all rows: an array or a tuple of arrays.
 
     Numbers depend on the parts by rounding at most.
@@ -47,9 +51,11 @@ def predict_in_parts(student: Any, X: Any, predict: Predict, further: float = 0)
         Rows as the user gave them.
     predict : callable
         Called as ``predict(members, rows)`` with members of the student and standardised rows.
-        Parts come in the order of the rows.
     further : float
         Numbers of 8 bytes that ``predict`` holds for each row, beside what members hold.
+    in_order : bool
+        Whether ``predict`` needs parts in the order of the rows, as draws do. Otherwise parts are
+        predicted in as many threads as the student has jobs.
     """
     if not hasattr(student, "student_"):
         check_is_fitted(student)
@@ -57,23 +63,37 @@ def predict_in_parts(student: Any, X: Any, predict: Predict, further: float = 0)
     shape: tuple[Any, ...] = getattr(X, "shape", ())
     if len(shape) < 2 or not isinstance(shape[0], int):
         if is_partitioned(X):
-            return _predict_partitions(student, X, predict, further)
+            return _predict_partitions(student, X, predict, further, in_order)
         return predict(members, student._standardised_rows(X))
-    size = part_size(ROW_COPIES * prod(shape[1:]) + members.row_numbers + further)
+    row_numbers = ROW_COPIES * prod(shape[1:]) + members.row_numbers + further
+    size = part_size(row_numbers)
     if shape[0] <= size:
         return predict(members, student._standardised_rows(X))
     members.is_exact = shape[0] <= EXACT_ROWS
     X = X.tocsr() if sparse.issparse(X) else X
-    results: list[np.ndarray] = []
-    for rows in row_blocks(shape[0], size):
+    n_jobs = 1 if in_order else effective_n_jobs(student.n_jobs)
+    first, *others = row_blocks(shape[0], part_size(row_numbers * n_jobs))
+
+    def predict_part(rows):
         found = predict(members, student._standardised_rows(rows_of(X, rows)))
-        is_single = not isinstance(found, tuple)
-        parts = (found,) if is_single else found
-        results = results or [np.empty((shape[0], *p.shape[1:]), p.dtype) for p in parts]
-        for result, part in zip(results, parts, strict=True):
+        return found if isinstance(found, tuple) else (found,)
+
+    def fill(rows):
+        for result, part in zip(results, predict_part(rows), strict=True):
             result[rows] = part
-        del found, parts  # the next part gets their memory
-    return results[0] if is_single else tuple(results)
+
+    parts = predict_part(first)
+    results = [np.empty((shape[0], *part.shape[1:]), part.dtype) for part in parts]
+    for result, part in zip(results, parts, strict=True):
+        result[first] = part
+    del parts, part  # the next part gets their memory
+    if n_jobs == 1:
+        for rows in others:
+            fill(rows)
+    else:
+        threads = Parallel(n_jobs=n_jobs, require="sharedmem")
+        threads(delayed(fill)(rows) for rows in others)
+    return results[0] if len(results) == 1 else tuple(results)
 
 
 def part_size(row_numbers: float) -> int:
@@ -94,12 +114,15 @@ def is_partitioned(X: Any) -> bool:
     return hasattr(X, "partitions") and hasattr(X, "npartitions") and hasattr(X, "columns")
 
 
-def _predict_partitions(student: Any, X: Any, predict: Predict, further: float) -> Any:
+def _predict_partitions(
+    student: Any, X: Any, predict: Predict, further: float, in_order: bool
+) -> Any:
     """Do what `predict_in_parts` does with the partitions of a frame, one after another."""
     computed = (X.partitions[number].compute() for number in range(X.npartitions))
-    found = [predict_in_parts(student, part, predict, further) for part in computed if len(part)]
+    options = predict, further, in_order
+    found = [predict_in_parts(student, part, *options) for part in computed if len(part)]
     if not found:
-        return predict_in_parts(student, X.partitions[0].compute(), predict, further)
+        return predict_in_parts(student, X.partitions[0].compute(), *options)
     if isinstance(found[0], tuple):
         return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
     return np.concatenate(found)

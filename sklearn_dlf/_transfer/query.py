@@ -9,6 +9,7 @@ import numpy as np
 from .._rows.reader import RowReader
 from .._rows.table import Table
 from .._utils.standardise import scale_weights
+from .cache import TeacherCache
 from .design_points import Points, make_points
 from .row_choice import RowChoice
 from .row_makers import RowMaker
@@ -63,6 +64,7 @@ def query_teacher(
     n_parameters: int,
     out_of_bag: str | None,
     memory: Any = None,
+    n_jobs: int | None = None,
     is_seeded: bool,
     verbose: int = 0,
     random_state: np.random.RandomState,
@@ -77,7 +79,7 @@ def query_teacher(
         Rows of `fit`, and what belongs to them.
     ensemble, predictions, unseen
         As in `fit` of the estimators.
-    augment, out_of_bag, memory, verbose
+    augment, out_of_bag, memory, n_jobs, verbose
         As in the estimators.
     is_encoded : bool or None
         Whether the student encodes columns; None if it does for a teacher that is a step function,
@@ -101,9 +103,8 @@ def query_teacher(
         order=rows.order,
         make_default=task.default_teacher,
         cv=task.cv,
-        memory=memory,
+        cache=TeacherCache(memory, n_jobs, verbose),
         is_seeded=is_seeded,
-        verbose=verbose,
         random_state=random_state,
     )
     teacher.declare_unseen(unseen, len(table), rows.order)
@@ -131,6 +132,7 @@ def query_teacher(
         weights=weights,
         out_of_bag=out_of_bag,
         transformation=transformation,
+        verbose=verbose,
         is_encoded=is_encoded and not (is_chosen and _lacks_rows(teacher, points, augment)),
     )
 

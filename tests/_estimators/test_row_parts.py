@@ -1,3 +1,7 @@
+import threading
+from contextlib import nullcontext
+
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -167,3 +171,32 @@ def test_rows_of_another_shape_are_refused_as_before(fitted):
         student.predict(X[0])
     with pytest.raises(ValueError, match="expecting 4 features"):
         student.predict(X[:, :3])
+
+
+def jobs_by_parameter(student):
+    student.set_params(n_jobs=2)
+    return nullcontext()
+
+
+def jobs_by_configuration(student):
+    return joblib.parallel_config(backend="threading", n_jobs=2)
+
+
+@pytest.mark.parametrize("jobs", [jobs_by_parameter, jobs_by_configuration])
+def test_threads_predict_what_one_does(fitted, read_sizes, monkeypatch, jobs):
+    student, X = fitted["regressor"]
+    expected = student.predict_interval(X), student.sample_predictions(X, 3, random_state=0)
+    threads, standardised = set(), BaseStudent._standardised_rows
+
+    def note_thread(self, rows):
+        threads.add(threading.get_ident())
+        return standardised(self, rows)
+
+    monkeypatch.setattr(BaseStudent, "_standardised_rows", note_thread)
+    try:
+        with jobs(student):
+            assert_array_equal(student.predict_interval(X), expected[0])
+            assert len(threads) > 1
+            assert_array_equal(student.sample_predictions(X, 3, random_state=0), expected[1])
+    finally:
+        student.set_params(n_jobs=None)

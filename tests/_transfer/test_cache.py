@@ -1,13 +1,14 @@
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import joblib
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.ensemble import RandomForestRegressor
+from sklearn.ensemble import BaggingRegressor, RandomForestRegressor
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF
 from sklearn.model_selection import GridSearchCV, KFold
@@ -15,6 +16,7 @@ from sklearn.model_selection import GridSearchCV, KFold
 import sklearn_dlf
 import sklearn_dlf._transfer.cache
 from sklearn_dlf import DLFRegressor
+from sklearn_dlf._transfer.cache import TeacherCache
 from sklearn_dlf.ensembles import DeepEnsembleRegressor, FittedEnsemble
 
 # A body that is chosen by hand, so that the teacher is evaluated at the design points only.
@@ -257,6 +259,8 @@ FACTOR = 2
 def test_modules_are_known_by_weights_and_code_in_another_process_too(
     tmp_path, monkeypatch, capsys
 ):
+    # joblib writes the code of a function to the first folder of a process only.
+    monkeypatch.setattr(joblib.memory, "_FUNCTION_HASHES", weakref.WeakKeyDictionary())
     script = f"folder = {str(tmp_path / 'kept')!r}\n{SCRIPT}"
     monkeypatch.syspath_prepend(tmp_path)
     for networks in (NETWORKS.replace("FACTOR = 2", "FACTOR = 3"), NETWORKS):
@@ -275,3 +279,36 @@ def test_modules_are_known_by_weights_and_code_in_another_process_too(
 def test_an_invalid_memory_is_refused(friedman):
     with pytest.raises(ValueError, match="'memory' parameter"):
         DLFRegressor(memory=3).fit(*friedman)
+
+
+@pytest.mark.parametrize("ensemble", [RandomForestRegressor, BaggingRegressor])
+def test_jobs_ask_the_members_at_blocks_of_rows(friedman, monkeypatch, ensemble):
+    X, y = friedman
+    ensemble = ensemble(n_estimators=6, random_state=0).fit(X, y)
+    monkeypatch.setattr(sklearn_dlf._transfer.cache, "JOB_ROWS", 40)
+    _, evaluate = TeacherCache(None).look_up(ensemble, X)
+    expected, asked = evaluate(X), []
+    evaluate_block = sklearn_dlf._transfer.cache._evaluate_block
+
+    def noted(ensemble, X, transformed):
+        asked.append(len(X))
+        return evaluate_block(ensemble, X, transformed)
+
+    monkeypatch.setattr(sklearn_dlf._transfer.cache, "_evaluate_block", noted)
+    with joblib.parallel_config(backend="threading"):
+        _, evaluate = TeacherCache(None, n_jobs=2).look_up(ensemble, X)
+        assert_array_equal(evaluate(X), expected)
+    assert sum(asked) == len(X)
+    assert max(asked) == 40
+
+
+def test_jobs_change_no_student(friedman, monkeypatch):
+    X, y = friedman
+    monkeypatch.setattr(sklearn_dlf._transfer.cache, "JOB_ROWS", 100)
+    forest = RandomForestRegressor(6, max_depth=4, random_state=0).fit(X, y)
+    plain, jobs = (
+        DLFRegressor(forest, q=2, n_jobs=n_jobs, random_state=0, **QUICK) for n_jobs in (None, 2)
+    )
+    expected = plain.fit(X, y).predict(X)
+    with joblib.parallel_config(backend="threading"):
+        assert_array_equal(jobs.fit(X, y).predict(X), expected)
