@@ -39,6 +39,8 @@ from .._transfer.query import FitRows, query_teacher
 from .._transfer.row_makers import ROW_MAKERS
 from .._transfer.tasks import Task
 from .._transfer.transfer_set import TransferSet
+from .._utils.content_keys import content_key
+from .._utils.numbers import in_memory
 from .._utils.parameters import BodyMaker, Count, Device, LayerSizes
 from .._utils.threads import one_blas_thread
 from .._utils.torch_settings import plain_torch
@@ -123,6 +125,9 @@ class BaseStudent(BaseEstimator, ABC):
         self.__dict__.pop("conformal_scores_", None)
         self.__dict__.pop("student_", None)  # after a failed fit the estimator is not fitted
         random_state = check_random_state(self.random_state)
+        X, y, X_unlabeled, predictions, sample_weight = map(
+            in_memory, (X, y, X_unlabeled, predictions, sample_weight)
+        )
         rows = self._validate(X, y, task, X_ensemble, X_unlabeled, sample_weight)
         with plain_torch():
             n_parameters = count_body_parameters(self, rows.table.numbers)
@@ -259,6 +264,10 @@ class BaseStudent(BaseEstimator, ABC):
         tags.target_tags.multi_output = not isinstance(self, ClassifierMixin)
         set_input_tags(tags, self.preprocessor)
         return tags
+
+    def __dask_tokenize__(self) -> str:
+        """Return a key of all that the student holds: dask has to know the tasks that share it."""
+        return content_key(self)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state with the network on the CPU, so that it loads without an accelerator."""

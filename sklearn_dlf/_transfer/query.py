@@ -91,12 +91,12 @@ def query_teacher(
     random_state : RandomState instance
         Source of all random choices.
     """
-    table, y, weights = rows.table, rows.y, scale_weights(rows.weights)
+    table, weights = rows.table, scale_weights(rows.weights)
     teacher = find_teacher(
         ensemble,
         predictions,
         rows.as_ensemble_takes_them,
-        y,
+        rows.y,
         rows.weights,
         kind=task.kind,
         adapt=rows.adapt,
@@ -108,9 +108,8 @@ def query_teacher(
         random_state=random_state,
     )
     teacher.declare_unseen(unseen, len(table), rows.order)
-    transformation, y = task.enter_space(teacher, y)
-    if is_chosen := is_encoded is None:
-        is_encoded = augment is not None and table.is_tabular and has_steps(teacher, table)
+    transformation, y = task.enter_space(teacher, rows.y)
+    encodes = _encodes(is_encoded, augment, teacher, table)
     points = make_points(
         table,
         weights,
@@ -121,7 +120,7 @@ def query_teacher(
         n_parameters=n_parameters,
         calibration_state=task.calibration_state(random_state),
         random_state=random_state,
-        is_encoded=is_encoded,
+        is_encoded=encodes,
         fresh_calibration=task.fresh_calibration,
     )
     return build_transfer_set(
@@ -132,9 +131,16 @@ def query_teacher(
         weights=weights,
         out_of_bag=out_of_bag,
         transformation=transformation,
+        is_encoded=encodes and not (is_encoded is None and _lacks_rows(teacher, points, augment)),
         verbose=verbose,
-        is_encoded=is_encoded and not (is_chosen and _lacks_rows(teacher, points, augment)),
     )
+
+
+def _encodes(is_encoded: bool | None, augment: Any, teacher: Any, table: Table) -> bool:
+    """Return whether the student encodes columns; see `query_teacher`."""
+    if is_encoded is not None:
+        return is_encoded
+    return augment is not None and table.is_tabular and has_steps(teacher, table)
 
 
 def _lacks_rows(teacher: Any, points: Points, augment: Any) -> bool:

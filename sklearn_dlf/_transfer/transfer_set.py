@@ -125,9 +125,7 @@ def build_transfer_set(
         weights = np.concatenate([weights, np.full(n_others, weights.mean())])
     contrasts = builder.build(weights)
     _warn_if_members_agree(contrasts)
-    X = reader.standardise(points.table.numbers)
-    if X.dtype.kind == "f":
-        X = X.astype(np.float32, copy=False)
+    X = reader.standardise_as_single(points.table.numbers)
     return TransferSet(
         X,
         contrasts,
