@@ -41,6 +41,8 @@ from .._transfer.query import FitRows, query_teacher
 from .._transfer.row_makers import ROW_MAKERS
 from .._transfer.tasks import Task
 from .._transfer.transfer_set import TransferSet
+from .._utils.content_keys import content_key
+from .._utils.numbers import in_memory
 from .._utils.parameters import BodyMaker, Count, Device, LayerSizes
 from .._utils.threads import one_blas_thread
 from .._utils.torch_settings import plain_torch
@@ -58,6 +60,9 @@ class BaseStudent(BaseEstimator, ABC):
 
     # What precedes the heads; a parameter of the students that have a choice.
     body: Any = "mlp"
+
+    # Jobs of joblib; a parameter of some students.
+    n_jobs: int | None = None
 
     # Whether training ends by matching probabilities, which needs calibration rows.
     _is_refined: bool = False
@@ -78,6 +83,7 @@ class BaseStudent(BaseEstimator, ABC):
         "device": [Device()],
         "callbacks": [list, None],
         "memory": [str, HasMethods("cache"), None],
+        "n_jobs": [numbers.Integral, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -123,6 +129,9 @@ class BaseStudent(BaseEstimator, ABC):
             self.__dict__.pop(name, None)
         self.__dict__.pop("student_", None)  # after a failed fit the estimator is not fitted
         random_state = check_random_state(self.random_state)
+        X, y, X_unlabeled, predictions, sample_weight = map(
+            in_memory, (X, y, X_unlabeled, predictions, sample_weight)
+        )
         rows = self._validate(X, y, task, X_ensemble, X_unlabeled, sample_weight)
         with plain_torch():
             n_parameters = count_body_parameters(self, rows.table.numbers)
@@ -137,6 +146,7 @@ class BaseStudent(BaseEstimator, ABC):
             n_parameters=n_parameters,
             out_of_bag=self.out_of_bag,
             memory=self.memory,
+            n_jobs=self.n_jobs,
             is_seeded=isinstance(self.random_state, numbers.Integral),
             verbose=self.verbose,
             random_state=random_state,
@@ -258,6 +268,10 @@ class BaseStudent(BaseEstimator, ABC):
         tags.target_tags.multi_output = not isinstance(self, ClassifierMixin)
         set_input_tags(tags, self.preprocessor)
         return tags
+
+    def __dask_tokenize__(self) -> str:
+        """Return a key of all that the student holds: dask has to know the tasks that share it."""
+        return content_key(self)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return parameters and plain records of what was learnt, with a version.

@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils import Bunch, check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from .._predictive.logits import entropies, probabilities_from_latent
 from .._transfer.tasks import ClassificationTask
 from .base import BaseStudent, check_count
+from .row_parts import DRAW_COPIES, predict_in_parts
 
 
 class ClassifierStudentMixin(ClassifierMixin, BaseStudent):
@@ -143,8 +145,7 @@ default=None
         ndarray of shape (n_samples, n_classes)
             Probabilities, in the order of `classes_`.
         """
-        X = self._standardised_rows(X)
-        return self._members.probabilities(X)[0]
+        return predict_in_parts(self, X, lambda members, rows: members.probabilities(rows)[0])
 
     def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
         """Predict the logarithm of the averaged probabilities.
@@ -161,8 +162,7 @@ default=None
         ndarray of shape (n_samples, n_classes)
             Log-probabilities in nats, in the order of `classes_`.
         """
-        X = self._standardised_rows(X)
-        return self._members.log_probabilities(X)
+        return predict_in_parts(self, X, lambda members, rows: members.log_probabilities(rows))
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Predict the class of the largest averaged probability.
@@ -196,9 +196,12 @@ default=None
             difference, which is the mutual information of class and member. Averages are finer than
             those of `predict_proba` where there are three or more classes.
         """
-        X = self._standardised_rows(X)
-        probabilities, aleatoric = self._members.probabilities(X, with_entropy=True)
-        total = entropies(probabilities)
+
+        def predict(members, rows):
+            probabilities, aleatoric = members.probabilities(rows, with_entropy=True)
+            return entropies(probabilities), aleatoric
+
+        total, aleatoric = predict_in_parts(self, X, predict)
         # Jensen's inequality holds but for rounding, which counts where members agree.
         epistemic = np.maximum(total - aleatoric, 0.0)
         return Bunch(total=total, aleatoric=aleatoric, epistemic=epistemic)
@@ -228,6 +231,13 @@ default=None
         ndarray of shape (n_rows, n_classes, n_samples)
             Probabilities of each member, in the order of `classes_`.
         """
-        X, rng = self._standardised_rows(X), check_random_state(random_state)
-        n_samples = check_count(n_samples)
-        return probabilities_from_latent(self._members.draw(X, n_samples, rng))
+        check_is_fitted(self)
+        n_samples, rng = check_count(n_samples), check_random_state(random_state)
+        draw = self._members.start_draws(n_samples, rng)
+        return predict_in_parts(
+            self,
+            X,
+            lambda _, rows: probabilities_from_latent(draw(rows)),
+            further=DRAW_COPIES * len(self.classes_) * n_samples,
+            in_order=True,
+        )

@@ -201,9 +201,15 @@ class DLFClassifier(ClassifierUpdateMixin, LatentFactorStudent):
         candidate, except for `augment`, `hidden_layer_sizes`, `refine` and `em`, which change the
         rows at which it is evaluated. Fits are kept only if `random_state` is an integer or the
         ensemble has a seed of its own, and predictions at made rows only if `random_state` is an
-        integer. Draws from a posterior are not kept. Functions and classes are identified by module
-        and name, not by what they do: nothing is kept of an ensemble that holds some of `__main__`,
-        such as a notebook's. Clear the memory if those of a module have changed.
+        integer. Draws from a posterior are not kept. Networks of torch are known by their weights.
+        Functions and classes of your own modules are known by their code and what it reads, but
+        files that they read are not looked at; those of installed packages by name and version.
+        Nothing is kept of an ensemble that holds some of `__main__`, such as a notebook's.
+
+    n_jobs : int or None, default=None
+        Number of jobs of joblib that ask the ensemble's members at blocks of rows, and of threads
+        that predict at many rows; None for one, or what `joblib.parallel_config` says. Answers
+        do not depend on it but for rounding. Draws from a posterior are made by one job.
 
     random_state : int, RandomState instance or None, default=None
         Seed of the network's start, the order of rows, the rows made by `augment`, and the fit of
@@ -349,6 +355,7 @@ class DLFClassifier(ClassifierUpdateMixin, LatentFactorStudent):
         device: str | torch.device = "cpu",
         callbacks: list | None = None,
         memory: Any = None,
+        n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ):

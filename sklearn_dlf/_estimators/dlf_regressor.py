@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import StrOptions
 
 from .latent_factor import LatentFactorStudent
+from .row_parts import predict_in_parts
 from .update_mixin import RegressorUpdateMixin
 
 
@@ -188,9 +189,15 @@ class DLFRegressor(RegressorUpdateMixin, LatentFactorStudent):
         candidate, except for `augment` and the network's body, which change the rows at which it is
         evaluated. Fits are kept only if `random_state` is an integer or the ensemble has a seed of
         its own, and predictions at made rows only if `random_state` is an integer. Draws from a
-        posterior are not kept. Functions and classes are identified by module and name, not by what
-        they do: nothing is kept of an ensemble that holds some of `__main__`, such as a notebook's.
-        Clear the memory if those of a module have changed.
+        posterior are not kept. Networks of torch are known by their weights. Functions and
+        classes of your own modules are known by their code and what it reads, but files that they
+        read are not looked at; those of installed packages by name and version. Nothing is kept of
+        an ensemble that holds some of `__main__`, such as a notebook's.
+
+    n_jobs : int or None, default=None
+        Number of jobs of joblib that ask the ensemble's members at blocks of rows, and of threads
+        that predict at many rows; None for one, or what `joblib.parallel_config` says. Answers
+        do not depend on it but for rounding. Draws from a posterior are made by one job.
 
     random_state : int, RandomState instance or None, default=None
         Seed of the network's start, the order of rows, the rows made by `augment`, and the fit of
@@ -361,17 +368,18 @@ class DLFRegressor(RegressorUpdateMixin, LatentFactorStudent):
                 "return_std=True and return_cov=True were given; expected at most one of them. The "
                 "diagonal of the covariance holds the squared standard deviations."
             )
-        X = self._standardised_rows(X)
         if return_std:
-            moments = self._members.moments_in_units_of_y(X, self.target_transformation_)
-            return self._squeeze(moments.mean), self._squeeze(np.sqrt(moments.variance))
+            return self._mean_and_std(X)
         if return_cov:
+            X = self._standardised_rows(X)
             mean, cov = self._members.covariance(X)
             if self.target_transformation_ is not None:
                 mean, cov = self.target_transformation_.covariance(mean, cov)
             return self._squeeze(mean), cov[..., 0] if self.n_outputs_ == 1 else cov
-        if self.target_transformation_ is not None:
-            return self._squeeze(
-                self._members.moments_in_units_of_y(X, self.target_transformation_).mean
-            )
-        return self._squeeze(self._members.mean(X))
+        return predict_in_parts(self, X, self._mean)
+
+    def _mean(self, members: Any, rows: np.ndarray) -> np.ndarray:
+        """Return the mean of members at standardised rows, in units of y."""
+        if self.target_transformation_ is None:
+            return self._squeeze(members.mean(rows))
+        return self._squeeze(members.moments_in_units_of_y(rows, self.target_transformation_).mean)

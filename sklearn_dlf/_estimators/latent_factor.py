@@ -108,6 +108,7 @@ class LatentFactorStudent(BaseStudent):
         device: str | torch.device = "cpu",
         callbacks: list | None = None,
         memory: Any = None,
+        n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ):

@@ -8,31 +8,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin, _fit_context
-from sklearn.exceptions import NotFittedError
 from sklearn.utils import Bunch, check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from .._fitting.noise_of_y import learn_noise_of_y
 from .._predictive.conformal import center_and_unit, conformal_quantiles
-from .._predictive.target_distribution import TargetDistribution
-from .._predictive.target_noise import TargetNoise
-from .._predictive.transformed_target import TransformedTarget
+from .._predictive.target_noise import node_weights
 from .._rows.labels import observed_values
 from .._transfer.tasks import RegressionTask
-from .base import BaseStudent, check_count
+from .base import check_count
+from .regressor_student import RegressorStudent
+from .row_parts import predict_in_parts
+
+# Copies of each quantile while it is computed: distance, quantile, and both transformed back.
+QUANTILE_COPIES = 6
+
+# Copies of what is computed for each node of the noise, where y is transformed: of its standard
+# deviation, and of its square.
+NODE_COPIES = 3
 
 
-class RegressorStudentMixin(RegressorMixin, BaseStudent):
+class RegressorStudentMixin(RegressorMixin, RegressorStudent):
     """A student of regressors; subclasses define its members."""
 
     # How the noise of y depends on the row, and folds for an unfitted teacher; parameters of some
     # students.
     target_noise: str = "auto"
     cv: Any = None
-
-    target_noise_: TargetNoise | None
-    target_transformation_: TransformedTarget | None
-    ensemble_score_: float | None
-    conformal_scores_: np.ndarray
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(
@@ -158,8 +160,9 @@ default=None
         ndarray of shape (n_rows, n_samples) or (n_rows, n_outputs, n_samples)
             Predictions of each member, in units of y.
         """
-        X, rng = self._standardised_rows(X), check_random_state(random_state)
-        return self._in_units_of_y(self._members.draw(X, check_count(n_samples), rng))
+        check_is_fitted(self)
+        n_samples, rng = check_count(n_samples), check_random_state(random_state)
+        return self._draw_in_parts(X, self._members.start_draws(n_samples, rng), n_samples)
 
     def sample_y(
         self,
@@ -190,9 +193,10 @@ default=None
         NotFittedError
             If `fit` was not given y, and the members have no variance of their own.
         """
-        X, rng = self._standardised_rows(X), check_random_state(random_state)
-        draws = self._target_distribution("sample_y").draw(X, check_count(n_samples), rng)
-        return self._in_units_of_y(draws)
+        check_is_fitted(self)
+        n_samples, rng = check_count(n_samples), check_random_state(random_state)
+        draw = self._target_distribution("sample_y").start_draws(n_samples, rng)
+        return self._draw_in_parts(X, draw, n_samples)
 
     def predict_uncertainty(self, X: ArrayLike) -> Bunch:
         """Predict the variance of y, in its aleatoric and epistemic parts.
@@ -216,16 +220,17 @@ default=None
         NotFittedError
             If `fit` was not given y, and the members have no variance of their own.
         """
-        X = self._standardised_rows(X)
-        distribution = self._target_distribution("predict_uncertainty")
-        parts = distribution.variances(X, self.target_transformation_)
-        total = parts.epistemic + parts.aleatoric
-        return Bunch(
-            total=self._squeeze(total),
-            aleatoric=self._squeeze(parts.aleatoric),
-            epistemic=self._squeeze(parts.epistemic),
-            std=self._squeeze(np.sqrt(total)),
-        )
+        check_is_fitted(self)
+
+        def predict(members, rows):
+            distribution = self._target_distribution("predict_uncertainty", members)
+            parts = distribution.variances(rows, self.target_transformation_)
+            return self._squeeze(parts.epistemic), self._squeeze(parts.aleatoric)
+
+        further = NODE_COPIES * self.n_outputs_ * len(node_weights())
+        epistemic, aleatoric = predict_in_parts(self, X, predict, further)
+        total = epistemic + aleatoric
+        return Bunch(total=total, aleatoric=aleatoric, epistemic=epistemic, std=np.sqrt(total))
 
     def predict_quantiles(
         self, X: ArrayLike, quantiles: ArrayLike = (0.05, 0.5, 0.95)
@@ -252,7 +257,7 @@ default=None
         ValueError
             If a level is not between 0 and 1.
         """
-        X = self._standardised_rows(X)
+        check_is_fitted(self)
         levels = np.atleast_1d(np.asarray(quantiles, dtype=np.float64))
         if levels.ndim != 1 or not np.all((levels > 0) & (levels < 1)):
             raise ValueError(
@@ -262,15 +267,20 @@ default=None
         if transformation is not None:
             levels = transformation.inner_levels(levels)
         scores = getattr(self, "conformal_scores_", None)
-        if scores is not None:
-            result = conformal_quantiles(
-                scores, *center_and_unit(X, self._members, self.target_noise_), levels
-            )
-        else:
-            result = self._target_distribution("predict_quantiles").quantiles(X, levels)
-        if transformation is not None:
-            result = transformation.quantiles(result)
-        return self._squeeze(result)
+
+        def predict(members, rows):
+            if scores is not None:
+                scale = center_and_unit(rows, members, self.target_noise_)
+                result = conformal_quantiles(scores, *scale, levels)
+            else:
+                distribution = self._target_distribution("predict_quantiles", members)
+                result = distribution.quantiles(rows, levels)
+            if transformation is not None:
+                result = transformation.quantiles(result)
+            return self._squeeze(result)
+
+        further = QUANTILE_COPIES * self.n_outputs_ * len(levels)
+        return predict_in_parts(self, X, predict, further)
 
     def conformalize(self, X: ArrayLike, y: ArrayLike) -> RegressorStudentMixin:
         """Give `predict_interval` and `predict_quantiles` a guarantee, from held-out rows.
@@ -310,12 +320,14 @@ default=None
         ----------
         .. [1] Vovk, Gammerman, Shafer. "Algorithmic Learning in a Random World". Springer 2005.
         """
-        X = self._standardised_rows(X)
-        values = observed_values(y, len(X), self.n_outputs_)
+        check_is_fitted(self)
+        center, unit = predict_in_parts(
+            self, X, lambda members, rows: center_and_unit(rows, members, self.target_noise_)
+        )
+        values = observed_values(y, len(center), self.n_outputs_)
         if self.target_transformation_ is not None:
             self.target_transformation_ = self.target_transformation_.covering(values)
         values, _ = self._transform_target(values)
-        center, unit = center_and_unit(X, self._members, self.target_noise_)
         self.conformal_scores_ = np.sort((values - center) / unit, axis=0)
         return self
 
@@ -358,38 +370,3 @@ default=None
             )
         tail = 0.5 * (1 - float(level))
         return self.predict_quantiles(X, [tail, 1 - tail])
-
-    def _target_distribution(self, method: str) -> TargetDistribution:
-        """Return the distribution of y, or raise with the way to get it."""
-        if self.target_noise_ is None:
-            raise NotFittedError(
-                f"{method} needs the noise of y around the ensemble; fit was called without y, and "
-                "the members have no variance of their own. Call fit(X, y, ...) with the observed "
-                "values. sample_predictions and predict do not need them."
-            )
-        return TargetDistribution(self._members, self.target_noise_)
-
-    def _log_density(self, X: ArrayLike, y: ArrayLike) -> np.ndarray:
-        """Return the log-density of y (n, n_outputs) at each row and output, in nats."""
-        X, (values, log_slope) = self._standardised_rows(X), self._transform_target(y)
-        # The density of y is that of its transformed value, over the slope of the way back.
-        return self._target_distribution("neg_nll_scorer").log_density(X, values) - log_slope
-
-    def _transform_target(self, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-        """Return y (n, n_outputs) as the network predicts it, and the log slope of the way back."""
-        values = np.asarray(y, dtype=np.float64)
-        values = values.reshape(len(values), self.n_outputs_)
-        if self.target_transformation_ is None:
-            return values, np.zeros(values.shape)
-        values = self.target_transformation_.transform(values)
-        return values, self.target_transformation_.log_slope(values)
-
-    def _in_units_of_y(self, values: np.ndarray) -> np.ndarray:
-        """Return outputs (n, n_outputs, ...) of members in units of y, squeezed."""
-        if self.target_transformation_ is not None:
-            values = self.target_transformation_.invert(values)
-        return self._squeeze(values)
-
-    def _squeeze(self, values: np.ndarray) -> np.ndarray:
-        """Drop the axis of outputs (n, n_outputs, ...) if there is one output."""
-        return values[:, 0] if self.n_outputs_ == 1 else values

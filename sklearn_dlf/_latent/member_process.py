@@ -132,8 +132,8 @@ class MemberFunctions:
         Shape of the latent variables of one member.
     correlation : RowCorrelation
         Correlation of the local part between rows.
-    n_features, n_members : int
-        Columns of the rows, members.
+    n_members : int
+        Members.
     random_state : RandomState instance
         Source of the draws.
     """
@@ -142,21 +142,20 @@ class MemberFunctions:
         self,
         latent_shape: tuple[int, ...],
         correlation: RowCorrelation,
-        n_features: int,
         n_members: int,
         random_state: np.random.RandomState,
     ):
         self._latent = random_state.standard_normal((*latent_shape, n_members))
         self._local: RandomFunctions | None = None
-        self._options = correlation, n_features, n_members, random_state
+        self._options = correlation, n_members, random_state
 
     def evaluate(self, process: MemberProcess, X: np.ndarray) -> np.ndarray:
         """Members (n, c, n_members) at standardised rows."""
         n_outputs, n_factors = process.local_loadings.shape[1:]
         if self._local is None:
-            correlation, n_features, n_members, random_state = self._options
+            correlation, n_members, random_state = self._options
             self._local = RandomFunctions(
-                correlation, n_features, n_outputs + n_factors, n_members, random_state
+                correlation, X.shape[1], n_outputs + n_factors, n_members, random_state
             )
         functions = self._local.evaluate(X)
         draws = functions[:, :n_outputs] * process.own_std[..., None]

@@ -20,6 +20,9 @@ from .._utils.blocks import DRAW_ROWS, row_blocks
 from .averaged_probabilities import average_log_probabilities, average_probabilities
 from .transformed_target import TransformedTarget
 
+# Takes rows, returns draws at them.
+Draws = Callable[[np.ndarray], np.ndarray]
+
 # Up to this many rows are evaluated in float64, if the device has it. It costs little for few rows,
 # and their prediction does not depend on the batch that they are in. Draws use float64 at any
 # number of rows.
@@ -42,6 +45,9 @@ class StudentMembers(ABC):
         Units of its outputs.
     """
 
+    # Whether the rows of a call, which come in parts, are few; None if they come at once.
+    is_exact: bool | None = None
+
     def __init__(self, network: Any, units: Units):
         self.network = network
         self.units = units
@@ -56,11 +62,23 @@ class StudentMembers(ABC):
         """Classes of a student of classifiers; two classes have one latent output."""
         return max(self.n_outputs, 2)
 
+    @property
     @abstractmethod
+    def row_numbers(self) -> int:
+        """Numbers of 8 bytes that a row takes at most while its moments are evaluated."""
+
+    @abstractmethod
+    def start_draws(self, n_samples: int, random_state: np.random.RandomState) -> Draws:
+        """Return a function that draws members at rows: blocks of them, one after another.
+
+        It returns (n, n_outputs, n_samples). The first rows do not depend on later ones.
+        """
+
     def draw(
         self, X: np.ndarray, n_samples: int, random_state: np.random.RandomState
     ) -> np.ndarray:
-        """Draw members, (n, n_outputs, n_samples); the first rows do not depend on later ones."""
+        """Draw members at all rows, (n, n_outputs, n_samples)."""
+        return self.start_draws(n_samples, random_state)(X)
 
     @abstractmethod
     def probabilities(
@@ -103,7 +121,8 @@ class StudentMembers(ABC):
 
     def network_for(self, X: np.ndarray, exact: bool = False) -> Any:
         """Network that only predicts, in float64 for few rows or if ``exact``."""
-        return self.network.frozen(exact or len(X) <= EXACT_ROWS)
+        are_few = len(X) <= EXACT_ROWS if self.is_exact is None else self.is_exact
+        return self.network.frozen(exact or are_few)
 
 
 class LatentFactorMembers(StudentMembers):
@@ -147,21 +166,27 @@ class LatentFactorMembers(StudentMembers):
         """Return the points whose distances `row_correlation` takes; rows if it takes none."""
         return self.points(X) if self.row_correlation.share > 0 else X
 
-    def draw(self, X, n_samples, random_state):
+    @property
+    def row_numbers(self):
+        # Mean, noise, loadings and shares of the noise, some of them in two precisions, and
+        # squares of them.
+        return self.n_outputs * (8 + 4 * self.network.q)
+
+    def start_draws(self, n_samples, random_state):
         # All functions first, then what is independent row by row, so that first rows do not depend
         # on later ones.
         functions = MemberFunctions(
-            self.network.latent_shape,
-            self.row_correlation,
-            self.correlated(X[:1]).shape[1],
-            n_samples,
-            random_state,
+            self.network.latent_shape, self.row_correlation, n_samples, random_state
         )
-        draws = np.empty((len(X), self.n_outputs, n_samples))
-        for rows in row_blocks(len(X), DRAW_ROWS):
-            process = self.process(X[rows], exact=True)
-            draws[rows] = functions.evaluate(process, self.correlated(X[rows]))
-        return draws
+
+        def draw(X):
+            draws = np.empty((len(X), self.n_outputs, n_samples))
+            for rows in row_blocks(len(X), DRAW_ROWS):
+                process = self.process(X[rows], exact=True)
+                draws[rows] = functions.evaluate(process, self.correlated(X[rows]))
+            return draws
+
+        return draw
 
     def probabilities(self, X, with_entropy=False):
         probabilities = np.empty((len(X), self.n_classes))

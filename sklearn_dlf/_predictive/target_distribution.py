@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 from sklearn.utils import Bunch
 
-from .._utils.blocks import DRAW_ROWS, row_blocks
+from .._utils.blocks import DRAW_ROWS, NODES_AT_ONCE, row_blocks
 from .._utils.seeding import MAX_SEED
+from .members import Draws
 from .target_noise import TargetNoise, node_weights
 from .transformed_target import TransformedTarget
 
@@ -57,13 +58,15 @@ class TargetDistribution:
 
     def log_density(self, X: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Logarithm of the density of y (n, n_outputs) at each row and output, in nats."""
-        logarithms = np.empty(y.shape)
+        logarithms, n_nodes = np.empty(y.shape), len(node_weights())
         for rows in row_blocks(len(X), DRAW_ROWS):
             at = self._moments(X[rows])
-            std = self.noise.std_nodes(at.variance, at.factor, at.misfit)
-            scaled = (y[rows] - at.mean)[..., None] / std
-            normal = -0.5 * (scaled**2 + np.log(2 * np.pi)) - np.log(std)
-            logarithms[rows] = logsumexp(normal, b=node_weights(), axis=-1)
+            # All nodes of the mixture take many times the memory of the moments.
+            for part in row_blocks(len(at.mean), NODES_AT_ONCE // (y.shape[1] * n_nodes) + 1):
+                std = self.noise.std_nodes(at.variance[part], at.factor[part], at.misfit[part])
+                scaled = (y[rows][part] - at.mean[part])[..., None] / std
+                normal = -0.5 * (scaled**2 + np.log(2 * np.pi)) - np.log(std)
+                logarithms[rows][part] = logsumexp(normal, b=node_weights(), axis=-1)
         return logarithms
 
     def variances(self, X: np.ndarray, transformation: TransformedTarget | None = None) -> Bunch:
@@ -98,18 +101,30 @@ class TargetDistribution:
             aleatoric[rows] = np.maximum(second - first**2 - epistemic[rows], 0.0)
         return Bunch(epistemic=epistemic, aleatoric=aleatoric)
 
+    def start_draws(self, n_samples: int, random_state: np.random.RandomState) -> Draws:
+        """Return a function that draws y at rows: blocks of them, one after another.
+
+        It returns (n, n_outputs, n_samples). The first rows do not depend on later ones.
+        """
+        noise_state = np.random.RandomState(random_state.randint(MAX_SEED))
+        unit = self.noise.draw(n_samples, noise_state)
+        draw_members = self.members.start_draws(n_samples, random_state)
+        share = np.sqrt(self.noise.spread_share)[:, None]
+
+        def draw(X):
+            draws = draw_members(X)
+            for rows in row_blocks(len(X), DRAW_ROWS):
+                at = self._moments(X[rows], exact=True)
+                mean = at.mean[..., None]
+                draws[rows] = mean + share * (draws[rows] - mean)
+                variance = at.factor[..., None] * unit + at.misfit[..., None]
+                draws[rows] += np.sqrt(variance) * noise_state.standard_normal(variance.shape)
+            return draws
+
+        return draw
+
     def draw(
         self, X: np.ndarray, n_samples: int, random_state: np.random.RandomState
     ) -> np.ndarray:
-        """Draws of y (n, n_outputs, n_samples); the first rows do not depend on later ones."""
-        noise_state = np.random.RandomState(random_state.randint(MAX_SEED))
-        unit = self.noise.draw(n_samples, noise_state)
-        draws = self.members.draw(X, n_samples, random_state)
-        share = np.sqrt(self.noise.spread_share)[:, None]
-        for rows in row_blocks(len(X), DRAW_ROWS):
-            at = self._moments(X[rows], exact=True)
-            mean = at.mean[..., None]
-            draws[rows] = mean + share * (draws[rows] - mean)
-            variance = at.factor[..., None] * unit + at.misfit[..., None]
-            draws[rows] += np.sqrt(variance) * noise_state.standard_normal(variance.shape)
-        return draws
+        """Draw y at all rows, (n, n_outputs, n_samples)."""
+        return self.start_draws(n_samples, random_state)(X)

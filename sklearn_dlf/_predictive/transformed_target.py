@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import Bunch
 
-from .._utils.blocks import DRAW_ROWS, row_blocks
+from .._utils.blocks import NODES_AT_ONCE, row_blocks
 
 # Nodes of the quadrature, in standard deviations. The trapezoidal rule converges exponentially fast
 # for smooth transformations, and its error is small at kinks, where Gauss-Hermite's is not.
@@ -188,7 +188,8 @@ class TransformedTarget:
         if self.is_linear:
             return Bunch(mean=self.invert(mean), variance=self._slope**2 * variance)
         moments = Bunch(mean=np.empty_like(mean), variance=np.empty_like(mean))
-        for rows in row_blocks(len(mean), DRAW_ROWS):
+        row_nodes = mean.shape[1] * len(Z_NODES)
+        for rows in row_blocks(len(mean), max(1, NODES_AT_ONCE // row_nodes)):
             values = self._at_nodes(mean[rows], variance[rows])
             moments.mean[rows] = values @ Z_WEIGHTS
             deviations = values - moments.mean[rows][..., None]

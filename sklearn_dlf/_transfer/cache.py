@@ -5,19 +5,33 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from types import FunctionType
 from typing import Any, NamedTuple
 
-import joblib
 import numpy as np
+import torch
+from joblib import effective_n_jobs
 from sklearn.base import clone
+from sklearn.utils import _safe_indexing
+from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _num_samples, check_memory, has_fit_parameter
 
 from .._predictive.transformed_target import TargetTransformer
+from .._utils.blocks import row_blocks
+from .._utils.content_keys import content_key
+from .._utils.progress import Progress
 from .._utils.warning import warn_user
-from ..ensembles import describe_ensemble, ensemble_kind, unseen_rows
+from ..ensembles import Members, describe_ensemble, ensemble_kind, unseen_rows
 from ..ensembles._member_predictions import evaluate_members, member_variances
+from ..ensembles._registry import own_extractor
+
+# Raised where content cannot be pickled or identified. Tensors without values raise RuntimeError.
+UNKNOWN_CONTENT = pickle.PicklingError, AttributeError, TypeError, ValueError, RuntimeError
+
+# Rows that one job evaluates. Their number does not depend on that of the jobs.
+JOB_ROWS = 2**11
 
 # Takes rows, and whether to evaluate members in the space of their transformed target.
 Evaluate = Callable[..., np.ndarray]
@@ -62,6 +76,24 @@ class EnsembleFacts(NamedTuple):
     optimism: float = 1.0
 
 
+class AskOptions(NamedTuple):
+    """How members are asked; it changes no answer but for rounding.
+
+    Attributes
+    ----------
+    n_jobs : int or None
+        Jobs of joblib.
+    verbose : int
+        Whether to print progress.
+    """
+
+    n_jobs: int | None = None
+    verbose: int = 0
+
+
+ASK_ALONE = AskOptions()
+
+
 class TeacherCache:
     """Fits and evaluates ensembles, or reads the results from a joblib memory.
 
@@ -72,10 +104,15 @@ class TeacherCache:
     ----------
     memory : str, joblib.Memory or None
         Where results are kept. With None nothing is kept.
+    n_jobs : int or None
+        Jobs of joblib that evaluate an ensemble at blocks of rows.
+    verbose : int
+        Whether to print how many members were asked, if that takes long.
     """
 
-    def __init__(self, memory: Any):
+    def __init__(self, memory: Any, n_jobs: int | None = None, verbose: int = 0):
         self._keeps = memory is not None
+        self._options, self.verbose = AskOptions(n_jobs, verbose), verbose
         self._memory = check_memory(memory)
 
     def fit(
@@ -91,7 +128,8 @@ class TeacherCache:
         if key is None:
             ensemble = fit_ensemble(*arguments)
             return self._look_up(None, lambda: ensemble, X)
-        return self._look_up(key, partial(self._memory.cache(fit_ensemble), *arguments), X)
+        fit_by_key = self._memory.cache(_fit_by_key, ignore=["arguments"])
+        return self._look_up(key, partial(fit_by_key, arguments, key), X)
 
     def look_up(self, ensemble: Any, X: Any) -> tuple[EnsembleFacts, Evaluate]:
         """Return the facts of a fitted ensemble and a function that evaluates it at rows.
@@ -110,12 +148,13 @@ class TeacherCache:
         describe, evaluate = _describe, _evaluate
         if key is not None:
             describe, evaluate = (
-                self._memory.cache(function, ignore=["load"]) for function in (_describe, _evaluate)
+                self._memory.cache(function, ignore=ignored)
+                for function, ignored in ((_describe, ["load"]), (_evaluate, ["load", "options"]))
             )
         facts, has_variance = describe(load, key, _num_samples(X))
         if has_variance:
             facts = facts._replace(predict_variance=lambda X: member_variances(load(), X))
-        return facts, partial(evaluate, load, key)
+        return facts, partial(evaluate, load, key, options=self._options)
 
     def _key(self, content: Any, ensemble: Any) -> str | None:
         """Return a hash of everything that determines the results; None if nothing is kept."""
@@ -123,8 +162,8 @@ class TeacherCache:
             return None
         try:
             _check_names(content)
-            return joblib.hash(content)
-        except (pickle.PicklingError, AttributeError, TypeError, ValueError) as error:
+            return content_key(content, own_extractor)
+        except UNKNOWN_CONTENT as error:
             warn_user(
                 f"memory keeps nothing of {type(ensemble).__name__}, which cannot be pickled or "
                 f"identified: {error}. Define its functions and classes at the top level of an "
@@ -134,9 +173,14 @@ class TeacherCache:
 
 
 class _ImportablePickler(pickle.Pickler):
-    """Refuses functions and classes of `__main__`, where the same name may mean another thing."""
+    """Refuses functions and classes of `__main__`, where the same name may mean another thing.
+
+    They cannot be loaded in another process either.
+    """
 
     def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, torch.Tensor):  # its class is all that could be refused
+            return type, (type(obj),)
         if isinstance(obj, type | FunctionType) and obj.__module__ == "__main__":
             raise pickle.PicklingError(f"{obj.__qualname__} of __main__ is identified by name only")
         return NotImplemented
@@ -154,6 +198,11 @@ def fit_ensemble(prototype: Any, X: Any, y: Any, sample_weight: Any) -> Any:
     if sample_weight is not None and has_fit_parameter(ensemble, "sample_weight"):
         return ensemble.fit(X, y, sample_weight=sample_weight)
     return ensemble.fit(X, y)
+
+
+def _fit_by_key(arguments: tuple[Any, ...], key: str) -> Any:
+    """Do what `fit_ensemble` does; ``key`` is that of its arguments."""
+    return fit_ensemble(*arguments)
 
 
 def _describe(
@@ -180,10 +229,35 @@ def _describe(
 
 
 def _evaluate(
-    load: Callable[[], Any], key: str | None, X: Any, transformed: bool = False
+    load: Callable[[], Any],
+    key: str | None,
+    X: Any,
+    transformed: bool = False,
+    options: AskOptions = ASK_ALONE,
 ) -> np.ndarray:
     """Return the predictions of the members of the ensemble with this key."""
-    members = describe_ensemble(load())
-    if transformed and members.inner is not None:
-        members = members.inner.members
+    ensemble, n_rows = load(), _num_samples(X)
+    members = _members_of(ensemble, transformed)
+    is_divisible = members.resample is None and n_rows > JOB_ROWS
+    if is_divisible and effective_n_jobs(options.n_jobs) > 1:
+        jobs = (
+            delayed(_evaluate_block)(ensemble, _safe_indexing(X, rows), transformed)
+            for rows in row_blocks(n_rows, JOB_ROWS)
+        )
+        return np.concatenate(Parallel(n_jobs=options.n_jobs)(jobs))
+    if options.verbose:
+        task = f"[teacher] {{done}} of {{total}} members asked at {n_rows:,} rows"
+        progress, ask = Progress(task, members.n_members, True), members.predict
+        members = replace(members, predict=lambda X: progress.counted(ask(X)))
     return evaluate_members(members, X)
+
+
+def _evaluate_block(ensemble: Any, X: Any, transformed: bool) -> np.ndarray:
+    """Return the predictions of the members of an ensemble at a block of rows."""
+    return evaluate_members(_members_of(ensemble, transformed), X)
+
+
+def _members_of(ensemble: Any, transformed: bool) -> Members:
+    """Return the members of an ensemble, in the space of their transformed target if wanted."""
+    members = describe_ensemble(ensemble)
+    return members.inner.members if transformed and members.inner is not None else members

@@ -67,8 +67,11 @@ class PredictionsTeacher(Teacher):
             raise ValueError(
                 f"predictions must hold at least 2 members along the last axis; got shape {shape}."
             )
-        if not np.isfinite(self.predictions).all():
-            n_bad = np.count_nonzero(~np.isfinite(self.predictions))
+        n_bad = sum(
+            np.count_nonzero(~np.isfinite(self.predictions[rows]))
+            for rows in row_blocks(self.n_samples, GIVEN_ROWS)
+        )
+        if n_bad:
             raise ValueError(
                 f"predictions must be finite; {n_bad} of {self.predictions.size} values are "
                 "missing, NaN or infinite."

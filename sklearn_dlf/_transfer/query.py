@@ -9,6 +9,7 @@ import numpy as np
 from .._rows.reader import RowReader
 from .._rows.table import Table
 from .._utils.standardise import scale_weights
+from .cache import TeacherCache
 from .design_points import Points, make_points
 from .row_choice import RowChoice
 from .row_makers import RowMaker
@@ -63,6 +64,7 @@ def query_teacher(
     n_parameters: int,
     out_of_bag: str | None,
     memory: Any = None,
+    n_jobs: int | None = None,
     is_seeded: bool,
     verbose: int = 0,
     random_state: np.random.RandomState,
@@ -77,7 +79,7 @@ def query_teacher(
         Rows of `fit`, and what belongs to them.
     ensemble, predictions, unseen
         As in `fit` of the estimators.
-    augment, out_of_bag, memory, verbose
+    augment, out_of_bag, memory, n_jobs, verbose
         As in the estimators.
     is_encoded : bool or None
         Whether the student encodes columns; None if it does for a teacher that is a step function,
@@ -89,27 +91,25 @@ def query_teacher(
     random_state : RandomState instance
         Source of all random choices.
     """
-    table, y, weights = rows.table, rows.y, scale_weights(rows.weights)
+    table, weights = rows.table, scale_weights(rows.weights)
     teacher = find_teacher(
         ensemble,
         predictions,
         rows.as_ensemble_takes_them,
-        y,
+        rows.y,
         rows.weights,
         kind=task.kind,
         adapt=rows.adapt,
         order=rows.order,
         make_default=task.default_teacher,
         cv=task.cv,
-        memory=memory,
+        cache=TeacherCache(memory, n_jobs, verbose),
         is_seeded=is_seeded,
-        verbose=verbose,
         random_state=random_state,
     )
     teacher.declare_unseen(unseen, len(table), rows.order)
-    transformation, y = task.enter_space(teacher, y)
-    if is_chosen := is_encoded is None:
-        is_encoded = augment is not None and table.is_tabular and has_steps(teacher, table)
+    transformation, y = task.enter_space(teacher, rows.y)
+    encodes = _encodes(is_encoded, augment, teacher, table)
     points = make_points(
         table,
         weights,
@@ -120,7 +120,7 @@ def query_teacher(
         n_parameters=n_parameters,
         calibration_state=task.calibration_state(random_state),
         random_state=random_state,
-        is_encoded=is_encoded,
+        is_encoded=encodes,
         fresh_calibration=task.fresh_calibration,
     )
     return build_transfer_set(
@@ -131,8 +131,16 @@ def query_teacher(
         weights=weights,
         out_of_bag=out_of_bag,
         transformation=transformation,
-        is_encoded=is_encoded and not (is_chosen and _lacks_rows(teacher, points, augment)),
+        is_encoded=encodes and not (is_encoded is None and _lacks_rows(teacher, points, augment)),
+        verbose=verbose,
     )
+
+
+def _encodes(is_encoded: bool | None, augment: Any, teacher: Any, table: Table) -> bool:
+    """Return whether the student encodes columns; see `query_teacher`."""
+    if is_encoded is not None:
+        return is_encoded
+    return augment is not None and table.is_tabular and has_steps(teacher, table)
 
 
 def _lacks_rows(teacher: Any, points: Points, augment: Any) -> bool:

@@ -135,9 +135,8 @@ def find_teacher(
     order: np.ndarray | None = None,
     make_default: Callable[[], Any],
     cv: Any = None,
-    memory: Any,
+    cache: TeacherCache,
     is_seeded: bool,
-    verbose: int = 0,
     random_state: np.random.RandomState,
 ) -> EnsembleTeacher | PredictionsTeacher:
     """Return the teacher: given predictions, a fitted ensemble, or an ensemble fitted here.
@@ -160,12 +159,10 @@ def find_teacher(
         Returns the unfitted ensemble that is used if none is given.
     cv : int, splitter or None
         Folds by which an ensemble that is fitted here is cross-fitted too.
-    memory : str, joblib.Memory or None
-        Where fits and predictions are kept.
+    cache : TeacherCache
+        Fits and evaluates ensembles, and keeps the results.
     is_seeded : bool
         Whether ``random_state`` was made from an integer, so that a fit can be repeated.
-    verbose : int
-        Whether to print a line for each fold.
     random_state : RandomState instance
         Source of the ensemble's seeds.
     """
@@ -185,7 +182,6 @@ def find_teacher(
             )
         return PredictionsTeacher(predictions, _num_samples(X), order)
     rows = _EnsembleRows(X, y, sample_weight, adapt, order)
-    cache = TeacherCache(memory)
     if _is_fitted(ensemble):
         _check_list_is_whole(given, _num_samples(X))
         return _describe_fitted(ensemble, rows, kind, cache)
@@ -200,7 +196,7 @@ def find_teacher(
     if kind == "regressor":
         _check_unfitted_target(prototype, y)
     prototype, n_seeds = _seed_ensemble(prototype, random_state)
-    options = {"cache": cache, "repeatable": is_seeded or not n_seeds, "verbose": verbose}
+    options = {"cache": cache, "repeatable": is_seeded or not n_seeds, "verbose": cache.verbose}
     return _fit_here(prototype, rows, kind, cv, options)
 
 

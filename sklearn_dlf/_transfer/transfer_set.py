@@ -9,6 +9,7 @@ import numpy as np
 
 from .._predictive.transformed_target import TransformedTarget
 from .._rows.reader import RowReader
+from .._utils.progress import Progress
 from .._utils.warning import warn_user
 from .class_targets import ClassTargets
 from .contrasts import Contrasts, ContrastsBuilder
@@ -81,6 +82,7 @@ def build_transfer_set(
     out_of_bag: str | None,
     transformation: TransformedTarget | None = None,
     is_encoded: bool = False,
+    verbose: int = 0,
 ) -> TransferSet:
     """Evaluate the teacher at all points, and keep what the student learns from.
 
@@ -102,7 +104,10 @@ def build_transfer_set(
         The way from the teacher's outputs back to units of y; see `choose_space`.
     is_encoded : bool
         Whether the student encodes columns.
+    verbose : int
+        Whether to print how many rows were evaluated, if that takes long.
     """
+    progress = Progress("[teacher] {done} of {total} rows asked", points.n_points, bool(verbose))
     adjust = make_adjustment(out_of_bag, teacher.unseen, weights)
     builder = ContrastsBuilder(points.n_design)
     for rows, outputs in teacher.evaluate(points):
@@ -114,14 +119,13 @@ def build_transfer_set(
         design = slice(rows.start, min(rows.stop, points.n_design))
         if design.start < design.stop:
             builder.add(design, adjust(design, outputs[: design.stop - design.start]))
+        progress.show(rows.stop)
     if weights is not None:
         n_others = points.n_design - len(weights)
         weights = np.concatenate([weights, np.full(n_others, weights.mean())])
     contrasts = builder.build(weights)
     _warn_if_members_agree(contrasts)
-    X = reader.standardise(points.table.numbers)
-    if X.dtype.kind == "f":
-        X = X.astype(np.float32, copy=False)
+    X = reader.standardise_as_single(points.table.numbers)
     return TransferSet(
         X,
         contrasts,

@@ -48,6 +48,7 @@ class UpdatedMembers(LatentFactorMembers):
 
     def noise_moments(self, X: np.ndarray, moments: Bunch, exact: bool = False) -> Bunch:
         """What the noise of y depends on: the members as they were fitted, and its multiple."""
+        self._fitted.is_exact = self.is_exact
         fitted = self._fitted.moments(X, exact)
         if self._posterior.noise_multiple == 1:
             return Bunch(**fitted, multiple=1.0, added=0.0)
@@ -92,6 +93,7 @@ class UpdatedNetwork:
         self.takes_points = network.takes_points
         self.row_correlation = network.row_correlation
         self.latent_shape = posterior.loadings.shape[2:]
+        self.q = network.q + posterior.loadings.shape[2]  # common and local factors
 
     def frozen(self, exact: bool = False) -> FrozenUpdate:
         """Return what predicts, in float64 if ``exact`` and if the trained network can."""

@@ -10,6 +10,9 @@ import numpy as np
 # 6.5 MB in float64.
 DRAW_ROWS = 2**13
 
+# Values at the nodes of a quadrature that are held at a time: 4 MB in float64.
+NODES_AT_ONCE = 2**19
+
 
 def row_blocks(n_rows: int, size: int) -> Iterator[slice]:
     """Yield slices that cover `n_rows` rows, `size` rows each; the last one may be shorter.

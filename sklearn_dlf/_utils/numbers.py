@@ -51,6 +51,16 @@ def is_frame(values: Any) -> bool:
     return hasattr(values, "columns") and hasattr(values, "dtypes")
 
 
+def in_memory(values: Any) -> Any:
+    """Return an array or frame of dask as one of numpy or pandas, anything else as it is."""
+    return values.compute() if is_dask(values) else values
+
+
+def is_dask(values: Any) -> bool:
+    """Return whether values are a collection of dask, which is computed when it is needed."""
+    return callable(getattr(values, "__dask_graph__", None))
+
+
 def _from_frame(frame: Any, name: str) -> np.ndarray:
     """Return the numbers of a frame (n, d)."""
     labels = list(frame.columns)

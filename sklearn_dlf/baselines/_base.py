@@ -16,6 +16,7 @@ from torch import nn
 from .._estimators.base import BaseStudent
 from .._estimators.classifier_mixin import ClassifierStudentMixin
 from .._estimators.regressor_mixin import RegressorStudentMixin
+from .._estimators.row_parts import predict_in_parts
 from .._fitting.drawn_networks import drawn_network
 from .._fitting.em import MIN_LR_SHARE, N_POLISH_ROUNDS
 from .._fitting.student_bodies import BODY_LR_CONSTRAINTS
@@ -149,10 +150,8 @@ class MemberRegressor(RegressorStudentMixin, MemberStudent):
             Standard deviation of the student's members, without the noise of y. Only with
             `return_std`.
         """
-        X = self._standardised_rows(X)
-        moments = self._members.moments_in_units_of_y(X, self.target_transformation_)
-        mean = self._squeeze(moments.mean)
-        return (mean, self._squeeze(np.sqrt(moments.variance))) if return_std else mean
+        mean, std = self._mean_and_std(X)
+        return (mean, std) if return_std else mean
 
     def member_predictions(self, X: ArrayLike) -> np.ndarray:
         """Predict the outputs of every member.
@@ -167,8 +166,7 @@ class MemberRegressor(RegressorStudentMixin, MemberStudent):
         ndarray of shape (n_samples, n_members) or (n_samples, n_outputs, n_members)
             Predictions in units of y; members are in the order of the ensemble's.
         """
-        X = self._standardised_rows(X)
-        return self._in_units_of_y(self._members.predict(X))
+        return predict_in_parts(self, X, lambda at, rows: self._in_units_of_y(at.predict(rows)))
 
     def _objective(self):
         return SquaredError()
@@ -205,8 +203,9 @@ class MemberClassifier(ClassifierStudentMixin, MemberStudent):
         ndarray of shape (n_samples, n_classes, n_members)
             Probabilities; members are in the order of the ensemble's.
         """
-        X = self._standardised_rows(X)
-        return probabilities_from_latent(self._members.predict(X))
+        return predict_in_parts(
+            self, X, lambda at, rows: probabilities_from_latent(at.predict(rows))
+        )
 
     def _objective(self):
         return CrossEntropy()

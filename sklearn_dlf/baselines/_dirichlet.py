@@ -11,6 +11,7 @@ from scipy.special import digamma, log_softmax, softmax
 from torch import nn
 
 from .._estimators.classifier_mixin import ClassifierStudentMixin
+from .._estimators.row_parts import predict_in_parts
 from .._fitting.student_bodies import make_student_body
 from .._predictive.members import StudentMembers
 from .._utils.blocks import DRAW_ROWS, row_blocks
@@ -109,8 +110,7 @@ class DirichletClassifier(ClassifierStudentMixin, MemberStudent):
             Softmax of the outputs, in the order of `classes_`: the mean of the Dirichlet
             distribution but for the ones added to its parameters.
         """
-        X = self._standardised_rows(X)
-        return softmax(self._members.log_excess(X), axis=1)
+        return predict_in_parts(self, X, lambda at, rows: softmax(at.log_excess(rows), axis=1))
 
 
 class DirichletMembers(StudentMembers):
@@ -124,11 +124,18 @@ class DirichletMembers(StudentMembers):
         """Parameters of the distribution (n, n_classes)."""
         return 1 + np.exp(np.minimum(self.log_excess(X, exact), MAX_LOG_EXCESS))
 
-    def draw(self, X, n_samples, random_state):
-        # Logarithms of gamma variables are logits of a draw from the Dirichlet distribution.
-        concentration = self.concentration(X, exact=True)
-        shape = *concentration.shape, n_samples
-        return np.log(random_state.standard_gamma(concentration[..., None], size=shape))
+    @property
+    def row_numbers(self):
+        return 8 * self.n_classes  # parameters, their functions and sums
+
+    def start_draws(self, n_samples, random_state):
+        def draw(X):
+            # Logarithms of gamma variables are logits of a draw from the Dirichlet distribution.
+            concentration = self.concentration(X, exact=True)
+            shape = *concentration.shape, n_samples
+            return np.log(random_state.standard_gamma(concentration[..., None], size=shape))
+
+        return draw
 
     def probabilities(self, X, with_entropy=False):
         mean = np.empty((len(X), self.n_classes))

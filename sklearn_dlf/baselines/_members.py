@@ -36,13 +36,22 @@ class HeldMembers(StudentMembers):
             mean[rows], variance[rows] = members.mean(axis=-1), members.var(axis=-1)
         return Bunch(mean=mean, variance=variance)
 
-    def draw(self, X, n_samples, random_state):
+    @property
+    def row_numbers(self):
+        # Outputs, in units of y and transformed back, or probabilities and their logarithms.
+        return 5 * self.n_outputs * self.network.n_members
+
+    def start_draws(self, n_samples, random_state):
         # Members are picked with replacement, the same ones for all rows.
         picked = random_state.randint(self.network.n_members, size=n_samples)
-        draws = np.empty((len(X), self.n_outputs, n_samples))
-        for rows in row_blocks(len(X), DRAW_ROWS):
-            draws[rows] = self.predict(X[rows], exact=True)[..., picked]
-        return draws
+
+        def draw(X):
+            draws = np.empty((len(X), self.n_outputs, n_samples))
+            for rows in row_blocks(len(X), DRAW_ROWS):
+                draws[rows] = self.predict(X[rows], exact=True)[..., picked]
+            return draws
+
+        return draw
 
     def probabilities(self, X, with_entropy=False):
         mean = np.empty((len(X), self.n_classes))

@@ -134,6 +134,14 @@ def find_extractor(ensemble: Any) -> Callable[[Any], Members]:
     return extractor
 
 
+def own_extractor(ensemble_type: type) -> Callable[[Any], Members] | None:
+    """Return the extractor of a type if the user has registered it, None if this package has."""
+    extractor = _UNIMPORTED.get(type_name(ensemble_type)) or _extract.dispatch(ensemble_type)
+    module = getattr(extractor, "__module__", None) or type(extractor).__module__
+    is_of_package = module.partition(".")[0] == __name__.partition(".")[0]
+    return None if is_of_package else extractor
+
+
 def describe_ensemble(ensemble: Any) -> Members:
     """Describe the members of a fitted ensemble.
 

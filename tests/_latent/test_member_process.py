@@ -46,7 +46,7 @@ def test_draws_have_the_covariances(n_outputs, separable):
     _, _, process = make_process(n_outputs, separable)
     latent_shape = (n_outputs, Q) if separable else (Q,)
     rng = np.random.RandomState(0)
-    functions = MemberFunctions(latent_shape, CORRELATION, 2, 8_000, rng)
+    functions = MemberFunctions(latent_shape, CORRELATION, 8_000, rng)
     draws = functions.evaluate(process, X)
     std = np.sqrt(np.einsum("ncc->nc", process.output_covariance))
     between_rows = process.row_covariance(CORRELATION, X)

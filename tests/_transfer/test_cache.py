@@ -1,26 +1,39 @@
+import os
+import subprocess
 import sys
+import weakref
+from pathlib import Path
 
 import joblib
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.ensemble import RandomForestRegressor
+from sklearn.ensemble import BaggingRegressor, RandomForestRegressor
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF
 from sklearn.model_selection import GridSearchCV, KFold
 
+import sklearn_dlf
 import sklearn_dlf._transfer.cache
 from sklearn_dlf import DLFRegressor
+from sklearn_dlf._transfer.cache import TeacherCache
 from sklearn_dlf.ensembles import DeepEnsembleRegressor, FittedEnsemble
 
 # A body that is chosen by hand, so that the teacher is evaluated at the design points only.
 QUICK = {"hidden_layer_sizes": (8,), "n_epochs": 1, "tol": 10.0, "body": "mlp"}
 
 
+class Counts(dict):
+    """Counts that are no part of what identifies the class that holds them."""
+
+    def __reduce__(self):
+        return Counts, ()
+
+
 class CountedForest(RandomForestRegressor):
     """A forest that counts its fits and evaluations, over all of its clones."""
 
-    counts = {"fit": 0, "evaluate": 0}  # noqa: RUF012 (shared on purpose)
+    counts = Counts(fit=0, evaluate=0)
 
     def fit(self, X, y, sample_weight=None):
         self.counts["fit"] += 1
@@ -38,7 +51,7 @@ def counts(monkeypatch):
         return member_predictions(ensemble, X)
 
     monkeypatch.setattr(sklearn_dlf._transfer.cache, "evaluate_members", counted_predictions)
-    monkeypatch.setattr(CountedForest, "counts", {"fit": 0, "evaluate": 0})
+    monkeypatch.setattr(CountedForest, "counts", Counts(fit=0, evaluate=0))
     return CountedForest.counts
 
 
@@ -202,6 +215,100 @@ def test_classes_that_a_notebook_may_redefine_are_not_kept(friedman, tmp_path, m
     assert not list(tmp_path.rglob("output.pkl"))
 
 
+SCRIPT = """
+import sys
+import networks
+import numpy as np
+import torch
+from sklearn_dlf._transfer.cache import TeacherCache
+from sklearn_dlf.ensembles import FittedEnsemble
+
+torch.manual_seed(0)
+modules = [networks.Network() for _ in range(2)]
+X = np.ones((4, 3), dtype=np.float32)
+_, evaluate = TeacherCache(folder).look_up(FittedEnsemble(modules, outputs="values"), X)
+evaluate(X)
+print(networks.calls)
+"""
+
+NETWORKS = """
+from torch import nn
+
+calls = 0
+
+
+class Network(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+        self.kinds = {"a", "b", "c", "d"}
+
+    def forward(self, X):
+        count_call()
+        return FACTOR * self.layers(X)
+
+
+def count_call():
+    globals()["calls"] += 1
+
+
+FACTOR = 2
+"""
+
+
+def test_modules_are_known_by_weights_and_code_in_another_process_too(
+    tmp_path, monkeypatch, capsys
+):
+    # joblib writes the code of a function to the first folder of a process only.
+    monkeypatch.setattr(joblib.memory, "_FUNCTION_HASHES", weakref.WeakKeyDictionary())
+    script = f"folder = {str(tmp_path / 'kept')!r}\n{SCRIPT}"
+    monkeypatch.syspath_prepend(tmp_path)
+    for networks in (NETWORKS.replace("FACTOR = 2", "FACTOR = 3"), NETWORKS):
+        (tmp_path / "networks.py").write_text(networks)
+        sys.modules.pop("networks", None)
+        monkeypatch.setattr(sys, "dont_write_bytecode", True)
+        exec(script, {})
+    assert capsys.readouterr().out.split() == ["2", "2"]  # both members are evaluated
+    path = os.pathsep.join([str(Path(sklearn_dlf.__file__).parents[1]), *sys.path])
+    variables = {**os.environ, "PYTHONPATH": path}
+    command = [sys.executable, "-c", script]
+    again = subprocess.run(command, env=variables, check=True, capture_output=True, text=True)
+    assert again.stdout.strip() == "0"  # none of them is
+
+
 def test_an_invalid_memory_is_refused(friedman):
     with pytest.raises(ValueError, match="'memory' parameter"):
         DLFRegressor(memory=3).fit(*friedman)
+
+
+@pytest.mark.parametrize("ensemble", [RandomForestRegressor, BaggingRegressor])
+def test_jobs_ask_the_members_at_blocks_of_rows(friedman, monkeypatch, ensemble):
+    X, y = friedman
+    ensemble = ensemble(n_estimators=6, random_state=0).fit(X, y)
+    monkeypatch.setattr(sklearn_dlf._transfer.cache, "JOB_ROWS", 40)
+    _, evaluate = TeacherCache(None).look_up(ensemble, X)
+    expected, asked = evaluate(X), []
+    evaluate_block = sklearn_dlf._transfer.cache._evaluate_block
+
+    def noted(ensemble, X, transformed):
+        asked.append(len(X))
+        return evaluate_block(ensemble, X, transformed)
+
+    monkeypatch.setattr(sklearn_dlf._transfer.cache, "_evaluate_block", noted)
+    with joblib.parallel_config(backend="threading"):
+        _, evaluate = TeacherCache(None, n_jobs=2).look_up(ensemble, X)
+        assert_array_equal(evaluate(X), expected)
+    assert sum(asked) == len(X)
+    assert max(asked) == 40
+
+
+def test_jobs_change_no_student(friedman, monkeypatch):
+    X, y = friedman
+    monkeypatch.setattr(sklearn_dlf._transfer.cache, "JOB_ROWS", 100)
+    forest = RandomForestRegressor(6, max_depth=4, random_state=0).fit(X, y)
+    plain, jobs = (
+        DLFRegressor(forest, q=2, n_jobs=n_jobs, random_state=0, **QUICK) for n_jobs in (None, 2)
+    )
+    expected = plain.fit(X, y).predict(X)
+    with joblib.parallel_config(backend="threading"):
+        assert_array_equal(jobs.fit(X, y).predict(X), expected)

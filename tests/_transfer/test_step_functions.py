@@ -20,6 +20,7 @@ from sklearn.preprocessing import OneHotEncoder, QuantileTransformer, StandardSc
 from sklearn.svm import SVR
 
 from sklearn_dlf._rows.table import Table
+from sklearn_dlf._transfer.cache import TeacherCache
 from sklearn_dlf._transfer.step_functions import has_steps
 from sklearn_dlf._transfer.teachers import PredictionsTeacher, find_teacher
 from sklearn_dlf.ensembles import FittedEnsemble, member_predictions
@@ -45,7 +46,7 @@ def is_stepped(ensemble, rows=X, kind="regressor"):
         None,
         kind=kind,
         make_default=None,
-        memory=None,
+        cache=TeacherCache(None),
         is_seeded=True,
         random_state=np.random.RandomState(0),
     )

@@ -1,0 +1,76 @@
+"""What the methods of all students of regressors share: units of y, and the distribution of y."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.exceptions import NotFittedError
+
+from .._predictive.members import Draws
+from .._predictive.target_distribution import TargetDistribution
+from .._predictive.target_noise import TargetNoise
+from .._predictive.transformed_target import TransformedTarget
+from .base import BaseStudent
+from .row_parts import DRAW_COPIES, predict_in_parts
+
+
+class RegressorStudent(BaseStudent):
+    """A student whose members predict values of y, or of a transformed y."""
+
+    target_noise_: TargetNoise | None
+    target_transformation_: TransformedTarget | None
+    ensemble_score_: float | None
+    conformal_scores_: np.ndarray
+
+    def _mean_and_std(self, X: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and standard deviation of the members in units of y, squeezed."""
+
+        def predict(members, rows):
+            moments = members.moments_in_units_of_y(rows, self.target_transformation_)
+            return self._squeeze(moments.mean), self._squeeze(np.sqrt(moments.variance))
+
+        return predict_in_parts(self, X, predict)
+
+    def _draw_in_parts(self, X: ArrayLike, draw: Draws, n_samples: int) -> np.ndarray:
+        """Return draws at all rows, in units of y, squeezed."""
+        further = DRAW_COPIES * self.n_outputs_ * n_samples
+        return predict_in_parts(
+            self, X, lambda _, rows: self._in_units_of_y(draw(rows)), further, True
+        )
+
+    def _target_distribution(self, method: str, members: Any = None) -> TargetDistribution:
+        """Return the distribution of y, or raise with the way to get it."""
+        if self.target_noise_ is None:
+            raise NotFittedError(
+                f"{method} needs the noise of y around the ensemble; fit was called without y, and "
+                "the members have no variance of their own. Call fit(X, y, ...) with the observed "
+                "values. sample_predictions and predict do not need them."
+            )
+        return TargetDistribution(members or self._members, self.target_noise_)
+
+    def _log_density(self, X: ArrayLike, y: ArrayLike) -> np.ndarray:
+        """Return the log-density of y (n, n_outputs) at each row and output, in nats."""
+        X, (values, log_slope) = self._standardised_rows(X), self._transform_target(y)
+        # The density of y is that of its transformed value, over the slope of the way back.
+        return self._target_distribution("neg_nll_scorer").log_density(X, values) - log_slope
+
+    def _transform_target(self, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """Return y (n, n_outputs) as the network predicts it, and the log slope of the way back."""
+        values = np.asarray(y, dtype=np.float64)
+        values = values.reshape(len(values), self.n_outputs_)
+        if self.target_transformation_ is None:
+            return values, np.zeros(values.shape)
+        values = self.target_transformation_.transform(values)
+        return values, self.target_transformation_.log_slope(values)
+
+    def _in_units_of_y(self, values: np.ndarray) -> np.ndarray:
+        """Return outputs (n, n_outputs, ...) of members in units of y, squeezed."""
+        if self.target_transformation_ is not None:
+            values = self.target_transformation_.invert(values)
+        return self._squeeze(values)
+
+    def _squeeze(self, values: np.ndarray) -> np.ndarray:
+        """Drop the axis of outputs (n, n_outputs, ...) if there is one output."""
+        return values[:, 0] if self.n_outputs_ == 1 else values

@@ -1,0 +1,129 @@
+"""Predictions at many rows, a part at a time, so that memory and files stay bounded.
+
+Rows of an array on disk (`numpy.memmap`) or of a dask collection are read when their part is due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import numpy as np
+from joblib import effective_n_jobs
+from scipy import sparse
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import check_is_fitted
+
+from .._predictive.members import EXACT_ROWS
+from .._utils.blocks import row_blocks
+from .._utils.numbers import in_memory, is_dask
+
+# Bytes that the rows of a part take at most while they are read and predicted, by estimate. What
+# numpy and torch hold beside it stays below three times as much.
+PART_BYTES = 2**26
+
+# Rows of a part at most, and a number of which its rows are a multiple if they are more: that of a
+# forward pass.
+MAX_PART_ROWS, STEP_ROWS = 2**16, 2**10
+
+# Copies of a row while it is read: as it was given, in float64, standardised, and in torch.
+ROW_COPIES = 4
+
+# Copies of a draw while it is made: functions, products, noise, and what is transformed back.
+DRAW_COPIES = 6
+
+# Takes members and standardised rows, returns arrays with the rows first.
+Predict = Callable[[Any, np.ndarray], Any]
+
+
+def predict_in_parts(
+    student: Any, X: Any, predict: Predict, further: float = 0, in_order: bool = False
+) -> Any:
+    """Return what ``predict`` returns at all rows: an array or a tuple of arrays.
+
+    Numbers depend on the parts by rounding at most.
+
+    Parameters
+    ----------
+    student : BaseStudent
+        Fitted student.
+    X : array-like, sparse matrix, DataFrame or dask collection with n rows
+        Rows as the user gave them.
+    predict : callable
+        Called as ``predict(members, rows)`` with members of the student and standardised rows.
+    further : float
+        Numbers of 8 bytes that ``predict`` holds for each row, beside what members hold.
+    in_order : bool
+        Whether ``predict`` needs parts in the order of the rows, as draws do. Otherwise parts are
+        predicted in as many threads as the student has jobs.
+    """
+    if not hasattr(student, "student_"):
+        check_is_fitted(student)
+    members = student._members
+    shape: tuple[Any, ...] = getattr(X, "shape", ())
+    if len(shape) < 2 or not isinstance(shape[0], int):
+        if is_partitioned(X):
+            return _predict_partitions(student, X, predict, further, in_order)
+        return predict(members, student._standardised_rows(in_memory(X)))
+    row_numbers = ROW_COPIES * prod(shape[1:]) + members.row_numbers + further
+    size = part_size(row_numbers)
+    if shape[0] <= size:
+        return predict(members, student._standardised_rows(in_memory(X)))
+    members.is_exact = shape[0] <= EXACT_ROWS
+    X = X.tocsr() if sparse.issparse(X) else X
+    n_jobs = 1 if in_order else effective_n_jobs(student.n_jobs)
+    first, *others = row_blocks(shape[0], part_size(row_numbers * n_jobs))
+
+    def predict_part(rows):
+        found = predict(members, student._standardised_rows(in_memory(rows_of(X, rows))))
+        return found if isinstance(found, tuple) else (found,)
+
+    def fill(rows):
+        for result, part in zip(results, predict_part(rows), strict=True):
+            result[rows] = part
+
+    parts = predict_part(first)
+    results = [np.empty((shape[0], *part.shape[1:]), part.dtype) for part in parts]
+    for result, part in zip(results, parts, strict=True):
+        result[first] = part
+    del parts, part  # the next part gets their memory
+    if n_jobs == 1:
+        for rows in others:
+            fill(rows)
+    else:
+        threads = Parallel(n_jobs=n_jobs, require="sharedmem")
+        threads(delayed(fill)(rows) for rows in others)
+    return results[0] if len(results) == 1 else tuple(results)
+
+
+def part_size(row_numbers: float) -> int:
+    """Return the number of rows of a part, of which each takes so many numbers of 8 bytes."""
+    size = int(PART_BYTES / (8 * row_numbers))
+    if size < STEP_ROWS:
+        return max(1, size)
+    return min(size - size % STEP_ROWS, MAX_PART_ROWS)
+
+
+def rows_of(X: Any, rows: slice) -> Any:
+    """Return some rows of a container that can be cut."""
+    return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
+
+
+def is_partitioned(X: Any) -> bool:
+    """Return whether rows are a DataFrame of dask or alike, whose partitions are computed."""
+    return is_dask(X) and hasattr(X, "columns")
+
+
+def _predict_partitions(
+    student: Any, X: Any, predict: Predict, further: float, in_order: bool
+) -> Any:
+    """Do what `predict_in_parts` does with the partitions of a frame, one after another."""
+    computed = (X.partitions[number].compute() for number in range(X.npartitions))
+    options = predict, further, in_order
+    found = [predict_in_parts(student, part, *options) for part in computed if len(part)]
+    if not found:
+        return predict_in_parts(student, X.partitions[0].compute(), *options)
+    if isinstance(found[0], tuple):
+        return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
+    return np.concatenate(found)
