@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from every_student import (
+    BRIEF,
     FACTOR_CLASSIFIERS,
     FACTOR_REGRESSORS,
     make_frame,
@@ -140,10 +141,11 @@ def test_unknown_rare_and_missing_values_are_read_as_the_student_reads_them(tmp_
     assert_allclose(found["mean"][:, 0], student.predict(frame), rtol=RTOL)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_column_may_have_the_name_of_an_output(tmp_path):
     X = make_rows()
     frame = pd.DataFrame({"mean": X[:, 0], "X": np.where(X[:, 1] > 0, "u", "v")})
-    student = DLFRegressor(q=2, max_iter=50, tol=1.0, augment=None, random_state=0)
+    student = DLFRegressor(**BRIEF)
     student.fit(frame, predictions=X[:, :1] * np.arange(1, 5) + X[:, 1:2])
     found = run(open_file(student, tmp_path / "student.onnx"), frame)
     assert_allclose(found["mean"][:, 0], student.predict(frame), rtol=RTOL)
