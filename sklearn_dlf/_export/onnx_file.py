@@ -43,6 +43,11 @@ def write_onnx(
     preprocessed: bool,
 ) -> None:
     """Do what `to_onnx` of a fitted student does."""
+    if "_update" in vars(student):
+        raise ValueError(
+            "A file of ONNX holds a student as it was fitted, and this one has learnt from rows of "
+            "update. Call reset_update() before, or keep it as a pickle."
+        )
     is_classifier = hasattr(student, "classes_")
     known = CLASSIFICATION if is_classifier else REGRESSION
     if outputs is not None:

@@ -15,6 +15,7 @@ from .._predictive.target_noise import (
     VarianceFunction,
     _distance_curve,
     node_weights,
+    tails_of,
 )
 from .graph import Graph
 from .onnx_members import Members
@@ -49,8 +50,8 @@ class NoiseOfY:
         self.scale = graph.add("Mul", self.factor, noise.scale)
 
     def distance(self, tail: float) -> str:
-        """Return the distance (n, c) of the quantile at a level above one half from the mean."""
-        graph, z = self.graph, float(ndtri(tail))
+        """Return the distance (n, c) from the mean that y exceeds with probability ``tail``."""
+        graph, z = self.graph, -float(ndtri(tail))
         total = graph.add("Sqrt", graph.add("Add", self.fixed, self.scale))
         normal = graph.add("Mul", total, z)
         has_tails = np.isfinite(self.noise.shape)
@@ -170,7 +171,7 @@ def add_quantiles(
     inner = levels if target is None else target.inner_levels(levels)
     mean = graph.unsqueeze(members.mean, 2)
     if scores is not None:
-        unit = graph.add("Sqrt", members.variance) if noise is None else noise.distance(UNIT_LEVEL)
+        unit = graph.add("Sqrt", members.variance) if noise is None else noise.distance(1 - UNIT_LEVEL)
         unit = graph.unsqueeze(graph.add("Max", unit, TINY), 2)
         n_outputs = scores.shape[1]
         center, one = np.zeros((1, n_outputs)), np.ones((1, n_outputs))
@@ -178,7 +179,7 @@ def add_quantiles(
         offset = graph.add("Mul", unit, factors)
     else:
         assert noise is not None  # the caller asks for quantiles where there is one of them
-        tails = np.maximum(inner, 1 - inner)
+        tails = tails_of(inner)
         found = np.unique(tails)
         sides = np.sign(inner - 0.5) * (tails == found[:, None])  # (n_tails, n_levels)
         parts = [graph.unsqueeze(noise.distance(float(tail)), 2) for tail in found]

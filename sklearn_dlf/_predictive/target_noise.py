@@ -272,8 +272,7 @@ class TargetNoise:
         scale = self.scale * factor
         levels = np.asarray(levels, dtype=np.float64)
         quantiles = np.empty((*mean.shape, len(levels)))
-        tails = 1.0 - np.maximum(levels, 1.0 - levels)  # the same for both ends of an interval
-        tails = np.where(levels < RARE, levels, tails)  # smaller ones would be rounded to zero
+        tails = tails_of(levels)
         for output, shape in enumerate(self.shape):
             for tail in np.unique(tails):
                 distance = _distance(fixed[:, output], scale[:, output], shape, tail)
@@ -289,6 +288,12 @@ class TargetNoise:
         fixed = self._fixed_variance(variance, misfit)
         total = fixed[..., None] + factor[..., None] * self.nodes()
         return np.sqrt(np.maximum(total, np.finfo(np.float64).tiny))
+
+
+def tails_of(levels: np.ndarray) -> np.ndarray:
+    """Return the probability beyond each quantile, the same for both ends of an interval."""
+    tails = 1.0 - np.maximum(levels, 1.0 - levels)
+    return np.where(levels < RARE, levels, tails)  # smaller ones would be rounded to zero
 
 
 @cache
