@@ -44,6 +44,12 @@ class DLFRegressor(RegressorStudentMixin, LatentFactorStudent):
         ``Z`` (n_outputs, q). For one output both are the same. "separable" is not available with
         ``em="minibatch"``, ``init="mmd"`` or ``q="auto"``.
 
+    latent : {"auto", "gaussian", "smoothed"}, default="auto"
+        Law of the members' factors. "gaussian": standard normal, as in [1]_. "smoothed": near those
+        of the ensemble's members, so that groups of members stay groups; mean and covariance are
+        the same. "auto": smoothed if `latent_gain_` is above 20 nats. "smoothed" is not available
+        with ``loadings="separable"``, where "auto" is Gaussian.
+
     preprocessor : "auto", transformer or None, default="auto"
         How the student reads rows; the ensemble gets them as they are. "auto": numbers are
         standardised. Where a table has missing values, categories, strings or dates, numbers are
@@ -188,9 +194,9 @@ class DLFRegressor(RegressorStudentMixin, LatentFactorStudent):
         candidate, except for `augment` and the network's body, which change the rows at which it is
         evaluated. Fits are kept only if `random_state` is an integer or the ensemble has a seed of
         its own, and predictions at made rows only if `random_state` is an integer. Draws from a
-        posterior are not kept. Functions and classes are identified by module and name, not by what
-        they do: nothing is kept of an ensemble that holds some of `__main__`, such as a notebook's.
-        Clear the memory if those of a module have changed.
+        posterior that are made anew in each call are not kept. Functions and classes are identified
+        by module and name, not by what they do: nothing is kept of an ensemble that holds some of
+        `__main__`, such as a notebook's. Clear the memory if those of a module have changed.
 
     random_state : int, RandomState instance or None, default=None
         Seed of the network's start, the order of rows, the rows made by `augment`, and the fit of
@@ -219,6 +225,18 @@ class DLFRegressor(RegressorStudentMixin, LatentFactorStudent):
         Log-likelihood of held-out members with 0, 1, ... free factors at the design points, in nats
         per entry, outputs in units of the members' rms spread. None unless ``q="auto"``; empty
         with two members.
+
+    latent_gain_ : float
+        Log-likelihood ratio of the smoothed law and the Gaussian, of each member under the law of
+        the others, in nats. None where "smoothed" is not available.
+
+    latent_normality_ : float
+        P-value of the normality of the members' first three factors. It is small for many ensembles
+        whose Gaussian students are as good, so that it decides nothing. None as `latent_gain_`.
+
+    latent_law_ : LatentLaw or None
+        The smoothed law, a mixture of normals: ``centers`` (`n_members_`, `q_`) and ``std``
+        (`q_`,). None is the standard normal.
 
     body_ : {"mlp", "piecewise_linear", "custom"}
         Kind of the body: what "auto" has chosen. "custom" is a callable's.
@@ -269,7 +287,7 @@ class DLFRegressor(RegressorStudentMixin, LatentFactorStudent):
         How the teacher transforms y, if it is a ``TransformedTargetRegressor`` or a list of those
         with the same transformation. The mean, loadings and member noise, `target_noise_`,
         `ensemble_score_` and the units of the outputs are those of the transformed values then.
-        Predictions are transformed back.
+        Predictions are transformed back. The law of the factors is Gaussian then.
 
     scaler_ : StandardScaler
         Scaler of X.
