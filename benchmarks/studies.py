@@ -188,7 +188,8 @@ def vary_clusters(setup):
         return shift
 
     for distance in (0, 2, 4, 8):
-        yield Variant(str(distance), teachers.displaced(make_shift(distance)).without_unseen())
+        displaced = teachers.displaced(make_shift(distance)).without_unseen()
+        yield Variant(str(distance), displaced, {"latent": "gaussian"})
 
 
 class Study(NamedTuple):

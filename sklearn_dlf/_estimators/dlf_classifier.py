@@ -53,6 +53,12 @@ class DLFClassifier(ClassifierUpdateMixin, LatentFactorStudent):
         ``Z`` (n_classes, q). For two classes both are the same. "separable" is not available with
         ``em="minibatch"``, ``init="mmd"`` or ``q="auto"``.
 
+    latent : {"auto", "gaussian", "smoothed"}, default="auto"
+        Law of the members' factors. "gaussian": standard normal, as in [1]_. "smoothed": near those
+        of the ensemble's members, so that groups of members stay groups; mean and covariance are
+        the same. "auto": smoothed if `latent_gain_` is above 20 nats. "smoothed" is not available
+        with ``loadings="separable"``, where "auto" is Gaussian.
+
     preprocessor : "auto", transformer or None, default="auto"
         How the student reads rows; the ensemble gets them as they are. "auto": numbers are
         standardised. Where a table has missing values, categories, strings or dates, numbers are
@@ -201,7 +207,8 @@ class DLFClassifier(ClassifierUpdateMixin, LatentFactorStudent):
         candidate, except for `augment`, `hidden_layer_sizes`, `refine` and `em`, which change the
         rows at which it is evaluated. Fits are kept only if `random_state` is an integer or the
         ensemble has a seed of its own, and predictions at made rows only if `random_state` is an
-        integer. Draws from a posterior are not kept. Networks of torch are known by their weights.
+        integer. Draws from a posterior that are made anew in each call are not kept. Networks of
+        torch are known by their weights.
         Functions and classes of your own modules are known by their code and what it reads, but
         files that they read are not looked at; those of installed packages by name and version.
         Nothing is kept of an ensemble that holds some of `__main__`, such as a notebook's.
@@ -242,6 +249,16 @@ class DLFClassifier(ClassifierUpdateMixin, LatentFactorStudent):
         Log-likelihood of held-out members with 0, 1, ... free factors at the design points, in nats
         per entry, outputs in units of the members' rms spread. None unless ``q="auto"``; empty
         with two members.
+
+    latent_gain_, latent_normality_ : float or None
+        Log-likelihood ratio of the smoothed law and the Gaussian, of each member under the law of
+        the others, in nats; and the p-value of the normality of the members' first three factors,
+        which is small for many ensembles whose Gaussian students are as good. None where "smoothed"
+        is not available.
+
+    latent_law_ : LatentLaw or None
+        The smoothed law, a mixture of normals: ``centers`` (`n_members_`, `q_`) and ``std``
+        (`q_`,). None is the standard normal.
 
     body_ : {"mlp", "piecewise_linear", "custom"}
         Kind of the body: what "auto" has chosen. "custom" is a callable's.
@@ -331,6 +348,7 @@ class DLFClassifier(ClassifierUpdateMixin, LatentFactorStudent):
         *,
         q: int | Literal["auto"] = 10,
         loadings: Literal["full", "separable"] = "full",
+        latent: Literal["auto", "gaussian", "smoothed"] = "auto",
         preprocessor: Any = "auto",
         augment: str | Callable | None = "auto",
         out_of_bag: Literal["widen", "match"] | None = "widen",

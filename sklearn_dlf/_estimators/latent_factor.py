@@ -19,6 +19,7 @@ from .._export.onnx_file import write_onnx
 from .._fitting.calibration import calibrate, ensemble_probabilities
 from .._fitting.drawn_networks import drawn_network
 from .._fitting.em import ExpectationMaximisation
+from .._fitting.latent_law import choose_law
 from .._fitting.output_noise import learn_output_noise
 from .._fitting.process import learn_process
 from .._fitting.published import PublishedEM
@@ -53,6 +54,7 @@ class LatentFactorStudent(BaseStudent):
     # Parameters, which `store_parameters` stores.
     q: int | str
     loadings: str
+    latent: str
     member_noise: str | None
     init: str
     em: str
@@ -64,6 +66,7 @@ class LatentFactorStudent(BaseStudent):
     _parameter_constraints: ClassVar[dict] = {
         **BaseStudent._parameter_constraints,
         "q": [StrOptions({"auto"}), Count()],
+        "latent": [StrOptions({"auto", "gaussian", "smoothed"})],
         **BODY_CONSTRAINTS,
         **BODY_LR_CONSTRAINTS,
         "loadings": [StrOptions({"full", "separable"})],
@@ -84,6 +87,7 @@ class LatentFactorStudent(BaseStudent):
         *,
         q: int | Literal["auto"] = 10,
         loadings: Literal["full", "separable"] = "full",
+        latent: Literal["auto", "gaussian", "smoothed"] = "auto",
         preprocessor: Any = "auto",
         augment: str | Callable | None = "auto",
         out_of_bag: Literal["widen", "match"] | None = "widen",
@@ -157,6 +161,7 @@ class LatentFactorStudent(BaseStudent):
         if self.em == "restricted" and self.member_noise == "input":
             process = learn_process(network, X, contrasts, random_state)
             self.factor_shares_, self.row_correlation_, _ = process
+        self._choose_law(network, transfer_set, em.model.noise_variance, random_state)
         if refinement is not None:
             ensemble = ensemble_probabilities(transfer_set, random_state)
             calibrate(network, ensemble, contrasts.units)
@@ -168,6 +173,34 @@ class LatentFactorStudent(BaseStudent):
         self.history_ = em.history
         return network
 
+    def _choose_law(
+        self,
+        network: StudentNetwork,
+        transfer_set: TransferSet,
+        noise_variance: float,
+        random_state: np.random.RandomState,
+    ) -> None:
+        """Set the law of the latent variables, and what is known of it."""
+        self.latent_law_, self.latent_gain_, self.latent_normality_ = None, None, None
+        if network.mixing is not None:
+            return
+        if transfer_set.transformation is not None:
+            if self.latent == "smoothed":
+                raise ValueError(
+                    "latent='smoothed' was given, and the teacher transforms y; expected "
+                    "latent='auto' or 'gaussian': moments in units of y are those of Gaussian "
+                    "members."
+                )
+            return
+        self.latent_law_, self.latent_gain_, self.latent_normality_ = choose_law(
+            network,
+            transfer_set.design,
+            transfer_set.contrasts,
+            noise_variance,
+            self.latent,
+            random_state,
+        )
+
     @property
     def _is_refined(self) -> bool:  # type: ignore[override]
         """Whether training ends by matching probabilities."""
@@ -177,7 +210,8 @@ class LatentFactorStudent(BaseStudent):
         """Return whether outputs share their loadings; one output makes both models the same."""
         if self.loadings == "full" or n_outputs == 1:
             return False
-        for name, value in (("em", "minibatch"), ("init", "mmd"), ("q", "auto")):
+        unavailable = ("em", "minibatch"), ("init", "mmd"), ("q", "auto"), ("latent", "smoothed")
+        for name, value in unavailable:
             if getattr(self, name) == value:
                 raise ValueError(
                     f"loadings='separable' with {n_outputs} outputs was given together with "
@@ -217,7 +251,7 @@ class LatentFactorStudent(BaseStudent):
         return signature(type(self)).parameters[name].default
 
     def _make_members(self, network: Any) -> LatentFactorMembers:
-        return LatentFactorMembers(network, self._units)
+        return LatentFactorMembers(network, self._units, self.latent_law_)
 
     def latent_parameters(self, X: ArrayLike) -> Bunch:
         """Return the parameters of the members' distribution at each row.

@@ -48,6 +48,11 @@ def write_onnx(
             "A file of ONNX holds a student as it was fitted, and this one has learnt from rows of "
             "update. Call reset_update() before, or keep it as a pickle."
         )
+    if student.latent_law_ is not None:
+        raise ValueError(
+            "A file of ONNX holds Gaussian members; those of this student have a latent_law_. "
+            "Fit with latent='gaussian', or keep the student as a pickle."
+        )
     is_classifier = hasattr(student, "classes_")
     known = CLASSIFICATION if is_classifier else REGRESSION
     if outputs is not None:

@@ -171,7 +171,9 @@ def add_quantiles(
     inner = levels if target is None else target.inner_levels(levels)
     mean = graph.unsqueeze(members.mean, 2)
     if scores is not None:
-        unit = graph.add("Sqrt", members.variance) if noise is None else noise.distance(1 - UNIT_LEVEL)
+        unit = (
+            graph.add("Sqrt", members.variance) if noise is None else noise.distance(1 - UNIT_LEVEL)
+        )
         unit = graph.unsqueeze(graph.add("Max", unit, TINY), 2)
         n_outputs = scores.shape[1]
         center, one = np.zeros((1, n_outputs)), np.ones((1, n_outputs))

@@ -21,6 +21,7 @@ from .deviations import (
 )
 from .full import member_log_likelihood
 from .row_correlation import RandomFunctions, RowCorrelation
+from .smoothed import LatentLaw, law_log_likelihood
 
 # Entries whose local parts are taken together in a likelihood. It takes O(n^3) for n of them.
 BLOCK_ENTRIES = 512
@@ -88,9 +89,15 @@ class MemberProcess(NamedTuple):
         return local + factor_covariance(self.loadings, self.mixing)
 
     def log_likelihood(
-        self, members: np.ndarray, correlation: RowCorrelation, X: np.ndarray
+        self,
+        members: np.ndarray,
+        correlation: RowCorrelation,
+        X: np.ndarray,
+        law: LatentLaw | None = None,
     ) -> float:
         """Log-likelihood of members (n, c, n_members), in nats per entry and member. Eq. (33).
+
+        ``law`` is that of the latent variables; None is the standard normal.
 
         The local part is taken as independent between blocks of `BLOCK_ENTRIES` entries. The common
         part is not.
@@ -107,7 +114,10 @@ class MemberProcess(NamedTuple):
             whitened.append(solve_triangular(root, both, lower=True))
         both = np.concatenate(whitened)
         unit = np.ones(len(both))
-        likelihood = member_log_likelihood(both[:, :q], both[:, q:], unit)
+        if law is None:
+            likelihood = member_log_likelihood(both[:, :q], both[:, q:], unit)
+        else:
+            likelihood = law_log_likelihood(both[:, :q], both[:, q:], law)
         return float(likelihood - 0.5 * log_det / len(both))
 
     def _local_block(self, rows, correlation, X):
@@ -136,6 +146,8 @@ class MemberFunctions:
         Members.
     random_state : RandomState instance
         Source of the draws.
+    law : LatentLaw or None
+        Law of the latent variables; None is the standard normal.
     """
 
     def __init__(
@@ -144,8 +156,12 @@ class MemberFunctions:
         correlation: RowCorrelation,
         n_members: int,
         random_state: np.random.RandomState,
+        law: LatentLaw | None = None,
     ):
-        self._latent = random_state.standard_normal((*latent_shape, n_members))
+        if law is None:
+            self._latent = random_state.standard_normal((*latent_shape, n_members))
+        else:
+            self._latent = law.draw(n_members, random_state)
         self._local: RandomFunctions | None = None
         self._options = correlation, n_members, random_state
 

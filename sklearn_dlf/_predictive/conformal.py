@@ -41,7 +41,10 @@ def center_and_unit(
     for rows in row_blocks(len(X), DRAW_ROWS):
         moments = members.moments(X[rows])
         center[rows], unit[rows] = moments.mean, np.sqrt(moments.variance)
-    if noise is not None:
+    if noise is not None and members.law is not None:  # the median may lie far from the mean
+        ends = TargetDistribution(members, noise).quantiles(X, [1 - UNIT_LEVEL, UNIT_LEVEL])
+        unit = 0.5 * (ends[..., 1] - ends[..., 0])
+    elif noise is not None:
         upper = TargetDistribution(members, noise).quantiles(X, [UNIT_LEVEL])
         unit = upper[..., 0] - center
     return center, np.maximum(unit, np.finfo(np.float64).tiny)

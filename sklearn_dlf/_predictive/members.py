@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -15,9 +15,11 @@ from sklearn.utils import Bunch
 from .._latent.deviations import split_noise
 from .._latent.member_process import MemberFunctions, MemberProcess
 from .._latent.row_correlation import RowCorrelation
+from .._latent.smoothed import LatentLaw
 from .._network.heads import Heads, Units
 from .._utils.blocks import DRAW_ROWS, row_blocks
 from .averaged_probabilities import average_log_probabilities, average_probabilities
+from .law_probabilities import average_under_law, log_average_under_law
 from .transformed_target import TransformedTarget
 
 # Takes rows, returns draws at them.
@@ -30,6 +32,21 @@ EXACT_ROWS = 2**8
 
 # Probabilities below this are too near to the end of float32 for their logarithm to be right.
 SMALL_PROBABILITY = 1e-30
+
+
+class Components(NamedTuple):
+    """Members at n rows as a mixture of normals, one for each member of the ensemble.
+
+    Attributes
+    ----------
+    offsets : array of shape (n, n_outputs, n_components)
+        Means of the normals less the mean of the mixture.
+    variance : array of shape (n, n_outputs)
+        Variance of each normal.
+    """
+
+    offsets: np.ndarray
+    variance: np.ndarray
 
 
 class StudentMembers(ABC):
@@ -51,6 +68,9 @@ class StudentMembers(ABC):
     def __init__(self, network: Any, units: Units):
         self.network = network
         self.units = units
+
+    #: Law of the latent variables, if it is not Gaussian.
+    law: LatentLaw | None = None
 
     @property
     def n_outputs(self) -> int:
@@ -130,7 +150,25 @@ class LatentFactorMembers(StudentMembers):
 
     The noise ``e(x)`` is correlated over the outputs of a row, and between near rows
     (`_latent.member_process`).
+
+    Parameters
+    ----------
+    network, units
+        As in `StudentMembers`.
+    law : LatentLaw or None
+        Law of ``z``; None is the standard normal.
     """
+
+    def __init__(self, network: Any, units: Units, law: LatentLaw | None = None):
+        super().__init__(network, units)
+        self.law = law
+
+    def components(self, X: np.ndarray) -> Components:
+        """Members as a mixture of normals, if their law is not Gaussian."""
+        assert self.law is not None
+        process = self.process(X)
+        variance = process.local_variance + np.square(process.loadings * self.law.std).sum(axis=-1)
+        return Components(process.loadings @ self.law.centers.T, variance)
 
     def mean(self, X: np.ndarray) -> np.ndarray:
         """Mean (n, n_outputs)."""
@@ -169,14 +207,15 @@ class LatentFactorMembers(StudentMembers):
     @property
     def row_numbers(self):
         # Mean, noise, loadings and shares of the noise, some of them in two precisions, and
-        # squares of them.
-        return self.n_outputs * (8 + 4 * self.network.q)
+        # squares of them; the normals of a law.
+        n_normals = 0 if self.law is None else len(self.law.centers)
+        return self.n_outputs * (8 + 4 * self.network.q + 2 * n_normals)
 
     def start_draws(self, n_samples, random_state):
         # All functions first, then what is independent row by row, so that first rows do not depend
         # on later ones.
         functions = MemberFunctions(
-            self.network.latent_shape, self.row_correlation, n_samples, random_state
+            self.network.latent_shape, self.row_correlation, n_samples, random_state, self.law
         )
 
         def draw(X):
@@ -189,6 +228,8 @@ class LatentFactorMembers(StudentMembers):
         return draw
 
     def probabilities(self, X, with_entropy=False):
+        if self.law is not None:
+            return average_under_law(self.process, X, self.law, with_entropy)
         probabilities = np.empty((len(X), self.n_classes))
         entropy = np.empty(len(X)) if with_entropy else None
         for rows in row_blocks(len(X), DRAW_ROWS):
@@ -202,6 +243,8 @@ class LatentFactorMembers(StudentMembers):
 
     def log_probabilities(self, X):
         def log_average(rows):
+            if self.law is not None:
+                return log_average_under_law(self.process, rows, self.law)
             heads = self.network_for(rows, exact=True).evaluate(rows)
             return average_log_probabilities(heads, self.units)
 

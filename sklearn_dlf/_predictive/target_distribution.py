@@ -11,6 +11,7 @@ from sklearn.utils import Bunch
 
 from .._utils.blocks import DRAW_ROWS, NODES_AT_ONCE, row_blocks
 from .._utils.seeding import MAX_SEED
+from .law_mixtures import mixture_log_density, mixture_quantiles
 from .members import Draws
 from .target_noise import TargetNoise, node_weights
 from .transformed_target import TransformedTarget
@@ -46,10 +47,30 @@ class TargetDistribution:
         misfit = at.multiple * self.noise.misfit(at.variance) + self.noise.spread_share * at.added
         return Bunch(mean=moments.mean, variance=moments.variance, factor=factor, misfit=misfit)
 
+    def _mixture(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean (n, n_outputs), offsets (n, n_outputs, n_components), std (n, n_outputs, n_nodes).
+
+        The members' spread counts for y by its share, in the offsets and in each normal.
+        """
+        at, parts = self._moments(X), self.members.components(X)
+        # the noise takes all of the members' variance; what the offsets have is subtracted
+        among = np.maximum(at.variance - parts.variance, 0.0)
+        share = self.noise.spread_share
+        total = np.square(self.noise.std_nodes(at.variance, at.factor, at.misfit))
+        total -= (share * among)[..., None]
+        std = np.sqrt(np.maximum(total, np.finfo(np.float64).tiny))
+        return at.mean, np.sqrt(share)[:, None] * parts.offsets, std
+
     def quantiles(self, X: np.ndarray, levels: ArrayLike) -> np.ndarray:
         """Quantiles (n, n_outputs, n_levels), in units of y."""
         quantiles = np.empty((len(X), self.members.n_outputs, np.size(levels)))
         for rows in row_blocks(len(X), DRAW_ROWS):
+            if self.members.law is not None:
+                mean, offsets, std = self._mixture(X[rows])
+                for output in range(self.members.n_outputs):
+                    parts = mixture_quantiles(offsets[:, output], std[:, output], levels)
+                    quantiles[rows, output] = mean[:, output, None] + parts
+                continue
             at = self._moments(X[rows])
             quantiles[rows] = self.noise.quantiles(
                 at.mean, at.variance, at.factor, levels, at.misfit
@@ -60,6 +81,13 @@ class TargetDistribution:
         """Logarithm of the density of y (n, n_outputs) at each row and output, in nats."""
         logarithms, n_nodes = np.empty(y.shape), len(node_weights())
         for rows in row_blocks(len(X), DRAW_ROWS):
+            if self.members.law is not None:
+                mean, offsets, std = self._mixture(X[rows])
+                for output, values in enumerate((y[rows] - mean).T):
+                    logarithms[rows, output] = mixture_log_density(
+                        values, offsets[:, output], std[:, output]
+                    )
+                continue
             at = self._moments(X[rows])
             # All nodes of the mixture take many times the memory of the moments.
             for part in row_blocks(len(at.mean), NODES_AT_ONCE // (y.shape[1] * n_nodes) + 1):

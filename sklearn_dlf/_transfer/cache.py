@@ -51,7 +51,7 @@ class EnsembleFacts(NamedTuple):
     n_members : int
         Number of its members.
     is_drawn : bool
-        Whether members are draws from a posterior: functions of all rows at once.
+        Whether members are draws from a posterior that are functions of the rows of one call only.
     unseen : bool array of shape (n_samples, n_members) or None
         Rows that each member did not see in its fit.
     transformer : TargetTransformer or None
@@ -134,10 +134,10 @@ class TeacherCache:
     def look_up(self, ensemble: Any, X: Any) -> tuple[EnsembleFacts, Evaluate]:
         """Return the facts of a fitted ensemble and a function that evaluates it at rows.
 
-        The key is everything that the ensemble holds. Draws from a posterior are not kept, since
-        each call may draw new ones.
+        The key is everything that the ensemble holds. Draws from a posterior are not kept if each
+        call may draw new ones.
         """
-        is_kept = self._keeps and describe_ensemble(ensemble).resample is None
+        is_kept = self._keeps and not describe_ensemble(ensemble).is_joint
         key = self._key(ensemble, ensemble) if is_kept else None
         return self._look_up(key, lambda: ensemble, X)
 
@@ -219,7 +219,7 @@ def _describe(
         ensemble_kind(ensemble),
         members.classes,
         members.n_members,
-        members.resample is not None,
+        members.is_joint,
         unseen_rows(ensemble, n_samples),
         None if members.inner is None else members.inner.transformer,
         from_logits=members.from_logits,

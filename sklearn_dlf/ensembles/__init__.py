@@ -7,6 +7,7 @@ from ._deep.regressor import DeepEnsembleRegressor
 from ._fitted_ensemble import FittedEnsemble
 from ._member_predictions import member_predictions, unseen_rows
 from ._members import Members
+from ._parameter_draws import parameter_draws
 from ._registry import (
     describe_ensemble,
     ensemble_kind,
@@ -23,6 +24,7 @@ __all__ = [
     "ensemble_kind",
     "is_fitted_ensemble",
     "member_predictions",
+    "parameter_draws",
     "register_ensemble",
     "unseen_rows",
 ]

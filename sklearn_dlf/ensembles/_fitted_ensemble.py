@@ -132,7 +132,7 @@ class FittedEnsemble:
 
     n_members : int, default=None
         Number of members that a single callable returns, or number of draws from a posterior
-        (50 by default; 10 virtual ensembles of a CatBoost model). It must be None for other
+        (1,000 by default; 10 virtual ensembles of a CatBoost model). It must be None for other
         ensembles.
 
     random_state : int, RandomState instance or None, default=0
@@ -236,14 +236,15 @@ class FittedEnsemble:
                     f"`outputs` and `classes`, got outputs={self._outputs!r} and "
                     f"classes={self._classes}."
                 )
-        if self._n_members is None:
-            return members
-        if members.resample is None:
+        if members.resample is not None:
+            n_members = members.n_members if self._n_members is None else self._n_members
+            return members.resample(n_members, self._random_state)
+        if self._n_members is not None:
             raise ValueError(
                 f"n_members={self._n_members} was given, but the {members.n_members} members of "
                 f"{type(models).__name__} are not draws from a posterior: leave out `n_members`."
             )
-        return members.resample(self._n_members, self._random_state)
+        return members
 
     def _is_bare_callable(self) -> bool:
         """Return whether the models are one callable that is neither a module nor a class."""

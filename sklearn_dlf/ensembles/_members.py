@@ -55,6 +55,11 @@ class Members:
         ``resample(n_members, random_state)``. It returns `Members` with that number of draws,
         made from that random state.
 
+    are_functions : bool, default=False
+        Only for members with `resample`: whether every call of `predict` evaluates the same draws.
+        A student then asks for rows in blocks, and for as many as it likes. Otherwise all its rows
+        are drawn in one call, at most 2,000 of them made.
+
     inner : InnerMembers, default=None
         Only for members whose outputs are transformed back to units of `y`, as those inside a
         ``TransformedTargetRegressor``: `members`, the same before that, and `transformer`, the
@@ -112,6 +117,12 @@ class Members:
     predict_variance: Callable[[Any], Iterable[Any]] | None = None
     from_logits: bool = False
     optimism: float = 1.0
+    are_functions: bool = False
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether draws are functions of the rows of one call only."""
+        return self.resample is not None and not self.are_functions
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):

@@ -204,7 +204,8 @@ def _member_log_likelihood(
     own_std = np.maximum(process.own_std, NOISE_FLOOR**0.5 * spread)
     process = process._replace(own_std=own_std)
     points = student_members.correlated(X)
-    return process.log_likelihood(members, student_members.row_correlation, points)
+    correlation = student_members.row_correlation
+    return process.log_likelihood(members, correlation, points, student_members.law)
 
 
 def _check_rows_are_shared(student: Any, ensemble: Any) -> None:

@@ -20,7 +20,7 @@ X = np.linspace(-2, 2, 5)[:, None]
 class KnownMembers:
     """Normal members, whose mean is the row."""
 
-    n_outputs = 1
+    n_outputs, law = 1, None
     noise_moments = StudentMembers.noise_moments
 
     def __init__(self, variance):

@@ -173,12 +173,22 @@ def test_fitted_networks_are_identified_too(friedman, tmp_path, counts):
     assert counts["evaluate"] == 1
 
 
-def test_draws_of_a_posterior_are_not_kept(friedman, tmp_path, counts):
+def fit_students_of_a_process(friedman, tmp_path, random_state):
     X, y = friedman
     process = GaussianProcessRegressor(RBF(3.0), alpha=1.0, optimizer=None).fit(X, y)
-    for student in students(str(tmp_path), FittedEnsemble(process, n_members=5)):
+    ensemble = FittedEnsemble(process, n_members=5, random_state=random_state)
+    for student in students(str(tmp_path), ensemble):
         student.fit(X, y)
+
+
+def test_draws_that_are_made_anew_in_each_call_are_not_kept(friedman, tmp_path, counts):
+    fit_students_of_a_process(friedman, tmp_path, None)
     assert not list(tmp_path.rglob("output.pkl"))
+
+
+def test_draws_that_are_functions_are_kept(friedman, tmp_path, counts):
+    fit_students_of_a_process(friedman, tmp_path, 0)
+    assert counts["evaluate"] == 1
 
 
 def test_a_teacher_that_cannot_be_pickled_is_evaluated_each_time(friedman, tmp_path):

@@ -17,6 +17,7 @@ from sklearn_dlf._transfer.design_points import (
 )
 from sklearn_dlf._transfer.row_makers import ROW_MAKERS
 from sklearn_dlf.ensembles import FittedEnsemble, member_predictions
+from sklearn_dlf.ensembles._pathwise import PosteriorPaths
 from sklearn_dlf.exceptions import SeenRowsWarning
 from sklearn_dlf.metrics import interval_coverage
 
@@ -272,14 +273,38 @@ def test_no_rows_are_made_if_the_ensemble_takes_other_rows(recorder, X):
     assert len(recorder.rows) == 40
 
 
+class JointDraws:
+    """A posterior of another library, which counts the rows of each call."""
+
+    def __init__(self):
+        self.n_rows = []
+
+    def sample_y(self, X, n_samples=1, random_state=None):
+        self.n_rows.append(len(X))
+        slopes = np.random.default_rng(0).normal(size=(X.shape[1], n_samples))
+        return np.asarray(X) @ slopes
+
+
 def test_draws_of_a_posterior_are_made_for_all_rows_at_once(X):
-    y = np.sin(X[:, 0])
-    process = GaussianProcessRegressor(alpha=0.01).fit(X, y)
-    student = DLFRegressor(**QUICK).fit(X, y, ensemble=process)
-    drawn = process.sample_y(np.concatenate([X, X]), 5, random_state=0)
-    assert drawn.shape[0] < MAX_JOINT_ROWS
-    assert student.n_members_ == 50
-    assert 0 < student.predict(X, return_std=True)[1].max() < 5
+    posterior = JointDraws()
+    student = DLFRegressor(**QUICK).fit(X, ensemble=posterior)
+    assert 40 < posterior.n_rows[-1] <= MAX_JOINT_ROWS
+    assert student.n_members_ == 1000
+
+
+def test_rows_of_draws_that_are_functions_are_not_limited(X, monkeypatch):
+    process = GaussianProcessRegressor(alpha=0.01, optimizer=None).fit(X, np.sin(X[:, 0]))
+    n_rows = []
+    evaluate = PosteriorPaths.evaluate
+
+    def count(paths, rows):
+        n_rows.append(len(rows))
+        return evaluate(paths, rows)
+
+    monkeypatch.setattr(PosteriorPaths, "evaluate", count)
+    student = DLFRegressor(**QUICK).set_params(hidden_layer_sizes=(40, 40))
+    student.fit(X, np.sin(X[:, 0]), ensemble=FittedEnsemble(process, n_members=50))
+    assert max(n_rows) > MAX_JOINT_ROWS
 
 
 def test_made_rows_restore_the_spread_of_trees_that_interpolate():

@@ -1,0 +1,90 @@
+"""The law of the latent variables: Gaussian, or smoothed from those of the members."""
+
+from __future__ import annotations
+
+import copy
+from typing import NamedTuple
+
+import numpy as np
+from scipy.linalg import eigh
+
+from .._latent.full import posterior, project
+from .._latent.smoothed import LatentLaw, normality_p_value, smoothed_law, standardise
+from .._network.students import StudentNetwork
+from .._transfer.contrasts import Contrasts
+from .._utils.warning import warn_user
+
+# "auto" takes the smoothed law from this gain on, in nats. Gaussian ensembles, forests and networks
+# of one kind have hardly one nat, and groups of members have fifty. A choice in between.
+LEAST_GAIN = 20.0
+
+
+class LawChoice(NamedTuple):
+    """What is known of the law.
+
+    Attributes
+    ----------
+    law : LatentLaw or None
+        The smoothed law; None is the Gaussian.
+    gain : float
+        Gain of the smoothed law in log-likelihood over the Gaussian, in nats.
+    normality : float
+        P-value of the normality of the latent variables.
+    """
+
+    law: LatentLaw | None
+    gain: float
+    normality: float
+
+
+def choose_law(
+    network: StudentNetwork,
+    X: np.ndarray,
+    contrasts: Contrasts,
+    noise_variance: float,
+    latent: str,
+    random_state: np.random.RandomState,
+) -> LawChoice:
+    """Choose the law of a trained network with full loadings, whose factors are turned if needed.
+
+    Parameters
+    ----------
+    network : StudentNetwork
+        Trained network.
+    X : array of shape (m, *row_shape)
+        Design points.
+    contrasts : Contrasts
+        Members' contrasts at them.
+    noise_variance : float
+        Variance of the member noise, in units of the members' mean variance.
+    latent : {"auto", "gaussian", "smoothed"}
+        As in the estimators.
+    random_state : RandomState instance
+        Source of the test of normality. It is copied.
+    """
+    q = network.q
+    loadings = network.evaluate(X).loadings * np.sqrt(contrasts.weights)[:, None, None]
+    projection = project(loadings.reshape(-1, q), contrasts.residuals)
+    variances, directions = np.diag(projection.gram), None
+    if not contrasts.units.spread.any() or not variances.max() > 0:
+        return LawChoice(None, 0.0, 1.0)  # members do not differ, or factors do not tell how
+    others = projection.gram - np.diag(variances)
+    if np.abs(others).max() > 1e-3 * variances.max():  # not turned into principal directions yet
+        variances, directions = eigh(projection.gram)
+        variances, directions = variances[::-1].copy(), directions[:, ::-1].copy()
+    latent_mean = posterior(projection, noise_variance).mean
+    if directions is not None:
+        latent_mean = latent_mean @ directions
+    standardised = standardise(latent_mean)
+    law, gain = smoothed_law(standardised, variances)
+    normality = normality_p_value(standardised, copy.deepcopy(random_state))
+    is_smoothed = latent == "smoothed" or (latent == "auto" and gain > LEAST_GAIN)
+    if latent == "gaussian" and gain > LEAST_GAIN:
+        warn_user(
+            "The members are not Gaussian: a smoothed law of their latent variables has a larger "
+            f"likelihood by {gain:.0f} nats. Draws of the student will fill the space between "
+            "groups of members. Use latent='auto', or latent='smoothed'."
+        )
+    if is_smoothed and directions is not None:
+        network.transform_loadings(directions)
+    return LawChoice(law if is_smoothed else None, gain, normality)
