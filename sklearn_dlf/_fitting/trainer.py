@@ -20,6 +20,7 @@ from .._network.rows import as_input, place_rows
 from .._utils.seeding import MAX_SEED
 from .._utils.threads import one_thread
 from ..exceptions import TrainingDivergedError
+from .plain_training import PlainTraining, can_train_plainly
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
@@ -77,16 +78,16 @@ class TensorBatches:
         """Yield the batches of one epoch."""
         all_rows, *all_targets = self.tensors
         like = all_rows if self.like is None else self.like
-        order = torch.randperm(len(all_rows), generator=self.generator)
-        # X and targets may be on different devices.
-        orders = order.to(all_rows.device), order.to(like.device)
-        for rows, same_rows in zip(*(self._split(each) for each in orders), strict=True):
+        for order in self.draw():
+            # X and targets may be on different devices.
+            rows, same_rows = order.to(all_rows.device), order.to(like.device)
             X = all_rows.index_select(0, rows)
             targets = [tensor.index_select(0, same_rows) for tensor in all_targets]
             yield X if self.like is None else as_input(X, like), targets
 
-    def _split(self, order: torch.Tensor) -> list[torch.Tensor]:
-        """Return the rows of each batch."""
+    def draw(self) -> list[torch.Tensor]:
+        """Return the rows of each batch of an epoch."""
+        order = torch.randperm(len(self.tensors[0]), generator=self.generator)
         batches = list(order.split(self.batch_size))
         if len(batches) > 1 and len(batches[-1]) == 1 < self.batch_size:
             batches[-2:] = [torch.cat(batches[-2:])]
@@ -210,9 +211,14 @@ class Trainer:
         self.generator = torch.Generator().manual_seed(seed)
         self._optimizer_options = _optimizer_options(optimizer, weight_decay, device)
         self.body_lr = body_lr
+        # A callback of the user's sees every batch of skorch's.
+        self._decoupled = optimizer == "adamw"
+        is_adam = optimizer in ("adam", "adamw")
+        self._trains_plainly = is_adam and body_lr == 1 and not callbacks and not verbose
         is_plain = plain_layers and optimizer == "adam" and not weight_decay
         self._may_polish = is_plain and body_lr == 1  # L-BFGS has one learning rate
         self._net: StudentNet | None = None
+        self._plain: PlainTraining | None = None
 
     @property
     def has_many_rows(self) -> bool:
@@ -233,6 +239,9 @@ class Trainer:
 
     def train(self, objective: torch.nn.Module, *targets: Any) -> float:
         """Minimise ``objective(outputs, (*targets, weights))`` for `n_epochs`; return the loss."""
+        if self._trains_plainly and hasattr(objective, "plan"):
+            if can_train_plainly(self.network, self.X):
+                return self._train_plainly(objective, targets)
         if self._net is None or self._net.criterion is not objective:
             options = {**self._optimizer_options, **self._param_groups()}
             self._net = self._make_net(objective, self.batch_size, **options)
@@ -243,6 +252,23 @@ class Trainer:
             if "weight_decay" in group:
                 group["weight_decay"] = self.weight_decay
         return self._run(self._net, self.n_epochs, targets)
+
+    def _train_plainly(self, objective: torch.nn.Module, targets: tuple) -> float:
+        """Do what `train` does, without skorch and autograd."""
+        if self._plain is None or self._plain.objective is not objective:
+            self._plain = PlainTraining(self.network, objective, self._decoupled)
+        order = TensorBatches((self.X,), self.batch_size, self.generator)
+        self.network.train()
+        with one_thread(self.network.is_small(self.batch_size)):
+            loss = self._plain.train(
+                order.draw,
+                self.X,
+                self._tensors(targets),
+                n_epochs=self.n_epochs,
+                lr=self.lr,
+                weight_decay=self.weight_decay,
+            )
+        return self._check(loss, self.n_epochs)
 
     def _param_groups(self) -> dict[str, Any]:
         """Return skorch's option for a learning rate of the body's own."""
@@ -302,9 +328,11 @@ class Trainer:
         except torch.linalg.LinAlgError as error:
             raise diverged("a matrix of the loss has no Cholesky factor", self.lr) from error
         net.notify("on_train_end", X=dataset, y=None)
-        loss = net.history[-1, "train_loss"]
+        return self._check(net.history[-1, "train_loss"], len(net.history))
+
+    def _check(self, loss: float, n_epochs: int) -> float:
+        """Return a loss, or raise if it is not finite."""
         if not math.isfinite(loss):
-            n_epochs = len(net.history)
             raise diverged(f"the loss became {loss} after {n_epochs} epochs", self.lr)
         return loss
 
