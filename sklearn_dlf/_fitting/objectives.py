@@ -43,6 +43,8 @@ class ExpectedLikelihood(nn.Module):
         The loadings' error is multiplied by it before it is squared. Set by the EM loop.
     """
 
+    column_weights: torch.Tensor
+
     def __init__(self, network: StudentNetwork, loadings_weight: float, fit_noise: bool):
         super().__init__()
         self.metric_root: np.ndarray | None = None
@@ -95,10 +97,9 @@ class ExpectedLikelihood(nn.Module):
         wanted, weights = targets
         error, share = torch.empty_like(columns), 1 / (len(columns) * self.n_outputs)
         row_weights, column_weights = weights[:, None], 2 * share * self.column_weights
-        noise_error, root = error[:, self.noise_columns], self.metric_root
+        noise_error, metric_root = error[:, self.noise_columns], self.metric_root
         loadings_error, loadings_slope = self.loadings(error), self.loadings(slope)
-        if root is not None:
-            root = torch.as_tensor(root).to(error)
+        root = None if metric_root is None else torch.as_tensor(metric_root).to(error)
         find_noise_slope = self._plan_noise(columns, wanted, slope) if self.fit_noise else None
         noise_share = 0.5 * self.loadings_weight * share
 

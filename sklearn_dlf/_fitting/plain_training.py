@@ -19,8 +19,9 @@ from .._network.bodies import SWISH_SHARPNESS, EncodedMLP, Swish
 from .._network.encodings import PiecewiseLinearEncoding
 from .._network.students import StudentNetwork
 
-# Constants of Adam, torch's own defaults.
-FIRST_DECAY, SECOND_DECAY, EPSILON = 0.9, 0.999, 1e-8
+# Constants of Adam. The second one is 0.999 by default, an average over a thousand steps. With one
+# over a hundred steps, training follows targets that change and reaches a given error in fewer.
+FIRST_DECAY, SECOND_DECAY, EPSILON = 0.9, 0.99, 1e-8
 
 ATEN = torch.ops.aten
 
@@ -220,9 +221,7 @@ class Pass:
             self.encode, inputs = _plan_encoding(training.encoding, self.rows)
         self.steps = []
         factor = 1.0  # of the inputs over those that the layer is defined for
-        for number, (layer, slope) in enumerate(
-            zip(training.layers, training.slopes, strict=True)
-        ):
+        for number, (layer, slope) in enumerate(zip(training.layers, training.slopes, strict=True)):
             is_hidden = number < len(training.activations)
             activation = training.activations[number] if is_hidden else None
             step = _Layer(inputs, layer, slope, self.ones, activation, factor)
@@ -273,9 +272,7 @@ class _Layer:
 
     def forward(self):
         """Compute the outputs, ``sharpness`` times those of the layer."""
-        torch.addmm(
-            self.bias, self.inputs, self.turned_weight, out=self.products, **self.factors
-        )
+        torch.addmm(self.bias, self.inputs, self.turned_weight, out=self.products, **self.factors)
         if self.activation is not None:
             self.activation.apply(self.products, self.outputs)
 

@@ -105,6 +105,11 @@ class AveragedProbabilities(nn.Module):
         Draws members, on the network's device. None is torch's own.
     """
 
+    center: torch.Tensor
+    scale: torch.Tensor
+    spread: torch.Tensor
+    latent: torch.Tensor
+
     def __init__(
         self,
         regression: ExpectedLikelihood,
@@ -129,16 +134,73 @@ class AveragedProbabilities(nn.Module):
         probabilities, residuals, *targets = targets
         split = self.regression.split
         heads, ensemble_mean = split(columns), split(targets[0]).mean
-        averaged = self._log_probabilities(heads.mean, self._deviations(heads))
-        averaged = averaged.logsumexp(dim=-1) - math.log(averaged.shape[-1])
+        known = draw_deviations(heads.loadings, heads.mixing, self.latent)
+        deviations = torch.cat([self._deviations(heads), known], dim=-1)
+        logs = self._log_probabilities(heads.mean, deviations)
         members = self._log_probabilities(ensemble_mean, residuals).exp()
-        own = self._log_probabilities(
-            heads.mean, draw_deviations(heads.loadings, heads.mixing, self.latent)
-        )
-        cross_entropy = -(probabilities * averaged).sum(dim=1)
-        cross_entropy = cross_entropy - (members * own).sum(dim=1).mean(dim=-1)
-        loss = (cross_entropy * targets[-1]).mean()
+        loss = (_cross_entropies(logs, probabilities, members) * targets[-1]).mean()
         return loss + self.anchor * self.regression(columns, targets)
+
+    def plan(self, columns, targets, slope):
+        """Return a function that writes the derivative by the columns to ``slope``.
+
+        See `ExpectedLikelihood.plan`. The function draws as `forward` does.
+        """
+        probabilities, residuals, wanted, weights = targets
+        heads, slopes = self.regression.split(columns), self.regression.split(slope)
+        if heads.mixing is not None:
+            return self._plan_by_autograd(columns, targets, slope)
+        find_anchor_slope = self.regression.plan(columns, (wanted, weights), slope)
+        ensemble_mean = self.regression.split(wanted).mean
+        loadings, loadings_slope = heads.loadings.flatten(0, 1), slopes.loadings.flatten(0, 1)
+        z = columns.new_empty(loadings.shape[1], N_PAIRS)
+        normals = columns.new_empty(*heads.mean.shape, N_PAIRS)
+
+        def find_slope(with_loss):
+            loss = find_anchor_slope(with_loss)
+            slope.mul_(self.anchor)
+            z.normal_(generator=self.generator)
+            noise = normals.normal_(generator=self.generator)
+            noise = noise * (0.5 * heads.log_noise).exp()[..., None]
+            latent = torch.cat([z, self.latent], dim=1)
+            drawn, known = self._split(loadings @ latent, heads.mean.shape)
+            drawn = drawn + noise
+            deviations = torch.cat([drawn, -drawn, known], dim=-1)
+            logs = self._log_probabilities(heads.mean, deviations)
+            members = self._log_probabilities(ensemble_mean, residuals).exp()
+            by_logits = _slope_of_cross_entropies(logs, probabilities, members)
+            by_logits.mul_((weights / len(weights))[:, None, None])
+            by_latent = by_logits[:, -heads.mean.shape[1] :]  # two classes have one latent output
+            slopes.mean.add_(self.scale[:, 0] * by_latent.sum(dim=-1))
+            by_latent = self.spread * by_latent
+            n_drawn = 2 * N_PAIRS
+            by_drawn = by_latent[..., :N_PAIRS] - by_latent[..., N_PAIRS:n_drawn]
+            by_members = torch.cat([by_drawn, by_latent[..., n_drawn:]], dim=-1)
+            loadings_slope.addmm_(by_members.flatten(0, 1), latent.T)
+            if self.regression.fit_noise:
+                slopes.log_noise.add_((by_drawn * noise).sum(dim=-1), alpha=0.5)
+            if with_loss:
+                entropies = _cross_entropies(logs, probabilities, members)
+                loss = self.anchor * loss + (entropies * weights).mean()
+            return loss
+
+        return find_slope
+
+    def _split(self, deviations, shape):
+        """Return drawn and known deviations (m, c, ...) from those of both (m c, ...)."""
+        return deviations.unflatten(0, shape).split([N_PAIRS, self.latent.shape[1]], dim=-1)
+
+    def _plan_by_autograd(self, columns, targets, slope):
+        """Do what `plan` does by autograd."""
+
+        def find_slope(with_loss):
+            with torch.enable_grad():
+                leaf = columns.detach().requires_grad_()
+                loss = self(leaf, targets)
+                slope.copy_(torch.autograd.grad(loss, leaf)[0])
+            return loss.detach() if with_loss else None
+
+        return find_slope
 
     def _log_probabilities(self, mean, deviations):
         """Return those of classes (m, K, S), from a mean (m, c) and deviations (m, c, S)."""
@@ -153,6 +215,29 @@ class AveragedProbabilities(nn.Module):
         z, noise = (_mirrored_normal(empty, self.generator) for empty in (z, noise))
         log_noise = heads.log_noise if self.regression.fit_noise else heads.log_noise.detach()
         return draw_within_rows(*factors, z) + (0.5 * log_noise).exp()[..., None] * noise
+
+
+def _cross_entropies(logs, probabilities, members):
+    """Return the cross-entropy of each row (m,), of averaged and of members' probabilities.
+
+    ``logs`` (m, K, 2 N_PAIRS + S) are logarithms of probabilities: of draws, then of S members.
+    The ensemble's are ``probabilities`` (m, K), averaged, and those of ``members`` (m, K, S).
+    """
+    n_drawn = 2 * N_PAIRS
+    averaged = logs[..., :n_drawn].logsumexp(dim=-1) - math.log(n_drawn)
+    own = (members * logs[..., n_drawn:]).sum(dim=1).mean(dim=-1)
+    return -(probabilities * averaged).sum(dim=1) - own
+
+
+def _slope_of_cross_entropies(logs, probabilities, members):
+    """Return the derivative of `_cross_entropies` by the logits, of the shape of ``logs``."""
+    n_drawn = 2 * N_PAIRS
+    slope = logs.exp()
+    # The share of each draw in the average, times the wanted probability.
+    shares = logs[..., :n_drawn].softmax(dim=-1).mul_(probabilities[..., None])
+    slope[..., :n_drawn].mul_(shares.sum(dim=1, keepdim=True)).sub_(shares)
+    slope[..., n_drawn:].sub_(members).div_(members.shape[-1])
+    return slope
 
 
 def _mirrored_normal(empty: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:

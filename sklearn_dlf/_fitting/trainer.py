@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -16,11 +16,12 @@ from torch.utils.data import TensorDataset
 
 from .._network.base import Network
 from .._network.heads import Heads
-from .._network.rows import as_input, place_rows
+from .._network.rows import place_rows
 from .._utils.seeding import MAX_SEED
 from .._utils.threads import one_thread
 from ..exceptions import TrainingDivergedError
-from .plain_training import PlainTraining, can_train_plainly
+from .batches import TensorBatches
+from .plain_training import FIRST_DECAY, SECOND_DECAY, PlainTraining, can_train_plainly
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
@@ -38,60 +39,6 @@ MIN_ROWS_PER_PARAMETER = 2
 # With more rows than this, training over all rows at once takes too much memory; with more products
 # of a row and a parameter, too much time.
 MAX_POLISH_ROWS, MAX_POLISH_PRODUCTS = 2**15, 2**28
-
-
-class TensorBatches:
-    """Batches of tensors, shuffled anew in each epoch.
-
-    It replaces a ``DataLoader``, which would collate rows one by one. It yields pairs
-    ``(X, targets)`` of a tensor and a list of tensors. A last batch of a single row is joined to
-    the batch before it, since normalisation over a batch needs two rows.
-
-    Rows stay as they are given, such as bytes of images, and each batch is cast to what a network
-    takes.
-
-    Parameters
-    ----------
-    tensors : tuple of tensors
-        X and the targets, with one row each for every sample.
-    batch_size : int
-        Rows of a batch.
-    generator : torch.Generator
-        Source of the order of rows.
-    like : tensor, default=None
-        Parameter of the network, on the device that batches are moved to. None leaves X as it is.
-    """
-
-    def __init__(
-        self,
-        tensors: tuple[torch.Tensor, ...],
-        batch_size: int,
-        generator: torch.Generator,
-        like: torch.Tensor | None = None,
-    ):
-        self.tensors = tensors
-        self.batch_size = batch_size
-        self.generator = generator
-        self.like = like
-
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, list[torch.Tensor]]]:
-        """Yield the batches of one epoch."""
-        all_rows, *all_targets = self.tensors
-        like = all_rows if self.like is None else self.like
-        for order in self.draw():
-            # X and targets may be on different devices.
-            rows, same_rows = order.to(all_rows.device), order.to(like.device)
-            X = all_rows.index_select(0, rows)
-            targets = [tensor.index_select(0, same_rows) for tensor in all_targets]
-            yield X if self.like is None else as_input(X, like), targets
-
-    def draw(self) -> list[torch.Tensor]:
-        """Return the rows of each batch of an epoch."""
-        order = torch.randperm(len(self.tensors[0]), generator=self.generator)
-        batches = list(order.split(self.batch_size))
-        if len(batches) > 1 and len(batches[-1]) == 1 < self.batch_size:
-            batches[-2:] = [torch.cat(batches[-2:])]
-        return batches
 
 
 class StudentNet(NeuralNet):
@@ -212,9 +159,8 @@ class Trainer:
         self._optimizer_options = _optimizer_options(optimizer, weight_decay, device)
         self.body_lr = body_lr
         # A callback of the user's sees every batch of skorch's.
-        self._decoupled = optimizer == "adamw"
-        is_adam = optimizer in ("adam", "adamw")
-        self._trains_plainly = is_adam and body_lr == 1 and not callbacks and not verbose
+        self._decoupled, self._is_adam = optimizer == "adamw", optimizer in ("adam", "adamw")
+        self._trains_plainly = self._is_adam and body_lr == 1 and not callbacks and not verbose
         is_plain = plain_layers and optimizer == "adam" and not weight_decay
         self._may_polish = is_plain and body_lr == 1  # L-BFGS has one learning rate
         self._net: StudentNet | None = None
@@ -239,11 +185,13 @@ class Trainer:
 
     def train(self, objective: torch.nn.Module, *targets: Any) -> float:
         """Minimise ``objective(outputs, (*targets, weights))`` for `n_epochs`; return the loss."""
-        if self._trains_plainly and hasattr(objective, "plan"):
-            if can_train_plainly(self.network, self.X):
-                return self._train_plainly(objective, targets)
+        is_plain = hasattr(objective, "plan") and can_train_plainly(self.network, self.X)
+        if self._trains_plainly and is_plain:
+            return self._train_plainly(objective, targets)
         if self._net is None or self._net.criterion is not objective:
             options = {**self._optimizer_options, **self._param_groups()}
+            if is_plain and self._is_adam:
+                options["optimizer__betas"] = FIRST_DECAY, SECOND_DECAY
             self._net = self._make_net(objective, self.batch_size, **options)
             self._lr_shares = lr_shares(self._net.optimizer_, self.lr)
         groups = self._net.optimizer_.param_groups
