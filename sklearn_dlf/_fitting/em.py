@@ -31,10 +31,14 @@ from .objectives import ExpectedLikelihood
 from .refinement import Refinement
 from .trainer import Trainer, diverged
 
-# After the first iteration without gain the learning rate falls along half a cosine, in this many
-# iterations. If a refinement follows, which lowers the learning rate in its own way, EM ends below
-# this share of the first one.
-N_DECAY_ROUNDS = 9
+# The learning rate is halved after this many iterations without gain, for plain layers after the
+# smaller number. They reach as much with it. Behind an encoding of columns the mean at new rows is
+# worse with it, and bodies of the user's own are unknown. EM ends below this share of the first
+# learning rate, or below the larger share if a refinement follows, which lowers the learning rate
+# in its own way.
+PATIENCE, PLAIN_PATIENCE = 2, 1
+LR_DECAY = 0.5
+MIN_LR_SHARE = 0.02
 REFINE_BELOW_LR_SHARE = 0.25
 
 # An iteration also gains if it takes this share off the squared error of the mean.
@@ -77,6 +81,8 @@ class ExpectationMaximisation:
         Weight of the loadings' error against the mean's.
     init, member_noise, max_iter, tol, mmd_weight, verbose
         As in the estimators.
+    patience : int
+        Iterations without gain after which the learning rate is halved.
     draws : Draws
         Generators of the draws of refinement and of the penalised start. By default torch's own.
 
@@ -105,6 +111,7 @@ class ExpectationMaximisation:
         loadings_weight: float = 0.03,
         mmd_weight: float = 10.0,
         verbose: int = 0,
+        patience: int = PATIENCE,
         draws: Draws = TORCH_DRAWS,
     ):
         self.trainer = trainer
@@ -118,11 +125,12 @@ class ExpectationMaximisation:
         self.tol = tol
         self.mmd_weight = mmd_weight
         self.verbose = verbose
+        self.patience = patience
         self.draws = draws
         self.first_lr = trainer.lr
         self.converged = False
         self.history: list[dict] = []
-        self._best_likelihood, self._best_error, self._n_decayed = -np.inf, np.inf, 0
+        self._best_likelihood, self._best_error, self._n_iter_no_gain = -np.inf, np.inf, 0
         self.regression = ExpectedLikelihood(
             self.network, loadings_weight, fit_noise=member_noise == "input"
         )
@@ -130,14 +138,16 @@ class ExpectationMaximisation:
     def run(self) -> ExpectationMaximisation:
         """Fit the network."""
         self.initialise()
+        min_share = MIN_LR_SHARE if self.refinement is None else REFINE_BELOW_LR_SHARE
         for _ in range(self.max_iter):
             self.iterate(self.trainer.train)
             self.anneal()
-            if self.converged:
+            if self.trainer.lr < min_share * self.first_lr:
+                self.converged = True
                 break
         if not self.converged:
             warn_user(
-                f"EM had not ended after max_iter={self.max_iter} iterations. Increase "
+                f"EM was still gaining after max_iter={self.max_iter} iterations. Increase "
                 f"max_iter, or tol={self.tol:g} (nats per entry) if the fit is good enough.",
                 ConvergenceWarning,
             )
@@ -163,21 +173,16 @@ class ExpectationMaximisation:
         self.model.e_step(self.network)
 
     def anneal(self) -> None:
-        """Lower the learning rate once an iteration has not gained on the best before it."""
+        """Halve the learning rate after some iterations without gain on the best before them."""
         last = self.history[-1]
         gained = last["log_likelihood"] - self._best_likelihood >= self.tol
         gained |= last["mean_error"] ** 2 < (1 - MEAN_GAIN) * self._best_error**2
         self._best_likelihood = max(self._best_likelihood, last["log_likelihood"])
         self._best_error = min(self._best_error, last["mean_error"])
-        if gained and not self._n_decayed:
-            return
-        self._n_decayed += 1
-        share = (1 + np.cos(np.pi * self._n_decayed / N_DECAY_ROUNDS)) / 2
-        self.trainer.lr = float(self.first_lr * share)
-        is_refined = self.refinement is not None
-        self.converged = (
-            share < REFINE_BELOW_LR_SHARE if is_refined else (self._n_decayed == N_DECAY_ROUNDS)
-        )
+        self._n_iter_no_gain = 0 if gained else self._n_iter_no_gain + 1
+        if self._n_iter_no_gain == self.patience:
+            self.trainer.lr *= LR_DECAY
+            self._n_iter_no_gain = 0
 
     def record(self, log_likelihood: float, seconds: float) -> None:
         """Append the iteration to the history, and print it."""

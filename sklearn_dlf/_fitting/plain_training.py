@@ -19,9 +19,8 @@ from .._network.bodies import SWISH_SHARPNESS, EncodedMLP, Swish
 from .._network.encodings import PiecewiseLinearEncoding
 from .._network.students import StudentNetwork
 
-# Constants of Adam. The second one is 0.999 by default, an average over a thousand steps. With one
-# over a hundred steps, training follows targets that change and reaches a given error in fewer.
-FIRST_DECAY, SECOND_DECAY, EPSILON = 0.9, 0.99, 1e-8
+# Constants of Adam, torch's own. The second moment is a mean over about 1,000 steps.
+FIRST_DECAY, SECOND_DECAY, EPSILON = 0.9, 0.999, 1e-8
 
 ATEN = torch.ops.aten
 
@@ -99,10 +98,19 @@ class PlainTraining:
         Its method `plan` gives the derivative by the columns of all heads.
     decoupled : bool
         Whether weights decay apart from the derivative, as in AdamW.
+    second_decay : float
+        Adam's second constant.
     """
 
-    def __init__(self, network: StudentNetwork, objective: Any, decoupled: bool = False):
+    def __init__(
+        self,
+        network: StudentNetwork,
+        objective: Any,
+        decoupled: bool = False,
+        second_decay: float = SECOND_DECAY,
+    ):
         self.objective = objective
+        self.second_decay = second_decay
         self.decoupled = decoupled
         body = network.body
         self.encoding = body.encoding if isinstance(body, EncodedMLP) else None
@@ -175,8 +183,9 @@ class PlainTraining:
         elif weight_decay:
             slope.add_(values, alpha=weight_decay)
         self._mean.lerp_(slope, 1 - FIRST_DECAY)
-        self._square.mul_(SECOND_DECAY).addcmul_(slope, slope, value=1 - SECOND_DECAY)
-        root = math.sqrt(1 - SECOND_DECAY**self.n_steps)
+        decay = self.second_decay
+        self._square.mul_(decay).addcmul_(slope, slope, value=1 - decay)
+        root = math.sqrt(1 - decay**self.n_steps)
         torch.sqrt(self._square, out=scale).add_(root * EPSILON)
         length = lr * root / (1 - FIRST_DECAY**self.n_steps)
         values.addcdiv_(self._mean, scale, value=-length)

@@ -11,6 +11,7 @@ from torch import nn
 
 from .._latent.deviations import count_dimensions, draw_deviations, draw_within_rows
 from .._network.heads import Units
+from .._utils.blocks import row_blocks
 from .objectives import ExpectedLikelihood, class_logits
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ N_PAIRS = 4
 # error of the mean after EM would cost more than ANCHOR_NATS: such a network cannot fit the logits,
 # but it can fit the probabilities.
 ANCHOR, ANCHOR_NATS = 0.3, 0.005
+
+# Rows whose members' probabilities are computed at once.
+BLOCK_ROWS = 2**13
 
 
 class Refinement:
@@ -70,8 +74,10 @@ class Refinement:
             picked = order[:N_MEMBERS].numpy()
             objective.set_members(np.moveaxis(model.latent_mean[picked], 0, -1))
             residuals = contrasts.residuals.reshape(contrasts.shape)[..., picked]
-            residuals = contrasts.unweighted(residuals)
-            loss = trainer.train(objective, probabilities, residuals, wanted)
+            members = objective.member_probabilities(
+                *trainer.to_device(contrasts.mean, contrasts.unweighted(residuals))
+            )
+            loss = trainer.train(objective, probabilities, members, wanted)
             if em.verbose:
                 print(f"Refinement: loss {loss:.4f}, learning rate {trainer.lr:.1e}")
         trainer.evaluate()  # raises if training has diverged
@@ -89,8 +95,8 @@ class AveragedProbabilities(nn.Module):
     Probabilities are averaged over a few fresh draws of members and their mirror images. Some of
     the ensemble's own members are compared with the student at the latent variables that EM found
     for them. This keeps the spread where logits have little effect on probabilities. The targets
-    are the ensemble's averaged probabilities (m, K), the members' residuals (m, c, S), and those of
-    the M-step.
+    are the ensemble's averaged probabilities (m, K), the members' own (m, K, S), and those of the
+    M-step.
 
     Parameters
     ----------
@@ -129,15 +135,22 @@ class AveragedProbabilities(nn.Module):
         latent = torch.as_tensor(latent_mean, dtype=torch.float32)
         self.register_buffer("latent", latent.to(self.get_buffer("center").device))
 
+    def member_probabilities(self, mean, residuals):
+        """Return those of members (m, K, S), from their mean (m, c) and residuals (m, c, S)."""
+        n_classes = max(2, residuals.shape[1])
+        probabilities = residuals.new_empty(len(mean), n_classes, residuals.shape[2])
+        for rows in row_blocks(len(mean), BLOCK_ROWS):
+            logs = self._log_probabilities(mean[rows], residuals[rows])
+            torch.exp(logs, out=probabilities[rows])
+        return probabilities
+
     def forward(self, columns, targets):
         """Return the weighted mean over rows."""
-        probabilities, residuals, *targets = targets
-        split = self.regression.split
-        heads, ensemble_mean = split(columns), split(targets[0]).mean
+        probabilities, members, *targets = targets
+        heads = self.regression.split(columns)
         known = draw_deviations(heads.loadings, heads.mixing, self.latent)
         deviations = torch.cat([self._deviations(heads), known], dim=-1)
         logs = self._log_probabilities(heads.mean, deviations)
-        members = self._log_probabilities(ensemble_mean, residuals).exp()
         loss = (_cross_entropies(logs, probabilities, members) * targets[-1]).mean()
         return loss + self.anchor * self.regression(columns, targets)
 
@@ -146,12 +159,11 @@ class AveragedProbabilities(nn.Module):
 
         See `ExpectedLikelihood.plan`. The function draws as `forward` does.
         """
-        probabilities, residuals, wanted, weights = targets
+        probabilities, members, wanted, weights = targets
         heads, slopes = self.regression.split(columns), self.regression.split(slope)
         if heads.mixing is not None:
             return self._plan_by_autograd(columns, targets, slope)
         find_anchor_slope = self.regression.plan(columns, (wanted, weights), slope)
-        ensemble_mean = self.regression.split(wanted).mean
         loadings, loadings_slope = heads.loadings.flatten(0, 1), slopes.loadings.flatten(0, 1)
         z = columns.new_empty(loadings.shape[1], N_PAIRS)
         normals = columns.new_empty(*heads.mean.shape, N_PAIRS)
@@ -167,7 +179,6 @@ class AveragedProbabilities(nn.Module):
             drawn = drawn + noise
             deviations = torch.cat([drawn, -drawn, known], dim=-1)
             logs = self._log_probabilities(heads.mean, deviations)
-            members = self._log_probabilities(ensemble_mean, residuals).exp()
             by_logits = _slope_of_cross_entropies(logs, probabilities, members)
             by_logits.mul_((weights / len(weights))[:, None, None])
             by_latent = by_logits[:, -heads.mean.shape[1] :]  # two classes have one latent output
@@ -233,8 +244,11 @@ def _slope_of_cross_entropies(logs, probabilities, members):
     """Return the derivative of `_cross_entropies` by the logits, of the shape of ``logs``."""
     n_drawn = 2 * N_PAIRS
     slope = logs.exp()
-    # The share of each draw in the average, times the wanted probability.
-    shares = logs[..., :n_drawn].softmax(dim=-1).mul_(probabilities[..., None])
+    # The share of each draw in the average, times the wanted probability. Torch's own softmax takes
+    # many times as long along so few numbers.
+    drawn = logs[..., :n_drawn]
+    shares = (drawn - drawn.amax(dim=-1, keepdim=True)).exp_()
+    shares.mul_((probabilities / shares.sum(dim=-1))[..., None])
     slope[..., :n_drawn].mul_(shares.sum(dim=1, keepdim=True)).sub_(shares)
     slope[..., n_drawn:].sub_(members).div_(members.shape[-1])
     return slope

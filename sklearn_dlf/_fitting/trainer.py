@@ -29,6 +29,11 @@ OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch
 # learn step functions from more design points, which takes more steps.
 STEPS_PER_M_STEP, STEPS_ENCODED = 250, 400
 
+# Adam's second constant for plain layers. With a mean over about 100 steps instead of 1,000,
+# training follows targets that change, and the mean has a given error after about a third fewer
+# steps. Behind an encoding of columns the error at new rows was no smaller.
+MLP_SECOND_DECAY = 0.99
+
 # Iterations of L-BFGS in one call of `polish`, and the number of earlier steps that it uses.
 POLISH_ITERATIONS, POLISH_HISTORY = 500, 100
 
@@ -121,6 +126,9 @@ class Trainer:
         Optimiser steps of one call of `train`, about, if ``n_epochs`` is "auto".
     body_lr : float
         Learning rate of the body's parameters, as a share of ``lr``.
+    second_decay : float
+        Adam's second constant, in the M-step and refinement of a student with layers of this
+        package.
     """
 
     def __init__(
@@ -141,6 +149,7 @@ class Trainer:
         plain_layers: bool = False,
         n_steps: int = STEPS_PER_M_STEP,
         body_lr: float = 1.0,
+        second_decay: float = SECOND_DECAY,
     ):
         self.network: Any = network.to(device)
         self.X = place_rows(X, device)
@@ -158,6 +167,7 @@ class Trainer:
         self.generator = torch.Generator().manual_seed(seed)
         self._optimizer_options = _optimizer_options(optimizer, weight_decay, device)
         self.body_lr = body_lr
+        self.second_decay = second_decay
         # A callback of the user's sees every batch of skorch's.
         self._decoupled, self._is_adam = optimizer == "adamw", optimizer in ("adam", "adamw")
         self._trains_plainly = self._is_adam and body_lr == 1 and not callbacks and not verbose
@@ -191,7 +201,7 @@ class Trainer:
         if self._net is None or self._net.criterion is not objective:
             options = {**self._optimizer_options, **self._param_groups()}
             if is_plain and self._is_adam:
-                options["optimizer__betas"] = FIRST_DECAY, SECOND_DECAY
+                options["optimizer__betas"] = FIRST_DECAY, self.second_decay
             self._net = self._make_net(objective, self.batch_size, **options)
             self._lr_shares = lr_shares(self._net.optimizer_, self.lr)
         groups = self._net.optimizer_.param_groups
@@ -204,7 +214,7 @@ class Trainer:
     def _train_plainly(self, objective: torch.nn.Module, targets: tuple) -> float:
         """Do what `train` does, without skorch and autograd."""
         if self._plain is None or self._plain.objective is not objective:
-            self._plain = PlainTraining(self.network, objective, self._decoupled)
+            self._plain = PlainTraining(self.network, objective, self._decoupled, self.second_decay)
         order = TensorBatches((self.X,), self.batch_size, self.generator)
         self.network.train()
         with one_thread(self.network.is_small(self.batch_size)):
@@ -335,6 +345,7 @@ def make_trainer(
         plain_layers=student.body_ != "custom",
         n_steps=STEPS_ENCODED if student.body_ == "piecewise_linear" else STEPS_PER_M_STEP,
         body_lr=getattr(student, "body_lr", 1.0),
+        second_decay=MLP_SECOND_DECAY if student.body_ == "mlp" else SECOND_DECAY,
     )
 
 

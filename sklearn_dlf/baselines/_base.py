@@ -17,7 +17,7 @@ from .._estimators.base import BaseStudent
 from .._estimators.classifier_mixin import ClassifierStudentMixin
 from .._estimators.regressor_mixin import RegressorStudentMixin
 from .._fitting.drawn_networks import drawn_network
-from .._fitting.em import N_POLISH_ROUNDS
+from .._fitting.em import MIN_LR_SHARE, N_POLISH_ROUNDS
 from .._fitting.student_bodies import BODY_LR_CONSTRAINTS
 from .._fitting.trainer import Trainer, make_trainer
 from .._network.heads import Units
@@ -29,9 +29,6 @@ from .._utils.seeding import MAX_SEED
 from ._members import HeldMembers
 from ._networks import MemberNetwork
 from ._objectives import CrossEntropy, SquaredError
-
-# The learning rate falls to this share of the first one.
-MIN_LR_SHARE = 0.02
 
 
 class MemberStudent(BaseStudent):
