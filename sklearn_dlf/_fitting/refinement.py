@@ -86,7 +86,8 @@ class Refinement:
         """Return the objective, anchored to the regression of EM."""
         anchor = min(ANCHOR, ANCHOR_NATS / em.mean_error**2) if em.mean_error else ANCHOR
         units, generator = em.contrasts.units, em.draws.device
-        return AveragedProbabilities(em.regression, anchor, units, generator)
+        objective = AveragedProbabilities(em.regression, anchor, units, generator)
+        return objective.to(em.trainer.device)
 
 
 class AveragedProbabilities(nn.Module):
