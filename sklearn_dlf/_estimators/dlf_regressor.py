@@ -138,8 +138,8 @@ class DLFRegressor(RegressorStudentMixin, LatentFactorStudent):
     tol : float, default=1e-3
         Smallest gain of an iteration in restricted log-likelihood, in nats per entry. After an
         iteration with less (and less than 5 % off the squared error of the mean) the learning rate
-        is halved; with an encoding of columns or a callable `body` after two. EM has converged at a
-        fiftieth of `lr`.
+        is multiplied by 0.7; with an encoding of columns or a callable `body` it is halved after
+        two. EM has converged below a fiftieth of `lr`.
 
     n_epochs : int or "auto", default="auto"
         Epochs of one M-step. "auto" makes about 250 optimiser steps (400 with an encoding of the

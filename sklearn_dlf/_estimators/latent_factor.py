@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._fitting.calibration import calibrate, ensemble_probabilities
 from .._fitting.drawn_networks import drawn_network
-from .._fitting.em import PATIENCE, PLAIN_PATIENCE, ExpectationMaximisation
+from .._fitting.em import ANNEALING, PLAIN_ANNEALING, ExpectationMaximisation
 from .._fitting.output_noise import learn_output_noise
 from .._fitting.process import learn_process
 from .._fitting.published import PublishedEM
@@ -144,7 +144,7 @@ class LatentFactorStudent(BaseStudent):
                 loadings_weight=self._choose_loadings_weight(contrasts),
                 mmd_weight=self.mmd_weight,
                 verbose=self.verbose,
-                patience=PLAIN_PATIENCE if self.body_ == "mlp" else PATIENCE,
+                annealing=PLAIN_ANNEALING if self.body_ == "mlp" else ANNEALING,
                 draws=draws,
             ).run()
         network.set_points(X, transfer_set.reader.is_raw)
