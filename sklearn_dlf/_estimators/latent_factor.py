@@ -21,7 +21,7 @@ from .._fitting.process import learn_process
 from .._fitting.published import PublishedEM
 from .._fitting.refinement import Refinement
 from .._fitting.student_bodies import BODY_LR_CONSTRAINTS, make_student_body
-from .._fitting.trainer import make_trainer
+from .._fitting.trainer import make_trainer, trains_swiftly
 from .._latent.models import NOISE_FLOOR, FullModel, SeparableModel
 from .._latent.number_of_factors import factor_scores
 from .._latent.row_correlation import RowCorrelation
@@ -144,7 +144,7 @@ class LatentFactorStudent(BaseStudent):
                 loadings_weight=self._choose_loadings_weight(contrasts),
                 mmd_weight=self.mmd_weight,
                 verbose=self.verbose,
-                annealing=PLAIN_ANNEALING if self.body_ == "mlp" else ANNEALING,
+                annealing=PLAIN_ANNEALING if trains_swiftly(self) else ANNEALING,
                 draws=draws,
             ).run()
         network.set_points(X, transfer_set.reader.is_raw)

@@ -39,9 +39,8 @@ class Annealing(NamedTuple):
     decay: float
 
 
-# Plain layers reach the same likelihood with the second one in less time. Behind an encoding of
-# columns the mean at new rows would be worse with a patience of one, and bodies of the user's own
-# are unknown.
+# The second one is that of students that take fewer steps (see `trainer.trains_swiftly`). They reach
+# the same likelihood in less time.
 ANNEALING, PLAIN_ANNEALING = Annealing(2, 0.5), Annealing(1, 0.7)
 
 # EM ends below this share of the first learning rate, or below the larger share if a refinement
