@@ -39,8 +39,8 @@ class Annealing(NamedTuple):
     decay: float
 
 
-# The second one is that of students that take fewer steps (see `trainer.trains_swiftly`). They reach
-# the same likelihood in less time.
+# The second one is that of students that take fewer steps (see `trainer.trains_swiftly`). They
+# reach the same likelihood in less time.
 ANNEALING, PLAIN_ANNEALING = Annealing(2, 0.5), Annealing(1, 0.7)
 
 # EM ends below this share of the first learning rate, or below the larger share if a refinement

@@ -29,8 +29,9 @@ OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch
 # learn step functions from more design points, which takes more steps.
 STEPS_PER_M_STEP, STEPS_ENCODED = 250, 400
 
-# Adam's second constant for students that take fewer steps. With a mean over about 100 steps instead
-# of 1,000, training follows targets that change, and the mean reaches a given error in fewer.
+# Adam's second constant for students that take fewer steps. With a mean over about 100 steps
+# instead of 1,000, training follows targets that change, and the mean reaches a given error in
+# fewer.
 SWIFT_SECOND_DECAY = 0.99
 
 # Iterations of L-BFGS in one call of `polish`, and the number of earlier steps that it uses.
