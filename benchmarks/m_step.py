@@ -1,4 +1,4 @@
-"""Compare the epochs of one M-step through skorch with a plain PyTorch loop of the same steps.
+"""Compare the epochs of one M-step with a plain PyTorch loop of as many steps.
 
 Both sides have the same student, loss, batches and fused Adam, and alternate in one process. The
 plain loop's loss is written in the usual way, with autograd. Each round gives one ratio. Prints
@@ -82,11 +82,11 @@ def compare(n_rows, hidden_layer_sizes, n_rounds):
     network = make_network(hidden_layer_sizes)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01, fused=True)
     tensors = [torch.as_tensor(array) for array in (X, mean, loadings, variance, weights)]
-    by_skorch = (trainer.train, objective, objective.targets(mean, loadings, variance))
+    by_trainer = (trainer.train, objective, objective.targets(mean, loadings, variance))
     bare = (bare_epochs, network, optimizer, tensors)
     bare += (trainer.batch_size, trainer.n_epochs)
-    seconds(*by_skorch), seconds(*bare)  # warms up both sides
-    ratios = sorted(seconds(*by_skorch) / seconds(*bare) for _ in range(n_rounds))
+    seconds(*by_trainer), seconds(*bare)  # warms up both sides
+    ratios = sorted(seconds(*by_trainer) / seconds(*bare) for _ in range(n_rounds))
     print(
         f"{n_rows:6d} rows, hidden {hidden_layer_sizes!s:11s} batch {trainer.batch_size:4d}: "
         f"ratio {statistics.median(ratios):.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f})",

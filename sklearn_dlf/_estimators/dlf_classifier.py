@@ -142,7 +142,8 @@ class DLFClassifier(ClassifierUpdateMixin, LatentFactorStudent):
     tol : float, default=1e-3
         Smallest gain of an iteration in restricted log-likelihood, in nats per entry. After two
         iterations with less (and less than 5 % off the squared error of the mean) the learning rate
-        is halved. EM has converged at an eighth of `lr` (without `refine`: at a fiftieth).
+        is halved. EM has converged at an eighth of `lr`; without `refine` below a fiftieth, and
+        with plain layers the learning rate is then multiplied by 0.7 after one such iteration.
 
     n_epochs : int or "auto", default="auto"
         Epochs of one M-step. "auto" makes about 250 optimiser steps (400 with an encoding of the

@@ -143,9 +143,10 @@ class DLFRegressor(RegressorUpdateMixin, LatentFactorStudent):
         Largest number of iterations of EM, not counting the last four by L-BFGS (see `optimizer`).
 
     tol : float, default=1e-3
-        Smallest gain of an iteration in restricted log-likelihood, in nats per entry. After two
-        iterations with less (and less than 5 % off the squared error of the mean) the learning rate
-        is halved. EM has converged at a fiftieth of `lr`.
+        Smallest gain of an iteration in restricted log-likelihood, in nats per entry. After an
+        iteration with less (and less than 5 % off the squared error of the mean) the learning rate
+        is multiplied by 0.7; with an encoding of columns or a callable `body` it is halved after
+        two. EM has converged below a fiftieth of `lr`.
 
     n_epochs : int or "auto", default="auto"
         Epochs of one M-step. "auto" makes about 250 optimiser steps (400 with an encoding of the

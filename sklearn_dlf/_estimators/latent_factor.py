@@ -18,14 +18,14 @@ from sklearn.utils.validation import check_is_fitted
 from .._export.onnx_file import write_onnx
 from .._fitting.calibration import calibrate, ensemble_probabilities
 from .._fitting.drawn_networks import drawn_network
-from .._fitting.em import ExpectationMaximisation
+from .._fitting.em import ANNEALING, PLAIN_ANNEALING, ExpectationMaximisation
 from .._fitting.latent_law import choose_law
 from .._fitting.output_noise import learn_output_noise
 from .._fitting.process import learn_process
 from .._fitting.published import PublishedEM
 from .._fitting.refinement import Refinement
 from .._fitting.student_bodies import BODY_LR_CONSTRAINTS, make_student_body
-from .._fitting.trainer import make_trainer
+from .._fitting.trainer import make_trainer, trains_swiftly
 from .._latent.models import NOISE_FLOOR, FullModel, SeparableModel
 from .._latent.number_of_factors import factor_scores
 from .._latent.row_correlation import RowCorrelation
@@ -152,6 +152,7 @@ class LatentFactorStudent(BaseStudent):
                 loadings_weight=self._choose_loadings_weight(contrasts),
                 mmd_weight=self.mmd_weight,
                 verbose=self.verbose,
+                annealing=PLAIN_ANNEALING if trains_swiftly(self) else ANNEALING,
                 draws=draws,
             ).run()
         network.set_points(X, transfer_set.reader.is_raw)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -31,11 +31,20 @@ from .objectives import ExpectedLikelihood
 from .refinement import Refinement
 from .trainer import Trainer, diverged
 
-# The learning rate is halved after this many iterations without gain. EM ends below this share of
-# the first learning rate, or below the larger share if a refinement follows, which lowers the
-# learning rate in its own way.
-PATIENCE = 2
-LR_DECAY = 0.5
+
+class Annealing(NamedTuple):
+    """The learning rate is multiplied by ``decay`` after ``patience`` iterations without gain."""
+
+    patience: int
+    decay: float
+
+
+# The second one is that of students that take fewer steps (see `trainer.trains_swiftly`). They
+# reach the same likelihood in less time.
+ANNEALING, PLAIN_ANNEALING = Annealing(2, 0.5), Annealing(1, 0.7)
+
+# EM ends below this share of the first learning rate, or below the larger share if a refinement
+# follows, which lowers the learning rate in its own way.
 MIN_LR_SHARE = 0.02
 REFINE_BELOW_LR_SHARE = 0.25
 
@@ -79,6 +88,8 @@ class ExpectationMaximisation:
         Weight of the loadings' error against the mean's.
     init, member_noise, max_iter, tol, mmd_weight, verbose
         As in the estimators.
+    annealing : Annealing
+        When and how the learning rate is lowered.
     draws : Draws
         Generators of the draws of refinement and of the penalised start. By default torch's own.
 
@@ -107,6 +118,7 @@ class ExpectationMaximisation:
         loadings_weight: float = 0.03,
         mmd_weight: float = 10.0,
         verbose: int = 0,
+        annealing: Annealing = ANNEALING,
         draws: Draws = TORCH_DRAWS,
     ):
         self.trainer = trainer
@@ -120,6 +132,7 @@ class ExpectationMaximisation:
         self.tol = tol
         self.mmd_weight = mmd_weight
         self.verbose = verbose
+        self.annealing = annealing
         self.draws = draws
         self.first_lr = trainer.lr
         self.converged = False
@@ -167,15 +180,15 @@ class ExpectationMaximisation:
         self.model.e_step(self.network)
 
     def anneal(self) -> None:
-        """Halve the learning rate after some iterations without gain on the best before them."""
+        """Lower the learning rate after some iterations without gain on the best before them."""
         last = self.history[-1]
         gained = last["log_likelihood"] - self._best_likelihood >= self.tol
         gained |= last["mean_error"] ** 2 < (1 - MEAN_GAIN) * self._best_error**2
         self._best_likelihood = max(self._best_likelihood, last["log_likelihood"])
         self._best_error = min(self._best_error, last["mean_error"])
         self._n_iter_no_gain = 0 if gained else self._n_iter_no_gain + 1
-        if self._n_iter_no_gain == PATIENCE:
-            self.trainer.lr *= LR_DECAY
+        if self._n_iter_no_gain == self.annealing.patience:
+            self.trainer.lr *= self.annealing.decay
             self._n_iter_no_gain = 0
 
     def record(self, log_likelihood: float, seconds: float) -> None:

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from .._latent.deviations import factor_variance
 from .._network.students import StudentNetwork
 
 # Smallest variance of member noise that the noise head learns, in units of the members' mean
@@ -44,6 +43,8 @@ class ExpectedLikelihood(nn.Module):
         The loadings' error is multiplied by it before it is squared. Set by the EM loop.
     """
 
+    column_weights: torch.Tensor
+
     def __init__(self, network: StudentNetwork, loadings_weight: float, fit_noise: bool):
         super().__init__()
         self.metric_root: np.ndarray | None = None
@@ -52,6 +53,7 @@ class ExpectedLikelihood(nn.Module):
         self.loadings = network.layout.loadings
         self.noise_columns = network.layout.noise_columns
         self.fit_noise = fit_noise
+        self.n_outputs = network.n_outputs
         mean = torch.ones(1, network.n_outputs, dtype=torch.float32)
         loadings = torch.ones(1, *network.layout.loadings_shape, dtype=torch.float32)
         self.register_buffer("column_weights", self.join(mean, 0 * mean, loadings))
@@ -77,37 +79,71 @@ class ExpectedLikelihood(nn.Module):
         return _ExpectedLikelihood.apply(columns, targets, self)
 
     def with_slope(self, columns, targets):
-        """Return the weighted mean over rows and outputs, and its derivative by the columns.
+        """Return the weighted mean over rows and outputs, and its derivative by the columns."""
+        slope = torch.empty_like(columns)
+        return self.plan(columns, targets, slope)(True), slope
+
+    def plan(self, columns, targets, slope):
+        """Return a function that writes the derivative by the columns to ``slope``.
+
+        It reads columns and targets, whose values may change between calls, and returns the
+        weighted mean over rows and outputs if its argument is true. The objective itself must not
+        change in between.
 
         The noise head is fitted to the variance that the network's own factors leave unexplained.
         That variance counts as a constant in the derivative by the loadings. Where the ratio of the
         two variances is clipped, the derivative by the noise head is not zero.
         """
         wanted, weights = targets
-        error, log_noise = columns - wanted, columns[:, self.noise_columns]
-        if not self.fit_noise:  # the column is not trained, and may be infinite
-            error[:, self.noise_columns] = 0.0
-        if self.metric_root is not None:
-            root = torch.as_tensor(self.metric_root).to(error)
-            loadings_error = self.loadings(error)
-            loadings_error.copy_(loadings_error @ root)
-        slope = error * self.column_weights
-        row_loss = error.mul_(slope).sum(dim=1)
-        if self.metric_root is not None:
-            loadings_slope = self.loadings(slope)
-            loadings_slope.copy_(loadings_slope @ root.T)
-        if self.fit_noise:
-            heads = self.split(columns)
-            unexplained = wanted[:, self.noise_columns] - factor_variance(
-                heads.loadings, heads.mixing
-            )
-            ratio = unexplained.clamp_min_(MIN_MEMBER_NOISE).div_(log_noise.exp())
-            ratio.clamp_max_(MAX_VARIANCE_RATIO)
-            slope[:, self.noise_columns] = (1 - ratio).mul_(0.25 * self.loadings_weight)
-            noise_loss = ratio.add_(log_noise).sum(dim=1)
-            row_loss.add_(noise_loss, alpha=0.5 * self.loadings_weight)
-        row_weights = weights / log_noise.numel()
-        return row_loss @ row_weights, slope.mul_(2 * row_weights[:, None])
+        error, share = torch.empty_like(columns), 1 / (len(columns) * self.n_outputs)
+        row_weights, column_weights = weights[:, None], 2 * share * self.column_weights
+        noise_error, metric_root = error[:, self.noise_columns], self.metric_root
+        loadings_error, loadings_slope = self.loadings(error), self.loadings(slope)
+        root = None if metric_root is None else torch.as_tensor(metric_root).to(error)
+        find_noise_slope = self._plan_noise(columns, wanted, slope) if self.fit_noise else None
+        noise_share = 0.5 * self.loadings_weight * share
+
+        def find_slope(with_loss):
+            torch.sub(columns, wanted, out=error)
+            if find_noise_slope is None:  # the column is not trained, and may be infinite
+                noise_error.zero_()
+            if root is not None:
+                loadings_error.copy_(loadings_error @ root)
+            torch.mul(error, column_weights, out=slope)
+            loss = 0.5 * ((error * slope).sum(dim=1) @ weights) if with_loss else None
+            if root is not None:
+                loadings_slope.copy_(loadings_slope @ root.T)
+            if find_noise_slope is not None:
+                noise_loss = find_noise_slope(noise_share, with_loss)
+                loss = loss + noise_share * (noise_loss @ weights) if with_loss else None
+            slope.mul_(row_weights)
+            return loss
+
+        return find_slope
+
+    def _plan_noise(self, columns, wanted, slope):
+        """Return a function that writes the derivative by the noise head, times a number.
+
+        It returns the loss of each row in units of this number.
+        """
+        heads = self.split(columns)
+        wanted, slope = wanted[:, self.noise_columns], slope[:, self.noise_columns]
+        squares = torch.empty_like(heads.loadings)
+        ratio, noise = columns.new_empty(2, *wanted.shape)
+        mixed = None if heads.mixing is None else heads.mixing.square().sum(dim=-1)
+
+        def find_slope(share, with_loss):
+            torch.mul(heads.loadings, heads.loadings, out=squares)
+            explained = squares.sum(dim=-1)
+            if mixed is not None:
+                explained = explained * mixed
+            torch.sub(wanted, explained, out=ratio).clamp_min_(MIN_MEMBER_NOISE)
+            torch.exp(heads.log_noise, out=noise)
+            ratio.div_(noise).clamp_max_(MAX_VARIANCE_RATIO)
+            torch.mul(ratio, -share, out=slope).add_(share)
+            return (ratio + heads.log_noise).sum(dim=1) if with_loss else None
+
+        return find_slope
 
 
 class _ExpectedLikelihood(torch.autograd.Function):

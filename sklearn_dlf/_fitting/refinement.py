@@ -11,6 +11,7 @@ from torch import nn
 
 from .._latent.deviations import count_dimensions, draw_deviations, draw_within_rows
 from .._network.heads import Units
+from .._utils.blocks import row_blocks
 from .objectives import ExpectedLikelihood, class_logits
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ N_PAIRS = 4
 # error of the mean after EM would cost more than ANCHOR_NATS: such a network cannot fit the logits,
 # but it can fit the probabilities.
 ANCHOR, ANCHOR_NATS = 0.3, 0.005
+
+# Rows whose members' probabilities are computed at once.
+BLOCK_ROWS = 2**13
 
 
 class Refinement:
@@ -70,8 +74,10 @@ class Refinement:
             picked = order[:N_MEMBERS].numpy()
             objective.set_members(np.moveaxis(model.latent_mean[picked], 0, -1))
             residuals = contrasts.residuals.reshape(contrasts.shape)[..., picked]
-            residuals = contrasts.unweighted(residuals)
-            loss = trainer.train(objective, probabilities, residuals, wanted)
+            members = objective.member_probabilities(
+                *trainer.to_device(contrasts.mean, contrasts.unweighted(residuals))
+            )
+            loss = trainer.train(objective, probabilities, members, wanted)
             if em.verbose:
                 print(f"Refinement: loss {loss:.4f}, learning rate {trainer.lr:.1e}")
         trainer.evaluate()  # raises if training has diverged
@@ -80,7 +86,8 @@ class Refinement:
         """Return the objective, anchored to the regression of EM."""
         anchor = min(ANCHOR, ANCHOR_NATS / em.mean_error**2) if em.mean_error else ANCHOR
         units, generator = em.contrasts.units, em.draws.device
-        return AveragedProbabilities(em.regression, anchor, units, generator)
+        objective = AveragedProbabilities(em.regression, anchor, units, generator)
+        return objective.to(em.trainer.device)
 
 
 class AveragedProbabilities(nn.Module):
@@ -89,8 +96,8 @@ class AveragedProbabilities(nn.Module):
     Probabilities are averaged over a few fresh draws of members and their mirror images. Some of
     the ensemble's own members are compared with the student at the latent variables that EM found
     for them. This keeps the spread where logits have little effect on probabilities. The targets
-    are the ensemble's averaged probabilities (m, K), the members' residuals (m, c, S), and those of
-    the M-step.
+    are the ensemble's averaged probabilities (m, K), the members' own (m, K, S), and those of the
+    M-step.
 
     Parameters
     ----------
@@ -104,6 +111,11 @@ class AveragedProbabilities(nn.Module):
     generator : torch.Generator, default=None
         Draws members, on the network's device. None is torch's own.
     """
+
+    center: torch.Tensor
+    scale: torch.Tensor
+    spread: torch.Tensor
+    latent: torch.Tensor
 
     def __init__(
         self,
@@ -124,21 +136,83 @@ class AveragedProbabilities(nn.Module):
         latent = torch.as_tensor(latent_mean, dtype=torch.float32)
         self.register_buffer("latent", latent.to(self.get_buffer("center").device))
 
+    def member_probabilities(self, mean, residuals):
+        """Return those of members (m, K, S), from their mean (m, c) and residuals (m, c, S)."""
+        n_classes = max(2, residuals.shape[1])
+        probabilities = residuals.new_empty(len(mean), n_classes, residuals.shape[2])
+        for rows in row_blocks(len(mean), BLOCK_ROWS):
+            logs = self._log_probabilities(mean[rows], residuals[rows])
+            torch.exp(logs, out=probabilities[rows])
+        return probabilities
+
     def forward(self, columns, targets):
         """Return the weighted mean over rows."""
-        probabilities, residuals, *targets = targets
-        split = self.regression.split
-        heads, ensemble_mean = split(columns), split(targets[0]).mean
-        averaged = self._log_probabilities(heads.mean, self._deviations(heads))
-        averaged = averaged.logsumexp(dim=-1) - math.log(averaged.shape[-1])
-        members = self._log_probabilities(ensemble_mean, residuals).exp()
-        own = self._log_probabilities(
-            heads.mean, draw_deviations(heads.loadings, heads.mixing, self.latent)
-        )
-        cross_entropy = -(probabilities * averaged).sum(dim=1)
-        cross_entropy = cross_entropy - (members * own).sum(dim=1).mean(dim=-1)
-        loss = (cross_entropy * targets[-1]).mean()
+        probabilities, members, *targets = targets
+        heads = self.regression.split(columns)
+        known = draw_deviations(heads.loadings, heads.mixing, self.latent)
+        deviations = torch.cat([self._deviations(heads), known], dim=-1)
+        logs = self._log_probabilities(heads.mean, deviations)
+        loss = (_cross_entropies(logs, probabilities, members) * targets[-1]).mean()
         return loss + self.anchor * self.regression(columns, targets)
+
+    def plan(self, columns, targets, slope):
+        """Return a function that writes the derivative by the columns to ``slope``.
+
+        See `ExpectedLikelihood.plan`. The function draws as `forward` does.
+        """
+        probabilities, members, wanted, weights = targets
+        heads, slopes = self.regression.split(columns), self.regression.split(slope)
+        if heads.mixing is not None:
+            return self._plan_by_autograd(columns, targets, slope)
+        find_anchor_slope = self.regression.plan(columns, (wanted, weights), slope)
+        loadings, loadings_slope = heads.loadings.flatten(0, 1), slopes.loadings.flatten(0, 1)
+        z = columns.new_empty(loadings.shape[1], N_PAIRS)
+        normals = columns.new_empty(*heads.mean.shape, N_PAIRS)
+
+        def find_slope(with_loss):
+            loss = find_anchor_slope(with_loss)
+            slope.mul_(self.anchor)
+            z.normal_(generator=self.generator)
+            noise = normals.normal_(generator=self.generator)
+            noise = noise * (0.5 * heads.log_noise).exp()[..., None]
+            latent = torch.cat([z, self.latent], dim=1)
+            drawn, known = self._split(loadings @ latent, heads.mean.shape)
+            drawn = drawn + noise
+            deviations = torch.cat([drawn, -drawn, known], dim=-1)
+            logs = self._log_probabilities(heads.mean, deviations)
+            by_logits = _slope_of_cross_entropies(logs, probabilities, members)
+            by_logits.mul_((weights / len(weights))[:, None, None])
+            by_latent = by_logits[:, -heads.mean.shape[1] :]  # two classes have one latent output
+            slopes.mean.add_(self.scale[:, 0] * by_latent.sum(dim=-1))
+            by_latent = self.spread * by_latent
+            n_drawn = 2 * N_PAIRS
+            by_drawn = by_latent[..., :N_PAIRS] - by_latent[..., N_PAIRS:n_drawn]
+            by_members = torch.cat([by_drawn, by_latent[..., n_drawn:]], dim=-1)
+            loadings_slope.addmm_(by_members.flatten(0, 1), latent.T)
+            if self.regression.fit_noise:
+                slopes.log_noise.add_((by_drawn * noise).sum(dim=-1), alpha=0.5)
+            if with_loss:
+                entropies = _cross_entropies(logs, probabilities, members)
+                loss = self.anchor * loss + (entropies * weights).mean()
+            return loss
+
+        return find_slope
+
+    def _split(self, deviations, shape):
+        """Return drawn and known deviations (m, c, ...) from those of both (m c, ...)."""
+        return deviations.unflatten(0, shape).split([N_PAIRS, self.latent.shape[1]], dim=-1)
+
+    def _plan_by_autograd(self, columns, targets, slope):
+        """Do what `plan` does by autograd."""
+
+        def find_slope(with_loss):
+            with torch.enable_grad():
+                leaf = columns.detach().requires_grad_()
+                loss = self(leaf, targets)
+                slope.copy_(torch.autograd.grad(loss, leaf)[0])
+            return loss.detach() if with_loss else None
+
+        return find_slope
 
     def _log_probabilities(self, mean, deviations):
         """Return those of classes (m, K, S), from a mean (m, c) and deviations (m, c, S)."""
@@ -153,6 +227,32 @@ class AveragedProbabilities(nn.Module):
         z, noise = (_mirrored_normal(empty, self.generator) for empty in (z, noise))
         log_noise = heads.log_noise if self.regression.fit_noise else heads.log_noise.detach()
         return draw_within_rows(*factors, z) + (0.5 * log_noise).exp()[..., None] * noise
+
+
+def _cross_entropies(logs, probabilities, members):
+    """Return the cross-entropy of each row (m,), of averaged and of members' probabilities.
+
+    ``logs`` (m, K, 2 N_PAIRS + S) are logarithms of probabilities: of draws, then of S members.
+    The ensemble's are ``probabilities`` (m, K), averaged, and those of ``members`` (m, K, S).
+    """
+    n_drawn = 2 * N_PAIRS
+    averaged = logs[..., :n_drawn].logsumexp(dim=-1) - math.log(n_drawn)
+    own = (members * logs[..., n_drawn:]).sum(dim=1).mean(dim=-1)
+    return -(probabilities * averaged).sum(dim=1) - own
+
+
+def _slope_of_cross_entropies(logs, probabilities, members):
+    """Return the derivative of `_cross_entropies` by the logits, of the shape of ``logs``."""
+    n_drawn = 2 * N_PAIRS
+    slope = logs.exp()
+    # The share of each draw in the average, times the wanted probability. Torch's own softmax takes
+    # many times as long along so few numbers.
+    drawn = logs[..., :n_drawn]
+    shares = (drawn - drawn.amax(dim=-1, keepdim=True)).exp_()
+    shares.mul_((probabilities / shares.sum(dim=-1))[..., None])
+    slope[..., :n_drawn].mul_(shares.sum(dim=1, keepdim=True)).sub_(shares)
+    slope[..., n_drawn:].sub_(members).div_(members.shape[-1])
+    return slope
 
 
 def _mirrored_normal(empty: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sklearn_dlf import DLFRegressor
-from sklearn_dlf._fitting.trainer import StudentNet
+from sklearn_dlf._fitting.plain_training import PlainTraining
 from sklearn_dlf._utils import threads
 from sklearn_dlf._utils.threads import one_blas_thread, one_thread
 from sklearn_dlf.ensembles import FittedEnsemble
@@ -114,13 +114,13 @@ class TestThreads:
 
         X = np.random.RandomState(0).randn(60, 2)
         student = DLFRegressor(hidden_layer_sizes=5, max_iter=1, random_state=0, q=1)
-        step = StudentNet.train_step_single
+        step = PlainTraining._step
 
-        def noted_step(self, *arguments, **options):
+        def noted_step(self, *arguments):
             note("training")
-            return step(self, *arguments, **options)
+            return step(self, *arguments)
 
-        monkeypatch.setattr(StudentNet, "train_step_single", noted_step)
+        monkeypatch.setattr(PlainTraining, "_step", noted_step)
         members = FittedEnsemble([member, lambda X: X[:, 1], lambda X: -X[:, 0]], outputs="values")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
