@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -203,8 +203,8 @@ class DLFRegressor(RegressorUpdateMixin, LatentFactorStudent):
 
     n_jobs : int or None, default=None
         Number of jobs of joblib that ask the ensemble's members at blocks of rows, and of threads
-        that predict at many rows; None for one, or what `joblib.parallel_config` says. Answers
-        do not depend on it but for rounding. Draws from a posterior are made by one job.
+        that predict at many rows; None for one, or what `joblib.parallel_config` says. Answers are
+        the same but for rounding. Draws from a posterior that are not functions are made by one.
 
     random_state : int, RandomState instance or None, default=None
         Seed of the network's start, the order of rows, the rows made by `augment`, and the fit of
@@ -393,9 +393,3 @@ class DLFRegressor(RegressorUpdateMixin, LatentFactorStudent):
                 mean, cov = self.target_transformation_.covariance(mean, cov)
             return self._squeeze(mean), cov[..., 0] if self.n_outputs_ == 1 else cov
         return predict_in_parts(self, X, self._mean)
-
-    def _mean(self, members: Any, rows: np.ndarray) -> np.ndarray:
-        """Return the mean of members at standardised rows, in units of y."""
-        if self.target_transformation_ is None:
-            return self._squeeze(members.mean(rows))
-        return self._squeeze(members.moments_in_units_of_y(rows, self.target_transformation_).mean)

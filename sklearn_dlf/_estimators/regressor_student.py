@@ -24,6 +24,12 @@ class RegressorStudent(BaseStudent):
     ensemble_score_: float | None
     conformal_scores_: np.ndarray
 
+    def _mean(self, members: Any, rows: np.ndarray) -> np.ndarray:
+        """Return the mean of members at standardised rows, in units of y."""
+        if self.target_transformation_ is None:
+            return self._squeeze(members.mean(rows))
+        return self._squeeze(members.moments_in_units_of_y(rows, self.target_transformation_).mean)
+
     def _mean_and_std(self, X: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and standard deviation of the members in units of y, squeezed."""
 
