@@ -21,7 +21,7 @@ class DLFRegressor(RegressorUpdateMixin, LatentFactorStudent):
     ``f_i(x) = mean(x) + loadings(x) z_i + e_i(x)`` with standard normal ``z_i`` (q,) and
     ``e_i(x) ~ N(0, member_std(x)^2)``. It is fitted by restricted EM to the members' contrasts. X
     is standardised inside. The noise ``e_i(x)`` of several outputs is correlated at a row, and
-    independent from row to row.
+    between near rows (`row_correlation_`).
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class DLFRegressor(RegressorUpdateMixin, LatentFactorStudent):
         Law of the members' factors. "gaussian": standard normal, as in [1]_. "smoothed": near those
         of the ensemble's members, so that groups of members stay groups; mean and covariance are
         the same. "auto": smoothed if `latent_gain_` is above 20 nats. "smoothed" is not available
-        with ``loadings="separable"``, where "auto" is Gaussian.
+        for separable loadings of several outputs, nor if the teacher transforms y.
 
     preprocessor : "auto", transformer or None, default="auto"
         How the student reads rows; the ensemble gets them as they are. "auto": numbers are

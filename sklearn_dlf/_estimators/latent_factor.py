@@ -346,8 +346,9 @@ class LatentFactorStudent(BaseStudent):
         NotFittedError
             If the student is not fitted.
         ValueError
-            If ONNX cannot hold a part of the student: a `body` or a `preprocessor` of your own, or
-            a transformation of y that is none of the usual ones. The message names the way out.
+            If ONNX cannot hold a part of the student: a `body` or a `preprocessor` of your own,
+            what it has learnt by `update`, members in groups (`latent_law_`), or a transformation
+            of y that is none of the usual ones. The message names the way out.
         ImportError
             If onnx is not installed.
 

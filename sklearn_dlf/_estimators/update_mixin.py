@@ -79,8 +79,8 @@ class UpdateMixin(BaseStudent):
             Between 0 and 1, for streams of rows whose meaning changes. Before the new rows are
             learnt, the posterior's mean m and covariance S become ``rho m`` and ``rho^2 S + (1 -
             rho^2) K``, where K is the covariance under the prior. None, or 1: nothing is forgotten.
-            0: all earlier updates are. Below 1, the student is not taken for right at the rows of
-            `fit` any more.
+            0: all earlier updates are forgotten. Below 1, the update no longer holds the student to
+            what it predicted at the rows of `fit`.
 
         Returns
         -------
