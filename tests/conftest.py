@@ -3,7 +3,19 @@ from sklearn.datasets import load_diabetes, make_friedman1
 from sklearn.ensemble import RandomForestRegressor
 
 from sklearn_dlf import DLFRegressor
+from sklearn_dlf._transfer import design_points
 from sklearn_dlf.datasets import make_dlf_ensemble
+
+# Rows made for each row where a student encodes its columns: fewer than by default, for speed.
+N_MADE_ENCODED = 40
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_made_rows():
+    """Let students of all tests learn at few made rows."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(design_points, "N_MADE_ENCODED", N_MADE_ENCODED)
+        yield
 
 
 @pytest.fixture(scope="session")
