@@ -128,7 +128,9 @@ class TeacherCache:
         if key is None:
             ensemble = fit_ensemble(*arguments)
             return self._look_up(None, lambda: ensemble, X)
-        fit_by_key = self._memory.cache(_fit_by_key, ignore=["arguments"])
+        fit_by_key = self._kept(
+            _fit_by_key, ["arguments"], lambda found: isinstance(found, type(prototype))
+        )
         return self._look_up(key, partial(fit_by_key, arguments, key), X)
 
     def look_up(self, ensemble: Any, X: Any) -> tuple[EnsembleFacts, Evaluate]:
@@ -147,14 +149,34 @@ class TeacherCache:
         """Return facts and evaluation of the ensemble that ``load`` returns, kept if keyed."""
         describe, evaluate = _describe, _evaluate
         if key is not None:
-            describe, evaluate = (
-                self._memory.cache(function, ignore=ignored)
-                for function, ignored in ((_describe, ["load"]), (_evaluate, ["load", "options"]))
+            describe = self._kept(_describe, ["load"], _is_description)
+            evaluate = self._kept(
+                _evaluate, ["load", "options"], lambda found: isinstance(found, np.ndarray)
             )
         facts, has_variance = describe(load, key, _num_samples(X))
         if has_variance:
             facts = facts._replace(predict_variance=lambda X: member_variances(load(), X))
         return facts, partial(evaluate, load, key, options=self._options)
+
+    def _kept(
+        self, function: Callable, ignored: list[str], is_right: Callable[[Any], bool]
+    ) -> Callable:
+        """Return a function whose results are kept; wrong ones on the disk are made anew."""
+        kept = self._memory.cache(function, ignore=ignored)
+
+        def call(*args, **options):
+            found = kept(*args, **options)
+            if is_right(found):
+                return found
+            warn_user(
+                f"memory holds an object of type {type(found).__name__} where a result of "
+                f"{function.__name__.lstrip('_')} is expected; it is computed anew. Something else "
+                "has written to the folder: use one that nothing else writes to."
+            )
+            kept.call_and_shelve(*args, **options).clear()
+            return kept(*args, **options)
+
+        return call
 
     def _key(self, content: Any, ensemble: Any) -> str | None:
         """Return a hash of everything that determines the results; None if nothing is kept."""
@@ -226,6 +248,11 @@ def _describe(
         optimism=members.optimism,
     )
     return facts, members.predict_variance is not None
+
+
+def _is_description(found: Any) -> bool:
+    """Return whether an object is what `_describe` returns."""
+    return isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], EnsembleFacts)
 
 
 def _evaluate(

@@ -322,3 +322,13 @@ def test_jobs_change_no_student(friedman, monkeypatch):
     expected = plain.fit(X, y).predict(X)
     with joblib.parallel_config(backend="threading"):
         assert_array_equal(jobs.fit(X, y).predict(X), expected)
+
+
+def test_what_another_program_wrote_is_computed_anew(friedman, tmp_path, counts):
+    first = students(str(tmp_path))[0].fit(*friedman)
+    for entry in tmp_path.rglob("output.pkl"):
+        joblib.dump("not ours", entry)
+    with pytest.warns(UserWarning, match="object of type str where .* computed anew"):
+        again = students(str(tmp_path))[0].fit(*friedman)
+    assert_array_equal(first.predict(friedman[0]), again.predict(friedman[0]))
+    assert counts == {"fit": 2, "evaluate": 2}
