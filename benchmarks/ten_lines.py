@@ -122,11 +122,17 @@ class IndependentNormals(StudentMembers):
         mean, log_std = self.network.predict(X).T[..., None].astype(np.float64)
         return Bunch(mean=mean, variance=np.exp(2 * log_std))
 
-    def draw(self, X, n_samples, random_state):
-        """Draw members (n, 1, n_samples)."""
-        moments = self.moments(X)
-        noise = random_state.standard_normal((*moments.mean.shape, n_samples))
-        return moments.mean[..., None] + np.sqrt(moments.variance)[..., None] * noise
+    row_numbers = 8
+
+    def start_draws(self, n_samples, random_state):
+        """Return a function that draws members at rows (n, 1, n_samples)."""
+
+        def draw(X):
+            moments = self.moments(X)
+            noise = random_state.standard_normal((*moments.mean.shape, n_samples))
+            return moments.mean[..., None] + np.sqrt(moments.variance)[..., None] * noise
+
+        return draw
 
     def probabilities(self, X, with_entropy=False):
         """Raise: these are no members of a classifier."""
@@ -151,7 +157,9 @@ class ClassCurves(StudentMembers):
         """Logarithm of the averaged probabilities (n, n_classes)."""
         return log_softmax(self.network.predict(X)[:, :-1], axis=1)
 
-    def draw(self, X, n_samples, random_state):
+    row_numbers = 8
+
+    def start_draws(self, n_samples, random_state):
         """Raise: there are no members."""
         raise NotImplementedError("Averaged probabilities have no members to draw.")
 

@@ -93,6 +93,7 @@ def transfer_set(X, outputs, targets=None, variances=None):
         targets=targets,
         variances=variances,
         is_transformed=False,
+        transformation=None,
         reader=SimpleNamespace(is_raw=True),
     )
 

@@ -258,7 +258,7 @@ class BaseStudent(BaseEstimator, ABC):
         """Return validated and standardised rows (n, n_features)."""
         if not hasattr(self, "student_"):  # `check_is_fitted` takes a tenth of the time of a row
             check_is_fitted(self)
-        return self._reader.standardise(read_rows(self, self._reader, X))
+        return self._reader.standardise(read_rows(self, self._reader, in_memory(X)))
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "student_")

@@ -57,7 +57,7 @@ class DLFClassifier(ClassifierUpdateMixin, LatentFactorStudent):
         Law of the members' factors. "gaussian": standard normal, as in [1]_. "smoothed": near those
         of the ensemble's members, so that groups of members stay groups; mean and covariance are
         the same. "auto": smoothed if `latent_gain_` is above 20 nats. "smoothed" is not available
-        for separable loadings of several outputs.
+        for separable loadings of several outputs, nor if the teacher transforms y.
 
     preprocessor : "auto", transformer or None, default="auto"
         How the student reads rows; the ensemble gets them as they are. "auto": numbers are

@@ -19,7 +19,7 @@ from .._export.onnx_file import write_onnx
 from .._fitting.calibration import calibrate, ensemble_probabilities
 from .._fitting.drawn_networks import drawn_network
 from .._fitting.em import ANNEALING, PLAIN_ANNEALING, ExpectationMaximisation
-from .._fitting.latent_law import choose_law
+from .._fitting.latent_law import are_groups, choose_law
 from .._fitting.output_noise import learn_output_noise
 from .._fitting.process import learn_process
 from .._fitting.published import PublishedEM
@@ -29,6 +29,7 @@ from .._fitting.trainer import make_trainer, trains_swiftly
 from .._latent.models import NOISE_FLOOR, FullModel, SeparableModel
 from .._latent.number_of_factors import factor_scores
 from .._latent.row_correlation import RowCorrelation
+from .._latent.smoothed import LatentLaw
 from .._network.students import SeparableStudentNetwork, StudentNetwork
 from .._predictive.members import LatentFactorMembers
 from .._transfer.contrasts import Contrasts
@@ -55,6 +56,7 @@ class LatentFactorStudent(BaseStudent):
     q: int | str
     loadings: str
     latent: str
+    latent_law_: LatentLaw | None
     member_noise: str | None
     init: str
     em: str
@@ -153,6 +155,7 @@ class LatentFactorStudent(BaseStudent):
                 mmd_weight=self.mmd_weight,
                 verbose=self.verbose,
                 annealing=PLAIN_ANNEALING if trains_swiftly(self) else ANNEALING,
+                suits_refinement=lambda em: self._suits_refinement(em, X),
                 draws=draws,
             ).run()
         network.set_points(X, transfer_set.reader.is_raw)
@@ -163,7 +166,8 @@ class LatentFactorStudent(BaseStudent):
             process = learn_process(network, X, contrasts, random_state)
             self.factor_shares_, self.row_correlation_, _ = process
         self._choose_law(network, transfer_set, em.model.noise_variance, random_state)
-        if refinement is not None:
+        if em.refinement is not None:
+            self.latent_law_ = None  # it was trained for Gaussian members
             ensemble = ensemble_probabilities(transfer_set, random_state)
             calibrate(network, ensemble, contrasts.units)
         self.q_ = q
@@ -182,7 +186,8 @@ class LatentFactorStudent(BaseStudent):
         random_state: np.random.RandomState,
     ) -> None:
         """Set the law of the latent variables, and what is known of it."""
-        self.latent_law_, self.latent_gain_, self.latent_normality_ = None, None, None
+        self.latent_law_ = None
+        self.latent_gain_, self.latent_normality_ = None, None
         if network.mixing is not None:
             return
         if transfer_set.transformation is not None:
@@ -201,6 +206,14 @@ class LatentFactorStudent(BaseStudent):
             self.latent,
             random_state,
         )
+
+    def _suits_refinement(self, em: ExpectationMaximisation, X: np.ndarray) -> bool:
+        """Return whether members are Gaussian, as the refinement and the calibration take them."""
+        if self.latent == "gaussian" or em.network.mixing is not None:
+            return True
+        if self.latent == "smoothed":
+            return False
+        return not are_groups(em.network, X, em.contrasts, em.model.noise_variance)
 
     @property
     def _is_refined(self) -> bool:  # type: ignore[override]

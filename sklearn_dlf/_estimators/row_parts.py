@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._predictive.members import EXACT_ROWS
 from .._utils.blocks import row_blocks
-from .._utils.numbers import in_memory, is_dask
+from .._utils.numbers import is_dask
 
 # Bytes that the rows of a part take at most while they are read and predicted, by estimate. What
 # numpy and torch hold beside it stays below three times as much.
@@ -65,18 +65,18 @@ def predict_in_parts(
     if len(shape) < 2 or not isinstance(shape[0], int):
         if is_partitioned(X):
             return _predict_partitions(student, X, predict, further, in_order)
-        return predict(members, student._standardised_rows(in_memory(X)))
+        return predict(members, student._standardised_rows(X))
     row_numbers = ROW_COPIES * prod(shape[1:]) + members.row_numbers + further
     size = part_size(row_numbers)
     if shape[0] <= size:
-        return predict(members, student._standardised_rows(in_memory(X)))
+        return predict(members, student._standardised_rows(X))
     members.is_exact = shape[0] <= EXACT_ROWS
     X = X.tocsr() if sparse.issparse(X) else X
     n_jobs = 1 if in_order else effective_n_jobs(student.n_jobs)
     first, *others = row_blocks(shape[0], part_size(row_numbers * n_jobs))
 
     def predict_part(rows):
-        found = predict(members, student._standardised_rows(in_memory(rows_of(X, rows))))
+        found = predict(members, student._standardised_rows(rows_of(X, rows)))
         return found if isinstance(found, tuple) else (found,)
 
     def fill(rows):

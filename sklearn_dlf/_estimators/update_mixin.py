@@ -22,6 +22,7 @@ from .._updating.memory import (
     value_covariance,
 )
 from .._updating.value_update import ValueUpdate
+from .._utils.numbers import in_memory
 from .._utils.warning import warn_user
 from .base import BaseStudent
 from .classifier_mixin import ClassifierStudentMixin
@@ -120,21 +121,22 @@ class UpdateMixin(BaseStudent):
         """
         check_is_fitted(self)
         share = _check_options(discrepancy, forgetting)
+        X, y = in_memory(X), in_memory(y)
         n_rows = _num_samples(X)
         if n_rows != _num_samples(y):
             raise ValueError(
                 f"y must have a value for each of the {n_rows} rows of X; got {_num_samples(y)}."
             )
+        weights = _row_weights(in_memory(sample_weight), n_rows)
         update = self.__dict__.get("_update")
-        if not n_rows and update is None:
+        if not n_rows and (update is None or share == 1):
             return self
+        added = (self._standardised_rows(X), y, weights) if n_rows else None
         if update is None:
             update = self._make_update()
-        if n_rows:
-            rows = self._standardised_rows(X)
-            added = rows, y, _row_weights(sample_weight, n_rows)
-        else:
-            added = None
+        if not weights.any() and share == 1:  # nothing is learnt, and nothing forgotten
+            self._add_rows(update.copy(), added, discrepancy is not None, share)  # checks values
+            return self
         update = self._add_rows(update.copy(), added, discrepancy is not None, share)
         if update.is_empty:  # no row counts, or none does any more
             return self.reset_update()
@@ -285,7 +287,11 @@ def _row_weights(sample_weight: Any, n_rows: int) -> np.ndarray:
     if sample_weight is None:
         return np.ones(n_rows)
     weights = check_array(
-        sample_weight, dtype=np.float64, ensure_2d=False, input_name="sample_weight"
+        sample_weight,
+        dtype=np.float64,
+        ensure_2d=False,
+        ensure_min_samples=0,
+        input_name="sample_weight",
     )
     if weights.shape != (n_rows,) or (weights < 0).any():
         raise ValueError(

@@ -90,6 +90,9 @@ class ExpectationMaximisation:
         As in the estimators.
     annealing : Annealing
         When and how the learning rate is lowered.
+    suits_refinement : callable
+        Takes this EM when a refinement is due, and returns whether the members suit it. Otherwise
+        EM goes on as it does without one.
     draws : Draws
         Generators of the draws of refinement and of the penalised start. By default torch's own.
 
@@ -119,6 +122,7 @@ class ExpectationMaximisation:
         mmd_weight: float = 10.0,
         verbose: int = 0,
         annealing: Annealing = ANNEALING,
+        suits_refinement: Callable[[Any], bool] = lambda em: True,
         draws: Draws = TORCH_DRAWS,
     ):
         self.trainer = trainer
@@ -133,6 +137,7 @@ class ExpectationMaximisation:
         self.mmd_weight = mmd_weight
         self.verbose = verbose
         self.annealing = annealing
+        self.suits_refinement = suits_refinement
         self.draws = draws
         self.first_lr = trainer.lr
         self.converged = False
@@ -145,13 +150,10 @@ class ExpectationMaximisation:
     def run(self) -> ExpectationMaximisation:
         """Fit the network."""
         self.initialise()
-        min_share = MIN_LR_SHARE if self.refinement is None else REFINE_BELOW_LR_SHARE
-        for _ in range(self.max_iter):
-            self.iterate(self.trainer.train)
-            self.anneal()
-            if self.trainer.lr < min_share * self.first_lr:
-                self.converged = True
-                break
+        self._iterate_until(MIN_LR_SHARE if self.refinement is None else REFINE_BELOW_LR_SHARE)
+        if self.refinement is not None and not self.suits_refinement(self):
+            self.refinement = None
+            self._iterate_until(MIN_LR_SHARE)
         if not self.converged:
             warn_user(
                 f"EM was still gaining after max_iter={self.max_iter} iterations. Increase "
@@ -160,6 +162,14 @@ class ExpectationMaximisation:
             )
         self.finish()
         return self
+
+    def _iterate_until(self, min_share: float) -> None:
+        """Iterate until the learning rate is below this share of the first one."""
+        self.converged = False
+        while self.n_iter < self.max_iter and not self.converged:
+            self.iterate(self.trainer.train)
+            self.anneal()
+            self.converged = self.trainer.lr < min_share * self.first_lr
 
     def iterate(self, train: Callable) -> None:
         """Run one iteration; ``train`` is the trainer's method `train` or `polish`."""

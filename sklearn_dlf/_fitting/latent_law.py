@@ -62,21 +62,10 @@ def choose_law(
     random_state : RandomState instance
         Source of the test of normality. It is copied.
     """
-    q = network.q
-    loadings = network.evaluate(X).loadings * np.sqrt(contrasts.weights)[:, None, None]
-    projection = project(loadings.reshape(-1, q), contrasts.residuals)
-    variances, directions = np.diag(projection.gram), None
-    if not contrasts.units.spread.any() or not variances.max() > 0:
-        return LawChoice(None, 0.0, 1.0)  # members do not differ, or factors do not tell how
-    others = projection.gram - np.diag(variances)
-    if np.abs(others).max() > 1e-3 * variances.max():  # not turned into principal directions yet
-        variances, directions = eigh(projection.gram)
-        variances, directions = variances[::-1].copy(), directions[:, ::-1].copy()
-    latent_mean = posterior(projection, noise_variance).mean
-    if directions is not None:
-        latent_mean = latent_mean @ directions
-    standardised = standardise(latent_mean)
-    law, gain = smoothed_law(standardised, variances)
+    found = _find_law(network, X, contrasts, noise_variance)
+    if found is None:
+        return LawChoice(None, 0.0, 1.0)
+    law, gain, standardised, directions = found
     normality = normality_p_value(standardised, copy.deepcopy(random_state))
     is_smoothed = latent == "smoothed" or (latent == "auto" and gain > LEAST_GAIN)
     if latent == "gaussian" and gain > LEAST_GAIN:
@@ -88,3 +77,36 @@ def choose_law(
     if is_smoothed and directions is not None:
         network.transform_loadings(directions)
     return LawChoice(law if is_smoothed else None, gain, normality)
+
+
+def are_groups(
+    network: StudentNetwork, X: np.ndarray, contrasts: Contrasts, noise_variance: float
+) -> bool:
+    """Return whether "auto" takes the smoothed law; parameters are those of `choose_law`."""
+    found = _find_law(network, X, contrasts, noise_variance)
+    return found is not None and found[1] > LEAST_GAIN
+
+
+def _find_law(
+    network: StudentNetwork, X: np.ndarray, contrasts: Contrasts, noise_variance: float
+) -> tuple[LatentLaw, float, np.ndarray, np.ndarray | None] | None:
+    """Return the law, its gain, the latent variables (n, q), and how loadings turn to them.
+
+    None if members do not differ, or factors do not tell how.
+    """
+    q = network.q
+    loadings = network.evaluate(X).loadings * np.sqrt(contrasts.weights)[:, None, None]
+    projection = project(loadings.reshape(-1, q), contrasts.residuals)
+    variances, directions = np.diag(projection.gram), None
+    if not contrasts.units.spread.any() or not variances.max() > 0:
+        return None
+    others = projection.gram - np.diag(variances)
+    if np.abs(others).max() > 1e-3 * variances.max():  # not turned into principal directions yet
+        variances, directions = eigh(projection.gram)
+        variances, directions = variances[::-1].copy(), directions[:, ::-1].copy()
+    latent_mean = posterior(projection, noise_variance).mean
+    if directions is not None:
+        latent_mean = latent_mean @ directions
+    standardised = standardise(latent_mean)
+    law, gain = smoothed_law(standardised, variances)
+    return law, gain, standardised, directions

@@ -5,6 +5,7 @@ All rows here are standardised, or raw rows of any shape.
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -71,6 +72,14 @@ class StudentMembers(ABC):
 
     #: Law of the latent variables, if it is not Gaussian.
     law: LatentLaw | None = None
+
+    def as_gaussian(self) -> StudentMembers:
+        """Return members of the same mean and covariance whose law is Gaussian."""
+        if self.law is None:
+            return self
+        members = copy.copy(self)
+        members.law = None
+        return members
 
     @property
     def n_outputs(self) -> int:

@@ -32,7 +32,7 @@ class TargetDistribution:
     """
 
     def __init__(self, members: Any, noise: TargetNoise):
-        self.members = members
+        self.members = members if noise.takes_law else members.as_gaussian()
         self.noise = noise
 
     def _moments(self, X: np.ndarray, exact: bool = False) -> Bunch:

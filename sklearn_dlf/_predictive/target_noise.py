@@ -181,11 +181,13 @@ class TargetNoise:
         member.
     variance_functions : list of VarianceFunction, NetworkVariance or None, default=None
         One for each output: factors that depend on the row. None for noise that does not.
+    takes_law : bool, default=True
+        Whether members are taken with their law, if it is not Gaussian.
 
     Attributes
     ----------
-    shape, scale, spread_share, squared_misfit, misfit_share, variance_functions
-        As the parameters, one value for each output.
+    shape, scale, spread_share, squared_misfit, misfit_share, variance_functions, takes_law
+        As the parameters, one value for each output but for the last.
     """
 
     def __init__(
@@ -196,7 +198,9 @@ class TargetNoise:
         squared_misfit: ArrayLike = 0.0,
         misfit_share: ArrayLike = 0.0,
         variance_functions: Sequence[Factor | None] | None = None,
+        takes_law: bool = True,
     ):
+        self.takes_law = takes_law
         self.shape = np.asarray(shape, dtype=np.float64)
         self.scale = np.asarray(scale, dtype=np.float64)
         n_outputs = len(self.shape)

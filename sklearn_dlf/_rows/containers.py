@@ -7,7 +7,7 @@ another one. So missing values, categories and types of made rows are the data's
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,9 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
 from .._utils.numbers import is_frame
+
+# Entries of sparse columns that are dense at a time: 32 MiB.
+DENSE_ENTRIES = 2**22
 
 # Sparse rows whose columns are swapped at a time. It bounds the memory of a dense mask.
 SPARSE_ROWS = 2**10
@@ -264,6 +267,20 @@ def with_numbers(rows: Any, columns: np.ndarray, numbers: np.ndarray) -> Any:
     for place, number in enumerate(columns):
         parts[number] = _pandas_column(parts[number], numbers[:, place])
     return _pandas_frame(rows, parts)
+
+
+def map_sparse_columns(rows: Any, function: Callable[[np.ndarray], np.ndarray]) -> Any:
+    """Return sparse rows whose columns are a function of those of other sparse rows.
+
+    The function takes some columns (n, n_some) and returns as many. They are dense meanwhile.
+    """
+    columns, n_columns = rows.tocsc(), rows.shape[1]
+    n_some = max(1, DENSE_ENTRIES // rows.shape[0])
+    parts = [
+        sparse.csc_array(function(columns[:, start : start + n_some].toarray()))
+        for start in range(0, n_columns, n_some)
+    ]
+    return type(rows)(sparse.hstack(parts, format=rows.format, dtype=rows.dtype))
 
 
 def _as_type(numbers: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -16,6 +16,7 @@ from sklearn.utils import check_array
 from .._rows.containers import (
     as_container,
     gather_columns,
+    map_sparse_columns,
     number_columns,
     numbers_of,
     swap_columns,
@@ -356,6 +357,8 @@ def _swap(
 
 def _blend(table: Table, first: np.ndarray, combine: Callable[[np.ndarray], np.ndarray]) -> Table:
     """Return rows ``first`` with other numbers: ``combine`` of the numbers of all rows."""
+    if sparse.issparse(table.rows):
+        return table.with_rows(map_sparse_columns(table.rows, combine))
     columns = number_columns(table.rows)
     made = combine(numbers_of(table.rows, columns))
     return table.with_rows(with_numbers(take(table.rows, first), columns, made))

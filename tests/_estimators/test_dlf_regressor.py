@@ -199,7 +199,7 @@ def test_pickle_is_small_and_holds_neither_data_nor_teacher(known, friedman, for
     student = DLFRegressor(n_epochs=2, tol=1.0, random_state=0).fit(X, y, ensemble=forest)
     student.predict(X[:2])
     stored = pickle.dumps(student)
-    assert len(stored) < 96 * 1024
+    assert len(stored) < 112 * 1024  # a body that encodes ten columns, and what `update` needs
     assert_array_equal(pickle.loads(stored).predict(X), student.predict(X))
 
 

@@ -104,9 +104,7 @@ def test_a_type_with_estimators_that_is_not_registered_raises():
     class Lookalike:
         estimators_ = fitted_ridges()
 
-    with pytest.raises(
-        TypeError, match=r"Lookalike is not a registered type.* Registered are Bagg"
-    ):
+    with pytest.raises(TypeError, match=r"Lookalike is not a registered type.* Registered are ARD"):
         member_predictions(Lookalike(), X)
 
 
