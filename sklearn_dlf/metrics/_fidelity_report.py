@@ -126,7 +126,7 @@ class FidelityReport:
     >>> from sklearn_dlf.metrics import FidelityReport
     >>> X, y = make_regression(90, 3, noise=5.0, random_state=0)
     >>> forest = RandomForestRegressor(20, random_state=0).fit(X[:60], y[:60])
-    >>> student = DLFRegressor(q=2, n_epochs=5, tol=0.1, random_state=0)
+    >>> student = DLFRegressor(q=2, n_epochs=5, tol=0.1, augment=None, random_state=0)
     >>> student = student.fit(X[:60], y[:60], ensemble=forest)
     >>> report = FidelityReport.from_estimator(student, forest, X[60:], y[60:])
     >>> report.coverage.shape, report.worst_mean_rows.shape
