@@ -14,6 +14,7 @@ from .._utils.warning import warn_user
 from ..ensembles._members import Members
 from ..exceptions import SeenRowsWarning
 from ._report.calibration import Calibration, calibrate_at
+from ._report.ceilings import MIN_MEMBERS
 from ._report.checks import as_values, check_calibration, check_fidelity, reason_of, verdict_of
 from ._report.comparison import Comparison, compare_at_rows
 from ._report.figure import draw
@@ -87,7 +88,8 @@ class FidelityReport:
     spread_ceiling : float, or of each output
         Expected correlation of the teacher's spread with that of infinitely many members, from
         halves of the members by the formula of Spearman and Brown: by Pearson of regressors, by
-        Spearman of classifiers. A student that copies its own teacher's noise can exceed it.
+        Spearman of classifiers. NaN for fewer than ten rows. A student that copies its own
+        teacher's noise can exceed it.
     covariance_ratio : float, or of each output
         Root mean square of the student's covariances between different rows, over that of the
         teacher's, at no more than 200 rows. The noise that few members add is taken out: squares
@@ -186,7 +188,7 @@ class FidelityReport:
         y: ArrayLike | None = None,
         *,
         X_ensemble: Any = None,
-        predictions: ArrayLike | None = None,
+        predictions: ArrayLike | list | None = None,
         levels: ArrayLike = (0.5, 0.8, 0.9, 0.95),
         random_state: int | np.random.RandomState | None = 0,
     ) -> FidelityReport:
@@ -208,7 +210,7 @@ class FidelityReport:
             The same rows as `ensemble` takes them, if it does not take `X`. A callable takes the
             rows that the inner student takes, and returns them in that form.
         predictions : array-like of shape (n_samples, n_members), (n_samples, n_outputs, \
-n_members) or (n_samples, n_classes, n_members), default=None
+n_members) or (n_samples, n_classes, n_members), or list of one array a member, default=None
             The members' predictions at `X`, in place of an ensemble. Probabilities are in the order
             of the student's classes.
         levels : array-like of shape (n_levels,), default=(0.5, 0.8, 0.9, 0.95)
@@ -248,6 +250,8 @@ n_members) or (n_samples, n_classes, n_members), default=None
         notes = [] if calibration.note is None else [calibration.note]
         if len(compared.mean) < FEW_ROWS:
             notes.append(f"Fewer than {FEW_ROWS} rows: correlations over rows are mostly chance.")
+        if compared.members.shape[-1] < MIN_MEMBERS:
+            notes.append(f"Fewer than {MIN_MEMBERS} members: there are no halves to compare.")
         notes += _note_on_seen_rows(members, compared, calibration.targets)
         name = type(student).__name__
         return cls(name, compared, calibration, checked_levels, notes, rng)

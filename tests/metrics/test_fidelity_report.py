@@ -234,6 +234,20 @@ def test_predictions_take_the_place_of_an_ensemble(report, student, forest, fres
     predictions = member_predictions(forest, fresh[0])
     other = FidelityReport.from_estimator(student, None, *fresh, predictions=predictions)
     assert str(other) == str(report)
+    members = list(predictions.T)
+    of_list = FidelityReport.from_estimator(student, None, *fresh, predictions=members)
+    assert str(of_list) == str(report)
+
+
+def test_few_rows_and_members_have_no_grade_of_correlations(student, forest, fresh):
+    X, y = fresh
+    of_rows = FidelityReport.from_estimator(student, forest, X[:2], y[:2])
+    members = member_predictions(forest, X)[:, :3]
+    of_members = FidelityReport.from_estimator(student, None, X, y, predictions=members)
+    for report, note in ((of_rows, "Fewer than 30 rows"), (of_members, "Fewer than 4 members")):
+        assert check_named(report, "correlation of covariances").grade == "unknown"
+        assert np.isnan(report.spread_ceiling)
+        assert any(note in each for each in report.notes)
 
 
 def test_students_are_found_in_pipelines_and_teachers_get_their_own_rows(friedman, forest, fresh):
@@ -350,6 +364,8 @@ def test_figure_has_six_panels_of_all_kinds(report, iris, trees, student_of_tree
         ({"predictions": np.ones((80, 3))}, "Both `ensemble` and `predictions`"),
         ({"y": np.ones(79)}, "80 rows of X"),
         ({"X_ensemble": np.ones((79, 10))}, "79 rows and X has 80"),
+        ({"ensemble": None}, "Neither `ensemble` nor `predictions`"),
+        ({"ensemble": None, "predictions": np.ones(80)}, r"predictions must have shape.*\(80,\)"),
         ({"ensemble": None, "predictions": np.ones((80, 1))}, "at least two members, got 1"),
         (
             {"ensemble": None, "predictions": np.ones((80, 2, 3))},
@@ -374,3 +390,5 @@ def test_other_kinds_and_estimators_without_a_student_are_refused(
         FidelityReport.from_estimator(DLFRegressor(), forest, *fresh)
     with pytest.raises(ValueError, match=r"labels \['z'\]"):
         FidelityReport.from_estimator(student_of_trees, trees, iris[0], ["z"] * 150)
+    with pytest.raises(ValueError, match="missing labels"):
+        FidelityReport.from_estimator(student_of_trees, trees, iris[0], [None, *iris[1][1:]])

@@ -14,6 +14,10 @@ N_HALVINGS = 20
 # A spread needs two members in each half.
 MIN_MEMBERS = 4
 
+# With fewer rows, a correlation over rows is chance: that of two rows is one or minus one. 10 was
+# chosen.
+MIN_ROWS = 10
+
 Correlate = Callable[[np.ndarray, np.ndarray], float]
 
 
@@ -24,7 +28,7 @@ class Halves(NamedTuple):
     ----------
     ceiling : float
         Largest expected correlation with the statistic of these members: that between it and the
-        statistic of infinitely many members. NaN for fewer than four members.
+        statistic of infinitely many members. NaN for fewer than four members or ten rows.
     square : float
         Mean product of the statistic of both halves. It is the mean square of the statistic of
         infinitely many members, since the noise of the halves is independent. NaN for fewer than
@@ -73,7 +77,7 @@ def agreement_of_halves(
         squares.append(np.mean(left * right))
         means = abs(left.mean()), abs(right.mean())
         log_ratios.append(np.log(means[0] / means[1]) if min(means) > 0 else np.nan)
-    half = max(float(np.mean(correlations)), 0.0)
+    half = max(float(np.mean(correlations)), 0.0) if len(members) >= MIN_ROWS else np.nan
     # The variance of a difference between halves is twice that between whole ensembles.
     factor = np.exp(np.sqrt(np.mean(np.square(log_ratios)) / 2))
     ceiling = np.sqrt(2 * half / (1 + half))

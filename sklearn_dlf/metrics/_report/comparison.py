@@ -81,7 +81,7 @@ def compare_at_rows(
     ensemble: Any,
     X: Any,
     X_ensemble: Any,
-    predictions: ArrayLike | None,
+    predictions: ArrayLike | list | None,
     random_state: np.random.RandomState,
 ) -> tuple[Comparison, Members]:
     """Evaluate student and teacher; raise for what cannot be compared."""
@@ -94,6 +94,11 @@ def compare_at_rows(
     kind = "classifier" if is_classifier(wrapped.student) else "regressor"
     if predictions is not None:
         ensemble = _as_ensemble(ensemble, predictions, kind)
+    elif ensemble is None:
+        raise ValueError(
+            "Neither `ensemble` nor `predictions` was given; expected the fitted teacher, or the "
+            "predictions of its members at X."
+        )
     described = describe_ensemble(with_known_outputs(ensemble, kind))
     if described.kind != kind:
         raise ValueError(
@@ -126,17 +131,24 @@ def compare_at_rows(
     return compared, described
 
 
-def _as_ensemble(ensemble: Any, predictions: ArrayLike, kind: str) -> FittedEnsemble:
+def _as_ensemble(ensemble: Any, predictions: ArrayLike | list, kind: str) -> FittedEnsemble:
     """Return predictions (n, ..., n_members) as an ensemble that returns them at any rows."""
     if ensemble is not None:
         raise ValueError(
             "Both `ensemble` and `predictions` were given; expected one teacher. Pass None as "
             "`ensemble` to use the predictions."
         )
+    is_list = isinstance(predictions, list | tuple)
     values = np.asarray(predictions)
+    if is_list:  # one array a member
+        values = np.moveaxis(values, 0, -1)
+    if values.ndim not in (2, 3):
+        raise ValueError(
+            "predictions must have shape (n_samples, n_members), (n_samples, n_outputs, n_members) "
+            f"or (n_samples, n_classes, n_members); got {values.shape}."
+        )
     outputs: Any = "probabilities" if kind == "classifier" else "values"
-    n_members = values.shape[-1] if values.ndim else 0
-    return FittedEnsemble(lambda _: values, outputs=outputs, n_members=n_members)
+    return FittedEnsemble(lambda _: values, outputs=outputs, n_members=values.shape[-1])
 
 
 def _rows_of_ensemble(wrapped: WrappedStudent, X: Any, X_ensemble: Any) -> Any:
