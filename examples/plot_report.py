@@ -50,10 +50,15 @@ plt.show()
 # %%
 # Classifiers
 # -----------
-# The spread is the mutual information of class and member. In a notebook, a report as the last
-# value of a cell is shown as a page with its figure.
+# The spread is the mutual information of class and member, and the calibration of student and
+# teacher is compared. In a notebook, a report as the last value of a cell is shown as a page with
+# its figure.
 X, y = load_wine(return_X_y=True)
 X, X_test, y, y_test = train_test_split(X, y, test_size=0.5, stratify=y, random_state=0)
 forest = RandomForestClassifier(50, min_samples_leaf=3, random_state=0).fit(X, y)
 classifier = DLFClassifier(q=3, random_state=0).fit(X, y, ensemble=forest)
-FidelityReport.from_estimator(classifier, forest, X_test, y_test)
+
+report = FidelityReport.from_estimator(classifier, forest, X_test, y_test)
+print(report)
+report.plot()
+plt.show()

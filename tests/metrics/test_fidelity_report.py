@@ -27,8 +27,14 @@ from sklearn_dlf.metrics._report.calibration import Calibration
 from sklearn_dlf.metrics._report.ceilings import agreement_of_halves, noise_of_mean, pearson
 from sklearn_dlf.metrics._report.comparison import Comparison
 
-QUICK = {"q": 2, "hidden_layer_sizes": (8,), "n_epochs": 4, "tol": 0.1, "random_state": 0}
-QUICK |= {"augment": None}
+QUICK = {
+    "q": 2,
+    "hidden_layer_sizes": (8,),
+    "n_epochs": 4,
+    "tol": 0.1,
+    "augment": None,
+    "random_state": 0,
+}
 
 
 @pytest.fixture(scope="module")
