@@ -13,6 +13,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 from sklearn.utils import check_consistent_length
 
+from ._utils.pyplot import import_pyplot
 from .metrics._epistemic import epistemic_uncertainty
 from .metrics._validation import check_uncertainty
 
@@ -371,11 +372,5 @@ class UncertaintyDisplay:
 
 
 def _new_axes() -> Axes:
-    """Return axes of a new figure. Only here is matplotlib imported, which is optional."""
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            "Figures need matplotlib, which is not installed: pip install 'sklearn-dlf[plot]'."
-        ) from error
-    return plt.subplots(layout="constrained")[1]
+    """Return axes of a new figure."""
+    return import_pyplot().subplots(layout="constrained")[1]

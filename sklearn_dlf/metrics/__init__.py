@@ -5,6 +5,7 @@ searches and cross-validation. They change the sign of losses, so that greater i
 students inside pipelines, searches and frozen estimators.
 """
 
+from ._fidelity_report import FidelityReport
 from ._scorers import (
     make_member_log_likelihood_scorer,
     member_log_likelihood_scorer,
@@ -21,6 +22,7 @@ from ._scores import (
 )
 
 __all__ = [
+    "FidelityReport",
     "crps_ensemble",
     "expected_calibration_error",
     "gaussian_mixture_nll",

@@ -1,0 +1,1 @@
+"""Parts of `FidelityReport`: what is compared, scores, ceilings, checks, figure and page."""

@@ -1,0 +1,245 @@
+"""Scores in words: each is judged against the teacher's own noise."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from .calibration import Calibration
+from .scores import Scores
+
+Grade = Literal["good", "fair", "poor", "unknown"]
+
+GRADES: tuple[Grade, ...] = ("unknown", "good", "fair", "poor")  # from best to worst
+
+VERDICTS = {
+    "good": "faithful",
+    "fair": "roughly faithful",
+    "poor": "not faithful",
+    "unknown": "unknown",
+}
+
+# Limits of "good" and of "fair"; all are choices. A student is never asked for more than the
+# teacher's own noise allows.
+#
+# Error of the mean, in standard deviations of the teacher's mean: 1 % and 9 % of its variance.
+MEAN_LIMITS = 0.1, 0.3
+# Factor between the mean spreads.
+RATIO_LIMITS = 1.25, 1.6
+# Factor between covariances, which are squares of spreads.
+COVARIANCE_LIMITS = 1.6, 2.5
+# Share of the ceiling that a correlation reaches.
+SHARE_LIMITS = 0.9, 0.7
+# Below this ceiling, halves of the members say little about what there is to find.
+MIN_CEILING = 0.3
+# The spread is good at this error, as a share of the teacher's mean spread, whatever the
+# correlation: the spread may be the same at all rows.
+SMALL_SPREAD_ERROR = 0.1
+# How far coverage may be from its level, beyond two standard errors of a share of the rows.
+COVERAGE_LIMITS = 0.05, 0.1
+# By how much the calibration error may exceed the teacher's.
+ECE_LIMITS = 0.02, 0.05
+
+
+class Check(NamedTuple):
+    """One score, what it is compared with, and how it compares.
+
+    Attributes
+    ----------
+    name : str
+        What is scored.
+    value : float
+        The score; of several outputs, that of the worst.
+    reference : float
+        What the teacher's own noise allows, or NaN.
+    meaning : str
+        What the reference is.
+    grade : {"good", "fair", "poor", "unknown"}
+        How the score compares.
+    """
+
+    name: str
+    value: float
+    reference: float
+    meaning: str
+    grade: Grade
+
+
+def check_fidelity(scores: list[Scores], kind: str, n_members: int) -> list[Check]:
+    """Judge mean, spread and covariance; of several outputs, each by its worst."""
+    spread = "mutual information" if kind == "classifier" else "spread"
+    rank = "rank correlation" if kind == "classifier" else "correlation"
+    # Mutual information of few members is too small, by about this factor (to first order).
+    too_small = n_members / (n_members - 1) if kind == "classifier" else 1.0
+    pattern = f"{rank} of the {spread} over rows"
+    candidates = [
+        [_check_mean(each) for each in scores],
+        [_check_ratio(each, spread, too_small) for each in scores],
+        [_check_pattern(each, pattern, kind) for each in scores],
+        [_check_covariance(each) for each in scores],
+        [_check_covariance_pattern(each) for each in scores],
+    ]
+    return [_worst(checks) for checks in candidates]
+
+
+def check_calibration(calibration: Calibration, levels: np.ndarray) -> list[Check]:
+    """Judge intervals of y, or probabilities against the teacher's."""
+    checks = []
+    if calibration.coverage is not None and calibration.targets is not None:
+        n_samples = len(calibration.targets)
+        for level, shares in zip(levels, calibration.coverage, strict=True):
+            share = shares[np.abs(shares - level).argmax()]
+            # The share of n rows has this standard error if the level holds.
+            allowed = 2 * math.sqrt(level * (1 - level) / n_samples)
+            grade = _grade_below(abs(share - level) - allowed, COVERAGE_LIMITS)
+            name = f"coverage of the {100 * level:g} % interval"
+            checks.append(Check(name, float(share), float(level), "level", grade))
+    if calibration.ece is not None and calibration.teacher_ece is not None:
+        excess = calibration.ece - calibration.teacher_ece
+        grade = _grade_below(excess, ECE_LIMITS)
+        checks.append(
+            Check("calibration error", calibration.ece, calibration.teacher_ece, "teacher's", grade)
+        )
+    if calibration.nll is not None and calibration.teacher_nll is not None:
+        checks.append(
+            Check("NLL (nats)", calibration.nll, calibration.teacher_nll, "teacher's", "unknown")
+        )
+    elif calibration.nll is not None:
+        checks.append(Check("NLL (nats)", calibration.nll, float("nan"), "", "unknown"))
+    return checks
+
+
+def verdict_of(checks: list[Check]) -> str:
+    """Return the verdict: that of the worst score that is known."""
+    return VERDICTS[max((check.grade for check in checks), key=GRADES.index)]
+
+
+def reason_of(checks: list[Check]) -> str:
+    """Return which scores the verdict is due to."""
+    worst = max((check.grade for check in checks), key=GRADES.index)
+    if worst == "unknown":
+        return "no score can be told from the teacher's noise"
+    if worst == "good":
+        unknown = [check.name for check in checks if check.grade == "unknown"]
+        text = "as far as the teacher's own noise lets tell"
+        return f"{text}; not known: {', '.join(unknown)}" if unknown else text
+    return ", ".join(check.name for check in checks if check.grade == worst)
+
+
+def as_values(scores: list[Scores], name: str) -> Any:
+    """Return one score as a float, or as an array of several outputs."""
+    values = [getattr(each, name) for each in scores]
+    return float(values[0]) if len(values) == 1 else np.array(values)
+
+
+class _Judged(NamedTuple):
+    """A check, and how far it is from good: the larger, the worse. Outputs are ordered by it."""
+
+    check: Check
+    distance: float
+
+
+def _judge(
+    name: str,
+    value: float,
+    reference: float,
+    meaning: str,
+    distance: float,
+    limits: tuple[float, float],
+) -> _Judged:
+    """Return a score with the grade of a distance, which is good up to the first limit."""
+    check = Check(name, value, reference, meaning, _grade_below(distance, limits))
+    return _Judged(check, distance)
+
+
+def _check_mean(scores: Scores) -> _Judged:
+    noise = 0.0 if math.isnan(scores.mean_noise) else scores.mean_noise
+    good, fair = MEAN_LIMITS
+    return _judge(
+        "error of the mean (std over rows)",
+        scores.mean_error,
+        scores.mean_noise,
+        "two such ensembles differ by",
+        scores.mean_error,
+        (max(good, noise), max(fair, 2 * noise)),
+    )
+
+
+def _check_ratio(scores: Scores, spread: str, too_small: float) -> _Judged:
+    noise = 1.0 if math.isnan(scores.spread_noise) else scores.spread_noise
+    good, fair = RATIO_LIMITS
+    return _judge(
+        f"{spread}, student / teacher",
+        scores.spread_ratio,
+        scores.spread_noise,
+        "factor between two such ensembles",
+        _log_factor(scores.spread_ratio, too_small),
+        (math.log(max(good, noise)), math.log(max(fair, noise**2))),
+    )
+
+
+def _check_pattern(scores: Scores, name: str, kind: str) -> _Judged:
+    is_classifier = kind == "classifier"
+    value = scores.spread_rank_correlation if is_classifier else scores.spread_correlation
+    judged = _check_share(name, value, scores.spread_ceiling)
+    if scores.spread_error <= SMALL_SPREAD_ERROR:
+        return judged._replace(check=judged.check._replace(grade="good"))
+    return judged
+
+
+def _check_covariance(scores: Scores) -> _Judged:
+    good, fair = COVARIANCE_LIMITS
+    ratio = scores.covariance_ratio
+    return _judge(
+        "covariances over rows, student / teacher",
+        ratio,
+        float("nan"),
+        "",
+        _log_factor(ratio) if scores.covariance_ceiling >= MIN_CEILING else float("nan"),
+        (math.log(good), math.log(fair)),
+    )
+
+
+def _check_covariance_pattern(scores: Scores) -> _Judged:
+    return _check_share(
+        "correlation of covariances over rows",
+        scores.covariance_correlation,
+        scores.covariance_ceiling,
+    )
+
+
+def _check_share(name: str, value: float, ceiling: float) -> _Judged:
+    good, fair = SHARE_LIMITS
+    share = value / ceiling if ceiling >= MIN_CEILING else float("nan")
+    meaning = "ceiling by halves of the members"
+    return _judge(name, value, ceiling, meaning, -share, (-good, -fair))
+
+
+def _log_factor(ratio: float, expected: float = 1.0) -> float:
+    """Return how far a ratio is from one, or from what lies between one and `expected`, in logs."""
+    if math.isnan(ratio):
+        return ratio
+    if ratio <= 0:
+        return float("inf")
+    return max(math.log(ratio) - math.log(expected), -math.log(ratio))
+
+
+def _grade_below(value: float, limits: tuple[float, float]) -> Grade:
+    """Return how a value compares with the limits of "good" and "fair", at most which it is."""
+    if math.isnan(value):
+        return "unknown"
+    return "good" if value <= limits[0] else "fair" if value <= limits[1] else "poor"
+
+
+def _worst(judged: list[_Judged]) -> Check:
+    """Return the worst of several outputs, with its number."""
+
+    def badness(number):
+        check, distance = judged[number]
+        return GRADES.index(check.grade), -math.inf if math.isnan(distance) else distance
+
+    number = max(range(len(judged)), key=badness)
+    worst = judged[number].check
+    return worst if len(judged) == 1 else worst._replace(name=f"{worst.name} [output {number}]")
