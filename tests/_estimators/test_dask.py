@@ -132,3 +132,16 @@ def test_a_student_has_one_token_until_it_changes(data, regressor):
     other = DLFRegressor(target_noise="constant", random_state=1, **QUICK)
     other.fit(X, y, predictions=predictions, unseen=True)
     assert other.__dask_tokenize__() != token
+
+
+def test_columns_in_another_order_are_refused_by_all_methods(data, regressor):
+    X, y, _ = data
+    turned = dd.from_pandas(X, npartitions=2)[["c", "b", "a"]]
+    student = copy.deepcopy(regressor)
+    for call in (
+        lambda: student.predict(turned, return_cov=True),
+        lambda: student.latent_parameters(turned),
+        lambda: student.update(turned, y),
+    ):
+        with pytest.raises(ValueError, match="same order"):
+            call()

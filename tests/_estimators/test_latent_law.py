@@ -195,3 +195,28 @@ def test_two_classes_have_means_of_drawn_members():
     classifier.fit(X, predictions=logits, outputs="logits")
     drawn = classifier.sample_predictions(X, 8000, random_state=0)
     assert_allclose(classifier.predict_proba(X), drawn.mean(axis=-1), atol=0.03)
+
+
+def test_noise_is_around_gaussian_members_where_y_follows_no_group():
+    predictions = members(8)[:, 0]
+    noise = 0.1 * np.random.RandomState(2).standard_normal(len(X))
+    y = predictions.mean(axis=1) + noise
+    student = DLFRegressor(**QUICK).fit(X, y, predictions=predictions, unseen=True)
+    assert student.latent_law_ is not None
+    assert not student.target_noise_.takes_law
+    interval = student.predict_interval(X)
+    assert_array_equal(gaussian(student).predict_interval(X), interval)
+
+
+def test_noise_is_around_groups_where_y_follows_one(student):
+    assert student.target_noise_.takes_law
+
+
+def test_classifiers_of_groups_are_as_without_a_refinement():
+    logits = members(8, n_outputs=3)
+    refined, plain = (
+        DLFClassifier(refine=refine, **QUICK).fit(X, predictions=logits, outputs="logits")
+        for refine in (True, False)
+    )
+    assert refined.latent_law_ is not None
+    assert_array_equal(refined.predict_proba(X), plain.predict_proba(X))

@@ -97,6 +97,15 @@ def test_a_refused_update_changes_nothing(own, friedman):
     assert_array_equal(own.predict(X), before)
 
 
+@pytest.mark.parametrize("rows", [slice(0, 0), slice(0, 5)], ids=["no rows", "no weight"])
+def test_rows_that_do_not_count_change_nothing(own, friedman, rows):
+    X, y = friedman
+    own.update(X[:20], y[:20] + 1, discrepancy=None).conformalize(X, y)
+    before = own.predict_interval(X)
+    own.update(X[rows], y[rows], sample_weight=np.zeros(len(y[rows])))
+    assert_array_equal(own.predict_interval(X), before)
+
+
 def test_unknown_labels_are_refused(classifier):
     model, X, _ = classifier
     with pytest.raises(ValueError, match=r"no classes of the student: \['other'\]"):

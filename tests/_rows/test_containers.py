@@ -4,9 +4,11 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy import sparse
 
+from sklearn_dlf._rows import containers
 from sklearn_dlf._rows.containers import (
     as_container,
     concatenate,
+    map_sparse_columns,
     number_columns,
     numbers_of,
     swap_columns,
@@ -147,3 +149,12 @@ def test_lists_of_mixed_rows_keep_their_values():
     assert as_container([[1, "a"], [2.5, None]]).tolist() == [[1, "a"], [2.5, None]]
     assert as_container([[1, 2], [3, 4]]).dtype.kind == "i"
     assert as_container(["one", "two"]).tolist() == ["one", "two"]
+
+
+@pytest.mark.parametrize("make", [sparse.csr_matrix, sparse.csr_array, sparse.csc_array])
+def test_columns_of_sparse_rows_are_mapped_a_part_at_a_time(make, monkeypatch):
+    monkeypatch.setattr(containers, "DENSE_ENTRIES", 8)
+    dense = sparse.random(4, 5, density=0.5, random_state=0).toarray()
+    mapped = map_sparse_columns(make(dense), lambda columns: columns[::2] / 2)
+    assert type(mapped) is make
+    assert_array_equal(mapped.toarray(), dense[::2] / 2)
