@@ -216,8 +216,8 @@ class DLFClassifier(ClassifierUpdateMixin, LatentFactorStudent):
 
     n_jobs : int or None, default=None
         Number of jobs of joblib that ask the ensemble's members at blocks of rows, and of threads
-        that predict at many rows; None for one, or what `joblib.parallel_config` says. Answers
-        do not depend on it but for rounding. Draws from a posterior are made by one job.
+        that predict at many rows; None for one, or what `joblib.parallel_config` says. Answers are
+        the same but for rounding. Draws from a posterior that are not functions are made by one.
 
     random_state : int, RandomState instance or None, default=None
         Seed of the network's start, the order of rows, the rows made by `augment`, and the fit of
@@ -254,8 +254,7 @@ class DLFClassifier(ClassifierUpdateMixin, LatentFactorStudent):
     latent_gain_, latent_normality_ : float or None
         Log-likelihood ratio of the smoothed law and the Gaussian, of each member under the law of
         the others, in nats; and the p-value of the normality of the members' first three factors,
-        which is small for many ensembles whose Gaussian students are as good. None where "smoothed"
-        is not available.
+        small for many ensembles whose Gaussian students are as good. None where not available.
 
     latent_law_ : LatentLaw or None
         The smoothed law, a mixture of normals: ``centers`` (`n_members_`, `q_`) and ``std``
