@@ -106,10 +106,10 @@ def _add_body(graph: Graph, body: Any, rows: str) -> str:
 def _activate(graph: Graph, activation: nn.Module, value: str) -> str:
     """Return an activation of a value."""
     if isinstance(activation, Swish | nn.SiLU):
-        inner = value
-        if isinstance(activation, Swish):
-            inner = graph.add("Mul", value, SWISH_SHARPNESS)
-        return graph.add("Mul", value, graph.add("Sigmoid", inner))
+        # Not by "Sigmoid": earlier runtimes fuse that with the product into what float32 has only.
+        sharpness = SWISH_SHARPNESS if isinstance(activation, Swish) else 1.0
+        power = graph.add("Exp", graph.add("Mul", value, -sharpness))
+        return graph.add("Div", value, graph.add("Add", power, 1.0))
     if isinstance(activation, nn.GELU):
         # onnxruntime has this function in float32 only
         scaled = graph.cast(graph.add("Mul", value, 0.5**0.5), "FLOAT")
