@@ -8,8 +8,8 @@ groups, and draws members like those of the ensemble.
 """
 
 # %%
-# An ensemble of two minds
-# ------------------------
+# An ensemble with two groups of members
+# --------------------------------------
 # Sixty smooth functions; half of them go up where the others go down.
 import warnings
 

@@ -202,9 +202,10 @@ class DLFRegressor(RegressorUpdateMixin, LatentFactorStudent):
         version. Nothing is kept of an ensemble that holds some of `__main__`, such as a notebook's.
 
     n_jobs : int or None, default=None
-        Number of jobs of joblib that ask the ensemble's members at blocks of rows, and of threads
-        that predict at many rows; None for one, or what `joblib.parallel_config` says. Answers are
-        the same but for rounding. Draws from a posterior that are not functions are made by one.
+        Number of jobs of joblib that evaluate the ensemble's members at blocks of rows, and of
+        threads that predict at many rows; None for one, or what `joblib.parallel_config` says.
+        Results are the same but for rounding. Draws from a posterior that are not functions are
+        made by one.
 
     random_state : int, RandomState instance or None, default=None
         Seed of the network's start, the order of rows, the rows made by `augment`, and the fit of

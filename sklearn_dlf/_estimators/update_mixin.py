@@ -29,8 +29,8 @@ from .classifier_mixin import ClassifierStudentMixin
 from .regressor_mixin import RegressorStudentMixin
 
 NOTHING_KEPT = (
-    "update needs what fit keeps of its rows, and this student has nothing of the kind: it was "
-    "fitted by an earlier version. Fit it again."
+    "update needs what fit keeps of its rows and their values, and this student has nothing of the "
+    "kind: fit was called without y. Call fit(X, y, ...) with the observed values."
 )
 
 
@@ -134,10 +134,9 @@ class UpdateMixin(BaseStudent):
         added = (self._standardised_rows(X), y, weights) if n_rows else None
         if update is None:
             update = self._make_update()
-        if not weights.any() and share == 1:  # nothing is learnt, and nothing forgotten
-            self._add_rows(update.copy(), added, discrepancy is not None, share)  # checks values
-            return self
         update = self._add_rows(update.copy(), added, discrepancy is not None, share)
+        if not weights.any() and share == 1:  # values are valid; nothing is learnt or forgotten
+            return self
         if update.is_empty:  # no row counts, or none does any more
             return self.reset_update()
         self._drop_guarantee(update)

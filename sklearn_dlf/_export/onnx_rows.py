@@ -98,7 +98,7 @@ def _encode_table(graph: Graph, encoder: TableEncoder) -> str:
         joined = graph.add("Concat", *numbers, axis=1) if len(numbers) > 1 else numbers[0]
         parts.append(_impute(graph, encoder, joined))
     for place, label in enumerate(labels):
-        parts.append(_indicate(graph, encoder._one_hot, place, label))
+        parts.append(_indicate(graph, encoder, place, label))
     return graph.add("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
 
 
@@ -114,20 +114,20 @@ def _impute(graph: Graph, encoder: TableEncoder, numbers: str) -> str:
     return graph.add("Concat", known, flags, axis=1)
 
 
-def _indicate(graph: Graph, one_hot: Any, place: int, label: str) -> str:
+def _indicate(graph: Graph, encoder: TableEncoder, place: int, label: str) -> str:
     """Return the indicators of one column of labels.
 
-    The encoder itself is asked for the indicators of each label, and of one that it does not know.
+    They are what the encoder returns for each label, and for one that it does not know.
     """
+    one_hot = encoder._one_hot
     own = [str(each) for each in one_hot.categories_[place]]
-    asked = np.full((len(own) + 1, len(one_hot.categories_)), MISSING, dtype=object)
+    labels = np.full((len(own) + 1, len(one_hot.categories_)), MISSING, dtype=object)
     for column, categories in enumerate(one_hot.categories_):
-        asked[:, column] = categories[0]
-    asked[:, place] = [*own, UNKNOWN]
-    pairs = zip(one_hot.categories_, one_hot.infrequent_categories_, strict=True)
-    sizes = [len(each) - (0 if rare is None else len(rare) - 1) for each, rare in pairs]
+        labels[:, column] = categories[0]
+    labels[:, place] = [*own, UNKNOWN]
+    sizes = encoder._count_indicators()
     start = sum(sizes[:place])
-    table = one_hot.transform(asked)[:, start : start + sizes[place]]
+    table = one_hot.transform(labels)[:, start : start + sizes[place]]
     code = graph.add(
         "LabelEncoder",
         label,

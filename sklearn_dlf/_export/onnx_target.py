@@ -180,7 +180,7 @@ def add_quantiles(
         factors = conformal_quantiles(scores, center, one, inner)[0]
         offset = graph.add("Mul", unit, factors)
     else:
-        assert noise is not None  # the caller asks for quantiles where there is one of them
+        assert noise is not None  # quantiles are wanted only where there is one of them
         tails = tails_of(inner)
         found = np.unique(tails)
         sides = np.sign(inner - 0.5) * (tails == found[:, None])  # (n_tails, n_levels)

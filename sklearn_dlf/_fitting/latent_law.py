@@ -14,8 +14,8 @@ from .._network.students import StudentNetwork
 from .._transfer.contrasts import Contrasts
 from .._utils.warning import warn_user
 
-# "auto" takes the smoothed law from this gain on, in nats. Gaussian ensembles, forests and networks
-# of one kind have hardly one nat, and groups of members have fifty. A choice in between.
+# "auto" takes the smoothed law from this gain on, in nats. Gaussian ensembles have hardly one
+# nat, and groups of members have fifty. A choice in between.
 LEAST_GAIN = 20.0
 
 

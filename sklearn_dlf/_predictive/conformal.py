@@ -41,13 +41,13 @@ def center_and_unit(
     for rows in row_blocks(len(X), DRAW_ROWS):
         moments = members.moments(X[rows])
         center[rows], unit[rows] = moments.mean, np.sqrt(moments.variance)
-    takes_law = noise is not None and noise.takes_law and members.law is not None
-    if noise is not None and takes_law:  # the median may lie far from the mean
-        ends = TargetDistribution(members, noise).quantiles(X, [1 - UNIT_LEVEL, UNIT_LEVEL])
-        unit = 0.5 * (ends[..., 1] - ends[..., 0])
-    elif noise is not None:
-        upper = TargetDistribution(members, noise).quantiles(X, [UNIT_LEVEL])
-        unit = upper[..., 0] - center
+    if noise is not None:
+        distribution = TargetDistribution(members, noise)
+        if noise.takes_law and members.law is not None:  # the median may lie far from the mean
+            ends = distribution.quantiles(X, [1 - UNIT_LEVEL, UNIT_LEVEL])
+            unit = 0.5 * (ends[..., 1] - ends[..., 0])
+        else:
+            unit = distribution.quantiles(X, [UNIT_LEVEL])[..., 0] - center
     return center, np.maximum(unit, np.finfo(np.float64).tiny)
 
 

@@ -279,17 +279,36 @@ def split_process(heads: Heads, units: Units, factor_shares: np.ndarray) -> Memb
     parameters = heads.in_units(units)
     loadings, mixing = parameters.loadings, parameters.mixing
     shares = None if heads.noise_shares is None else heads.noise_shares.astype(np.float64)
-    noise, own_std = split_noise(np.sqrt(parameters.member_variance), shares)
-    local = [] if noise is None else [noise]
+    local = []
     if (factor_shares < 1).any():
         rest = loadings * np.sqrt(1 - factor_shares)
         loadings = loadings * np.sqrt(factor_shares)
         if mixing is not None:  # the same covariance by c factors in place of c q
             rest = np.sqrt(np.square(rest).sum(axis=-1, keepdims=True)) * mixing
         local.append(rest)
+    together, own_std = join_local(np.sqrt(parameters.member_variance), shares, local)
+    return MemberProcess(parameters.mean, loadings, mixing, together, own_std)
+
+
+def join_local(
+    std: np.ndarray, shares: np.ndarray | None, factors: list[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return all that is local: loadings that outputs have together, and each one's own std.
+
+    Parameters
+    ----------
+    std : array of shape (n, n_outputs)
+        Standard deviation of the noise.
+    shares : array of shape (n, n_outputs, r) or None
+        Shares of the noise that outputs have together, as `split_noise` takes them.
+    factors : list of arrays (n, n_outputs, m)
+        Loadings of factors that are local.
+    """
+    noise, own_std = split_noise(std, shares)
+    parts = factors if noise is None else [noise, *factors]
     n_rows, n_outputs = own_std.shape
-    together = np.concatenate([np.empty((n_rows, n_outputs, 0)), *local], axis=-1)
+    together = np.concatenate([np.empty((n_rows, n_outputs, 0)), *parts], axis=-1)
     if n_outputs == 1:  # all that is local is one function
         own_std = np.sqrt(own_std**2 + np.square(together).sum(axis=-1))
         together = together[..., :0]
-    return MemberProcess(parameters.mean, loadings, mixing, together, own_std)
+    return together, own_std

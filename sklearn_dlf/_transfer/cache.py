@@ -76,8 +76,8 @@ class EnsembleFacts(NamedTuple):
     optimism: float = 1.0
 
 
-class AskOptions(NamedTuple):
-    """How members are asked; it changes no answer but for rounding.
+class EvaluationOptions(NamedTuple):
+    """How members are evaluated; results are the same but for rounding.
 
     Attributes
     ----------
@@ -91,7 +91,7 @@ class AskOptions(NamedTuple):
     verbose: int = 0
 
 
-ASK_ALONE = AskOptions()
+ONE_JOB = EvaluationOptions()
 
 
 class TeacherCache:
@@ -107,13 +107,18 @@ class TeacherCache:
     n_jobs : int or None
         Jobs of joblib that evaluate an ensemble at blocks of rows.
     verbose : int
-        Whether to print how many members were asked, if that takes long.
+        Whether to print how many members were evaluated, if that takes long.
     """
 
     def __init__(self, memory: Any, n_jobs: int | None = None, verbose: int = 0):
         self._keeps = memory is not None
-        self._options, self.verbose = AskOptions(n_jobs, verbose), verbose
+        self._options = EvaluationOptions(n_jobs, verbose)
         self._memory = check_memory(memory)
+
+    @property
+    def verbose(self) -> int:
+        """Whether to print progress."""
+        return self._options.verbose
 
     def fit(
         self, prototype: Any, X: Any, y: Any, sample_weight: Any, repeatable: bool
@@ -260,7 +265,7 @@ def _evaluate(
     key: str | None,
     X: Any,
     transformed: bool = False,
-    options: AskOptions = ASK_ALONE,
+    options: EvaluationOptions = ONE_JOB,
 ) -> np.ndarray:
     """Return the predictions of the members of the ensemble with this key."""
     ensemble, n_rows = load(), _num_samples(X)
@@ -274,8 +279,8 @@ def _evaluate(
         return np.concatenate(Parallel(n_jobs=options.n_jobs)(jobs))
     if options.verbose:
         task = f"[teacher] {{done}} of {{total}} members asked at {n_rows:,} rows"
-        progress, ask = Progress(task, members.n_members, True), members.predict
-        members = replace(members, predict=lambda X: progress.counted(ask(X)))
+        progress, predict = Progress(task, members.n_members, True), members.predict
+        members = replace(members, predict=lambda X: progress.counted(predict(X)))
     return evaluate_members(members, X)
 
 

@@ -12,10 +12,9 @@ import numpy as np
 import torch
 from sklearn.utils import Bunch
 
-from .._latent.deviations import split_noise
 from .._latent.member_process import MemberProcess
 from .._network.heads import Heads, Units
-from .._predictive.members import LatentFactorMembers
+from .._predictive.members import LatentFactorMembers, join_local
 from .coordinates import features_of
 from .posterior import Posterior
 
@@ -61,13 +60,7 @@ class UpdatedMembers(LatentFactorMembers):
         heads, common = self.network_for(X, exact).evaluate_parts(X)
         at = heads.in_units(self.units)
         shares = None if at.noise_shares is None else at.noise_shares.astype(np.float64)
-        noise, own_std = split_noise(np.sqrt(at.member_variance), shares)
-        parts = ([] if noise is None else [noise]) + [at.loadings]
-        n_rows, n_outputs = own_std.shape
-        together = np.concatenate([np.empty((n_rows, n_outputs, 0)), *parts], axis=-1)
-        if n_outputs == 1:  # all that is local is one function
-            own_std = np.sqrt(own_std**2 + np.square(together).sum(axis=-1))
-            together = together[..., :0]
+        together, own_std = join_local(np.sqrt(at.member_variance), shares, [at.loadings])
         loadings = self.units.spread[:, None] * common.astype(np.float64)
         return MemberProcess(at.mean, loadings, None, together, own_std)
 
@@ -133,7 +126,8 @@ class FrozenUpdate:
 
     def evaluate(self, X: np.ndarray) -> Heads:
         """Heads that describe the members at each row on its own, with few factors."""
-        return Heads(*self._arrays(X))
+        mean, log_noise, loadings, *shares = self.network.in_blocks(X, self._marginal)
+        return Heads(mean, log_noise, loadings, None, *shares)
 
     def evaluate_moments(self, X: np.ndarray) -> list[np.ndarray]:
         """Mean and variance of the members, arrays (n, c)."""
@@ -159,13 +153,8 @@ class FrozenUpdate:
         """Rows as points; see `Network.evaluate_points`."""
         return self.network.evaluate_points(X)
 
-    def _arrays(self, X):
-        """Heads at each row, whose loadings are a root of the covariance of all factors."""
-        mean, log_noise, loadings, *shares = self.network.in_blocks(X, self._marginal)
-        return mean, log_noise, loadings, None, *shares
-
     def _marginal(self, rows):
-        """Do what `evaluate` does for a block of rows."""
+        """Heads of a block, whose loadings are a root of the covariance of all factors."""
         mean, log_noise, common, rest, *shares = self._parts(rows)
         loadings = torch.cat([common, rest], dim=-1)
         n_outputs = mean.shape[1]

@@ -57,7 +57,7 @@ class Members:
 
     are_functions : bool, default=False
         Only for members with `resample`: whether every call of `predict` evaluates the same draws.
-        A student then asks for rows in blocks, and for as many as it likes. Otherwise all its rows
+        A student then evaluates rows in blocks, and as many as it needs. Otherwise all its rows
         are drawn in one call, at most 2,000 of them made.
 
     inner : InnerMembers, default=None
