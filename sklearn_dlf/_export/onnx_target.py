@@ -43,11 +43,13 @@ class NoiseOfY:
 
     def __init__(self, graph: Graph, noise: TargetNoise, members: Members, rows: str):
         self.graph, self.noise, self.members = graph, noise, members
-        share = noise.spread_share + noise.misfit_share
+        share = noise.misfit_share + (0.0 if noise.spread_has_tails else noise.spread_share)
         fixed = graph.add("Mul", members.variance, share)
         self.fixed = graph.add("Add", fixed, noise.squared_misfit)
-        self.factor = self._add_factor(rows)
-        self.scale = graph.add("Mul", self.factor, noise.scale)
+        self.scale = graph.add("Mul", self._add_factor(rows), noise.scale)
+        if noise.spread_has_tails:
+            spread = graph.add("Mul", members.variance, noise.spread_scale)
+            self.scale = graph.add("Add", self.scale, spread)
 
     def distance(self, tail: float) -> str:
         """Return the distance (n, c) from the mean that y exceeds with probability ``tail``."""
@@ -93,16 +95,12 @@ class NoiseOfY:
         """Return aleatoric and epistemic variance (n, c), as `predict_uncertainty` does."""
         graph, noise = self.graph, self.noise
         slope = np.ones(len(noise.shape)) if way_back.target is None else way_back.slope
-        if way_back.target is None:
-            with np.errstate(divide="ignore", invalid="ignore"):
-                mean = np.where(np.isinf(noise.shape), noise.scale, noise.scale / (noise.shape - 1))
-            mean = np.where(noise.shape <= 1, np.inf, mean)
-        else:  # a mixture of normals is transformed back, which is finite
-            mean = noise.nodes() @ node_weights()
-        misfit = graph.add("Mul", self.members.variance, noise.misfit_share)
-        misfit = graph.add("Add", misfit, noise.squared_misfit)
-        aleatoric = graph.add("Add", graph.add("Mul", self.factor, mean), misfit)
-        epistemic = graph.add("Mul", self.members.variance, noise.spread_share * slope**2)
+        # a mixture of normals is transformed back, which is finite
+        mean = noise.mean_unit() if way_back.target is None else noise.nodes() @ node_weights()
+        total = graph.add("Add", graph.add("Mul", self.scale, mean), self.fixed)
+        spread = graph.add("Mul", self.members.variance, noise.spread_share)
+        aleatoric = graph.add("Max", graph.add("Sub", total, spread), 0.0)
+        epistemic = graph.add("Mul", spread, slope**2)
         return graph.add("Mul", aleatoric, slope**2), epistemic
 
     def _add_factor(self, rows: str) -> str:

@@ -56,7 +56,7 @@ def distil_target_noise(
         if rows is not None and rows.are_unseen:
             offset = np.log(function(rows.X, rows.mean[:, output], rows.spread[:, output]))
             data = rows.of_output(output, np.empty((len(offset), 0)), offset)
-            models.append(fit_constant(data, rows.least_share))
+            models.append(fit_constant(data, rows.least_share, spread_has_tails=False))
             continue
         compared = chosen
         if len(compared) > MAX_ROWS:
@@ -91,4 +91,4 @@ def _model_of_ratios(ratios: np.ndarray) -> NoiseModel:
         shape = np.clip(gamma.fit(1 / ratios.ravel(), floc=0)[0], 1 + 1 / SHAPES[1], SHAPES[1])
     # The level is such that the mean of W is one; without tails W is one.
     level = 1.0 if shape == SHAPES[1] else (shape - 1) / shape
-    return NoiseModel(np.log(level), np.log(shape), 1.0, np.empty(0))
+    return NoiseModel(np.log(level), np.log(shape), 1.0, np.empty(0), spread_has_tails=False)

@@ -1,10 +1,12 @@
 """Model of the noise of one output of y, fitted by maximum likelihood of residuals.
 
 The residual of the ensemble's mean at a row is a mixture of normals: its variance is a share of the
-members' variance there, plus ``g(x) W`` with an inverse gamma variable ``W``. All are fitted
+members' variance there, plus ``g(x)``, both times an inverse gamma variable ``W``. All are fitted
 together, so that the members' spread is not counted twice. The share is below one for members that
 have learnt the noise of y, as the trees of a forest have: their mean is better than their spread
-says. Whether ``g`` depends on the row, and how much it is shrunk, is chosen by cross-validation.
+says. ``W`` multiplies the spread too, since that tells the size of an error only roughly; around
+members with a law of their own it does not. Whether ``g`` depends on the row, and how much it is
+shrunk, is chosen by cross-validation.
 """
 
 from __future__ import annotations
@@ -101,12 +103,15 @@ class NoiseModel:
         Share of the members' variance.
     coefficients : array of shape (n_features,)
         Zero where the noise is constant.
+    spread_has_tails : bool, default=True
+        Whether ``W`` multiplies the share of the members' variance too.
     """
 
     log_level: float
     log_shape: float
     share: float
     coefficients: np.ndarray
+    spread_has_tails: bool = True
 
     def log_likelihoods(self, rows: NoiseRows) -> np.ndarray:
         """Log-likelihood of each row's residual (n,), in nats."""
@@ -127,7 +132,13 @@ def _mixture(model: NoiseModel, rows: NoiseRows) -> tuple[np.ndarray, ...]:
     logarithm = model.log_level + rows.offset + rows.features @ model.coefficients
     center = np.log(_mean_square(rows))
     noise = np.exp(np.clip(logarithm, center - LARGEST_LOGARITHM, center + LARGEST_LOGARITHM))
-    variance = (model.share * rows.spread + rows.excess)[:, None] + noise[:, None] * unit
+    spread, fixed = model.share * rows.spread, rows.excess
+    scaled, by_share_of = noise, 1.0
+    if model.spread_has_tails:
+        scaled, by_share_of = noise + spread, unit
+    else:
+        fixed = fixed + spread
+    variance = fixed[:, None] + scaled[:, None] * unit
     ratio = rows.squares[:, None] / variance
     log_density = -0.5 * (np.log(2 * np.pi * variance) + ratio) + np.log(PROBABILITIES)
     largest = log_density.max(axis=1)
@@ -135,8 +146,8 @@ def _mixture(model: NoiseModel, rows: NoiseRows) -> tuple[np.ndarray, ...]:
     total = density.sum(axis=1)
     by_variance = density * (0.5 * (ratio - 1) / variance) / total[:, None]
     by_noise = (by_variance @ unit) * noise
-    by_shape = (by_variance @ unit_slope) * noise
-    by_share = by_variance.sum(axis=1) * rows.spread
+    by_shape = (by_variance @ unit_slope) * scaled
+    by_share = (by_variance * by_share_of).sum(axis=1) * rows.spread
     return np.log(total) + largest, by_noise, by_shape, by_share
 
 
@@ -161,7 +172,7 @@ def fit_model(
 
     def model_at(theta):
         coefficients = theta[3:] if n_features else np.zeros(rows.features.shape[1])
-        return NoiseModel(theta[0], theta[1], theta[2], coefficients)
+        return NoiseModel(theta[0], theta[1], theta[2], coefficients, start.spread_has_tails)
 
     def objective(theta):
         model = model_at(theta)
@@ -204,14 +215,14 @@ def _largest_level(rows: NoiseRows) -> float:
     return np.log(_mean_square(rows)) - _mean(rows.offset, rows)
 
 
-def fit_constant(rows: NoiseRows, least_share: float) -> NoiseModel:
+def fit_constant(rows: NoiseRows, least_share: float, spread_has_tails: bool = True) -> NoiseModel:
     """Return the model whose noise does not depend on the row.
 
     The share of the members' variance is at least ``least_share``; at one it is not fitted.
     """
     level = _largest_level(rows) + np.log(0.5)
     zero = np.zeros(rows.features.shape[1])
-    start = NoiseModel(level, np.log(10.0), 1.0, zero)
+    start = NoiseModel(level, np.log(10.0), 1.0, zero, spread_has_tails)
     model, likelihood = fit_model(rows, start, None)
     if least_share < 1:
         start = replace(start, share=max(0.5, least_share))

@@ -10,6 +10,7 @@ from .._predictive.target_distribution import TargetDistribution
 from .._predictive.target_noise import TargetNoise
 from .._transfer.residuals import MemberResiduals
 from .._transfer.transfer_set import TransferSet
+from .._utils.seeding import MAX_SEED
 from .member_variances import distil_target_noise
 from .support import warn_if_sign_is_lost
 from .target_noise import fit_target_noise
@@ -44,32 +45,52 @@ def learn_noise_of_y(
     if transfer_set.variances is not None:
         noise = distil_target_noise(members, transfer_set, random_state)
     elif residuals is not None:
-        noise = fit_target_noise(members, transfer_set, kind=kind, random_state=random_state)
+        noise = _fit_to_residuals(members, residuals, transfer_set, kind, random_state)
     else:
         return None
-    if members.law is not None and residuals is not None:
-        noise.takes_law = _law_is_likely(members, noise, residuals, transfer_set)
     if score is not None and score >= 0 and not transfer_set.is_transformed:
         warn_if_sign_is_lost(members, noise, transfer_set)
     return noise
 
 
-def _law_is_likely(
-    members: Any, noise: TargetNoise, residuals: MemberResiduals, transfer_set: TransferSet
-) -> bool:
-    """Return whether y is at least as likely around members with their law as around Gaussian ones.
+def _fit_to_residuals(
+    members: Any,
+    residuals: MemberResiduals,
+    transfer_set: TransferSet,
+    kind: str,
+    random_state: np.random.RandomState,
+) -> TargetNoise:
+    """Return the noise around members, with their law if y is at least as likely with it.
 
-    The noise was fitted as around Gaussian members. Where y follows the mean of groups of members,
-    and none of them, their law would have peaks beside y.
+    Where y follows the mean of groups of members, and none of them, their law would have peaks
+    beside y. Components of a law tell more than a variance does, so that it has no tails there.
     """
+    seed = random_state.randint(MAX_SEED)
+
+    def fit(has_tails):
+        return fit_target_noise(
+            members,
+            transfer_set,
+            kind=kind,
+            random_state=np.random.RandomState(seed),
+            spread_has_tails=has_tails,
+        )
+
+    gaussian = fit(True)
+    if members.law is None:
+        return gaussian
+    with_law = fit(False)
+    gaussian.takes_law = False
     rows = residuals.is_unseen & (residuals.weights > 0)
     if not rows.any():
-        return True
+        return with_law
     X = transfer_set.X[: len(rows)][rows]
     y = residuals.y[rows] - residuals.unseen_mean[rows] + members.moments(X).mean
-    weights = residuals.weights[rows]
-    with_law, gaussian = (
-        np.average(TargetDistribution(each, noise).log_density(X, y).sum(axis=1), weights=weights)
-        for each in (members, members.as_gaussian())
-    )
-    return bool(with_law >= gaussian)
+    scores = [
+        np.average(
+            TargetDistribution(members, noise).log_density(X, y).sum(axis=1),
+            weights=residuals.weights[rows],
+        )
+        for noise in (with_law, gaussian)
+    ]
+    return with_law if scores[0] >= scores[1] else gaussian

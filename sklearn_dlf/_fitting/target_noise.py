@@ -117,7 +117,12 @@ def residual_rows(members: Any, transfer_set: TransferSet) -> ResidualRows:
 
 
 def fit_target_noise(
-    members: Any, transfer_set: TransferSet, *, kind: str, random_state: np.random.RandomState
+    members: Any,
+    transfer_set: TransferSet,
+    *,
+    kind: str,
+    random_state: np.random.RandomState,
+    spread_has_tails: bool = True,
 ) -> TargetNoise:
     """Fit the noise of every output of y around a student's members.
 
@@ -132,17 +137,21 @@ def fit_target_noise(
         constant where all rows were seen by all members.
     random_state : RandomState instance
         Source of the folds.
+    spread_has_tails : bool, default=True
+        Whether the members' variance has the tails of the noise. It has none where all members saw
+        all rows, as their spread is no part of the residuals then.
     """
     rows = residual_rows(members, transfer_set)
     may_depend = kind == "input" or (kind == "auto" and rows.are_unseen)
     may_depend = may_depend and len(rows.X) >= MIN_ROWS
+    has_tails = rows.are_unseen and spread_has_tails
     models: list[NoiseModel] = []
     functions: list[Factor | None] = []
     for output in range(rows.squares.shape[1]):
         columns = noise_columns(rows.X, rows.mean[:, output], rows.spread[:, output])
         encoding = make_piecewise_linear(columns)
         data = rows.of_output(output, encoding(columns), np.zeros(len(columns)))
-        model = fit_constant(data, rows.least_share)
+        model = fit_constant(data, rows.least_share, has_tails)
         if may_depend:
             required = kind == "input"
             model = fit_dependent(data, model, rows.least_share, random_state, required)
@@ -168,6 +177,7 @@ def join_outputs(
         [model.share for model in models],
         *misfit,
         functions,
+        spread_has_tails=all(model.spread_has_tails for model in models),
     )
 
 

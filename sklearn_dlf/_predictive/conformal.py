@@ -37,18 +37,19 @@ def center_and_unit(
     ``members`` are a StudentMembers with moments. Without the noise of y, the unit is their
     standard deviation.
     """
+    tiny = np.finfo(np.float64).tiny
+    has_law = noise is not None and noise.takes_law and members.law is not None
+    if noise is not None and not has_law:  # symmetric around the mean
+        ends = TargetDistribution(members, noise).quantiles(X, [0.5, UNIT_LEVEL])
+        return ends[..., 0], np.maximum(ends[..., 1] - ends[..., 0], tiny)
     center, unit = np.empty((2, len(X), members.n_outputs))
     for rows in row_blocks(len(X), DRAW_ROWS):
         moments = members.moments(X[rows])
         center[rows], unit[rows] = moments.mean, np.sqrt(moments.variance)
-    if noise is not None:
-        distribution = TargetDistribution(members, noise)
-        if noise.takes_law and members.law is not None:  # the median may lie far from the mean
-            ends = distribution.quantiles(X, [1 - UNIT_LEVEL, UNIT_LEVEL])
-            unit = 0.5 * (ends[..., 1] - ends[..., 0])
-        else:
-            unit = distribution.quantiles(X, [UNIT_LEVEL])[..., 0] - center
-    return center, np.maximum(unit, np.finfo(np.float64).tiny)
+    if noise is not None:  # the median may lie far from the mean
+        ends = TargetDistribution(members, noise).quantiles(X, [1 - UNIT_LEVEL, UNIT_LEVEL])
+        unit = 0.5 * (ends[..., 1] - ends[..., 0])
+    return center, np.maximum(unit, tiny)
 
 
 def conformal_quantiles(

@@ -137,7 +137,9 @@ class TargetDistribution:
         noise_state = np.random.RandomState(random_state.randint(MAX_SEED))
         unit = self.noise.draw(n_samples, noise_state)
         draw_members = self.members.start_draws(n_samples, random_state)
-        share = np.sqrt(self.noise.spread_share)[:, None]
+        share, scale = np.sqrt(self.noise.spread_share)[:, None], self.noise.scale[:, None]
+        if self.noise.spread_has_tails:
+            share = np.sqrt(self.noise.spread_scale[:, None] * unit)
 
         def draw(X):
             draws = draw_members(X)
@@ -145,7 +147,7 @@ class TargetDistribution:
                 at = self._moments(X[rows], exact=True)
                 mean = at.mean[..., None]
                 draws[rows] = mean + share * (draws[rows] - mean)
-                variance = at.factor[..., None] * unit + at.misfit[..., None]
+                variance = at.factor[..., None] * (scale * unit) + at.misfit[..., None]
                 draws[rows] += np.sqrt(variance) * noise_state.standard_normal(variance.shape)
             return draws
 

@@ -1,7 +1,8 @@
 """The noise of y around a member: a function of the row, times an inverse gamma variable.
 
 The variance of y around a member is ``g(x) W``. ``W`` follows an inverse gamma distribution, as in
-[Park2025]_, so that the noise has tails. ``g`` is one at every row, or the exponential of a
+[Park2025]_, so that the noise has tails. It may multiply the members' variance as well: their
+spread tells the size of an error only roughly. ``g`` is one at every row, or the exponential of a
 function that is piecewise linear in each column, in the members' mean, and in the logarithm of
 their variance. The predictive distribution of y is then a scale mixture of normals. It is
 evaluated here by quadrature, without drawing.
@@ -183,12 +184,18 @@ class TargetNoise:
         One for each output: factors that depend on the row. None for noise that does not.
     takes_law : bool, default=True
         Whether members are taken with their law, if it is not Gaussian.
+    spread_has_tails : bool, default=False
+        Whether ``W`` multiplies the share of the members' variance too.
 
     Attributes
     ----------
-    shape, scale, spread_share, squared_misfit, misfit_share, variance_functions, takes_law
-        As the parameters, one value for each output but for the last.
+    shape, scale, spread_share, squared_misfit, misfit_share, variance_functions
+        As the parameters, one value for each output.
+    takes_law, spread_has_tails
+        As the parameters.
     """
+
+    spread_has_tails = False  # in files that were written before there was a choice
 
     def __init__(
         self,
@@ -199,8 +206,9 @@ class TargetNoise:
         misfit_share: ArrayLike = 0.0,
         variance_functions: Sequence[Factor | None] | None = None,
         takes_law: bool = True,
+        spread_has_tails: bool = False,
     ):
-        self.takes_law = takes_law
+        self.takes_law, self.spread_has_tails = takes_law, spread_has_tails
         self.shape = np.asarray(shape, dtype=np.float64)
         self.scale = np.asarray(scale, dtype=np.float64)
         n_outputs = len(self.shape)
@@ -223,41 +231,65 @@ class TargetNoise:
                 factor[:, output] = function(X, mean[:, output], variance[:, output])
         return factor
 
+    @property
+    def spread_scale(self) -> np.ndarray:
+        """Multiple of the members' variance (n_outputs,) that ``W`` multiplies, scale included.
+
+        ``W`` has the shape as its scale, so that the typical one is one.
+        """
+        if not self.spread_has_tails:
+            return np.zeros_like(self.shape)
+        return self.spread_share * np.where(np.isinf(self.shape), 1.0, self.shape)
+
     def nodes(self) -> np.ndarray:
-        """Variances (n_outputs, n_nodes) in place of the distribution, where ``g`` is one.
+        """Inverse gamma variables (n_outputs, n_nodes) of scale one, in place of all of them.
 
         Their probabilities are those of `node_weights`.
         """
         scores, _ = _score_rule()
-        return self.scale[:, None] * np.stack([_unit_variance(a, scores) for a in self.shape])
+        return np.stack([_unit_variance(shape, scores) for shape in self.shape])
 
     def misfit(self, variance: np.ndarray) -> np.ndarray:
         """Return the misfit (n, n_outputs) where members have this variance."""
         return self.squared_misfit + self.misfit_share * variance
 
-    def _fixed_variance(self, variance: np.ndarray, misfit: np.ndarray | None) -> np.ndarray:
-        """Return the variance of y (n, n_outputs) that is not multiplied by ``W``."""
+    def _fixed_and_scale(
+        self, variance: np.ndarray, factor: np.ndarray, misfit: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the variance of y that is not multiplied by ``W``, and the scale of ``W``.
+
+        Both are of shape (n, n_outputs).
+        """
         misfit = self.misfit(variance) if misfit is None else misfit
-        return self.spread_share * variance + misfit
+        scale = self.scale * factor
+        if self.spread_has_tails:
+            return misfit, scale + self.spread_scale * variance
+        return self.spread_share * variance + misfit, scale
+
+    def mean_unit(self) -> np.ndarray:
+        """Mean of an inverse gamma variable of scale one (n_outputs,); infinite up to shape one."""
+        with np.errstate(divide="ignore"):
+            mean = 1 / np.maximum(self.shape - 1, 0.0)
+        return np.where(np.isinf(self.shape), 1.0, mean)
 
     def mean_variance(
         self, variance: np.ndarray, factor: np.ndarray, misfit: np.ndarray | None = None
     ) -> np.ndarray:
-        """Return the mean variance around a member (n, n_outputs), misfit included.
+        """Return the mean variance of y less that of the members (n, n_outputs).
 
         The misfit is that of members with this variance, unless it is given. The result is infinite
         where the tails have no variance (``shape`` up to one).
         """
-        with np.errstate(divide="ignore", invalid="ignore"):
-            mean = np.where(np.isinf(self.shape), self.scale, self.scale / (self.shape - 1))
-        misfit = self.misfit(variance) if misfit is None else misfit
-        return factor * np.where(self.shape <= 1, np.inf, mean) + misfit
+        fixed, scale = self._fixed_and_scale(variance, factor, misfit)
+        rest = fixed - self.spread_share * variance
+        return np.maximum(scale * self.mean_unit() + rest, 0.0)
 
     def draw(self, n_samples: int, random_state: np.random.RandomState) -> np.ndarray:
-        """Draw variances (n_outputs, n_samples), where ``g`` is one and without the misfit."""
+        """Draw inverse gamma variables of scale one (n_outputs, n_samples)."""
         scores = random_state.standard_normal((len(self.shape), n_samples))
-        unit = [_unit_variance(shape, row) for shape, row in zip(self.shape, scores, strict=True)]
-        return self.scale[:, None] * np.stack(unit)
+        return np.stack(
+            [_unit_variance(shape, row) for shape, row in zip(self.shape, scores, strict=True)]
+        )
 
     def quantiles(
         self,
@@ -272,8 +304,7 @@ class TargetNoise:
         ``mean`` and ``variance`` (n, n_outputs) are those of the members. The distribution of y is
         symmetric around the mean, so that levels ``p`` and ``1 - p`` need one distance.
         """
-        fixed = self._fixed_variance(variance, misfit)
-        scale = self.scale * factor
+        fixed, scale = self._fixed_and_scale(variance, factor, misfit)
         levels = np.asarray(levels, dtype=np.float64)
         quantiles = np.empty((*mean.shape, len(levels)))
         tails = tails_of(levels)
@@ -289,8 +320,8 @@ class TargetNoise:
         self, variance: np.ndarray, factor: np.ndarray, misfit: np.ndarray | None = None
     ) -> np.ndarray:
         """Standard deviations of y (n, n_outputs, n_nodes), whose mixture it follows."""
-        fixed = self._fixed_variance(variance, misfit)
-        total = fixed[..., None] + factor[..., None] * self.nodes()
+        fixed, scale = self._fixed_and_scale(variance, factor, misfit)
+        total = fixed[..., None] + scale[..., None] * self.nodes()
         return np.sqrt(np.maximum(total, np.finfo(np.float64).tiny))
 
 

@@ -34,7 +34,8 @@ def random_rows(rng, n=40):
     )
 
 
-def test_gradient_of_the_likelihood_is_that_of_finite_differences(monkeypatch):
+@pytest.mark.parametrize("spread_has_tails", [False, True])
+def test_gradient_of_the_likelihood_is_that_of_finite_differences(monkeypatch, spread_has_tails):
     rows = random_rows(np.random.RandomState(0))
     caught = {}
 
@@ -43,7 +44,8 @@ def test_gradient_of_the_likelihood_is_that_of_finite_differences(monkeypatch):
         return type("Found", (), {"x": theta, "fun": 0.0})
 
     monkeypatch.setattr(noise_model, "minimize", minimize)
-    start = NoiseModel(0.3, np.log(2.5), 0.6, np.array([0.3, -0.5, 0.2]))
+    coefficients = np.array([0.3, -0.5, 0.2])
+    start = NoiseModel(0.3, np.log(2.5), 0.6, coefficients, spread_has_tails)
     fit_model(rows, start, 0.1, least_share=0.0)
     objective = caught["objective"]
     theta = np.array([0.3, np.log(2.5), 0.6, 0.3, -0.5, 0.2])
@@ -152,3 +154,14 @@ def test_level_of_known_noise_is_found_in_any_unit():
     rows = make_rows(residuals, offset=np.log(4e8))  # four times the variance
     model = fit_constant(rows, least_share=1.0)
     assert_allclose(np.exp(model.log_level), 0.25, rtol=0.15)
+
+
+def test_residuals_that_are_a_multiple_of_the_spread_have_its_tails():
+    rng = np.random.RandomState(0)
+    spread = rng.uniform(0.2, 4, 3_000)
+    rows = make_rows(np.sqrt(spread) * rng.standard_t(4, size=3_000), spread)
+    models = [fit_constant(rows, 0.01, spread_has_tails=has_tails) for has_tails in (True, False)]
+    with_tails, without = (model.log_likelihoods(rows).mean() for model in models)
+    assert with_tails > without + 0.01
+    assert_allclose(np.exp(models[0].log_shape), 2.0, rtol=0.15)
+    assert_allclose(models[0].share, 1.0, rtol=0.1)

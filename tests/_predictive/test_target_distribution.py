@@ -51,7 +51,14 @@ def test_noise_grows_with_the_row():
     assert_allclose(aleatoric[-1] / aleatoric[0], np.exp(5 * 0.4))
 
 
-@pytest.mark.parametrize("options", [{}, {"spread_share": [0.3], "squared_misfit": [0.5]}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"spread_share": [0.3], "squared_misfit": [0.5]},
+        {"spread_share": [0.7], "squared_misfit": [0.5], "spread_has_tails": True},
+    ],
+)
 def test_draws_follow_the_quantiles(options):
     distribution = TargetDistribution(KnownMembers(1.5), growing_noise(**options))
     draws = distribution.draw(X, 20_000, np.random.RandomState(0))
@@ -83,8 +90,10 @@ def test_density_without_spread_is_that_of_a_scaled_t():
     assert_allclose(found, expected, atol=1e-3)
 
 
-def test_variances_are_those_of_draws():
-    noise = growing_noise(shape=6.0, spread_share=[0.3], squared_misfit=[0.5])
+@pytest.mark.parametrize("spread_has_tails", [False, True])
+def test_variances_are_those_of_draws(spread_has_tails):
+    options = {"spread_share": [0.3], "squared_misfit": [0.5]}
+    noise = growing_noise(shape=6.0, spread_has_tails=spread_has_tails, **options)
     distribution = TargetDistribution(KnownMembers(1.5), noise)
     parts = distribution.variances(X)
     assert_allclose(parts.epistemic, 0.3 * 1.5)

@@ -22,6 +22,15 @@ def quantiles(noise, variance=0.0, factor=1.0, levels=LEVELS):
     return noise.quantiles(0 * ONE, variance * ONE, factor * ONE, levels)[0, 0]
 
 
+def test_spread_with_tails_and_noise_follow_one_scaled_t():
+    noise = TargetNoise([2.5], [2.5 * 4.0], spread_share=[0.5], spread_has_tails=True)
+    found = quantiles(noise, variance=6.0)
+    expected = t.ppf(LEVELS, 5.0, scale=np.sqrt(0.5 * 6.0 + 4.0))
+    assert_allclose(found, expected, rtol=1e-3, atol=1e-12)
+    # The variance of a t with 5 degrees of freedom is 5/3; the members' share is not in it.
+    assert_allclose(noise.mean_variance(6 * ONE, ONE), 7.0 * 5 / 3 - 0.5 * 6.0)
+
+
 def test_quantiles_without_tails_are_those_of_a_normal():
     noise = TargetNoise([np.inf], [2.0])
     found = noise.quantiles(ONE, 3 * ONE, ONE, LEVELS)[0, 0]
@@ -94,7 +103,7 @@ def test_mean_variance_is_that_of_the_inverse_gamma_variable():
     noise = TargetNoise([3.0, np.inf, 1.0], [4.0, 5.0, 6.0], squared_misfit=[0.5, 0.0, 0.0])
     found = noise.mean_variance(np.ones((1, 3)), np.full((1, 3), 2.0))
     assert_allclose(found, [[2 * 4.0 / 2 + 0.5, 2 * 5.0, np.inf]])
-    assert_allclose(noise.nodes()[:2] @ node_weights(), [2.0, 5.0], rtol=1e-3)
+    assert_allclose(noise.nodes()[:2] @ node_weights(), [0.5, 1.0], rtol=1e-3)
 
 
 def test_piecewise_linear_functions_are_represented_exactly():
