@@ -96,7 +96,7 @@ class NoiseOfY:
         graph, noise = self.graph, self.noise
         slope = np.ones(len(noise.shape)) if way_back.target is None else way_back.slope
         # a mixture of normals is transformed back, which is finite
-        mean = noise.mean_unit() if way_back.target is None else noise.nodes() @ node_weights()
+        mean = noise.mean_unit() if way_back.target is None else noise.unit_nodes() @ node_weights()
         total = graph.add("Add", graph.add("Mul", self.scale, mean), self.fixed)
         spread = graph.add("Mul", self.members.variance, noise.spread_share)
         aleatoric = graph.add("Max", graph.add("Sub", total, spread), 0.0)

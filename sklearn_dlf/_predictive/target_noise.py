@@ -241,13 +241,17 @@ class TargetNoise:
             return np.zeros_like(self.shape)
         return self.spread_share * np.where(np.isinf(self.shape), 1.0, self.shape)
 
-    def nodes(self) -> np.ndarray:
+    def unit_nodes(self) -> np.ndarray:
         """Inverse gamma variables (n_outputs, n_nodes) of scale one, in place of all of them.
 
         Their probabilities are those of `node_weights`.
         """
         scores, _ = _score_rule()
         return np.stack([_unit_variance(shape, scores) for shape in self.shape])
+
+    def nodes(self) -> np.ndarray:
+        """Variances ``W`` (n_outputs, n_nodes) in place of the distribution, where ``g`` is one."""
+        return self.scale[:, None] * self.unit_nodes()
 
     def misfit(self, variance: np.ndarray) -> np.ndarray:
         """Return the misfit (n, n_outputs) where members have this variance."""
@@ -321,7 +325,7 @@ class TargetNoise:
     ) -> np.ndarray:
         """Standard deviations of y (n, n_outputs, n_nodes), whose mixture it follows."""
         fixed, scale = self._fixed_and_scale(variance, factor, misfit)
-        total = fixed[..., None] + scale[..., None] * self.nodes()
+        total = fixed[..., None] + scale[..., None] * self.unit_nodes()
         return np.sqrt(np.maximum(total, np.finfo(np.float64).tiny))
 
 

@@ -89,7 +89,7 @@ def test_distribution_function_is_the_level_at_the_quantile(shape):
 
 def test_draws_have_the_quantiles_of_the_nodes():
     noise = TargetNoise([3.0], [2.0])
-    draws = np.sort(noise.draw(40_000, np.random.RandomState(0))[0])
+    draws = noise.scale * np.sort(noise.draw(40_000, np.random.RandomState(0))[0])
     order = np.argsort(noise.nodes()[0])
     nodes, below = noise.nodes()[0, order], np.cumsum(node_weights()[order])
     for level in (0.1, 0.5, 0.9):  # three standard errors of the share are 0.008
@@ -103,7 +103,7 @@ def test_mean_variance_is_that_of_the_inverse_gamma_variable():
     noise = TargetNoise([3.0, np.inf, 1.0], [4.0, 5.0, 6.0], squared_misfit=[0.5, 0.0, 0.0])
     found = noise.mean_variance(np.ones((1, 3)), np.full((1, 3), 2.0))
     assert_allclose(found, [[2 * 4.0 / 2 + 0.5, 2 * 5.0, np.inf]])
-    assert_allclose(noise.nodes()[:2] @ node_weights(), [0.5, 1.0], rtol=1e-3)
+    assert_allclose(noise.nodes()[:2] @ node_weights(), [2.0, 5.0], rtol=1e-3)
 
 
 def test_piecewise_linear_functions_are_represented_exactly():
