@@ -68,8 +68,9 @@ def _fit_to_residuals(
     """Return the noise around members, with their law if y is likelier with it.
 
     It has to be so by `LEAST_GAIN` and by a standard error: members of bagging lie nearer to values
-    of y that they have seen, and quantiles of mixtures over members take far longer. Where y follows the mean of groups of members, and none of them, their law would have peaks
-    beside y. Components of a law tell more than a variance does, so that it has no tails there.
+    of y that they have seen, and quantiles of mixtures over members take far longer. Where y
+    follows the mean of groups of members, and none of them, their law would have peaks beside y.
+    Components of a law tell more than a variance does, so that it has no tails there.
     """
     seed = random_state.randint(MAX_SEED)
 
