@@ -28,6 +28,8 @@ FOLDERS = [
     "baselines",
     "metrics",
     "plotting",
+    "augmentation",
+    "callbacks",
     "__init__",
 ]
 

@@ -30,7 +30,7 @@ from torch import nn
 from .._export.modules import is_plain
 from .._export.state import pack_state, unpack_state
 from .._fitting.student_bodies import count_body_parameters, name_body
-from .._fitting.trainer import OPTIMIZERS
+from .._fitting.student_net import OPTIMIZERS
 from .._network.bodies import ACTIVATIONS
 from .._network.heads import Units
 from .._rows.containers import as_container, in_container_of, take
@@ -71,6 +71,7 @@ class BaseStudent(BaseEstimator, ABC):
         "ensemble": "no_validation",
         "preprocessor": [StrOptions({"auto"}), HasMethods(["fit", "transform"]), None],
         "augment": [StrOptions({"auto", *ROW_MAKERS}), callable, None],
+        "n_augmented": [StrOptions({"auto"}), Interval(numbers.Integral, 0, None, closed="left")],
         "out_of_bag": [StrOptions({"widen", "match"}), None],
         "hidden_layer_sizes": [LayerSizes()],
         "activation": [StrOptions(set(ACTIVATIONS))],
@@ -92,10 +93,11 @@ class BaseStudent(BaseEstimator, ABC):
     ensemble: Any
     preprocessor: Any
     augment: str | Callable | None
+    n_augmented: int | str
     out_of_bag: str | None
     hidden_layer_sizes: int | Sequence[int]
     activation: str
-    max_iter: int
+    max_iter: Any
     n_epochs: int | str
     batch_size: int | str
     lr: float
@@ -142,6 +144,7 @@ class BaseStudent(BaseEstimator, ABC):
             predictions=predictions,
             unseen=unseen,
             augment=self.augment,
+            n_augmented=self.n_augmented,
             is_encoded=None if self.body == "auto" else self.body == "piecewise_linear",
             n_parameters=n_parameters,
             out_of_bag=self.out_of_bag,

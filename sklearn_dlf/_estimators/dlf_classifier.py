@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
 
-from .._utils.parameters import store_parameters
+from .._utils.parameters import Count, store_parameters
 from .latent_factor import LatentFactorStudent
 from .update_mixin import ClassifierUpdateMixin
 
@@ -90,6 +90,9 @@ class DLFClassifier(ClassifierUpdateMixin, LatentFactorStudent):
         a single column, "auto" is "mixup" or None; with `predictions` or `X_ensemble` it is None.
         Fewer than 50 rows are not judged.
 
+    n_augmented : int or "auto", default="auto"
+        Number of rows that `augment` makes; "auto" for the number that is described there.
+
     out_of_bag : {"widen", "match"} or None, default="widen"
         What is done at rows that members were fitted to, where they differ less than on fresh rows.
         "widen": their deviations from their mean are multiplied by one number an output, which
@@ -136,8 +139,9 @@ class DLFClassifier(ClassifierUpdateMixin, LatentFactorStudent):
         mini-batch; it neither centres the members nor normalises their factors, and it has a
         constant member noise.
 
-    max_iter : int, default=100
-        Largest number of iterations of EM, not counting the forty rounds of `refine`.
+    max_iter : int or "auto", default="auto"
+        Largest number of iterations of EM, not counting the rounds of `refine`. "auto" is 100. With
+        a callable `body` and `refine` it is 10, which is the planned length: EM need not converge.
 
     tol : float, default=1e-3
         Smallest gain of an iteration in restricted log-likelihood, in nats per entry. After two
@@ -147,24 +151,30 @@ class DLFClassifier(ClassifierUpdateMixin, LatentFactorStudent):
 
     n_epochs : int or "auto", default="auto"
         Epochs of one M-step. "auto" makes about 250 optimiser steps (400 with an encoding of the
-        columns), and at least one epoch.
+        columns, 50 with a callable `body`), and at least one epoch.
 
     probability_floor : float, default=1e-6
         Members' smaller probabilities are lifted to it before logarithms are taken. Trees predict
         zeros, and networks numbers next to zero. It does not apply to logits, be they `predictions`
         or those of a ``FittedEnsemble(models, outputs="logits")``.
 
-    refine : bool, default=True
-        Whether the network is trained on, after EM, by the cross-entropy of its averaged and its
-        members' probabilities with the ensemble's. Not with ``em="minibatch"``. In the end the
-        student is calibrated by two numbers between 0.5 and 2. One multiplies all logits, so that
-        averaged probabilities are nearest to the ensemble's. The other multiplies the spread, so
-        that the mean mutual information is the ensemble's, as far as the averages allow. They are
-        found at up to 2,000 further rows, made near those of `fit`, from which the student does not
-        learn, or at the design points if `augment` makes none or columns are so discrete that there
-        are none. Calibration rows count equally. The logit of each class is shifted besides, by at
-        most 1 nat, so that the mean probability of the class over these rows and the design points
-        that are not rows of `fit` is the ensemble's.
+    refine : bool or int, default=True
+        Rounds in which the network is trained on, after EM, by the cross-entropy of its averaged
+        and its members' probabilities with the ensemble's; not with ``em="minibatch"``. True is 40
+        rounds, or 12 with a callable `body`. The integer 1 is one round. In the end the student is
+        calibrated by two numbers between 0.5 and 2. One multiplies all logits, so that averaged
+        probabilities are nearest to the ensemble's. The other multiplies the spread, so that the
+        mean mutual information is the ensemble's, as far as the averages allow. They are found at
+        up to 2,000 further rows, made near those of `fit`, from which the student does not learn,
+        or at the design points if `augment` makes none or columns are so discrete that there are
+        none. Calibration rows count equally. The logit of each class is shifted besides, by at most
+        1 nat, so that the mean probability of the class over these rows and the design points that
+        are not rows of `fit` is the ensemble's.
+
+    early_stopping : int, default=None
+        Number of rounds of `refine` without a lower cross-entropy at the calibration rows, after
+        which it ends. The network of the best round is kept. None for all rounds, and the last. It
+        needs calibration rows, and so an `augment` that makes rows.
 
     loadings_weight : float or "auto", default="auto"
         Weight of the loadings' error, in units of the members' mean variance, against the mean's,
@@ -200,7 +210,8 @@ class DLFClassifier(ClassifierUpdateMixin, LatentFactorStudent):
 
     callbacks : list, default=None
         Further callbacks of skorch; training uses copies of them. There is no validation loss to
-        monitor. ``EarlyStopping("train_loss")`` ends one M-step, not the fit.
+        monitor. ``EarlyStopping("train_loss")`` ends one M-step, not the fit. With
+        :class:`~sklearn_dlf.callbacks.FitCheckpoint`, an interrupted fit goes on.
 
     memory : str or joblib.Memory, default=None
         Folder or memory where fits of an unfitted ensemble and predictions of an ensemble are kept,
@@ -228,8 +239,8 @@ class DLFClassifier(ClassifierUpdateMixin, LatentFactorStudent):
         draws from that generator meanwhile.
 
     verbose : int, default=0
-        1 prints a line for each iteration of EM and each round of refinement, 2 also skorch's line
-        for each epoch.
+        1 prints a line for each iteration of EM and each round of refinement, with the time left of
+        the latter, 2 also skorch's line for each epoch.
 
     Attributes
     ----------
@@ -339,7 +350,9 @@ class DLFClassifier(ClassifierUpdateMixin, LatentFactorStudent):
 
     _parameter_constraints: ClassVar[dict] = {
         **LatentFactorStudent._parameter_constraints,
-        "refine": ["boolean"],
+        "max_iter": [StrOptions({"auto"}), Count()],
+        "refine": ["boolean", Count()],
+        "early_stopping": [Count(), None],
         "probability_floor": [Interval(numbers.Real, 0, 0.5, closed="neither")],
     }
 
@@ -352,6 +365,7 @@ class DLFClassifier(ClassifierUpdateMixin, LatentFactorStudent):
         latent: Literal["auto", "gaussian", "smoothed"] = "auto",
         preprocessor: Any = "auto",
         augment: str | Callable | None = "auto",
+        n_augmented: int | Literal["auto"] = "auto",
         out_of_bag: Literal["widen", "match"] | None = "widen",
         hidden_layer_sizes: int | Sequence[int] = (100, 100),
         activation: Literal["auto", "swish", "relu", "gelu", "silu", "tanh"] = "auto",
@@ -359,11 +373,12 @@ class DLFClassifier(ClassifierUpdateMixin, LatentFactorStudent):
         member_noise: Literal["input", "constant"] | None = "input",
         init: Literal["spectral", "mmd", "random"] = "spectral",
         em: Literal["restricted", "minibatch"] = "restricted",
-        max_iter: int = 100,
+        max_iter: int | Literal["auto"] = "auto",
         tol: float = 1e-3,
         n_epochs: int | Literal["auto"] = "auto",
         probability_floor: float = 1e-6,
-        refine: bool = True,
+        refine: bool | int = True,
+        early_stopping: int | None = None,
         loadings_weight: float | Literal["auto"] = "auto",
         mmd_weight: float = 10.0,
         batch_size: int | Literal["auto"] = "auto",

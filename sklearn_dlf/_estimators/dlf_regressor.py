@@ -82,6 +82,9 @@ class DLFRegressor(RegressorUpdateMixin, LatentFactorStudent):
         "mixup" or None; with `predictions` or `X_ensemble` it is None. Fewer than 50 rows are not
         judged.
 
+    n_augmented : int or "auto", default="auto"
+        Number of rows that `augment` makes; "auto" for the number that is described there.
+
     out_of_bag : {"widen", "match"} or None, default="widen"
         What is done at rows that members were fitted to, where they differ less than on fresh rows.
         "widen": their deviations from their mean are multiplied by one number an output, which
@@ -150,7 +153,7 @@ class DLFRegressor(RegressorUpdateMixin, LatentFactorStudent):
 
     n_epochs : int or "auto", default="auto"
         Epochs of one M-step. "auto" makes about 250 optimiser steps (400 with an encoding of the
-        columns), and at least one epoch.
+        columns, 50 with a callable `body`), and at least one epoch.
 
     loadings_weight : float or "auto", default="auto"
         Weight of the loadings' error, in units of the members' mean variance, against the mean's,
@@ -188,7 +191,8 @@ class DLFRegressor(RegressorUpdateMixin, LatentFactorStudent):
 
     callbacks : list, default=None
         Further callbacks of skorch; training uses copies of them. There is no validation loss to
-        monitor. ``EarlyStopping("train_loss")`` ends one M-step, not the fit.
+        monitor. ``EarlyStopping("train_loss")`` ends one M-step, not the fit. With
+        :class:`~sklearn_dlf.callbacks.FitCheckpoint`, an interrupted fit goes on.
 
     memory : str or joblib.Memory, default=None
         Folder or memory where fits of an unfitted ensemble and predictions of an ensemble are kept,

@@ -17,13 +17,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._export.onnx_file import write_onnx
 from .._fitting.calibration import calibrate, ensemble_probabilities
+from .._fitting.checkpoints import find_checkpoint
 from .._fitting.drawn_networks import drawn_network
 from .._fitting.em import ANNEALING, PLAIN_ANNEALING, ExpectationMaximisation
 from .._fitting.latent_law import are_groups, choose_law
 from .._fitting.output_noise import learn_output_noise
 from .._fitting.process import learn_process
 from .._fitting.published import PublishedEM
-from .._fitting.refinement import Refinement
+from .._fitting.refinement import make_refinement
 from .._fitting.student_bodies import BODY_LR_CONSTRAINTS, make_student_body
 from .._fitting.trainer import make_trainer, trains_swiftly
 from .._latent.models import NOISE_FLOOR, FullModel, SeparableModel
@@ -45,12 +46,19 @@ from .base import BODY_CONSTRAINTS, BaseStudent
 LIKELIHOOD_MULTIPLE = 3.0
 LOADINGS_WEIGHTS = 0.003, 0.03
 
+# What ``max_iter="auto"`` stands for: a limit that is seldom reached, and the planned iterations
+# before the refinement of a body of the user's own, of a pass over the rows each.
+MAX_ITER, PLANNED_ITER = 100, 10
+
 
 class LatentFactorStudent(BaseStudent):
     """Student whose members are a latent factor model, fitted by EM."""
 
     # Whether the student is refined after EM; a parameter of students of classifiers.
-    refine: bool = False
+    refine: bool | int = False
+
+    # Rounds of it without gain at calibration rows, after which it ends; of classifiers too.
+    early_stopping: int | None = None
 
     # Parameters, which `store_parameters` stores.
     q: int | str
@@ -92,6 +100,7 @@ class LatentFactorStudent(BaseStudent):
         latent: Literal["auto", "gaussian", "smoothed"] = "auto",
         preprocessor: Any = "auto",
         augment: str | Callable | None = "auto",
+        n_augmented: int | Literal["auto"] = "auto",
         out_of_bag: Literal["widen", "match"] | None = "widen",
         target_noise: Literal["auto", "input", "constant"] = "auto",
         cv: Any = None,
@@ -131,9 +140,7 @@ class LatentFactorStudent(BaseStudent):
             (SeparableStudentNetwork, SeparableModel) if separable else (StudentNetwork, FullModel)
         )
         em_class = ExpectationMaximisation if self.em == "restricted" else PublishedEM
-        refinement = None
-        if self._is_refined:
-            refinement = Refinement(transfer_set.targets.probabilities[: len(transfer_set.design)])
+        refinement = make_refinement(self, transfer_set) if self._is_refined else None
         X, weights = transfer_set.design, contrasts.weights
         seed = random_state.randint(MAX_SEED)
 
@@ -142,6 +149,7 @@ class LatentFactorStudent(BaseStudent):
             return network_class(body, transfer_set.X, n_outputs, q, generator)
 
         with drawn_network(self, transfer_set.X, seed, make) as (network, draws):
+            checkpoint = find_checkpoint(self, network, transfer_set)
             em = em_class(
                 make_trainer(self, network, X, weights, random_state),
                 contrasts,
@@ -149,7 +157,7 @@ class LatentFactorStudent(BaseStudent):
                 refinement=refinement,
                 init=self.init,
                 member_noise=self.member_noise,
-                max_iter=self.max_iter,
+                max_iter=self._longest_em,
                 tol=self.tol,
                 loadings_weight=self._choose_loadings_weight(contrasts),
                 mmd_weight=self.mmd_weight,
@@ -157,6 +165,8 @@ class LatentFactorStudent(BaseStudent):
                 annealing=PLAIN_ANNEALING if trains_swiftly(self) else ANNEALING,
                 suits_refinement=lambda em: self._suits_refinement(em, X),
                 draws=draws,
+                is_planned=self.max_iter != self._longest_em < MAX_ITER,
+                checkpoint=checkpoint,
             ).run()
         network.set_points(X, transfer_set.reader.is_raw)
         if n_outputs > 1 and self.member_noise is not None and self.em == "restricted":
@@ -176,6 +186,8 @@ class LatentFactorStudent(BaseStudent):
         self.log_likelihoods_ = em.log_likelihoods
         self.log_likelihood_bound_ = em.log_likelihood_bound
         self.history_ = em.history
+        if checkpoint is not None:
+            checkpoint.remove()
         return network
 
     def _choose_law(
@@ -216,9 +228,16 @@ class LatentFactorStudent(BaseStudent):
         return not are_groups(em.network, X, em.contrasts, em.model.noise_variance)
 
     @property
+    def _longest_em(self) -> int:
+        """Most iterations of EM. Before a refinement of a body of the user's, few are planned."""
+        if self.max_iter != "auto":
+            return self.max_iter
+        return PLANNED_ITER if self._is_refined and self.body_ == "custom" else MAX_ITER
+
+    @property
     def _is_refined(self) -> bool:  # type: ignore[override]
         """Whether training ends by matching probabilities."""
-        return self.refine and self.em == "restricted"
+        return bool(self.refine) and self.em == "restricted"
 
     def _is_separable(self, n_outputs: int) -> bool:
         """Return whether outputs share their loadings; one output makes both models the same."""

@@ -26,6 +26,7 @@ from .._latent.models import NOISE_FLOOR, LatentModel
 from .._transfer.contrasts import Contrasts
 from .._utils.seeding import Draws
 from .._utils.warning import warn_user
+from .checkpoints import Checkpoint
 from .member_likelihoods import MemberLikelihood, PenalisedLikelihood
 from .objectives import ExpectedLikelihood
 from .refinement import Refinement
@@ -64,6 +65,12 @@ MIN_START_NOISE = 0.1
 # loadings' weight: the loadings have been learnt by then, and the mean comes first.
 N_POLISH_ROUNDS, POLISH_WEIGHT_SHARE = 4, 1 / 3
 
+# What changes from iteration to iteration, and from round to round of the refinement.
+LOOP_STATE = (
+    *("history", "mean_error", "converged", "n_refined", "suits"),
+    *("_best_likelihood", "_best_error", "_n_iter_no_gain"),
+)
+
 # Draws from torch's own generators.
 TORCH_DRAWS = Draws()
 
@@ -95,6 +102,10 @@ class ExpectationMaximisation:
         EM goes on as it does without one.
     draws : Draws
         Generators of the draws of refinement and of the penalised start. By default torch's own.
+    is_planned : bool
+        Whether ``max_iter`` is the planned length, and no limit of which to warn.
+    checkpoint : Checkpoint, default=None
+        Keeps the state after each iteration and each round of the refinement.
 
     Attributes
     ----------
@@ -124,6 +135,8 @@ class ExpectationMaximisation:
         annealing: Annealing = ANNEALING,
         suits_refinement: Callable[[Any], bool] = lambda em: True,
         draws: Draws = TORCH_DRAWS,
+        is_planned: bool = False,
+        checkpoint: Checkpoint | None = None,
     ):
         self.trainer = trainer
         self.network = trainer.network
@@ -139,6 +152,10 @@ class ExpectationMaximisation:
         self.annealing = annealing
         self.suits_refinement = suits_refinement
         self.draws = draws
+        self.is_planned = is_planned
+        self.checkpoint = checkpoint
+        self.n_refined = 0
+        self.suits: bool | None = None  # unknown until a refinement is due
         self.first_lr = trainer.lr
         self.converged = False
         self.history: list[dict] = []
@@ -150,11 +167,14 @@ class ExpectationMaximisation:
     def run(self) -> ExpectationMaximisation:
         """Fit the network."""
         self.initialise()
-        self._iterate_until(MIN_LR_SHARE if self.refinement is None else REFINE_BELOW_LR_SHARE)
-        if self.refinement is not None and not self.suits_refinement(self):
+        self.go_on()
+        if self.refinement is not None and self.suits is None:
+            self._iterate_until(REFINE_BELOW_LR_SHARE)
+            self.suits = self.suits_refinement(self)
+        if not self.suits:
             self.refinement = None
             self._iterate_until(MIN_LR_SHARE)
-        if not self.converged:
+        if not self.converged and not self.is_planned:
             warn_user(
                 f"EM was still gaining after max_iter={self.max_iter} iterations. Increase "
                 f"max_iter, or tol={self.tol:g} (nats per entry) if the fit is good enough.",
@@ -165,11 +185,37 @@ class ExpectationMaximisation:
 
     def _iterate_until(self, min_share: float) -> None:
         """Iterate until the learning rate is below this share of the first one."""
-        self.converged = False
+        self.converged = self.trainer.lr < min_share * self.first_lr
         while self.n_iter < self.max_iter and not self.converged:
             self.iterate(self.trainer.train)
             self.anneal()
+            self.keep()
             self.converged = self.trainer.lr < min_share * self.first_lr
+
+    def keep(self) -> None:
+        """Write the state to the checkpoint, if there is one."""
+        if self.checkpoint is not None:
+            self.checkpoint.write(self.trainer, self.draws, self._loop_state())
+
+    def go_on(self) -> None:
+        """Go on from the checkpoint, if there is one and it holds this fit."""
+        if self.checkpoint is None:
+            return
+        state = self.checkpoint.read(self.trainer, self.draws)
+        if state is not None:
+            model, held_out = state.pop("model"), state.pop("held_out")
+            vars(self).update(state)
+            vars(self.model).update(model)
+            if self.refinement is not None and self.refinement.held_out is not None:
+                vars(self.refinement.held_out).update(held_out)
+
+    def _loop_state(self) -> dict[str, Any]:
+        """Return what changes in the loop, beside the trainer's state."""
+        state = {key: vars(self)[key] for key in LOOP_STATE}
+        model = {key: each for key, each in vars(self.model).items() if key != "contrasts"}
+        held_out = None if self.refinement is None else self.refinement.held_out
+        kept = {} if held_out is None else {"losses": held_out.losses, "best": held_out.best}
+        return {**state, "model": model, "held_out": kept}
 
     def iterate(self, train: Callable) -> None:
         """Run one iteration; ``train`` is the trainer's method `train` or `polish`."""

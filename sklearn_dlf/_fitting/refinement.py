@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,14 +13,19 @@ from torch import nn
 
 from .._latent.deviations import count_dimensions, draw_deviations, draw_within_rows
 from .._network.heads import Units
+from .._network.students import StudentNetwork
+from .._predictive.averaged_probabilities import average_probabilities
+from .._transfer.transfer_set import TransferSet
 from .._utils.blocks import row_blocks
+from .._utils.progress import seconds_left
 from .objectives import ExpectedLikelihood, class_logits
 
 if TYPE_CHECKING:
     from .em import ExpectationMaximisation
 
-# Rounds of training, along half a cosine of learning rates.
-N_ROUNDS = 40
+# Rounds of training, along half a cosine of learning rates: of bodies of this package, and of the
+# user's own, where a round is a pass over the rows.
+N_ROUNDS, N_ROUNDS_OF_OWN_BODY = 40, 12
 
 # The first learning rate is EM's own times the odds of the mean's relative error after EM, clipped
 # to this number and one. The odds are error / (1 - error), the denominator at least this.
@@ -49,10 +56,18 @@ class Refinement:
     ----------
     probabilities : array of shape (n_design, n_classes)
         Averaged probabilities of the ensemble at the design points.
+    n_rounds : int
+        Rounds of training.
+    held_out : HeldOut, default=None
+        Ends training early, and says which round's network is kept. None for the last one's.
     """
 
-    def __init__(self, probabilities: np.ndarray):
+    def __init__(
+        self, probabilities: np.ndarray, n_rounds: int = N_ROUNDS, held_out: HeldOut | None = None
+    ):
         self.probabilities = probabilities
+        self.n_rounds = n_rounds
+        self.held_out = held_out
 
     def run(self, em: ExpectationMaximisation) -> None:
         """Train the network of an EM that has ended, for some rounds.
@@ -60,7 +75,7 @@ class Refinement:
         The first learning rate depends on the error that EM has left. Weights do not decay where
         rows are many.
         """
-        trainer, contrasts, model = em.trainer, em.contrasts, em.model
+        trainer, contrasts, model, units = em.trainer, em.contrasts, em.model, em.contrasts.units
         objective = self._make_objective(em)
         odds = em.mean_error / max(1 - em.mean_error, MIN_ODDS)
         first_lr = em.first_lr * np.clip(odds, MIN_ODDS, 1.0)
@@ -68,8 +83,9 @@ class Refinement:
             trainer.weight_decay = 0.0
         # What is the same in all rounds is sent to the device once.
         probabilities, wanted = trainer.to_device(self.probabilities, em.regression_targets())
-        for share in np.arange(N_ROUNDS) / N_ROUNDS:
-            trainer.lr = float(first_lr * (1 + np.cos(np.pi * share)) / 2)
+        began, first = time.monotonic(), em.n_refined
+        for number in range(first, self.n_rounds):
+            trainer.lr = float(first_lr * (1 + np.cos(np.pi * number / self.n_rounds)) / 2)
             order = torch.randperm(contrasts.shape[-1], generator=em.draws.cpu)
             picked = order[:N_MEMBERS].numpy()
             objective.set_members(np.moveaxis(model.latent_mean[picked], 0, -1))
@@ -78,8 +94,19 @@ class Refinement:
                 *trainer.to_device(contrasts.mean, contrasts.unweighted(residuals))
             )
             loss = trainer.train(objective, probabilities, members, wanted)
+            em.n_refined = number + 1
+            text = f"loss {loss:.4f}, learning rate {trainer.lr:.1e}"
+            if self.held_out is not None:
+                held_out_loss = self.held_out.record(em.network, units)
+                text += f", at calibration rows {held_out_loss:.4f}"
+            em.keep()
             if em.verbose:
-                print(f"Refinement: loss {loss:.4f}, learning rate {trainer.lr:.1e}")
+                left = seconds_left(began, number + 1 - first, self.n_rounds - first)
+                print(f"Refinement {number + 1} of {self.n_rounds}: {text}, {left}")
+            if self.held_out is not None and self.held_out.is_over:
+                break
+        if self.held_out is not None:
+            self.held_out.restore_best(em.network)
         trainer.evaluate()  # raises if training has diverged
 
     def _make_objective(self, em: ExpectationMaximisation) -> AveragedProbabilities:
@@ -88,6 +115,68 @@ class Refinement:
         units, generator = em.contrasts.units, em.draws.device
         objective = AveragedProbabilities(em.regression, anchor, units, generator)
         return objective.to(em.trainer.device)
+
+
+class HeldOut:
+    """Cross-entropy at rows that the network is not trained on, round after round.
+
+    Parameters
+    ----------
+    X : array of shape (n, *row_shape)
+        Calibration rows.
+    probabilities : array of shape (n, n_classes)
+        Averaged probabilities of the ensemble there.
+    patience : int
+        Training is over after this number of rounds without a new minimum.
+    """
+
+    def __init__(self, X: np.ndarray, probabilities: np.ndarray, patience: int):
+        self.X, self.probabilities, self.patience = X, probabilities, patience
+        self.losses: list[float] = []
+        self.best: dict | None = None
+
+    def record(self, network: StudentNetwork, units: Units) -> float:
+        """Append the network's cross-entropy with the ensemble's averages, in nats a row."""
+        averaged, _ = average_probabilities(network.evaluate(self.X), units)
+        logs = np.log(np.maximum(averaged, np.finfo(np.float32).tiny))
+        self.losses.append(float(-(self.probabilities * logs).sum(axis=1).mean()))
+        if self.losses[-1] == min(self.losses):
+            self.best = copy.deepcopy(network.state_dict())
+        return self.losses[-1]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the last rounds had no new minimum."""
+        return len(self.losses) - 1 - int(np.argmin(self.losses)) >= self.patience
+
+    def restore_best(self, network: StudentNetwork) -> None:
+        """Set the network to that of the round of least cross-entropy."""
+        if self.best is not None:
+            network.load_state_dict(self.best)
+
+
+def make_refinement(student: Any, transfer_set: TransferSet) -> Refinement:
+    """Return the refinement with the parameters of a student, which is an estimator.
+
+    Raises
+    ------
+    ValueError
+        If it is to end early, and there are no calibration rows.
+    """
+    n_rounds = student.refine
+    if isinstance(n_rounds, bool):
+        n_rounds = N_ROUNDS_OF_OWN_BODY if student.body_ == "custom" else N_ROUNDS
+    averages, n_design = transfer_set.targets.probabilities, len(transfer_set.design)
+    held_out, patience = None, student.early_stopping
+    if patience is not None:
+        if n_design == len(transfer_set.X):
+            raise ValueError(
+                f"early_stopping={patience} needs calibration rows, and no rows were made. Give a "
+                "callable `augment` that makes rows, such as FlipCrop() of "
+                "sklearn_dlf.augmentation, or early_stopping=None."
+            )
+        held_out = HeldOut(transfer_set.X[n_design:], averages[n_design:], patience)
+    return Refinement(averages[:n_design], n_rounds, held_out)
 
 
 class AveragedProbabilities(nn.Module):

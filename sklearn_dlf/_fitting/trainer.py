@@ -1,4 +1,4 @@
-"""A thin skorch net that trains a network, and the trainer that keeps it between M-steps."""
+"""The trainer of a network, which keeps optimiser and learning rate between M-steps."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from skorch import NeuralNet
-from skorch.callbacks import EarlyStopping
 from torch.utils.data import TensorDataset
 
 from .._network.base import Network
@@ -22,12 +20,21 @@ from .._utils.threads import one_thread
 from ..exceptions import TrainingDivergedError
 from .batches import TensorBatches
 from .plain_training import FIRST_DECAY, SECOND_DECAY, PlainTraining, can_train_plainly
-
-OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+from .student_net import StudentNet, lr_shares, optimizer_options
 
 # Optimiser steps of one M-step, unless the number of epochs is given. Students that encode columns
 # learn step functions from more design points, which takes more steps.
 STEPS_PER_M_STEP, STEPS_ENCODED = 250, 400
+
+# With a body of the user's own an M-step is a pass over the rows, or as many passes as make about
+# this number of steps. Images and sentences are many, and a step takes long. A choice.
+STEPS_OF_OWN_BODY = 50
+
+STEPS_BY_BODY = {
+    "mlp": STEPS_PER_M_STEP,
+    "piecewise_linear": STEPS_ENCODED,
+    "custom": STEPS_OF_OWN_BODY,
+}
 
 # Adam's second constant for students that take fewer steps. With a mean over about 100 steps
 # instead of 1,000, training follows targets that change, and the mean reaches a given error in
@@ -44,60 +51,6 @@ MIN_ROWS_PER_PARAMETER = 2
 # With more rows than this, training over all rows at once takes too much memory; with more products
 # of a row and a parameter, too much time.
 MAX_POLISH_ROWS, MAX_POLISH_PRODUCTS = 2**15, 2**28
-
-
-class StudentNet(NeuralNet):
-    """skorch net that cuts batches out of a ``TensorDataset`` at once.
-
-    Parameters
-    ----------
-    *args, **kwargs
-        As in skorch's ``NeuralNet``.
-    generator : torch.Generator
-        Source of the order of rows.
-    """
-
-    def __init__(self, *args, generator, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.generator = generator
-
-    def get_iterator(self, dataset, training=False):
-        """Iterate over the dataset's tensors in batches."""
-        like = self.module_.input_like()
-        return TensorBatches(dataset.tensors, self.batch_size, self.generator, like)
-
-    def get_all_learnable_params(self):
-        """Yield names and parameters that are not frozen."""
-        for name, parameter in super().get_all_learnable_params():
-            if parameter.requires_grad:
-                yield name, parameter
-
-    def has_stopped_early(self) -> bool:
-        """Return whether an early-stopping callback has ended this training.
-
-        skorch ends it by a keyboard interrupt.
-        """
-        return any(
-            isinstance(callback, EarlyStopping) and callback.misses_ == callback.patience
-            for _, callback in self.callbacks_
-        )
-
-    def train_step_single(self, batch, **fit_params):
-        """Compute the loss of a batch and its derivatives.
-
-        The module is in training mode, and batches are tensors on the device already. Networks are
-        so small that the number of calls to torch determines the time. So an objective that returns
-        its own derivative stays outside the graph of autograd.
-        """
-        X, targets = batch
-        outputs, objective = self.module_.for_loss(X), self.criterion_
-        if hasattr(objective, "with_slope"):
-            loss, slope = objective.with_slope(outputs.detach(), targets)
-            outputs.backward(slope)
-        else:
-            loss = objective(outputs, targets)
-            loss.backward()
-        return {"loss": loss, "y_pred": outputs}
 
 
 class Trainer:
@@ -165,7 +118,7 @@ class Trainer:
         self.callbacks = callbacks
         self.verbose = verbose
         self.generator = torch.Generator().manual_seed(seed)
-        self._optimizer_options = _optimizer_options(optimizer, weight_decay, device)
+        self._optimizer_options = optimizer_options(optimizer, weight_decay, device)
         self.body_lr = body_lr
         self.second_decay = second_decay
         # A callback of the user's sees every batch of skorch's.
@@ -175,6 +128,8 @@ class Trainer:
         self._may_polish = is_plain and body_lr == 1  # L-BFGS has one learning rate
         self._net: StudentNet | None = None
         self._plain: PlainTraining | None = None
+        # Of a checkpoint, until training goes on: name of the objective, state of its optimiser.
+        self._restored: tuple[str, dict] | None = None
 
     @property
     def has_many_rows(self) -> bool:
@@ -204,6 +159,9 @@ class Trainer:
                 options["optimizer__betas"] = FIRST_DECAY, self.second_decay
             self._net = self._make_net(objective, self.batch_size, **options)
             self._lr_shares = lr_shares(self._net.optimizer_, self.lr)
+            if self._restored is not None and self._restored[0] == type(objective).__name__:
+                self._net.optimizer_.load_state_dict(self._restored[1])
+            self._restored = None
         groups = self._net.optimizer_.param_groups
         for group, share in zip(groups, self._lr_shares, strict=True):
             group["lr"] = share * self.lr
@@ -310,6 +268,25 @@ class Trainer:
         )
         return net.initialize()
 
+    def state(self) -> dict[str, Any]:
+        """Return all that training goes on from, as `restore` takes it."""
+        assert self._net is not None
+        return {
+            "network": self.network.state_dict(),
+            "objective": type(self._net.criterion).__name__,
+            "optimizer": self._net.optimizer_.state_dict(),
+            "lr": self.lr,
+            "weight_decay": self.weight_decay,
+            "generator": self.generator.get_state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state that `state` has returned."""
+        self.network.load_state_dict(state["network"])
+        self._restored = state["objective"], state["optimizer"]
+        self.lr, self.weight_decay = state["lr"], state["weight_decay"]
+        self.generator.set_state(state["generator"])
+
     def evaluate(self) -> Any:
         """Return the outputs at the design points, float32 arrays; raise if not all are finite."""
         outputs = self.network.evaluate(self.X)
@@ -343,7 +320,7 @@ def make_trainer(
         verbose=student.verbose > 1,
         seed=random_state.randint(MAX_SEED),
         plain_layers=student.body_ != "custom",
-        n_steps=STEPS_ENCODED if student.body_ == "piecewise_linear" else STEPS_PER_M_STEP,
+        n_steps=STEPS_BY_BODY[student.body_],
         body_lr=getattr(student, "body_lr", 1.0),
         second_decay=SWIFT_SECOND_DECAY if trains_swiftly(student) else SECOND_DECAY,
     )
@@ -366,22 +343,6 @@ def diverged(what: str, lr: float) -> TrainingDivergedError:
     )
 
 
-def lr_shares(optimizer: torch.optim.Optimizer, lr: float) -> list[float]:
-    """Return each group's learning rate as a share of that of the net, if groups differ in it."""
-    rates = [group["lr"] for group in optimizer.param_groups]
-    return [1.0] * len(rates) if len(set(rates)) == 1 else [rate / lr for rate in rates]
-
-
 def _choose_batch_size(n_samples: int) -> int:
     """Return the power of two nearest to the root of the number of rows, within 32 and 512."""
     return int(min(max(2 ** round(math.log2(n_samples) / 2), 32), 512))
-
-
-def _optimizer_options(optimizer, weight_decay, device):
-    """Return skorch's options for an optimizer; those of `OPTIMIZERS` run fused, in one kernel."""
-    options = {"optimizer": OPTIMIZERS.get(optimizer, optimizer)}
-    if weight_decay:
-        options["optimizer__weight_decay"] = weight_decay
-    if optimizer in OPTIMIZERS and torch.device(device).type in ("cpu", "cuda"):
-        options["optimizer__fused"] = True
-    return options

@@ -102,6 +102,7 @@ def make_points(
     n_parameters: int,
     calibration_state: np.random.RandomState | None,
     random_state: np.random.RandomState,
+    n_augmented: int | str = "auto",
     is_encoded: bool = False,
     fresh_calibration: bool = False,
 ) -> Points:
@@ -128,6 +129,8 @@ def make_points(
         none for draws from a posterior.
     random_state : RandomState instance
         Source of the random choices.
+    n_augmented : int or "auto"
+        Rows to make; "auto" for `count_made_rows`.
     is_encoded : bool
         Whether the student encodes columns. More rows are made then.
     fresh_calibration : bool
@@ -165,6 +168,8 @@ def make_points(
     n_rows = 0
     if teacher.is_drawn:
         n_rows = min(N_MADE * len(base), MAX_JOINT_ROWS - len(base))
+    elif maker is not None and n_augmented != "auto":
+        n_rows = int(n_augmented)
     elif maker is not None:
         n_values = _count_outputs(teacher, base) if is_encoded else teacher.n_members
         n_rows = count_made_rows(len(base), n_parameters, n_values, is_encoded)

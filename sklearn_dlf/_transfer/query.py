@@ -15,6 +15,7 @@ from .row_choice import RowChoice
 from .row_makers import RowMaker
 from .step_functions import has_steps
 from .tasks import Task
+from .teacher import Teacher
 from .teachers import Adapt, find_teacher
 from .transfer_set import TransferSet, build_transfer_set
 
@@ -60,6 +61,7 @@ def query_teacher(
     predictions: Any = None,
     unseen: Any = None,
     augment: str | RowMaker | None,
+    n_augmented: int | str = "auto",
     is_encoded: bool | None,
     n_parameters: int,
     out_of_bag: str | None,
@@ -79,7 +81,7 @@ def query_teacher(
         Rows of `fit`, and what belongs to them.
     ensemble, predictions, unseen
         As in `fit` of the estimators.
-    augment, out_of_bag, memory, n_jobs, verbose
+    augment, n_augmented, out_of_bag, memory, n_jobs, verbose
         As in the estimators.
     is_encoded : bool or None
         Whether the student encodes columns; None if it does for a teacher that is a step function,
@@ -92,7 +94,51 @@ def query_teacher(
         Source of all random choices.
     """
     table, weights = rows.table, scale_weights(rows.weights)
-    teacher = find_teacher(
+    cache = TeacherCache(memory, n_jobs, verbose)
+    teacher = _find(task, rows, ensemble, predictions, cache, is_seeded, random_state)
+    teacher.declare_unseen(unseen, len(table), rows.order)
+    transformation, y = task.enter_space(teacher, rows.y)
+    encodes = _encodes(is_encoded, augment, teacher, table)
+    points = make_points(
+        table,
+        weights,
+        teacher,
+        augment=augment,
+        n_augmented=n_augmented,
+        choice=RowChoice(task.automatic_augment, task.latent_outputs, task.leniency),
+        unlabeled=rows.unlabeled,
+        n_parameters=n_parameters,
+        calibration_state=task.calibration_state(random_state),
+        random_state=random_state,
+        is_encoded=encodes,
+        fresh_calibration=task.fresh_calibration,
+    )
+    if is_encoded is None and _lacks_rows(teacher, points, augment):
+        encodes = False
+    return build_transfer_set(
+        teacher,
+        points,
+        task.targets(teacher, points, y, weights, out_of_bag),
+        reader=rows.reader.fit_scaler(table.numbers, weights),
+        weights=weights,
+        out_of_bag=out_of_bag,
+        transformation=transformation,
+        is_encoded=encodes,
+        verbose=verbose,
+    )
+
+
+def _find(
+    task: Task,
+    rows: FitRows,
+    ensemble: Any,
+    predictions: Any,
+    cache: TeacherCache,
+    is_seeded: bool,
+    random_state: np.random.RandomState,
+) -> Teacher:
+    """Return the teacher of a fit; see `query_teacher`."""
+    return find_teacher(
         ensemble,
         predictions,
         rows.as_ensemble_takes_them,
@@ -103,36 +149,9 @@ def query_teacher(
         order=rows.order,
         make_default=task.default_teacher,
         cv=task.cv,
-        cache=TeacherCache(memory, n_jobs, verbose),
+        cache=cache,
         is_seeded=is_seeded,
         random_state=random_state,
-    )
-    teacher.declare_unseen(unseen, len(table), rows.order)
-    transformation, y = task.enter_space(teacher, rows.y)
-    encodes = _encodes(is_encoded, augment, teacher, table)
-    points = make_points(
-        table,
-        weights,
-        teacher,
-        augment=augment,
-        choice=RowChoice(task.automatic_augment, task.latent_outputs, task.leniency),
-        unlabeled=rows.unlabeled,
-        n_parameters=n_parameters,
-        calibration_state=task.calibration_state(random_state),
-        random_state=random_state,
-        is_encoded=encodes,
-        fresh_calibration=task.fresh_calibration,
-    )
-    return build_transfer_set(
-        teacher,
-        points,
-        task.targets(teacher, points, y, weights, out_of_bag),
-        reader=rows.reader.fit_scaler(table.numbers, weights),
-        weights=weights,
-        out_of_bag=out_of_bag,
-        transformation=transformation,
-        is_encoded=encodes and not (is_encoded is None and _lacks_rows(teacher, points, augment)),
-        verbose=verbose,
     )
 
 

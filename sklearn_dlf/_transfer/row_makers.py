@@ -266,9 +266,16 @@ def make_rows(
         return augment.make(table, n_rows, random_state)
     made = as_container(augment(copy.copy(table.rows), n_rows, random_state))
     if table.rows is table.numbers:
+        given = np.asarray(made)
         made = check_array(
             made, dtype=table.numbers.dtype, allow_nd=True, input_name="rows of augment"
         )
+        if made.dtype.kind != "f" and not np.array_equal(given, made):
+            raise ValueError(
+                f"augment must return values that the rows of X can have, of {made.dtype}; got "
+                f"values of {given.dtype} that it cannot hold, such as pixels scaled to [0, 1] in "
+                "place of bytes."
+            )
     expected = (n_rows, *table.rows.shape[1:])
     if np.shape(made) != expected:
         raise ValueError(

@@ -35,15 +35,20 @@ class Progress:
         if now - self._last < SECONDS_BETWEEN or n_done >= self.total:
             return
         self._last = now
-        left = (now - self._began) * (self.total - n_done) / n_done
         text = self.task.format(done=f"{n_done:,}", total=f"{self.total:,}")
-        print(f"{text}, about {_duration(left)} left", flush=True)
+        print(f"{text}, {seconds_left(self._began, n_done, self.total)}", flush=True)
 
     def counted(self, steps: Iterable[Any]) -> Iterator[Any]:
         """Yield steps; each is done when the next one is wanted."""
         for number, step in enumerate(steps, start=1):
             self.show(number)
             yield step
+
+
+def seconds_left(began: float, n_done: int, total: int) -> str:
+    """Say about how long the rest of a task takes, which began at a time of `time.monotonic`."""
+    left = (time.monotonic() - began) * (total - n_done) / n_done
+    return f"about {_duration(left)} left"
 
 
 def _duration(seconds: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from .._estimators.base import BaseStudent
 from .._estimators.classifier_mixin import ClassifierStudentMixin
 from .._estimators.regressor_mixin import RegressorStudentMixin
 from .._estimators.row_parts import predict_in_parts
+from .._fitting.checkpoints import find_checkpoint
 from .._fitting.drawn_networks import drawn_network
 from .._fitting.em import MIN_LR_SHARE, N_POLISH_ROUNDS
 from .._fitting.student_bodies import BODY_LR_CONSTRAINTS
@@ -26,6 +28,7 @@ from .._predictive.logits import probabilities_from_latent
 from .._transfer.contrasts import Contrasts
 from .._transfer.transfer_set import TransferSet
 from .._utils.parameters import BodyMaker, layer_sizes, store_parameters
+from .._utils.progress import seconds_left
 from .._utils.seeding import MAX_SEED
 from ._members import HeldMembers
 from ._networks import MemberNetwork
@@ -53,6 +56,7 @@ class MemberStudent(BaseStudent):
         *,
         preprocessor: Any = "auto",
         augment: str | Callable | None = "auto",
+        n_augmented: int | Literal["auto"] = "auto",
         out_of_bag: Literal["widen", "match"] | None = "widen",
         hidden_layer_sizes: int | Sequence[int] = (100, 100),
         activation: Literal["swish", "relu", "gelu", "silu", "tanh"] = "swish",
@@ -95,24 +99,48 @@ class MemberStudent(BaseStudent):
         def make(generator):
             return self._make_network(transfer_set, generator)
 
-        with drawn_network(self, transfer_set.X, seed, make) as (network, _):
+        with drawn_network(self, transfer_set.X, seed, make) as (network, draws):
+            checkpoint = find_checkpoint(self, network, transfer_set)
             trainer = make_trainer(self, network, X, contrasts.weights, random_state)
-            self.history_ = self._train(trainer, self._objective(), *self._targets(contrasts))
+            keep: Callable[[Any], None] | None = None
+            done: list[dict] = []
+            if checkpoint is not None:
+                keep = partial(checkpoint.write, trainer, draws)
+                done = [*(checkpoint.read(trainer, draws) or [])]
+            targets = self._targets(contrasts)
+            self.history_ = self._train(trainer, self._objective(), *targets, keep=keep, done=done)
+        if checkpoint is not None:
+            checkpoint.remove()
         self.n_iter_ = len(self.history_)
         network.set_points(X, transfer_set.reader.is_raw)
         return network
 
-    def _train(self, trainer: Trainer, objective: nn.Module, *targets: np.ndarray) -> list[dict]:
-        """Train for all rounds; return a record for each."""
-        history = []
+    def _train(
+        self,
+        trainer: Trainer,
+        objective: nn.Module,
+        *targets: np.ndarray,
+        keep: Callable[[Any], None] | None = None,
+        done: Sequence[dict] = (),
+    ) -> list[dict]:
+        """Train for all rounds after those that are done; return a record for each.
+
+        ``keep`` is given the records after each round.
+        """
+        history = [*done]
         tensors = trainer.to_device(*targets)
-        for lr in np.geomspace(self.lr, MIN_LR_SHARE * self.lr, self.max_iter):
+        rates = np.geomspace(self.lr, MIN_LR_SHARE * self.lr, self.max_iter).tolist()
+        all_began = time.monotonic()
+        for lr in rates[len(history) :]:
             began = time.perf_counter()
-            trainer.lr = float(lr)
+            trainer.lr = lr
             loss = trainer.train(objective, *tensors)
             history.append({"loss": loss, "lr": lr, "seconds": time.perf_counter() - began})
+            if keep is not None:
+                keep(history)
             if self.verbose:
-                print(f"Round {len(history)}: loss {loss:.6g}, learning rate {lr:.1e}")
+                left = seconds_left(all_began, len(history) - len(done), len(rates) - len(done))
+                print(f"Round {len(history)}: loss {loss:.6g}, learning rate {lr:.1e}, {left}")
         trainer.evaluate()  # raises if training has diverged
         return history
 
@@ -174,8 +202,8 @@ class MemberRegressor(RegressorStudentMixin, MemberStudent):
     def _targets(self, contrasts):
         return [contrasts.members()]
 
-    def _train(self, trainer, objective, *targets):
-        history = super()._train(trainer, objective, *targets)
+    def _train(self, trainer, objective, *targets, **kept):
+        history = super()._train(trainer, objective, *targets, **kept)
         if trainer.can_polish:
             for _ in range(N_POLISH_ROUNDS):
                 trainer.polish(objective, *targets)

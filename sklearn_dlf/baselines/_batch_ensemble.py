@@ -33,6 +33,7 @@ class BaseBatchEnsemble(MemberStudent):
         average_masks: bool = False,
         preprocessor: Any = "auto",
         augment: str | Callable | None = "auto",
+        n_augmented: int | Literal["auto"] = "auto",
         out_of_bag: Literal["widen", "match"] | None = "widen",
         hidden_layer_sizes: int | Sequence[int] = (100, 100),
         activation: Literal["auto", "swish", "relu", "gelu", "silu", "tanh"] = "auto",

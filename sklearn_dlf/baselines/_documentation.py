@@ -17,6 +17,9 @@ augment : str, callable or None, default="auto"
     How further design points are made, as in :class:`~sklearn_dlf.DLFRegressor` and
     :class:`~sklearn_dlf.DLFClassifier`.
 
+n_augmented : int or "auto", default="auto"
+    Number of rows that `augment` makes; "auto" for the number that is described there.
+
 out_of_bag : {"widen", "match"} or None, default="widen"
     What is done at rows that members were fitted to, as in :class:`~sklearn_dlf.DLFRegressor`.
 
@@ -45,8 +48,8 @@ max_iter : int, default=40
     optimiser steps.
 
 n_epochs : int or "auto", default="auto"
-    Epochs of a round. "auto" makes about 250 optimiser steps (400 with an encoding of the columns),
-    and at least one epoch.
+    Epochs of a round. "auto" makes about 250 optimiser steps (400 with an encoding of the columns,
+    50 with a callable `body`), and at least one epoch.
 
 batch_size : int or "auto", default="auto"
     Rows of an optimiser step. "auto" is the power of two nearest to the root of the number of
@@ -74,7 +77,8 @@ device : str or torch.device, default="cpu"
 
 callbacks : list, default=None
     Further callbacks of skorch; training uses copies of them. There is no validation loss to
-    monitor. ``EarlyStopping("train_loss")`` ends one round, not the fit.
+    monitor. ``EarlyStopping("train_loss")`` ends one round, not the fit. With
+    :class:`~sklearn_dlf.callbacks.FitCheckpoint`, an interrupted fit goes on.
 
 memory : str or joblib.Memory, default=None
     Folder or memory where fits and predictions of ensembles are kept, as in
