@@ -30,7 +30,7 @@ from __future__ import annotations
 import argparse
 import io
 import warnings
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -107,7 +107,7 @@ def load_images(path, n_images):
         offsets, jpeg, y = file["offsets"], file["jpeg"].tobytes(), file["y"][:n_images]
     images = [
         np.asarray(Image.open(io.BytesIO(jpeg[start:end])).convert("RGB"))
-        for start, end in zip(offsets[:n_images], offsets[1 : n_images + 1], strict=True)
+        for start, end in pairwise(offsets[: n_images + 1])
     ]
     return np.ascontiguousarray(np.moveaxis(np.stack(images), -1, 1)), y.astype(int)
 

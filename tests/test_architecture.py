@@ -30,6 +30,7 @@ FOLDERS = [
     "plotting",
     "augmentation",
     "callbacks",
+    "text",
     "__init__",
 ]
 

@@ -178,6 +178,8 @@ class LatentFactorStudent(BaseStudent):
         self._choose_law(network, transfer_set, em.model.noise_variance, random_state)
         if em.refinement is not None:
             self.latent_law_ = None  # it was trained for Gaussian members
+            if self.body_ == "custom":
+                network.set_growth(X)
             ensemble = ensemble_probabilities(transfer_set, random_state)
             calibrate(network, ensemble, contrasts.units)
         self.q_ = q

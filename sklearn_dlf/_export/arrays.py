@@ -7,12 +7,15 @@ but this package's own classes, whatever is in it.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import is_dataclass
 from importlib import import_module
 from os import PathLike
 from typing import Any
 
 import numpy as np
 
+from .bodies import TrainedBody, with_body, without_body
 from .records import find_class, name_class
 
 # Key of the JSON in the file, and the kinds of arrays that safetensors holds.
@@ -20,13 +23,16 @@ METADATA_KEY, KINDS = "sklearn_dlf", "fiub"
 
 # How values that JSON does not have are written: a dictionary with one of these keys.
 ARRAY, SCALAR, TEXTS, TUPLE, DICT, TYPE = "array", "scalar", "texts", "tuple", "dict", "type"
+VALUE = "value"
 
 
 def save_student(student: Any, path: str | PathLike[str]) -> None:
     """Write a fitted student to a file of safetensors: plain arrays, without pickle.
 
-    Needs the package safetensors. A student of this package's own bodies is written, with numbers,
-    categories or dates for rows; others go into pickles, or files of skops.
+    Needs the package safetensors. Rows are numbers, categories, dates, or raw. Of a callable
+    `body`, only those tensors are written that are not the ones that it returns anew: of a
+    pre-trained body with adapters, the adapters. The file names the body, and `load_student` needs
+    the same.
 
     Parameters
     ----------
@@ -41,8 +47,8 @@ def save_student(student: Any, path: str | PathLike[str]) -> None:
     TypeError
         If it is no student of this package.
     ValueError
-        If it is not fitted, or an attribute or a parameter is no number, string or array, as a
-        callable or an ensemble is.
+        If it is not fitted, or an attribute or a parameter is no number, string or array, as an
+        ensemble is, or the network has several bodies, or one that no callable of `body` returned.
     ImportError
         If safetensors is not installed.
 
@@ -66,19 +72,26 @@ def save_student(student: Any, path: str | PathLike[str]) -> None:
         )
     if not hasattr(student, "student_"):
         raise ValueError(f"This {type(student).__name__} is not fitted; expected a fitted one.")
-    writer = _Writer()
+    writer, record = _Writer(), {"class": name_class(type(student))}
+    if student.body_ == "custom":
+        student, body = without_body(student)
+        record["body"] = {key: writer.write(each, "body") for key, each in body._asdict().items()}
     state = {key: writer.write(each, key) for key, each in student.__getstate__().items()}
-    text = json.dumps({"class": name_class(type(student)), "state": state})
+    text = json.dumps({**record, "state": state})
     safetensors.save_file(writer.arrays, path, metadata={METADATA_KEY: text})
 
 
-def load_student(path: str | PathLike[str]) -> Any:
+def load_student(path: str | PathLike[str], *, body: Callable[..., Any] | None = None) -> Any:
     """Read a student that `save_student` has written.
 
     Parameters
     ----------
     path : str or path-like
         The file.
+
+    body : callable, default=None
+        The `body` of the student, if it was a callable. None for one of this package, such as a
+        :class:`~sklearn_dlf.text.PretrainedBody`, if its folder is where it was.
 
     Returns
     -------
@@ -88,7 +101,8 @@ def load_student(path: str | PathLike[str]) -> Any:
     Raises
     ------
     ValueError
-        If the file is none of `save_student`, or of a format that this version cannot read.
+        If the file is none of `save_student`, or of a format that this version cannot read, or if
+        it needs a `body`, and got none or another one.
     ImportError
         If safetensors is not installed.
 
@@ -109,6 +123,11 @@ def load_student(path: str | PathLike[str]) -> Any:
     state = {key: _read(each, arrays) for key, each in record["state"].items()}
     student: Any = object.__new__(cls)
     student.__setstate__(state)
+    if "body" in record:
+        kept = TrainedBody(**{key: _read(each, arrays) for key, each in record["body"].items()})
+        return with_body(student, kept, body)
+    if body is not None:
+        raise ValueError(f"{path} holds a student with a body of this package; leave out `body`.")
     return student
 
 
@@ -137,6 +156,9 @@ class _Writer:
             return {DICT: pairs}
         if isinstance(value, type) and issubclass(value, np.number):
             return {TYPE: value.__name__}
+        if is_dataclass(value) and type(value).__module__.startswith("sklearn_dlf."):
+            fields = {key: self.write(each, where) for key, each in vars(value).items()}
+            return {VALUE: name_class(type(value)), "fields": fields}
         what = getattr(value, "__name__", type(value).__name__)
         is_parameter = not where.endswith("_") and not where.startswith("_")
         hint = f" Or leave it out before: student.set_params({where}=None)." if is_parameter else ""
@@ -178,6 +200,9 @@ def _read(value: Any, arrays: dict[str, np.ndarray]) -> Any:
         return tuple(_read(each, arrays) for each in value[TUPLE])
     if DICT in value:
         return {_read(key, arrays): _read(each, arrays) for key, each in value[DICT]}
+    if VALUE in value:
+        fields = {key: _read(each, arrays) for key, each in value["fields"].items()}
+        return find_class(value[VALUE])(**fields)
     if TYPE in value:
         found = getattr(np, value[TYPE])
         if not (isinstance(found, type) and issubclass(found, np.number)):

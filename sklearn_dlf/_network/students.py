@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 import torch
+from scipy.linalg import solve_triangular
 from torch import nn
 
 from .._latent.process import Process
@@ -18,6 +19,9 @@ from .base import Network
 from .bodies import RowsOrShape
 from .heads import HeadLayout, Heads, SharedHeadLayout, noise_shares
 from .layers import make_linear
+
+# Added to the variances of features, as a share of their mean, before distances are measured.
+GROWTH_RIDGE = 1e-3
 
 
 class StudentNetwork(Network):
@@ -48,6 +52,9 @@ class StudentNetwork(Network):
         Share of each factor's variance that is common to all rows; one until it is set.
     row_correlation : buffer of shape (2,)
         Share and length scale of the correlation of all else between rows, as of `RowCorrelation`.
+    growth_center, growth_root : buffers of shape (f,) and (f, f)
+        Of a body of the user's own, once `set_growth` has set them: features are as far from those
+        of the design points as ``(features - growth_center) @ growth_root`` is long.
     noise_head : nn.Linear or None
         Maps features to (m, n_outputs * r) numbers, which give the correlations of the member noise
         over outputs by `heads.noise_shares`. None until it is set: the noise is independent.
@@ -63,6 +70,8 @@ class StudentNetwork(Network):
     row_correlation: torch.Tensor
     noise_head: nn.Linear | None
     max_log_noise: torch.Tensor
+    growth_center: torch.Tensor
+    growth_root: torch.Tensor
     layout_class: type[HeadLayout] = HeadLayout
 
     # Weights and biases of the mean head, of a frozen network.
@@ -121,7 +130,14 @@ class StudentNetwork(Network):
         heads = self.split(self.heads(features))
         if self.training:
             return heads
-        return heads._replace(log_noise=torch.minimum(heads.log_noise, self.max_log_noise))
+        log_noise = torch.minimum(heads.log_noise, self.max_log_noise)
+        if self.has_own_layers or not hasattr(self, "growth_root"):
+            return heads._replace(log_noise=log_noise)
+        distances = ((features - self.growth_center) @ self.growth_root).square().sum(dim=1)
+        growth = distances.clamp_min(1.0)[:, None]
+        return heads._replace(
+            log_noise=log_noise + growth.log(), loadings=heads.loadings * growth.sqrt()[..., None]
+        )
 
     def for_loss(self, X: torch.Tensor) -> torch.Tensor:
         """All heads in one matrix (m, n_columns), so that a loss has one derivative."""
@@ -190,6 +206,28 @@ class StudentNetwork(Network):
         """Set what factors and noise have in common at different rows."""
         self.factor_shares.copy_(torch.as_tensor(process.factor_shares))
         self.row_correlation.copy_(torch.tensor(process.row_correlation, dtype=torch.float32))
+
+    def set_growth(self, X: np.ndarray) -> None:
+        """Let the members' variance grow with the distance of a row from design points X.
+
+        The distance is that of Mahalanobis, of features, squared, in units of its mean over design
+        points, each left out of the covariance. Within the unit, the variance is the learnt one.
+        Beyond, it is multiplied by the distance: the variance of linear heads whose weights are
+        uncertain grows so with the features.
+        """
+        features = self.evaluate_body(X).astype(np.float64)
+        n_rows, n_features = features.shape
+        center = features.mean(axis=0)
+        covariance = np.atleast_2d(np.cov(features, rowvar=False))
+        ridge = GROWTH_RIDGE * np.trace(covariance) / n_features + np.finfo(np.float32).tiny
+        root = np.linalg.cholesky(covariance + ridge * np.eye(n_features))
+        inverse_root = solve_triangular(root, np.eye(n_features), lower=True).T
+        distances = np.square((features - center) @ inverse_root).sum(axis=1)
+        left_out = distances / np.maximum(1 - distances / n_rows, 1 / n_rows)
+        unit = np.sqrt(max(left_out.mean(), np.finfo(np.float32).tiny))
+        for name, values in (("center", center), ("root", inverse_root / unit)):
+            buffer = torch.as_tensor(values, dtype=torch.float32, device=self.device)
+            self.register_buffer(f"growth_{name}", buffer)
 
     def limit_noise(self, max_log_noise: np.ndarray) -> None:
         """Set the largest log variance of member noise outside training, (n_outputs,)."""

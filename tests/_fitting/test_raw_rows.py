@@ -1,5 +1,8 @@
 """Training on raw rows: images and ids of tokens, through bodies of the user's own."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -243,3 +246,44 @@ def test_columns_of_raw_rows_are_not_encoded():
     student.body_ = "piecewise_linear"
     with pytest.raises(ValueError, match="needs rows of real columns"):
         make_student_body(student, transfer_set(sentences(), members_of(sentences())))
+
+
+def growing_members(X):
+    """Members of a trained student, and those of the same student without growth."""
+    student = DLFClassifier(q=2, body=conv_body, **TRAINED)
+    members = learn(student, of_classes(X, 2 * members_of(X)))
+    plain = copy.deepcopy(members.network)
+    del plain.growth_root, plain.growth_center
+    return members.network, plain
+
+
+def test_variance_grows_with_the_distance_of_features_from_design_points():
+    X = images(120)[0]
+    network, plain = growing_members(X)
+    far = np.concatenate([X, 8 * X[:40]])
+    features = plain.evaluate_body(X).astype(np.float64)
+    deviations = plain.evaluate_body(far) - features.mean(axis=0)
+    covariance = np.cov(features, rowvar=False)
+    covariance += 1e-3 * np.trace(covariance) / 8 * np.eye(8)
+    distances = np.einsum("ni,ij,nj->n", deviations, np.linalg.inv(covariance), deviations)
+    unit = np.mean(distances[:120] / (1 - distances[:120] / 120))
+    wanted = np.maximum(distances / unit, 1)
+    assert (wanted[:120] == 1).mean() > 0.5
+    assert np.median(wanted[120:]) > 1
+    found, before = network.frozen().evaluate(far), plain.frozen().evaluate(far)
+    assert_allclose(found.mean, before.mean, rtol=1e-5)
+    growth = np.broadcast_to(wanted[:, None], found.mean.shape)
+    assert_allclose(np.exp(found.log_noise - before.log_noise), growth, rtol=1e-3)
+    squares = [np.square(each.loadings).sum(axis=-1) for each in (found, before)]
+    assert_allclose(squares[0] / squares[1], growth, rtol=1e-3)
+    variances = [each.evaluate_moments(far)[1] for each in (network, plain)]
+    assert_allclose(variances[0] / variances[1], growth, rtol=1e-3)
+
+
+def test_growth_is_left_out_in_training_and_kept_in_pickles():
+    X = images(60)[0]
+    network, plain = growing_members(X)
+    rows = torch.from_numpy(8 * X[:5]).float()
+    assert_array_equal(network.for_loss(rows).detach(), plain.for_loss(rows).detach())
+    again = pickle.loads(pickle.dumps(network))
+    assert_array_equal(again.evaluate(8 * X).log_noise, network.evaluate(8 * X).log_noise)
