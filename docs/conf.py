@@ -27,6 +27,7 @@ PAGES = [
     "index",
     "workflow",
     "frames",
+    "images_and_text",
     "intervals",
     "deployment",
     "large_data",

@@ -178,10 +178,7 @@ class LatentFactorStudent(BaseStudent):
         self._choose_law(network, transfer_set, em.model.noise_variance, random_state)
         if em.refinement is not None:
             self.latent_law_ = None  # it was trained for Gaussian members
-            if self.body_ == "custom":
-                network.set_growth(X)
-            ensemble = ensemble_probabilities(transfer_set, random_state)
-            calibrate(network, ensemble, contrasts.units)
+            self._calibrate(network, transfer_set, random_state)
         self.q_ = q
         self.n_iter_ = em.n_iter
         self.converged_ = em.converged
@@ -191,6 +188,13 @@ class LatentFactorStudent(BaseStudent):
         if checkpoint is not None:
             checkpoint.remove()
         return network
+
+    def _calibrate(self, network: Any, transfer_set: TransferSet, random_state: Any) -> None:
+        """Match the refined network's averages and mutual information to the ensemble's."""
+        if self.body_ == "custom":
+            network.set_growth(transfer_set.design)
+        ensemble = ensemble_probabilities(transfer_set, random_state)
+        calibrate(network, ensemble, transfer_set.contrasts.units)
 
     def _choose_law(
         self,

@@ -33,6 +33,10 @@ from .unseen_check import loss_of_grown_trees
 # Rows at which an ensemble is evaluated at a time. It bounds the float64 copy of the outputs.
 BLOCK_ROWS = 2**16
 
+# The same for images and sentences, of which members take long, or much memory: a callable of the
+# user's gets no more at once, and progress is shown after each block.
+RAW_BLOCK_ROWS = 2**13
+
 Adapt = Callable[[Table], Any]
 
 
@@ -92,6 +96,8 @@ class EnsembleTeacher(Teacher):
         X = self.X if others is None else self.rows_to_evaluate(others)
         n_points = _num_samples(X)
         n_rows = n_points if self.is_drawn else BLOCK_ROWS
+        if not self.is_drawn and len(np.shape(X)) > 2:
+            n_rows = RAW_BLOCK_ROWS
         for rows in row_blocks(n_points, n_rows):
             block = X if n_rows >= n_points else _safe_indexing(X, rows)
             yield rows, with_outputs(self.predict(block, self.is_transformed))
