@@ -19,7 +19,10 @@ scikit-learn's digits, patches of its two photographs, and test images with perm
 the differences of NLL from DLF's, paired by seed.
 
     python benchmarks/images.py --data-dir DIR [--budget half] [--seeds 3]
-        [--models DLF Hydra BatchEnsemble Dirichlet "small ensemble"]
+        [--models DLF "DLF, no growth" Hydra BatchEnsemble Dirichlet "small ensemble"]
+
+The spread of "DLF, no growth" is that of the heads also at rows whose features are far from those
+of the design points.
 
 Results are appended to benchmarks/results/images.jsonl. Fits whose results are there already are
 not run again. A fit of DLF takes about two minutes of one core with half the budget.
@@ -30,13 +33,16 @@ from __future__ import annotations
 import argparse
 import io
 import warnings
+from contextlib import nullcontext
 from itertools import pairwise, product
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
 from measuring import time_fit
 from scipy.stats import spearmanr
+from sklearn.base import clone
 from sklearn.datasets import load_digits, load_sample_images
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import roc_auc_score
@@ -44,6 +50,7 @@ from tables import append_records, format_differences, format_table, load_record
 from torch import nn
 
 from sklearn_dlf import DLFClassifier
+from sklearn_dlf._network.students import StudentNetwork
 from sklearn_dlf.augmentation import FlipCrop
 from sklearn_dlf.baselines import (
     BatchEnsembleClassifier,
@@ -57,6 +64,9 @@ from sklearn_dlf.metrics import expected_calibration_error, mutual_information
 RESULTS = Path(__file__).parent / "results" / "images.jsonl"
 
 N_TRAIN, N_TEST, N_MEMBERS, BATCH = 10_000, 2_000, 4, 128
+
+# The student whose spread does not grow away from the design points.
+NO_GROWTH = "DLF, no growth"
 
 # Passes over the design points.
 BUDGETS = {"full": 24, "half": 12}
@@ -161,8 +171,10 @@ def make_students(n_passes, seed, baseline_lr):
     }
     n_em = n_passes // 3
     baselines = {**common, "max_iter": n_passes, "lr": baseline_lr}
+    student = DLFClassifier(q=3, max_iter=n_em, refine=n_passes - n_em, **common)
     return {
-        "DLF": DLFClassifier(q=3, max_iter=n_em, refine=n_passes - n_em, **common),
+        "DLF": student,
+        NO_GROWTH: clone(student),
         "Hydra": HydraClassifier(**baselines),
         "BatchEnsemble": BatchEnsembleClassifier(**baselines),
         "Dirichlet": DirichletClassifier(**baselines),
@@ -232,7 +244,7 @@ def main():
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--budget", default="half", choices=BUDGETS)
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--models", nargs="+", default=names[:4], choices=names)
+    parser.add_argument("--models", nargs="+", default=names[:5], choices=names)
     parser.add_argument("--baseline-lr", type=float, default=0.01)
     parser.add_argument("--results", type=Path, default=RESULTS)
     args = parser.parse_args()
@@ -248,7 +260,9 @@ def main():
         if (args.budget, model, seed) in done:
             continue
         student = make_students(BUDGETS[args.budget], seed, args.baseline_lr)[model]
-        seconds = time_fit(student, X, y, ensemble=teacher)
+        stays = patch.object(StudentNetwork, "set_growth") if model == NO_GROWTH else nullcontext()
+        with stays:
+            seconds = time_fit(student, X, y, ensemble=teacher)
         record = {"budget": args.budget, "model": model, "split": seed, "fit_s": seconds}
         record.update(score_student(student, X_test, y_test, foreign, reference))
         append_records(args.results, [record])
@@ -259,7 +273,7 @@ def main():
     ]
     records.append({"model": "teacher", "split": 0, **scores})
     print(format_table(records, ["teacher", *args.models], COLUMNS))
-    others = [model for model in args.models if model != "DLF"]
+    others = [model for model in args.models if model not in ("DLF", NO_GROWTH)]
     if "DLF" in args.models and others:
         print("\nless DLF's, mean and standard error over seeds:")
         print(format_differences(records, "DLF", others, {"nll": "NLL (nats)"}))
