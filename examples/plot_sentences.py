@@ -115,7 +115,8 @@ print(
 # %%
 # Where members disagree
 # ----------------------
-most = np.argsort(-own)
+_, first = np.unique(X_test, return_index=True)  # sentences recur
+most = first[np.argsort(-own[first])]
 for title, places in [("most", most[:3]), ("least", most[-3:])]:
     print(f"{title}:")
     for place in places:

@@ -9,6 +9,7 @@ from raw_rows import TokenBody, conv_body, images, members_of, sentences
 from sklearn.base import clone
 
 from sklearn_dlf import DLFClassifier
+from sklearn_dlf._transfer import teachers
 from sklearn_dlf.augmentation import FlipCrop, TokenDropout
 from sklearn_dlf.ensembles import FittedEnsemble
 
@@ -131,3 +132,11 @@ def test_values_that_the_rows_cannot_hold_are_refused():
     student = DLFClassifier(body=conv_body, augment=scaled, n_augmented=10, **BRIEF)
     with pytest.raises(ValueError, match="values that the rows of X can have, of uint8; got"):
         student.fit(X, ensemble=Recorder().ensemble())
+
+
+def test_images_go_to_the_teacher_in_blocks(monkeypatch):
+    monkeypatch.setattr(teachers, "RAW_BLOCK_ROWS", 25)
+    X, recorder = images(60)[0], Recorder()
+    DLFClassifier(body=conv_body, **BRIEF).fit(X, ensemble=recorder.ensemble())
+    assert [len(rows) for rows in recorder.rows] == [25, 25, 10]
+    assert_array_equal(np.concatenate(recorder.rows), X)
