@@ -7,10 +7,10 @@ folder with three files:
     image_teachers.npz                              weights of the four networks: w0.*, ..., w3.*
 
 Students have one body of about 34,000 parameters, three quarters as wide as the teachers'. They
-learn from the 10,000 images and from 10,000 more that are flipped and shifted, at which the teacher is
-evaluated. All students take the same number of passes over these: 24, or 12 with
-``--budget half``; of DLF, a third of them are iterations of EM. Its learning rate is that of its
-default; those of the baselines are by ``--baseline-lr``.
+learn from the 10,000 images and from 10,000 more that are flipped and shifted, at which the teacher
+is evaluated. All students take the same number of passes over these: 24, or 12 with ``--budget
+half``, the default; of DLF, a third of them are iterations of EM. Its learning rate is the default,
+and that of the baselines is ``--baseline-lr``.
 
 Prints a Markdown table of scores at the first 2,000 test images: accuracy, NLL and ECE of the
 averaged probabilities; the ratio of the mean mutual information (MI) to the teacher's, and the rank
