@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 import torch
-from scipy.linalg import solve_triangular
+from scipy.linalg import eigh
 from torch import nn
 
 from .._latent.process import Process
@@ -22,6 +22,10 @@ from .layers import make_linear
 
 # Added to the variances of features, as a share of their mean, before distances are measured.
 GROWTH_RIDGE = 1e-3
+
+# Directions of largest variance that distances know; all others have their mean variance. A
+# transformer has hundreds of features, and all directions of them would be most of a small file.
+MAX_DIRECTIONS = 64
 
 
 class StudentNetwork(Network):
@@ -52,9 +56,10 @@ class StudentNetwork(Network):
         Share of each factor's variance that is common to all rows; one until it is set.
     row_correlation : buffer of shape (2,)
         Share and length scale of the correlation of all else between rows, as of `RowCorrelation`.
-    growth_center, growth_root : buffers of shape (f,) and (f, f)
-        Of a body of the user's own, once `set_growth` has set them: features are as far from those
-        of the design points as ``(features - growth_center) @ growth_root`` is long.
+    growth_center, growth_root, growth_rest : buffers of shapes (f,), (f, r) and ()
+        Of a body of the user's own, once `set_growth` has set them. The squared distance of
+        features from those of the design points is ``growth_rest`` times the squares of
+        ``features - growth_center``, less those of this difference times ``growth_root``.
     noise_head : nn.Linear or None
         Maps features to (m, n_outputs * r) numbers, which give the correlations of the member noise
         over outputs by `heads.noise_shares`. None until it is set: the noise is independent.
@@ -72,6 +77,7 @@ class StudentNetwork(Network):
     max_log_noise: torch.Tensor
     growth_center: torch.Tensor
     growth_root: torch.Tensor
+    growth_rest: torch.Tensor
     layout_class: type[HeadLayout] = HeadLayout
 
     # Weights and biases of the mean head, of a frozen network.
@@ -133,7 +139,9 @@ class StudentNetwork(Network):
         log_noise = torch.minimum(heads.log_noise, self.max_log_noise)
         if self.has_own_layers or not hasattr(self, "growth_root"):
             return heads._replace(log_noise=log_noise)
-        distances = ((features - self.growth_center) @ self.growth_root).square().sum(dim=1)
+        deviations = features - self.growth_center
+        distances = self.growth_rest * deviations.square().sum(dim=1)
+        distances = distances - (deviations @ self.growth_root).square().sum(dim=1)
         growth = distances.clamp_min(1.0)[:, None]
         return heads._replace(
             log_noise=log_noise + growth.log(), loadings=heads.loadings * growth.sqrt()[..., None]
@@ -220,12 +228,16 @@ class StudentNetwork(Network):
         center = features.mean(axis=0)
         covariance = np.atleast_2d(np.cov(features, rowvar=False))
         ridge = GROWTH_RIDGE * np.trace(covariance) / n_features + np.finfo(np.float32).tiny
-        root = np.linalg.cholesky(covariance + ridge * np.eye(n_features))
-        inverse_root = solve_triangular(root, np.eye(n_features), lower=True).T
-        distances = np.square((features - center) @ inverse_root).sum(axis=1)
+        variances, directions = eigh(covariance + ridge * np.eye(n_features))
+        n_others = max(n_features - MAX_DIRECTIONS, 1)
+        rest = 1 / variances[:n_others].mean()
+        root = directions[:, n_others:] * np.sqrt(rest - 1 / variances[n_others:])
+        deviations = np.square(features - center).sum(axis=1)
+        distances = rest * deviations - np.square((features - center) @ root).sum(axis=1)
         left_out = distances / np.maximum(1 - distances / n_rows, 1 / n_rows)
-        unit = np.sqrt(max(left_out.mean(), np.finfo(np.float32).tiny))
-        for name, values in (("center", center), ("root", inverse_root / unit)):
+        unit = max(left_out.mean(), np.finfo(np.float32).tiny)
+        parts = ("center", center), ("root", root / np.sqrt(unit)), ("rest", rest / unit)
+        for name, values in parts:
             buffer = torch.as_tensor(values, dtype=torch.float32, device=self.device)
             self.register_buffer(f"growth_{name}", buffer)
 

@@ -29,6 +29,7 @@ from sklearn_dlf._fitting.student_bodies import count_body_parameters, make_stud
 from sklearn_dlf._fitting.trainer import Trainer, lr_shares
 from sklearn_dlf._latent.process import Process
 from sklearn_dlf._latent.row_correlation import RowCorrelation
+from sklearn_dlf._network import students
 from sklearn_dlf._network.students import StudentNetwork
 from sklearn_dlf._predictive.target_distribution import TargetDistribution
 from sklearn_dlf.baselines import HydraRegressor
@@ -253,7 +254,7 @@ def growing_members(X):
     student = DLFClassifier(q=2, body=conv_body, **TRAINED)
     members = learn(student, of_classes(X, 2 * members_of(X)))
     plain = copy.deepcopy(members.network)
-    del plain.growth_root, plain.growth_center
+    del plain.growth_root
     return members.network, plain
 
 
@@ -287,3 +288,18 @@ def test_growth_is_left_out_in_training_and_kept_in_pickles():
     assert_array_equal(network.for_loss(rows).detach(), plain.for_loss(rows).detach())
     again = pickle.loads(pickle.dumps(network))
     assert_array_equal(again.evaluate(8 * X).log_noise, network.evaluate(8 * X).log_noise)
+
+
+def test_growth_knows_the_directions_of_largest_variance(monkeypatch):
+    monkeypatch.setattr(students, "MAX_DIRECTIONS", 3)
+    X = images(80)[0]
+    network, plain = growing_members(X)
+    features = plain.evaluate_body(X).astype(np.float64)
+    deviations = features - features.mean(axis=0)
+    covariance = np.cov(features, rowvar=False)
+    values, vectors = np.linalg.eigh(covariance + 1e-3 * np.trace(covariance) / 8 * np.eye(8))
+    values[:5] = values[:5].mean()
+    distances = (np.square(deviations @ vectors) / values).sum(axis=1)
+    wanted = np.maximum(distances / np.mean(distances / (1 - distances / 80)), 1)
+    found = network.evaluate(X).log_noise - plain.evaluate(X).log_noise
+    assert_allclose(np.exp(found[:, 0]), wanted, rtol=1e-3)
