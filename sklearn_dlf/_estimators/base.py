@@ -196,7 +196,7 @@ class BaseStudent(BaseEstimator, ABC):
         reader, table = read_rows_of_fit(self, X, y)
         if y is not None and order is None:
             check_consistent_length(table.numbers, y)
-        asked, adapt = self._rows_of_ensemble(table, X_ensemble, order)
+        ensemble_rows, adapt = self._rows_of_ensemble(table, X_ensemble, order)
         if X_unlabeled is not None:
             further = in_container_of(table.rows, as_container(X_unlabeled))
             numbers = read_rows(self, reader, further)
@@ -212,7 +212,7 @@ class BaseStudent(BaseEstimator, ABC):
                     "All values of sample_weight are zero; expected a positive weight for at least "
                     "one row."
                 )
-        return FitRows(table, reader, y, weights, X_unlabeled, asked, adapt, order)
+        return FitRows(table, reader, y, weights, X_unlabeled, ensemble_rows, adapt, order)
 
     def _rows_of_ensemble(
         self, table: Table, X_ensemble: Any, order: np.ndarray | None

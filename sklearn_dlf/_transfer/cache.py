@@ -278,7 +278,7 @@ def _evaluate(
         )
         return np.concatenate(Parallel(n_jobs=options.n_jobs)(jobs))
     if options.verbose:
-        task = f"[teacher] {{done}} of {{total}} members asked at {n_rows:,} rows"
+        task = f"[teacher] {{done}} of {{total}} members evaluated at {n_rows:,} rows"
         progress, predict = Progress(task, members.n_members, True), members.predict
         members = replace(members, predict=lambda X: progress.counted(predict(X)))
     return evaluate_members(members, X)
