@@ -21,24 +21,13 @@ exclude_patterns = ["_build"]
 templates_path = ["_templates"]
 default_role = "literal"
 html_theme = "pydata_sphinx_theme"
-html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
-# Pages without pages below them need no column for these.
-PAGES = [
-    "index",
-    "workflow",
-    "frames",
-    "intervals",
-    "deployment",
-    "large_data",
-    "posteriors",
-    "updating",
-    "method",
-    "equations",
-    "comparison",
-    "ablations",
-    "glossary",
-]
-html_sidebars = {page: [] for page in PAGES}
+html_theme_options = {
+    "show_toc_level": 2,
+    "navigation_with_keys": False,
+    "header_links_before_dropdown": 6,
+}
+# Pages without pages beside them need no column for these.
+html_sidebars = {"index": [], "quickstart": []}
 html_show_sourcelink = False
 
 myst_heading_anchors = 3
