@@ -21,6 +21,9 @@ exclude_patterns = ["_build"]
 templates_path = ["_templates"]
 default_role = "literal"
 html_theme = "pydata_sphinx_theme"
+html_title = "sklearn_dlf"
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
 html_theme_options = {
     "show_toc_level": 2,
     "navigation_with_keys": False,

@@ -9,8 +9,8 @@ of rows that it was fitted to. A student's does not depend on them.
 # %%
 # Teacher and student
 # -------------------
-# Two columns, 1,500 rows, and none of them in a ring. The student learns from a thousand draws of the
-# posterior. ``q=30`` has room for the directions in which draws vary.
+# Two columns, 1,500 rows, and none of them in a ring. The student learns from a thousand draws of
+# the posterior. ``q=30`` has room for the directions in which draws vary.
 import timeit
 
 import matplotlib.pyplot as plt

@@ -45,8 +45,8 @@ def attempt(name, fit, rows=X_test):
         except (TypeError, ValueError) as error:
             print(f"{type(error).__name__}: {last_line(error)}\n")
             return
-    for each in caught:
-        print(f"{each.category.__name__}: {last_line(each.message)}")
+    for line in dict.fromkeys(f"{w.category.__name__}: {last_line(w.message)}" for w in caught):
+        print(line)
     fidelity = member_fidelity(members, *student.predict(rows, return_std=True))
     results[name] = fidelity
     print(
