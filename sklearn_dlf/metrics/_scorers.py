@@ -273,13 +273,17 @@ def make_member_log_likelihood_scorer(ensemble: Any) -> Scorer:
 neg_nll_scorer = Scorer("neg_nll_scorer", _student_nll, sign=-1)
 neg_nll_scorer.__doc__ = """Minus the NLL of y under a student's predictive distribution.
 
-It is in nats, a mean over rows and outputs. For classifiers it is minus the log loss.
+It is in nats, a mean over rows and outputs. For classifiers it is minus the log loss. Call it as
+``neg_nll_scorer(student, X, y)``, or pass it as `scoring` to searches and cross-validation. The
+student may be inside a pipeline or a search, but the target may not be transformed.
 """
 
 neg_crps_scorer = Scorer("neg_crps_scorer", _student_crps, sign=-1)
 neg_crps_scorer.__doc__ = """Minus the CRPS of draws of y from a regressor.
 
-It is in units of y, a mean over rows and outputs. The target may be transformed.
+It is in units of y, a mean over rows and outputs. Call it as ``neg_crps_scorer(student, X, y)``, or
+pass it as `scoring` to searches and cross-validation. The student may be inside a pipeline, a
+search or a ``TransformedTargetRegressor``.
 """
 
 member_log_likelihood_scorer = Scorer("member_log_likelihood_scorer", _member_log_likelihood)
