@@ -52,5 +52,5 @@ for name, curve in curves.items():
     ax.plot(kept[100:] / len(wrong), curve[100:], label=name)
 ax.set(xlabel="share of the rows that is kept", ylabel="error rate of the student on them")
 ax.set_title("Digits left out by uncertainty")
-ax.legend(frameon=False, loc="center left")
+ax.legend(frameon=False, loc=(0.05, 0.18))
 plt.show()
