@@ -18,10 +18,8 @@ def rows():
 
 def networks(model, X, y):
     """Return two networks fitted until they follow y."""
-    return [
-        model(hidden_layer_sizes=(10,), solver="lbfgs", max_iter=5000, alpha=1.0, random_state=seed).fit(X, y)
-        for seed in range(2)
-    ]
+    settings = {"hidden_layer_sizes": (10,), "solver": "lbfgs", "max_iter": 5000, "alpha": 1.0}
+    return [model(random_state=seed, **settings).fit(X, y) for seed in range(2)]
 
 
 def test_of_a_linear_model_most_of_what_a_new_fit_reaches(rows):
