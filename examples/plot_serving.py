@@ -78,8 +78,8 @@ for name, time in times.items():
 # %%
 # Members without Python's packages
 # ---------------------------------
-# The file returns what members are drawn from, so that a server can draw functions of the row: the
-# factors are common to all rows.
+# The file returns what members are drawn from. The factors are common to all rows. What they do not
+# explain is drawn anew at each row, so that draws are rougher than those of ``sample_predictions``.
 
 
 def draw_members(out, n_samples, rng):
