@@ -3,7 +3,7 @@ Traps of teachers
 =================
 
 A student learns whatever its teacher predicts at the rows that it is given. Most mistakes are
-therefore mistakes about the teacher. This example makes six of them on purpose, and shows what
+therefore mistakes about the teacher. This example makes five of them on purpose, and shows what
 ``fit`` says.
 """
 
@@ -79,8 +79,8 @@ attempt(
 # %%
 # Rows in another order
 # ---------------------
-# A forest records by their number which rows a tree has not seen. The student is as faithful, but
-# the noise of y cannot be learnt from that record.
+# A forest records by their number which rows a tree has not seen. The student is nearly as
+# faithful, but the noise of y cannot be learnt from that record.
 order = np.random.RandomState(0).permutation(len(X))
 attempt(
     "shuffled rows", lambda: DLFRegressor(random_state=0).fit(X[order], y[order], ensemble=forest)
