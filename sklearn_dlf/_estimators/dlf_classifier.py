@@ -90,6 +90,12 @@ class DLFClassifier(ClassifierUpdateMixin, LatentFactorStudent):
         a single column, "auto" is "mixup" or None; with `predictions` or `X_ensemble` it is None.
         Fewer than 50 rows are not judged.
 
+    subsample : int or None, default=200_000
+        Most rows of X that are used; None for all. Of more rows, so many are chosen by
+        `random_state`, and the others are not read, except that an unfitted ensemble is fitted to
+        all. Rows without weight are not chosen, and labelled ones are at least a half, if there are
+        so many. A class with few rows may lose most of them: see the page :doc:`/large_data`.
+
     out_of_bag : {"widen", "match"} or None, default="widen"
         What is done at rows that members were fitted to, where they differ less than on fresh rows.
         "widen": their deviations from their mean are multiplied by one number an output, which
@@ -273,8 +279,8 @@ class DLFClassifier(ClassifierUpdateMixin, LatentFactorStudent):
         ``length_scale`` in standardised rows, of a Matern correlation of smoothness 3/2. The share
         is zero where it is not estimated. Standardised features of the body stand for raw rows.
 
-    n_members_ : int
-        Number of members of the ensemble.
+    n_members_, n_rows_used_ : int
+        Numbers of members, and of the rows of X that were used: all, or `subsample`.
 
     n_outputs_ : int
         Number of latent outputs: 1 for two classes, else the number of classes.
@@ -352,6 +358,7 @@ class DLFClassifier(ClassifierUpdateMixin, LatentFactorStudent):
         latent: Literal["auto", "gaussian", "smoothed"] = "auto",
         preprocessor: Any = "auto",
         augment: str | Callable | None = "auto",
+        subsample: int | None = 200_000,
         out_of_bag: Literal["widen", "match"] | None = "widen",
         hidden_layer_sizes: int | Sequence[int] = (100, 100),
         activation: Literal["auto", "swish", "relu", "gelu", "silu", "tanh"] = "auto",

@@ -82,6 +82,12 @@ class DLFRegressor(RegressorUpdateMixin, LatentFactorStudent):
         "mixup" or None; with `predictions` or `X_ensemble` it is None. Fewer than 50 rows are not
         judged.
 
+    subsample : int or None, default=200_000
+        Most rows of X that are used; None for all. Of more rows, so many are chosen by
+        `random_state`, and the others are not read, except that an unfitted ensemble is fitted to
+        all. Rows without weight are not chosen; rows with a value of y that the members were not
+        fitted to are at least a half, if there are so many. See the page :doc:`/large_data`.
+
     out_of_bag : {"widen", "match"} or None, default="widen"
         What is done at rows that members were fitted to, where they differ less than on fresh rows.
         "widen": their deviations from their mean are multiplied by one number an output, which
@@ -256,11 +262,9 @@ class DLFRegressor(RegressorUpdateMixin, LatentFactorStudent):
         ``length_scale`` in standardised rows, of a Matern correlation of smoothness 3/2. The share
         is zero where it is not estimated. Standardised features of the body stand for raw rows.
 
-    n_members_ : int
-        Number of members of the ensemble.
-
-    n_outputs_ : int
-        Number of outputs of the ensemble.
+    n_members_, n_outputs_, n_rows_used_ : int
+        Numbers of members, of their outputs, and of the rows of X that were used: all, or
+        `subsample`.
 
     n_iter_ : int
         Iterations of EM, those by L-BFGS included.

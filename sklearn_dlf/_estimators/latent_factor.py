@@ -92,6 +92,7 @@ class LatentFactorStudent(BaseStudent):
         latent: Literal["auto", "gaussian", "smoothed"] = "auto",
         preprocessor: Any = "auto",
         augment: str | Callable | None = "auto",
+        subsample: int | None = 200_000,
         out_of_bag: Literal["widen", "match"] | None = "widen",
         target_noise: Literal["auto", "input", "constant"] = "auto",
         cv: Any = None,

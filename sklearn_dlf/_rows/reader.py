@@ -210,6 +210,9 @@ def _is_valid(estimator: Any, X: Any) -> bool:
         return False
     if X.shape[1] != estimator.n_features_in_ or not len(X):
         return False
+    if len(X) == 1:  # products with zero are zero, unless a number is not finite
+        is_finite = X[0].dot(np.zeros(X.shape[1])) == 0
+        return is_finite and not hasattr(estimator, "feature_names_in_")
     with np.errstate(over="ignore", invalid="ignore"):
         is_finite = isfinite(X.sum())  # the sum of finite numbers may be infinite too
     return is_finite and not hasattr(estimator, "feature_names_in_")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.utils import _safe_indexing
 
+from .._rows.chosen import RowOrder
 from .._rows.reader import RowReader
 from .._rows.table import Table
 from .._utils.standardise import scale_weights
@@ -15,7 +17,8 @@ from .row_choice import RowChoice
 from .row_makers import RowMaker
 from .step_functions import has_steps
 from .tasks import Task
-from .teachers import Adapt, find_teacher
+from .teacher import Teacher
+from .teachers import Adapt, EnsembleTeacher, find_teacher
 from .transfer_set import TransferSet, build_transfer_set
 
 
@@ -38,8 +41,8 @@ class FitRows(NamedTuple):
         Rows as the ensemble takes them.
     adapt : callable or None
         Takes a table, returns its rows as the ensemble takes them. None if that is not known.
-    order : int array of shape (n_samples,) or None
-        Numbers that the rows had in `fit`, if those without y were moved to the end.
+    order : RowOrder or None
+        Which rows of `fit` these are, if they are not all of them in their own order.
     """
 
     table: Table
@@ -49,13 +52,23 @@ class FitRows(NamedTuple):
     unlabeled: Table | None
     as_ensemble_takes_them: Any
     adapt: Adapt | None
-    order: np.ndarray | None = None
+    order: RowOrder | None = None
+
+    def keep(self, numbers: np.ndarray) -> FitRows:
+        """Return some of these rows, by their sorted numbers among these."""
+        return self._replace(
+            table=self.table.take(numbers),
+            y=None if self.y is None else self.y[numbers[numbers < len(self.y)]],
+            weights=None if self.weights is None else self.weights[numbers],
+            as_ensemble_takes_them=_safe_indexing(self.as_ensemble_takes_them, numbers),
+        )
 
 
 def query_teacher(
     task: Task,
     rows: FitRows,
     *,
+    chosen: np.ndarray | None = None,
     ensemble: Any,
     predictions: Any = None,
     unseen: Any = None,
@@ -77,6 +90,8 @@ def query_teacher(
         Kind of the student.
     rows : FitRows
         Rows of `fit`, and what belongs to them.
+    chosen : int array or None
+        Numbers in `fit` of the rows that are kept once an ensemble is fitted to all; None for all.
     ensemble, predictions, unseen
         As in `fit` of the estimators.
     augment, out_of_bag, memory, n_jobs, verbose
@@ -91,7 +106,6 @@ def query_teacher(
     random_state : RandomState instance
         Source of all random choices.
     """
-    table, weights = rows.table, scale_weights(rows.weights)
     teacher = find_teacher(
         ensemble,
         predictions,
@@ -107,7 +121,9 @@ def query_teacher(
         is_seeded=is_seeded,
         random_state=random_state,
     )
-    teacher.declare_unseen(unseen, len(table), rows.order)
+    teacher.declare_unseen(unseen, len(rows.table), rows.order)
+    rows = _keep_chosen(rows, teacher, chosen)
+    table, weights = rows.table, scale_weights(rows.weights)
     transformation, y = task.enter_space(teacher, rows.y)
     encodes = _encodes(is_encoded, augment, teacher, table)
     points = make_points(
@@ -134,6 +150,16 @@ def query_teacher(
         is_encoded=encodes and not (is_encoded is None and _lacks_rows(teacher, points, augment)),
         verbose=verbose,
     )
+
+
+def _keep_chosen(rows: FitRows, teacher: Teacher, chosen: np.ndarray | None) -> FitRows:
+    """Return the rows that were chosen, which a teacher keeps too; see `query_teacher`."""
+    if chosen is None or not isinstance(teacher, EnsembleTeacher):
+        return rows
+    numbers = np.arange(len(rows.table)) if rows.order is None else rows.order.numbers
+    kept = np.flatnonzero(np.isin(numbers, chosen))
+    teacher.keep(kept)
+    return rows.keep(kept)
 
 
 def _encodes(is_encoded: bool | None, augment: Any, teacher: Any, table: Table) -> bool:

@@ -236,7 +236,7 @@ from sklearn_dlf.ensembles import FittedEnsemble
 torch.manual_seed(0)
 modules = [networks.Network() for _ in range(2)]
 X = np.ones((4, 3), dtype=np.float32)
-_, evaluate = TeacherCache(folder).look_up(FittedEnsemble(modules, outputs="values"), X)
+_, evaluate = TeacherCache(folder).look_up(FittedEnsemble(modules, outputs="values"), len(X))
 evaluate(X)
 print(networks.calls)
 """
@@ -296,7 +296,7 @@ def test_jobs_ask_the_members_at_blocks_of_rows(friedman, monkeypatch, ensemble)
     X, y = friedman
     ensemble = ensemble(n_estimators=6, random_state=0).fit(X, y)
     monkeypatch.setattr(sklearn_dlf._transfer.cache, "JOB_ROWS", 40)
-    _, evaluate = TeacherCache(None).look_up(ensemble, X)
+    _, evaluate = TeacherCache(None).look_up(ensemble, len(X))
     expected, asked = evaluate(X), []
     evaluate_block = sklearn_dlf._transfer.cache._evaluate_block
 
@@ -306,7 +306,7 @@ def test_jobs_ask_the_members_at_blocks_of_rows(friedman, monkeypatch, ensemble)
 
     monkeypatch.setattr(sklearn_dlf._transfer.cache, "_evaluate_block", noted)
     with joblib.parallel_config(backend="threading"):
-        _, evaluate = TeacherCache(None, n_jobs=2).look_up(ensemble, X)
+        _, evaluate = TeacherCache(None, n_jobs=2).look_up(ensemble, len(X))
         assert_array_equal(evaluate(X), expected)
     assert sum(asked) == len(X)
     assert max(asked) == 40
