@@ -257,7 +257,8 @@ default=None
         ValueError
             If a level is not between 0 and 1.
         """
-        check_is_fitted(self)
+        if not hasattr(self, "student_"):
+            check_is_fitted(self)
         levels = np.atleast_1d(np.asarray(quantiles, dtype=np.float64))
         if levels.ndim != 1 or not np.all((levels > 0) & (levels < 1)):
             raise ValueError(

@@ -311,13 +311,15 @@ class TargetNoise:
         fixed, scale = self._fixed_and_scale(variance, factor, misfit)
         levels = np.asarray(levels, dtype=np.float64)
         quantiles = np.empty((*mean.shape, len(levels)))
-        tails = tails_of(levels)
-        for output, shape in enumerate(self.shape):
-            for tail in np.unique(tails):
-                distance = _distance(fixed[:, output], scale[:, output], shape, tail)
-                for column in np.flatnonzero(tails == tail):
-                    side = np.sign(levels[column] - 0.5)
-                    quantiles[:, output, column] = mean[:, output] + side * distance
+        tails = [tail_of(level) for level in levels.tolist()]
+        sides = [(level > 0.5) - (level < 0.5) for level in levels.tolist()]
+        for output, shape in enumerate(self.shape.tolist()):
+            distances = {
+                tail: _distance(fixed[:, output], scale[:, output], shape, tail)
+                for tail in set(tails)
+            }
+            for column, (tail, side) in enumerate(zip(tails, sides, strict=True)):
+                quantiles[:, output, column] = mean[:, output] + side * distances[tail]
         return quantiles
 
     def std_nodes(
@@ -329,10 +331,11 @@ class TargetNoise:
         return np.sqrt(np.maximum(total, np.finfo(np.float64).tiny))
 
 
-def tails_of(levels: np.ndarray) -> np.ndarray:
-    """Return the probability beyond each quantile, the same for both ends of an interval."""
-    tails = 1.0 - np.maximum(levels, 1.0 - levels)
-    return np.where(levels < RARE, levels, tails)  # smaller ones would be rounded to zero
+def tail_of(level: float) -> float:
+    """Return the probability beyond a quantile, the same for both ends of an interval."""
+    if level < RARE:  # it would be rounded to zero
+        return level
+    return 1.0 - max(level, 1.0 - level)
 
 
 @cache

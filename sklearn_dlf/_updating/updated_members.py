@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils import Bunch
 
 from .._latent.member_process import MemberProcess
 from .._network.heads import Heads, Units
-from .._predictive.members import LatentFactorMembers, join_local
+from .._predictive.members import LatentFactorMembers, NoiseMoments, join_local
 from .coordinates import features_of
 from .posterior import Posterior
 
@@ -45,16 +44,16 @@ class UpdatedMembers(LatentFactorMembers):
         self._fitted = LatentFactorMembers(network, units)
         self._posterior = posterior
 
-    def noise_moments(self, X: np.ndarray, moments: Bunch, exact: bool = False) -> Bunch:
+    def noise_moments(self, X: np.ndarray, moments: Any, exact: bool = False) -> NoiseMoments:
         """What the noise of y depends on: the members as they were fitted, and its multiple."""
         self._fitted.is_exact = self.is_exact
         fitted = self._fitted.moments(X, exact)
         if self._posterior.noise_multiple == 1:
-            return Bunch(**fitted, multiple=1.0, added=0.0)
+            return NoiseMoments(fitted.mean, fitted.variance)
         multiple = self._posterior.multiples(features_of(self._fitted.network, X))
         # The local part is noise too, for the rows of an update.
         added = (multiple - 1) * self.process(X, exact).local_variance
-        return Bunch(**fitted, multiple=multiple, added=added)
+        return NoiseMoments(fitted.mean, fitted.variance, multiple, added)
 
     def process(self, X: np.ndarray, exact: bool = False) -> MemberProcess:
         heads, common = self.network_for(X, exact).evaluate_parts(X)
@@ -95,6 +94,9 @@ class UpdatedNetwork:
 
 class FrozenUpdate:
     """Heads of an updated network at rows; parameters as of `UpdatedNetwork`, but frozen."""
+
+    # It has heads of its own, which are not evaluated as those of a frozen network.
+    is_double = False
 
     def __init__(self, network: Any, units: Units, ratio: np.ndarray, posterior: Posterior):
         self.network = network
