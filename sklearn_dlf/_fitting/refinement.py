@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch import nn
 from .._latent.deviations import count_dimensions, draw_deviations, draw_within_rows
 from .._network.heads import Units
 from .._utils.blocks import row_blocks
+from .calibration import LEAST_PROBABILITY
 from .objectives import ExpectedLikelihood, class_logits
 
 if TYPE_CHECKING:
@@ -141,8 +141,8 @@ class AveragedProbabilities(nn.Module):
         n_classes = max(2, residuals.shape[1])
         probabilities = residuals.new_empty(len(mean), n_classes, residuals.shape[2])
         for rows in row_blocks(len(mean), BLOCK_ROWS):
-            logs = self._log_probabilities(mean[rows], residuals[rows])
-            torch.exp(logs, out=probabilities[rows])
+            logits = self._logits(mean[rows], residuals[rows])
+            torch.softmax(logits, dim=1, out=probabilities[rows])
         return probabilities
 
     def forward(self, columns, targets):
@@ -151,8 +151,8 @@ class AveragedProbabilities(nn.Module):
         heads = self.regression.split(columns)
         known = draw_deviations(heads.loadings, heads.mixing, self.latent)
         deviations = torch.cat([self._deviations(heads), known], dim=-1)
-        logs = self._log_probabilities(heads.mean, deviations)
-        loss = (_cross_entropies(logs, probabilities, members) * targets[-1]).mean()
+        own = self._logits(heads.mean, deviations).softmax(dim=1)
+        loss = (_cross_entropies(own, probabilities, members) * targets[-1]).mean()
         return loss + self.anchor * self.regression(columns, targets)
 
     def plan(self, columns, targets, slope):
@@ -167,40 +167,39 @@ class AveragedProbabilities(nn.Module):
         find_anchor_slope = self.regression.plan(columns, (wanted, weights), slope)
         loadings, loadings_slope = heads.loadings.flatten(0, 1), slopes.loadings.flatten(0, 1)
         z = columns.new_empty(loadings.shape[1], N_PAIRS)
-        normals = columns.new_empty(*heads.mean.shape, N_PAIRS)
+        noise = columns.new_empty(*heads.mean.shape, N_PAIRS)
+        n_drawn, n_known = 2 * N_PAIRS, self.latent.shape[1]
+        deviations = columns.new_empty(*heads.mean.shape, n_drawn + n_known)
+        one, other, known = deviations.split([N_PAIRS, N_PAIRS, n_known], dim=-1)
 
         def find_slope(with_loss):
             loss = find_anchor_slope(with_loss)
             slope.mul_(self.anchor)
             z.normal_(generator=self.generator)
-            noise = normals.normal_(generator=self.generator)
-            noise = noise * (0.5 * heads.log_noise).exp()[..., None]
+            noise.normal_(generator=self.generator)
+            noise.mul_((0.5 * heads.log_noise).exp_()[..., None])
             latent = torch.cat([z, self.latent], dim=1)
-            drawn, known = self._split(loadings @ latent, heads.mean.shape)
-            drawn = drawn + noise
-            deviations = torch.cat([drawn, -drawn, known], dim=-1)
-            logs = self._log_probabilities(heads.mean, deviations)
-            by_logits = _slope_of_cross_entropies(logs, probabilities, members)
+            products = (loadings @ latent).unflatten(0, heads.mean.shape)
+            torch.add(products[..., :N_PAIRS], noise, out=one)
+            torch.neg(one, out=other)
+            known.copy_(products[..., N_PAIRS:])
+            own = self._logits(heads.mean, deviations).softmax(dim=1)
+            if with_loss:
+                entropies = _cross_entropies(own, probabilities, members)
+                loss = self.anchor * loss + (entropies * weights).mean()
+            by_logits = _slope_of_cross_entropies(own, probabilities, members)
             by_logits.mul_((weights / len(weights))[:, None, None])
             by_latent = by_logits[:, -heads.mean.shape[1] :]  # two classes have one latent output
             slopes.mean.add_(self.scale[:, 0] * by_latent.sum(dim=-1))
-            by_latent = self.spread * by_latent
-            n_drawn = 2 * N_PAIRS
-            by_drawn = by_latent[..., :N_PAIRS] - by_latent[..., N_PAIRS:n_drawn]
-            by_members = torch.cat([by_drawn, by_latent[..., n_drawn:]], dim=-1)
+            by_members = self.spread * by_latent[..., N_PAIRS:]
+            by_drawn = by_members[..., :N_PAIRS]  # of both mirror images
+            by_drawn.neg_().add_(self.spread * by_latent[..., :N_PAIRS])
             loadings_slope.addmm_(by_members.flatten(0, 1), latent.T)
             if self.regression.fit_noise:
                 slopes.log_noise.add_((by_drawn * noise).sum(dim=-1), alpha=0.5)
-            if with_loss:
-                entropies = _cross_entropies(logs, probabilities, members)
-                loss = self.anchor * loss + (entropies * weights).mean()
             return loss
 
         return find_slope
-
-    def _split(self, deviations, shape):
-        """Return drawn and known deviations (m, c, ...) from those of both (m c, ...)."""
-        return deviations.unflatten(0, shape).split([N_PAIRS, self.latent.shape[1]], dim=-1)
 
     def _plan_by_autograd(self, columns, targets, slope):
         """Do what `plan` does by autograd."""
@@ -214,10 +213,10 @@ class AveragedProbabilities(nn.Module):
 
         return find_slope
 
-    def _log_probabilities(self, mean, deviations):
+    def _logits(self, mean, deviations):
         """Return those of classes (m, K, S), from a mean (m, c) and deviations (m, c, S)."""
-        latent = self.center + self.scale * mean[..., None] + self.spread * deviations
-        return class_logits(latent).log_softmax(dim=1)
+        mean = torch.addcmul(self.center, self.scale, mean[..., None])
+        return class_logits(torch.addcmul(mean, self.spread, deviations))
 
     def _deviations(self, heads):
         """Draw members around their mean (m, c, S), in units of their spread."""
@@ -229,30 +228,28 @@ class AveragedProbabilities(nn.Module):
         return draw_within_rows(*factors, z) + (0.5 * log_noise).exp()[..., None] * noise
 
 
-def _cross_entropies(logs, probabilities, members):
+def _cross_entropies(own, probabilities, members):
     """Return the cross-entropy of each row (m,), of averaged and of members' probabilities.
 
-    ``logs`` (m, K, 2 N_PAIRS + S) are logarithms of probabilities: of draws, then of S members.
-    The ensemble's are ``probabilities`` (m, K), averaged, and those of ``members`` (m, K, S).
+    ``own`` (m, K, 2 N_PAIRS + S) are the student's probabilities: of draws, then of S members. The
+    ensemble's are ``probabilities`` (m, K), averaged, and those of ``members`` (m, K, S).
     """
     n_drawn = 2 * N_PAIRS
-    averaged = logs[..., :n_drawn].logsumexp(dim=-1) - math.log(n_drawn)
-    own = (members * logs[..., n_drawn:]).sum(dim=1).mean(dim=-1)
-    return -(probabilities * averaged).sum(dim=1) - own
+    averaged = own[..., :n_drawn].mean(dim=-1).clamp_min(LEAST_PROBABILITY).log()
+    logs = own[..., n_drawn:].clamp_min(LEAST_PROBABILITY).log()
+    return -(probabilities * averaged).sum(dim=1) - (members * logs).sum(dim=1).mean(dim=-1)
 
 
-def _slope_of_cross_entropies(logs, probabilities, members):
-    """Return the derivative of `_cross_entropies` by the logits, of the shape of ``logs``."""
+def _slope_of_cross_entropies(own, probabilities, members):
+    """Return the derivative of `_cross_entropies` by the logits, written to ``own``."""
     n_drawn = 2 * N_PAIRS
-    slope = logs.exp()
-    # The share of each draw in the average, times the wanted probability. Torch's own softmax takes
-    # many times as long along so few numbers.
-    drawn = logs[..., :n_drawn]
-    shares = (drawn - drawn.amax(dim=-1, keepdim=True)).exp_()
-    shares.mul_((probabilities / shares.sum(dim=-1))[..., None])
-    slope[..., :n_drawn].mul_(shares.sum(dim=1, keepdim=True)).sub_(shares)
-    slope[..., n_drawn:].sub_(members).div_(members.shape[-1])
-    return slope
+    drawn = own[..., :n_drawn]
+    # The share of each draw in the average, times the wanted probability.
+    sums = drawn.sum(dim=-1).clamp_min_(LEAST_PROBABILITY)
+    shares = drawn * (probabilities / sums)[..., None]
+    drawn.mul_(shares.sum(dim=1, keepdim=True)).sub_(shares)
+    own[..., n_drawn:].sub_(members).div_(members.shape[-1])
+    return own
 
 
 def _mirrored_normal(empty: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
