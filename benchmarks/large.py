@@ -4,7 +4,7 @@ Rows and the members' predictions are made in blocks and stored as `numpy.memmap
 folder, which takes 288 bytes a row. Each size is fitted and predicted in a process of its own::
 
     python benchmarks/large.py
-    python benchmarks/large.py --rows 1000000 --all
+    python benchmarks/large.py --subsample 200000
     python benchmarks/large.py --rows 10000 1000000 10000000 --folder /big/disk
 
 The script prints a Markdown table. Seconds are processor and wall time; memory is the largest that
@@ -38,7 +38,8 @@ def main():
     """Measure all sizes and print the table."""
     arguments = parse_arguments()
     if arguments.measure:
-        print(json.dumps(measure(Path(arguments.measure), arguments.rows[0], arguments.all)))
+        n_rows, n_most = arguments.rows[0], arguments.subsample
+        print(json.dumps(measure(Path(arguments.measure), n_rows, n_most)))
         return
     print(f"{N_FEATURES} columns, {N_MEMBERS} members; seconds of processor (wall), MiB\n")
     print("| rows | fit | memory | predict | memory | predict_interval | memory |")
@@ -47,7 +48,8 @@ def main():
         with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
             make_files(Path(folder), n_rows)
             command = [sys.executable, __file__, "--measure", folder, "--rows", str(n_rows)]
-            command += ["--all"] if arguments.all else []
+            if arguments.subsample is not None:
+                command += ["--subsample", str(arguments.subsample)]
             found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
         cells = [f"{cpu:.1f} ({wall:.1f}) | {memory:.0f}" for cpu, wall, memory in found]
         print(f"| {n_rows:,} | " + " | ".join(cells) + " |", flush=True)
@@ -58,7 +60,8 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     counts = [10_000, 100_000, 1_000_000, 10_000_000]
     parser.add_argument("--rows", type=int, nargs="+", default=counts)
-    parser.add_argument("--all", action="store_true", help="use all rows: subsample=None")
+    what = "most rows of a fit; by default the student's own number, and 0 for all"
+    parser.add_argument("--subsample", type=int, help=what)
     parser.add_argument("--folder", help="where temporary files are made")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -96,13 +99,15 @@ def make_block(rows, weights):
     return mean, mean[:, None] + 0.3 * np.tanh(rows[:, :1]) * (rows @ weights)
 
 
-def measure(folder, n_rows, use_all):
+def measure(folder, n_rows, subsample):
     """Return processor seconds, wall seconds and MiB of a fit and of predictions."""
     from sklearn_dlf import DLFRegressor
 
     warnings.simplefilter("ignore")
     X, y, predictions = open_files(folder, n_rows, "r")
-    student = DLFRegressor(random_state=0, **({"subsample": None} if use_all else {}))
+    student = DLFRegressor(random_state=0)
+    if subsample is not None:
+        student.set_params(subsample=subsample or None)
     return [
         watch(lambda: student.fit(X, y, predictions=predictions, unseen=True)),
         watch(lambda: student.predict(X)),

@@ -39,6 +39,7 @@ from .._transfer.tasks import Task
 from .._transfer.teachers import is_fitted_teacher
 from .._transfer.transfer_set import TransferSet
 from .._utils.content_keys import content_key
+from .._utils.fit_tasks import FitTasks
 from .._utils.numbers import in_memory
 from .._utils.parameters import BodyMaker, Count, Device, LayerSizes
 from .._utils.threads import one_blas_thread
@@ -130,6 +131,7 @@ class BaseStudent(BaseEstimator, ABC):
         for name in ("conformal_scores_", "_update"):
             self.__dict__.pop(name, None)
         self.__dict__.pop("student_", None)  # after a failed fit the estimator is not fitted
+        tasks = FitTasks.started(self, X, y)
         random_state = check_random_state(self.random_state)
         ensemble = self.ensemble if ensemble is None else ensemble
         y, X_unlabeled, sample_weight = map(in_memory, (y, X_unlabeled, sample_weight))
@@ -142,6 +144,7 @@ class BaseStudent(BaseEstimator, ABC):
         )
         with plain_torch():
             n_parameters = count_body_parameters(self, rows.table.numbers)
+        evaluation = tasks.part("teacher", 0)
         transfer_set = query_teacher(
             task,
             rows,
@@ -159,11 +162,13 @@ class BaseStudent(BaseEstimator, ABC):
             verbose=self.verbose,
             random_state=random_state,
         )
+        evaluation.end()
         self._ensemble_takes_other_rows = X_ensemble is not None
         # The teacher was queried as the caller has set torch, with all threads.
         self.n_rows_used_ = len(rows.table) if chosen is None else len(chosen)
         with plain_torch(), one_blas_thread:
             self._learn_from(transfer_set, rows, task, random_state)
+        tasks.end()
         return self
 
     def _learn_from(
@@ -301,15 +306,19 @@ class BaseStudent(BaseEstimator, ABC):
         """
         state = super().__getstate__()
         if not isinstance(state.get("student_", None), nn.Module):
-            return pack_state(state, self._get_param_names(), __version__)
+            return pack_state(state, self._kept_names(), __version__)
         network = state["student_"]
         if not is_plain(network):  # a body of the user's own, which is pickled in its own way
             state = {**state, "student_": copy.deepcopy(network).cpu()}
-        return pack_state(state, self._get_param_names(), __version__)
+        return pack_state(state, self._kept_names(), __version__)
+
+    def _kept_names(self) -> list[str]:
+        """Names of attributes that are pickled as they are: parameters, and callbacks."""
+        return [*self._get_param_names(), "_skl_callbacks"]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Set what `__getstate__` has returned; raise ValueError if it is of another format."""
-        names, own_name = self._get_param_names(), type(self).__name__
+        names, own_name = self._kept_names(), type(self).__name__
         with plain_torch():  # tensors of inference mode could not be used outside of it
             state = unpack_state(state, names, own_name, __version__)
         super().__setstate__(state)

@@ -90,7 +90,7 @@ class DLFClassifier(ClassifierUpdateMixin, LatentFactorStudent):
         a single column, "auto" is "mixup" or None; with `predictions` or `X_ensemble` it is None.
         Fewer than 50 rows are not judged.
 
-    subsample : int or None, default=200_000
+    subsample : int or None, default=1_000_000
         Most rows of X that are used; None for all. Of more rows, so many are chosen by
         `random_state`, and the others are not read, except that an unfitted ensemble is fitted to
         all. Rows without weight are not chosen, and labelled ones are at least a half, if there are
@@ -358,7 +358,7 @@ class DLFClassifier(ClassifierUpdateMixin, LatentFactorStudent):
         latent: Literal["auto", "gaussian", "smoothed"] = "auto",
         preprocessor: Any = "auto",
         augment: str | Callable | None = "auto",
-        subsample: int | None = 200_000,
+        subsample: int | None = 1_000_000,
         out_of_bag: Literal["widen", "match"] | None = "widen",
         hidden_layer_sizes: int | Sequence[int] = (100, 100),
         activation: Literal["auto", "swish", "relu", "gelu", "silu", "tanh"] = "auto",

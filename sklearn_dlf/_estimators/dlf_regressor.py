@@ -82,7 +82,7 @@ class DLFRegressor(RegressorUpdateMixin, LatentFactorStudent):
         "mixup" or None; with `predictions` or `X_ensemble` it is None. Fewer than 50 rows are not
         judged.
 
-    subsample : int or None, default=200_000
+    subsample : int or None, default=1_000_000
         Most rows of X that are used; None for all. Of more rows, so many are chosen by
         `random_state`, and the others are not read, except that an unfitted ensemble is fitted to
         all. Rows without weight are not chosen; rows with a value of y that the members were not

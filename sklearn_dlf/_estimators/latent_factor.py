@@ -34,6 +34,7 @@ from .._network.students import SeparableStudentNetwork, StudentNetwork
 from .._predictive.members import LatentFactorMembers
 from .._transfer.contrasts import Contrasts
 from .._transfer.transfer_set import TransferSet
+from .._utils.fit_tasks import CallbackSupportMixin, FitTasks
 from .._utils.parameters import Count, store_parameters
 from .._utils.seeding import MAX_SEED
 from .._utils.warning import warn_user
@@ -46,7 +47,7 @@ LIKELIHOOD_MULTIPLE = 3.0
 LOADINGS_WEIGHTS = 0.003, 0.03
 
 
-class LatentFactorStudent(BaseStudent):
+class LatentFactorStudent(CallbackSupportMixin, BaseStudent):
     """Student whose members are a latent factor model, fitted by EM."""
 
     # Whether the student is refined after EM; a parameter of students of classifiers.
@@ -92,7 +93,7 @@ class LatentFactorStudent(BaseStudent):
         latent: Literal["auto", "gaussian", "smoothed"] = "auto",
         preprocessor: Any = "auto",
         augment: str | Callable | None = "auto",
-        subsample: int | None = 200_000,
+        subsample: int | None = 1_000_000,
         out_of_bag: Literal["widen", "match"] | None = "widen",
         target_noise: Literal["auto", "input", "constant"] = "auto",
         cv: Any = None,
@@ -158,6 +159,7 @@ class LatentFactorStudent(BaseStudent):
                 annealing=PLAIN_ANNEALING if trains_swiftly(self) else ANNEALING,
                 suits_refinement=lambda em: self._suits_refinement(em, X),
                 draws=draws,
+                tasks=FitTasks.of(self),
             ).run()
         network.set_points(X, transfer_set.reader.is_raw)
         if n_outputs > 1 and self.member_noise is not None and self.em == "restricted":

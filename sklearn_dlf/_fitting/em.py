@@ -24,6 +24,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .._latent.models import NOISE_FLOOR, LatentModel
 from .._transfer.contrasts import Contrasts
+from .._utils.fit_tasks import FitTasks
 from .._utils.seeding import Draws
 from .._utils.warning import warn_user
 from .member_likelihoods import MemberLikelihood, PenalisedLikelihood
@@ -67,6 +68,9 @@ N_POLISH_ROUNDS, POLISH_WEIGHT_SHARE = 4, 1 / 3
 # Draws from torch's own generators.
 TORCH_DRAWS = Draws()
 
+# Tasks of which no callbacks are told.
+NO_TASKS = FitTasks()
+
 # Rounds of training of the published penalised start.
 N_START_ROUNDS = 10
 
@@ -95,6 +99,8 @@ class ExpectationMaximisation:
         EM goes on as it does without one.
     draws : Draws
         Generators of the draws of refinement and of the penalised start. By default torch's own.
+    tasks : FitTasks
+        Callbacks are told of each iteration and each round. One may end EM, or the refinement.
 
     Attributes
     ----------
@@ -124,6 +130,7 @@ class ExpectationMaximisation:
         annealing: Annealing = ANNEALING,
         suits_refinement: Callable[[Any], bool] = lambda em: True,
         draws: Draws = TORCH_DRAWS,
+        tasks: FitTasks = NO_TASKS,
     ):
         self.trainer = trainer
         self.network = trainer.network
@@ -139,6 +146,7 @@ class ExpectationMaximisation:
         self.annealing = annealing
         self.suits_refinement = suits_refinement
         self.draws = draws
+        self.tasks = tasks
         self.first_lr = trainer.lr
         self.converged = False
         self.history: list[dict] = []
@@ -150,11 +158,14 @@ class ExpectationMaximisation:
     def run(self) -> ExpectationMaximisation:
         """Fit the network."""
         self.initialise()
-        self._iterate_until(MIN_LR_SHARE if self.refinement is None else REFINE_BELOW_LR_SHARE)
+        tasks = self.tasks.part("EM")
+        min_share = MIN_LR_SHARE if self.refinement is None else REFINE_BELOW_LR_SHARE
+        is_stopped = self._iterate_until(min_share, tasks)
         if self.refinement is not None and not self.suits_refinement(self):
             self.refinement = None
-            self._iterate_until(MIN_LR_SHARE)
-        if not self.converged:
+            is_stopped = is_stopped or self._iterate_until(MIN_LR_SHARE, tasks)
+        tasks.end()
+        if not self.converged and not is_stopped:
             warn_user(
                 f"EM was still gaining after max_iter={self.max_iter} iterations. Increase "
                 f"max_iter, or tol={self.tol:g} (nats per entry) if the fit is good enough.",
@@ -163,13 +174,17 @@ class ExpectationMaximisation:
         self.finish()
         return self
 
-    def _iterate_until(self, min_share: float) -> None:
-        """Iterate until the learning rate is below this share of the first one."""
-        self.converged = False
-        while self.n_iter < self.max_iter and not self.converged:
-            self.iterate(self.trainer.train)
+    def _iterate_until(self, min_share: float, tasks: FitTasks) -> bool:
+        """Iterate until the learning rate is below this share of the first one.
+
+        Return whether a callback has ended it before.
+        """
+        self.converged = is_stopped = False
+        while self.n_iter < self.max_iter and not self.converged and not is_stopped:
+            is_stopped = tasks.run("iteration", lambda: self.iterate(self.trainer.train))
             self.anneal()
             self.converged = self.trainer.lr < min_share * self.first_lr
+        return is_stopped
 
     def iterate(self, train: Callable) -> None:
         """Run one iteration; ``train`` is the trainer's method `train` or `polish`."""
@@ -252,8 +267,11 @@ class ExpectationMaximisation:
     def polish(self) -> None:
         """Iterate on, with M-steps over all design points at once."""
         self.regression.weigh_loadings(POLISH_WEIGHT_SHARE * self.regression.loadings_weight)
+        tasks = self.tasks.part("L-BFGS", N_POLISH_ROUNDS)
         for _ in range(N_POLISH_ROUNDS):
-            self.iterate(self.trainer.polish)
+            if tasks.run("iteration", lambda: self.iterate(self.trainer.polish)):
+                break
+        tasks.end()
 
     def fix_noise(self) -> None:
         """Write a member noise that does not depend on the input into the network's head."""

@@ -68,7 +68,9 @@ class Refinement:
             trainer.weight_decay = 0.0
         # What is the same in all rounds is sent to the device once.
         probabilities, wanted = trainer.to_device(self.probabilities, em.regression_targets())
+        tasks = em.tasks.part("refinement", N_ROUNDS)
         for share in np.arange(N_ROUNDS) / N_ROUNDS:
+            one_round = tasks.part("round", 0)
             trainer.lr = float(first_lr * (1 + np.cos(np.pi * share)) / 2)
             order = torch.randperm(contrasts.shape[-1], generator=em.draws.cpu)
             picked = order[:N_MEMBERS].numpy()
@@ -80,6 +82,9 @@ class Refinement:
             loss = trainer.train(objective, probabilities, members, wanted)
             if em.verbose:
                 print(f"Refinement: loss {loss:.4f}, learning rate {trainer.lr:.1e}")
+            if one_round.end():
+                break
+        tasks.end()
         trainer.evaluate()  # raises if training has diverged
 
     def _make_objective(self, em: ExpectationMaximisation) -> AveragedProbabilities:

@@ -83,8 +83,6 @@ def average_two_classes(
     entropy = np.empty(len(mean)) if with_entropy else None
     for rows in row_blocks(len(mean), BLOCK_SIZE // len(points)):
         odds = torch.addcmul(means[rows], points[:, None], stds[rows])
-        # The mirror image of the other label's probabilities takes a second sigmoid: one minus a
-        # probability would be rounded to zero where that is small.
         probabilities[rows, 1] = (weights @ torch.sigmoid(odds)).numpy()
         probabilities[rows, 0] = (weights @ odds.neg().sigmoid_()).numpy()
         if entropy is not None:
@@ -378,8 +376,8 @@ class _Pairs:
 @cache
 def _line(dtype: np.dtype, n_pairs: int = LINE_PAIRS) -> tuple[torch.Tensor, torch.Tensor]:
     """Return points of a line and their weights, which sum to one, each (2 n_pairs,)."""
-    points, weights = (torch.from_numpy(part.astype(dtype)) for part in line_for(n_pairs))
-    return points, weights
+    points, weights = line_for(n_pairs)
+    return torch.from_numpy(points.astype(dtype)), torch.from_numpy(weights.astype(dtype))
 
 
 @cache

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg.blas import ddot
 from sklearn.base import clone
 from sklearn.decomposition import TruncatedSVD
 from sklearn.exceptions import NotFittedError
@@ -211,7 +212,7 @@ def _is_valid(estimator: Any, X: Any) -> bool:
     if X.shape[1] != estimator.n_features_in_ or not len(X):
         return False
     if len(X) == 1:  # products with zero are zero, unless a number is not finite
-        is_finite = X[0].dot(np.zeros(X.shape[1])) == 0
+        is_finite = ddot(X[0], np.zeros(X.shape[1])) == 0  # numpy's would warn
         return is_finite and not hasattr(estimator, "feature_names_in_")
     with np.errstate(over="ignore", invalid="ignore"):
         is_finite = isfinite(X.sum())  # the sum of finite numbers may be infinite too

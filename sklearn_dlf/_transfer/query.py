@@ -121,13 +121,11 @@ def query_teacher(
         is_seeded=is_seeded,
         random_state=random_state,
     )
-    teacher.declare_unseen(unseen, len(rows.table), rows.order)
-    rows = _keep_chosen(rows, teacher, chosen)
-    table, weights = rows.table, scale_weights(rows.weights)
+    rows, weights = _settle_rows(rows, teacher, unseen, chosen)
     transformation, y = task.enter_space(teacher, rows.y)
-    encodes = _encodes(is_encoded, augment, teacher, table)
+    encodes = _encodes(is_encoded, augment, teacher, rows.table)
     points = make_points(
-        table,
+        rows.table,
         weights,
         teacher,
         augment=augment,
@@ -143,7 +141,7 @@ def query_teacher(
         teacher,
         points,
         task.targets(teacher, points, y, weights, out_of_bag),
-        reader=rows.reader.fit_scaler(table.numbers, weights),
+        reader=rows.reader.fit_scaler(rows.table.numbers, weights),
         weights=weights,
         out_of_bag=out_of_bag,
         transformation=transformation,
@@ -152,14 +150,20 @@ def query_teacher(
     )
 
 
-def _keep_chosen(rows: FitRows, teacher: Teacher, chosen: np.ndarray | None) -> FitRows:
-    """Return the rows that were chosen, which a teacher keeps too; see `query_teacher`."""
-    if chosen is None or not isinstance(teacher, EnsembleTeacher):
-        return rows
-    numbers = np.arange(len(rows.table)) if rows.order is None else rows.order.numbers
-    kept = np.flatnonzero(np.isin(numbers, chosen))
-    teacher.keep(kept)
-    return rows.keep(kept)
+def _settle_rows(
+    rows: FitRows, teacher: Teacher, unseen: Any, chosen: np.ndarray | None
+) -> tuple[FitRows, np.ndarray | None]:
+    """Return the rows that were chosen, which a teacher keeps too, and their weights.
+
+    The teacher is told which rows its members did not see. See `query_teacher`.
+    """
+    teacher.declare_unseen(unseen, len(rows.table), rows.order)
+    if chosen is not None and isinstance(teacher, EnsembleTeacher):
+        numbers = np.arange(len(rows.table)) if rows.order is None else rows.order.numbers
+        kept = np.flatnonzero(np.isin(numbers, chosen))
+        teacher.keep(kept)
+        rows = rows.keep(kept)
+    return rows, scale_weights(rows.weights)
 
 
 def _encodes(is_encoded: bool | None, augment: Any, teacher: Any, table: Table) -> bool:
