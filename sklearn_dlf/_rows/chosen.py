@@ -78,7 +78,7 @@ def choose_rows(
         usable = np.asarray(sample_weight) != 0
     telling = np.zeros(n_rows, dtype=bool) if y is None else has_label(y) & usable
     if np.shape(unseen)[:1] == (n_rows,):
-        both = telling & np.asarray(unseen).astype(bool).reshape(n_rows, -1).any(axis=1)
+        both = telling & np.asarray(unseen).astype(bool, copy=False).reshape(n_rows, -1).any(axis=1)
         telling = both if both.any() else telling
     share = telling.sum() / usable.sum()
     first = _draw(telling, round(subsample * max(share, TELLING_SHARE)), rng)
