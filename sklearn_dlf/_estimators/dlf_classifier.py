@@ -143,7 +143,7 @@ class DLFClassifier(ClassifierUpdateMixin, LatentFactorStudent):
         constant member noise.
 
     max_iter : int, default=100
-        Largest number of iterations of EM, not counting the forty rounds of `refine`.
+        Largest number of iterations of EM, not counting the rounds of `refine`.
 
     tol : float, default=1e-3
         Smallest gain of an iteration in restricted log-likelihood, in nats per entry. After two

@@ -88,11 +88,14 @@ def test_a_callback_ends_em(data):
 
 def test_a_callback_ends_the_refinement(data):
     X, members = data
-    for ends_after, expected in (({}, N_ROUNDS), ({"refinement round": 3}, 3)):
+    counts = []
+    for ends_after in ({}, {"refinement round": 3}):
         recorder = Recorder(ends_after)
         student = DLFClassifier(latent="gaussian", **QUICK).set_callbacks(recorder)
         student.fit(X, predictions=probabilities(members))
-        assert recorder.ended.count("refinement round") == expected
+        counts.append(recorder.ended.count("refinement round"))
+    assert N_ROUNDS[0] <= counts[0] <= N_ROUNDS[1]
+    assert counts[1] == 3
 
 
 def test_callbacks_are_torn_down_after_an_error(data):
