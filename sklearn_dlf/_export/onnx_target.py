@@ -10,12 +10,14 @@ from scipy.special import ndtri
 from .._predictive.conformal import UNIT_LEVEL, conformal_quantiles
 from .._predictive.target_noise import (
     LOG_RATIOS,
-    NetworkVariance,
     TargetNoise,
-    VarianceFunction,
     _distance_curve,
     node_weights,
     tail_of,
+)
+from .._predictive.variance_functions import (
+    NetworkVariance,
+    VarianceFunction,
 )
 from .graph import Graph
 from .onnx_members import Members
