@@ -11,11 +11,11 @@ import torch
 from sklearn.utils._param_validation import Interval
 
 from .._utils.parameters import store_parameters
+from .adapt_mixin import ClassifierAdaptMixin
 from .latent_factor import LatentFactorStudent
-from .update_mixin import ClassifierUpdateMixin
 
 
-class DLFClassifier(ClassifierUpdateMixin, LatentFactorStudent):
+class DLFClassifier(ClassifierAdaptMixin, LatentFactorStudent):
     """Small network that predicts as an ensemble of classifiers does, with its uncertainty.
 
     The members' logits are taken as draws from a Gaussian process. Its mean and factor loadings are

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import StrOptions
 
+from .adapt_mixin import RegressorAdaptMixin
 from .latent_factor import LatentFactorStudent
 from .row_parts import predict_in_parts
-from .update_mixin import RegressorUpdateMixin
 
 
-class DLFRegressor(RegressorUpdateMixin, LatentFactorStudent):
+class DLFRegressor(RegressorAdaptMixin, LatentFactorStudent):
     """Small network that predicts as an ensemble of regressors does, with its uncertainty.
 
     The members of the ensemble are taken as draws from a Gaussian process. Its mean and factor

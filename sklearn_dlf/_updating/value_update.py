@@ -17,7 +17,7 @@ from .value_streams import ValueStream, stream_models
 from .values import (
     ValueSums,
     factor_posterior,
-    in_units_of_truth,
+    scale_loadings,
     sum_values,
     value_posterior,
 )
@@ -43,9 +43,9 @@ class ValueUpdate:
 
     def __init__(self, members: Any, noise: TargetNoise, memory: Memory):
         heads = read_heads(members.network, members.units)
-        self._coordinates = in_units_of_truth(choose_coordinates(heads), noise.spread_share)
-        self._memory, self._unit = memory, np.asarray(members.units.scale, dtype=np.float64)
         self._root_share = np.sqrt(noise.spread_share)
+        self._coordinates = scale_loadings(choose_coordinates(heads), self._root_share)
+        self._memory, self._unit = memory, np.asarray(members.units.scale, dtype=np.float64)
         self._unknown = self._unknown_coefficients()
         size, n_outputs = self._coordinates.size, self._coordinates.n_outputs
         self._sums = ValueSums(
