@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.exceptions import NotFittedError
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from .._rows.labels import check_labels, class_columns, join_classes, observed_values
@@ -141,23 +142,17 @@ class RegressorAdaptMixin(AdaptMixin, RegressorUpdateMixin):
         X, y, weights = self._rows_to_adapt(X, y, sample_weight, labels)
         if self.target_noise_ is None:
             raise NotFittedError(NO_NOISE.format("adapt"))
-        values, transformation = observed_values(y, len(X), self.n_outputs_), None
-        counts = weights > 0
+        counts, transformation = weights > 0, None
+        values = observed_values(y, len(X), self.n_outputs_)[counts]
         if self.target_transformation_ is not None:
-            transformation = self.target_transformation_.covering(values[counts])
-            with np.errstate(all="ignore"):
-                values = transformation.transform(values)
-            if not np.isfinite(values[counts]).all():
-                raise ValueError(
-                    "The teacher transforms y, and some of these values have no finite transform; "
-                    "expected values that the transformation takes."
-                )
+            transformation = self.target_transformation_.covering(values)
+            values = transformation.transform(values)
         adapter = ValueAdapter(
             self._fitted_members,
             self.target_noise_,
             self._kept_memory(),
             X[counts],
-            values[counts],
+            values,
             weights[counts],
         )
         return self._with_adaptation(adapter.adapt(labels), target_transformation_=transformation)
@@ -251,6 +246,7 @@ class ClassifierAdaptMixin(AdaptMixin, ClassifierUpdateMixin):
         """
         X, y, weights = self._rows_to_adapt(X, y, sample_weight, labels)
         y = check_labels(y)
+        check_classification_targets(y)
         counts = weights > 0
         X, y, weights = X[counts], y[counts], weights[counts]
         new = self._new_classes(y, labels, classes)
@@ -283,8 +279,8 @@ class ClassifierAdaptMixin(AdaptMixin, ClassifierUpdateMixin):
             new = np.unique(y)
         if len(new) < 2:
             raise ValueError(
-                f"y has one label, {new[0]!r}, which is no class of the student, and a classifier "
-                "needs two. Give all labels of the new meaning by classes=."
+                f"y has one label, {new.tolist()[0]!r}, which is no class of the student, and a "
+                "classifier needs two. Give all labels of the new meaning by classes=."
             )
         return new
 

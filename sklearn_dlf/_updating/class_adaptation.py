@@ -31,7 +31,7 @@ LATENT, BODY = "latent", "body"
 
 # A head is taken if held-out labels are likelier under it by more than so many standard errors:
 # with few rows, the simpler model is rarely far off.
-HEAD_ERRORS = 1.0
+HEAD_ERRORS = 0.5
 
 # Takes numbers of rows, and returns log-probabilities of all rows (n, K), a posterior if classes
 # are kept, and a map of labels.

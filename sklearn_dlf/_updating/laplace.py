@@ -35,6 +35,10 @@ class LabelledRows(NamedTuple):
     latent: np.ndarray
     labels: np.ndarray
 
+    def part(self, rows: slice) -> LabelledRows:
+        """Return some of the rows."""
+        return LabelledRows(*(each[rows] for each in self))
+
     def join(self, other: LabelledRows) -> LabelledRows:
         """Return these rows and others."""
         return LabelledRows(*(np.concatenate(pair) for pair in zip(self, other, strict=True)))
