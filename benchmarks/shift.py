@@ -18,8 +18,8 @@ predicts the next 48 rows (a day), learns their labels, and so on to the end.
 Blocks: eight blocks of the same later rows. The same student gets random rows of a block, and is
 scored on the others of the block.
 
-Digits: a student of ten networks of 1,047 digits gets rows whose labels are flipped, 9 - y in place
-of y, and is scored on 250 others (`shift_labels.py`).
+Digits: a student of ten networks of 898 digits gets rows whose labels are flipped, 9 - y in place
+of y, and is scored on 399 others (`shift_labels.py`).
 """
 
 import argparse

@@ -20,7 +20,7 @@ from sklearn_dlf.ensembles import DeepEnsembleClassifier, member_predictions
 
 # Digits: members of the teacher, rows that it learns, rows that may get new labels, and how many
 # of these are given. The other rows are scored.
-N_MEMBERS, N_FIT, N_POOL, N_FLIPPED = 10, 1_047, 500, [20, 50, 100, 500]
+N_MEMBERS, N_FIT, N_POOL, N_FLIPPED = 10, 898, 500, [20, 50, 100, 500]
 
 # Blocks of the later rows of the stream, and random rows of a block.
 N_BLOCKS, N_BLOCK_ROWS = 8, [20, 200, 1_000]

@@ -300,6 +300,11 @@ class DLFClassifier(ClassifierAdaptMixin, LatentFactorStudent):
     ensemble_score_ : float
         Accuracy of the teacher at the rows of `fit`. None without y.
 
+    adaptation_ : ClassAdaptation
+        Only of a student that `adapt` has made: ``labels``, "kept" or "mapped"; ``label_map``
+        (n_old_classes, n_classes), the probability of each new label in each old class; ``head``,
+        None if there is none; ``loss``, the mean cross-entropy of held-out labels, in nats.
+
     scaler_ : StandardScaler
         Scaler of X.
 

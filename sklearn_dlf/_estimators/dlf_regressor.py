@@ -295,6 +295,10 @@ class DLFRegressor(RegressorAdaptMixin, LatentFactorStudent):
         `ensemble_score_` and the units of the outputs are those of the transformed values then.
         Predictions are transformed back. The law of the factors is Gaussian then.
 
+    adaptation_ : ValueAdaptation
+        Only after `adapt`: ``labels``, "kept" or "mapped"; ``slope``, ``intercept`` (n_outputs,) of
+        the new y over the old; ``loss``, mean negative log-density of held-out values, in nats.
+
     scaler_ : StandardScaler
         Scaler of X.
 

@@ -31,7 +31,7 @@ LATENT, BODY = "latent", "body"
 
 # A head is taken if held-out labels are likelier under it by more than so many standard errors:
 # with few rows, the simpler model is rarely far off.
-HEAD_ERRORS = 0.5
+HEAD_ERRORS = 1.0
 
 # Takes numbers of rows, and returns log-probabilities of all rows (n, K), a posterior if classes
 # are kept, and a map of labels.
@@ -86,7 +86,7 @@ class ClassAdaptation(NamedTuple):
     head : array of shape (p, K) or None
         Its coefficients.
     loss : float
-        Mean cross-entropy of held-out labels, in nats. NaN if no row was held out.
+        Mean cross-entropy of held-out labels, with the head, in nats. NaN if no row was held out.
     """
 
     labels: str
