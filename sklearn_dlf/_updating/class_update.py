@@ -8,7 +8,7 @@ import numpy as np
 
 from .classes import add_rows, class_models
 from .coordinates import choose_coordinates, features_of, read_heads
-from .laplace import LabelledRows
+from .laplace import STREAM_TOLERANCE, TOLERANCE, LabelledRows
 from .memory import Memory
 from .models import Likelihood, Model, no_rows
 from .posterior import Posterior, average_normals, weights_of
@@ -43,7 +43,7 @@ class ClassUpdate(Update):
         self._absorbed: list[Likelihood] | None = None
         self._rows: LabelledRows | None = None
         self._found: list[Likelihood] | None = None  # of all rows, once it was computed
-        self._with_discrepancy = True
+        self._with_discrepancy, self._tolerance = True, TOLERANCE
 
     def add(
         self,
@@ -58,6 +58,7 @@ class ClassUpdate(Update):
         ``members`` are those of the fitted student. Earlier rows are forgotten to a degree first.
         """
         self._with_discrepancy, self._posterior = discrepancy, None
+        self._tolerance = STREAM_TOLERANCE if forgetting < 1 else TOLERANCE
         counts = np.flatnonzero(rows[1].any(axis=1)) if rows is not None else np.empty(0)
         if forgetting == 0:
             self._absorbed, self._rows, self._found = None, None, None
@@ -108,7 +109,7 @@ class ClassUpdate(Update):
             return before
         if self._found is None:
             self._found = [
-                add_rows(model, self._coordinates, each, self._rows)
+                add_rows(model, self._coordinates, each, self._rows, self._tolerance)
                 for model, each in zip(self._models, before, strict=True)
             ]
         return self._found
