@@ -128,7 +128,7 @@ class BaseStudent(BaseEstimator, ABC):
         unseen: Any,
     ) -> BaseStudent:
         """Fit step by step; `fit` of both tasks calls it."""
-        for name in ("conformal_scores_", "_update"):
+        for name in ("conformal_scores_", "_update", "adaptation_"):
             self.__dict__.pop(name, None)
         self.__dict__.pop("student_", None)  # after a failed fit the estimator is not fitted
         tasks = FitTasks.started(self, X, y)

@@ -11,11 +11,11 @@ import torch
 from sklearn.utils._param_validation import Interval
 
 from .._utils.parameters import store_parameters
+from .adapt_mixin import ClassifierAdaptMixin
 from .latent_factor import LatentFactorStudent
-from .update_mixin import ClassifierUpdateMixin
 
 
-class DLFClassifier(ClassifierUpdateMixin, LatentFactorStudent):
+class DLFClassifier(ClassifierAdaptMixin, LatentFactorStudent):
     """Small network that predicts as an ensemble of classifiers does, with its uncertainty.
 
     The members' logits are taken as draws from a Gaussian process. Its mean and factor loadings are
@@ -305,6 +305,11 @@ class DLFClassifier(ClassifierUpdateMixin, LatentFactorStudent):
 
     ensemble_score_ : float
         Accuracy of the teacher at the rows of `fit`. None without y.
+
+    adaptation_ : ClassAdaptation
+        Only of a student that `adapt` has made: ``labels``, "kept" or "mapped"; ``label_map``
+        (n_old_classes, n_classes), the probability of each new label in each old class; ``head``,
+        None if there is none; ``loss``, the mean cross-entropy of held-out labels, in nats.
 
     scaler_ : StandardScaler
         Scaler of X.

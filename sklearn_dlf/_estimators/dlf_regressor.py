@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import StrOptions
 
+from .adapt_mixin import RegressorAdaptMixin
 from .latent_factor import LatentFactorStudent
 from .row_parts import predict_in_parts
-from .update_mixin import RegressorUpdateMixin
 
 
-class DLFRegressor(RegressorUpdateMixin, LatentFactorStudent):
+class DLFRegressor(RegressorAdaptMixin, LatentFactorStudent):
     """Small network that predicts as an ensemble of regressors does, with its uncertainty.
 
     The members of the ensemble are taken as draws from a Gaussian process. Its mean and factor
@@ -298,6 +298,10 @@ class DLFRegressor(RegressorUpdateMixin, LatentFactorStudent):
         with the same transformation. The mean, loadings and member noise, `target_noise_`,
         `ensemble_score_` and the units of the outputs are those of the transformed values then.
         Predictions are transformed back. The law of the factors is Gaussian then.
+
+    adaptation_ : ValueAdaptation
+        Only after `adapt`: ``labels``, "kept" or "mapped"; ``slope``, ``intercept`` (n_outputs,) of
+        the new y over the old; ``loss``, mean negative log-density of held-out values, in nats.
 
     scaler_ : StandardScaler
         Scaler of X.

@@ -28,9 +28,14 @@ from .base import BaseStudent
 from .classifier_mixin import ClassifierStudentMixin
 from .regressor_mixin import RegressorStudentMixin
 
+NO_NOISE = (
+    "{} needs the noise of y around the ensemble, and fit was called without y. Call "
+    "fit(X, y, ...) with the observed values."
+)
+
 NOTHING_KEPT = (
-    "update needs what fit keeps of its rows and their values, and this student has nothing of the "
-    "kind: fit was called without y. Call fit(X, y, ...) with the observed values."
+    "update and adapt need what fit keeps of its rows and their values, and this student has "
+    "nothing of the kind: fit was called without y. Call fit(X, y, ...) with the observed values."
 )
 
 
@@ -120,6 +125,11 @@ class UpdateMixin(BaseStudent):
         True
         """
         check_is_fitted(self)
+        if "adaptation_" in self.__dict__:
+            raise ValueError(
+                "This student was adapted to another meaning of y, and update keeps the meaning. "
+                "Adapt the fitted student to all rows of the new meaning at once."
+            )
         share = _check_options(discrepancy, forgetting)
         X, y = in_memory(X), in_memory(y)
         n_rows = _num_samples(X)
@@ -127,7 +137,7 @@ class UpdateMixin(BaseStudent):
             raise ValueError(
                 f"y must have a value for each of the {n_rows} rows of X; got {_num_samples(y)}."
             )
-        weights = _row_weights(in_memory(sample_weight), n_rows)
+        weights = row_weights(in_memory(sample_weight), n_rows)
         update = self.__dict__.get("_update")
         if not n_rows and (update is None or share == 1):
             return self
@@ -234,10 +244,7 @@ class RegressorUpdateMixin(UpdateMixin, RegressorStudentMixin):
 
     def _make_update(self):
         if self.target_noise_ is None:
-            raise NotFittedError(
-                "update needs the noise of y around the ensemble, and fit was called without y. "
-                "Call fit(X, y, ...) with the observed values."
-            )
+            raise NotFittedError(NO_NOISE.format("update"))
         return ValueUpdate(self._fitted_members, self.target_noise_, self._kept_memory())
 
     def _add_rows(self, update, rows, discrepancy, forgetting):
@@ -281,7 +288,7 @@ class ClassifierUpdateMixin(UpdateMixin, ClassifierStudentMixin):
         return update
 
 
-def _row_weights(sample_weight: Any, n_rows: int) -> np.ndarray:
+def row_weights(sample_weight: Any, n_rows: int) -> np.ndarray:
     """Return weights of rows (n_rows,), or raise if they are invalid; all may be zero."""
     if sample_weight is None:
         return np.ones(n_rows)

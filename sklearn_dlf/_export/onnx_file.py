@@ -48,6 +48,11 @@ def write_onnx(
             "A file of ONNX holds a student as it was fitted, and this one has learnt from rows of "
             "update. Call reset_update() before, or keep it as a pickle."
         )
+    if "adaptation_" in vars(student):
+        raise ValueError(
+            "A file of ONNX holds a student as it was fitted, and this one was adapted to another "
+            "meaning of y. Keep it as a pickle."
+        )
     if student.latent_law_ is not None:
         raise ValueError(
             "A file of ONNX holds Gaussian members; those of this student have a latent_law_. "

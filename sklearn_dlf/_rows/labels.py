@@ -69,14 +69,8 @@ def observed_values(y: Any, n_rows: int, n_outputs: int) -> np.ndarray:
     return values
 
 
-def class_indicators(y: Any, classes: np.ndarray) -> np.ndarray:
-    """Return labels (n,) as zeros and ones (n, n_classes), in the order of the classes.
-
-    Raises
-    ------
-    ValueError
-        If labels are missing, have another shape, or are no classes.
-    """
+def check_labels(y: Any) -> np.ndarray:
+    """Return labels (n,), or raise ValueError if they are missing or have another shape."""
     labels = np.asarray(y)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
@@ -87,13 +81,51 @@ def class_indicators(y: Any, classes: np.ndarray) -> np.ndarray:
             "y has missing labels; expected one of the classes for each row. Leave out rows "
             "without a label."
         )
-    labels = take_labels(labels, np.arange(len(labels)))
+    return take_labels(labels, np.arange(len(labels)))
+
+
+def class_indicators(y: Any, classes: np.ndarray) -> np.ndarray:
+    """Return labels (n,) as zeros and ones (n, n_classes), in the order of the classes.
+
+    Raises
+    ------
+    ValueError
+        If labels are missing, have another shape, or are no classes.
+    """
+    labels = check_labels(y)
     indicators = labels[:, None] == classes
     unknown = ~indicators.any(axis=1)
     if unknown.any():
         raise ValueError(
             f"y has labels that are no classes of the student: {np.unique(labels[unknown])[:10]}; "
-            f"its classes are {classes}. An update keeps the classes; fit a student of an "
-            "ensemble that knows the new ones."
+            f"its classes are {classes}. An update keeps the classes; adapt(X, y) learns new ones."
         )
     return indicators.astype(np.float64)
+
+
+def join_classes(classes: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the sorted classes and labels (n,) of both.
+
+    Raises
+    ------
+    ValueError
+        If some are numbers and others are strings.
+    """
+    known = set(classes.tolist())
+    new = sorted({each for each in labels.tolist() if each not in known})
+    if not new:
+        return classes
+    kinds = {"n" if kind in "biuf" else "s" for kind in (classes.dtype.kind, labels.dtype.kind)}
+    if len(kinds) > 1:
+        raise ValueError(
+            f"Labels of one kind are needed, numbers or strings; got {new[:5]} beside the classes "
+            f"{classes[:5]}. With labels='mapped', classes=None, and none of the student's classes "
+            "in y, the labels of y are the classes."
+        )
+    return np.unique(np.concatenate([classes, np.array(new)]))
+
+
+def class_columns(labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Return the column of each label (n,) among the classes; -1 for those that are none."""
+    columns = {each: column for column, each in enumerate(classes.tolist())}
+    return np.array([columns.get(each, -1) for each in labels.tolist()], dtype=np.int64)
