@@ -81,3 +81,39 @@ def test_modules_and_functions_are_short(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             n_lines = node.end_lineno - node.lineno + 1 - docstring_lines(node)
             assert n_lines <= MAX_FUNCTION_LINES, node.name
+
+
+def test_every_folder_of_tests_is_one_of_the_package():
+    tests = Path(__file__).parent
+    folders = {
+        path.parent.relative_to(tests) for path in tests.rglob("test_*.py") if path.parent != tests
+    }
+    assert all((PACKAGE / folder).is_dir() for folder in folders)
+    assert len(folders) >= 9
+
+
+def public_callables():
+    """Yield names and functions of everything public, methods of classes included."""
+    for name in ["", ".ensembles", ".baselines", ".metrics", ".plotting", ".datasets"]:
+        module = import_module(f"sklearn_dlf{name}")
+        for public in module.__all__:
+            value = getattr(module, public)
+            if not inspect.isclass(value):
+                yield public, value
+                continue
+            for member, function in inspect.getmembers(value, inspect.isroutine):
+                is_ours = (getattr(function, "__module__", "") or "").startswith("sklearn_dlf")
+                if is_ours and (not member.startswith("_") or member == "__init__"):
+                    yield f"{public}.{member}", function
+
+
+@pytest.mark.parametrize(("name", "function"), list(public_callables()))
+def test_public_signatures_are_annotated(name, function):
+    if not inspect.isroutine(function):  # scorers are objects
+        function = type(function).__call__
+    signature = inspect.signature(function)
+    parameters = [p for p in signature.parameters.values() if p.name not in ("self", "cls")]
+    missing = [p.name for p in parameters if p.annotation is p.empty]
+    assert missing == []
+    if not name.endswith("__init__"):
+        assert signature.return_annotation is not signature.empty
