@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_consistent_length, check_random_state, check_scalar
+from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -40,7 +40,7 @@ from .._transfer.teachers import is_fitted_teacher
 from .._transfer.transfer_set import TransferSet
 from .._utils.content_keys import content_key
 from .._utils.fit_tasks import FitTasks
-from .._utils.numbers import in_memory
+from .._utils.numbers import in_memory, refuse_dates
 from .._utils.parameters import BodyMaker, Count, Device, LayerSizes
 from .._utils.threads import one_blas_thread
 from .._utils.torch_settings import plain_torch
@@ -215,6 +215,8 @@ class BaseStudent(BaseEstimator, ABC):
             own = order.numbers[:n_labelled]
             y = rows_at(y, own) if found is None else take_labels(y, own)
         X = as_container(in_memory(X))
+        if y is not None and task.kind == "regressor":
+            refuse_dates(y, "y")
         if y is not None:
             y = _check_y(y, estimator=self, **{"multi_output": False, **task.y_options})
             y = task.check_y(y)
@@ -322,10 +324,3 @@ class BaseStudent(BaseEstimator, ABC):
         with plain_torch():  # tensors of inference mode could not be used outside of it
             state = unpack_state(state, names, own_name, __version__)
         super().__setstate__(state)
-
-
-def check_count(n_samples: int) -> int:
-    """Return a number of draws, or raise if it is no positive integer."""
-    if isinstance(n_samples, bool):
-        raise TypeError(f"n_samples must be an instance of int, not bool; got {n_samples}.")
-    return check_scalar(n_samples, "n_samples", numbers.Integral, min_val=1)

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.special import softmax
 
 from .._predictive.logits import entropies, latent_from_logits, latent_from_probabilities
+from ..ensembles._class_columns import check_classes
 from ..ensembles._member_predictions import SUM_TOLERANCE
 from .design_points import Points
 from .out_of_bag import unseen_mean
@@ -149,9 +150,9 @@ def name_classes(n_classes: int, classes: ArrayLike | None, y: np.ndarray | None
         names = np.arange(n_classes) if labels is None else labels
         source = "y has"
     else:
-        names = np.asarray(classes)
+        names = np.asarray(check_classes(classes))
         source = "classes has"
-    if names.shape != (n_classes,) or len(np.unique(names)) < n_classes:
+    if names.shape != (n_classes,):
         raise ValueError(
             f"The members' probabilities have {n_classes} columns, and one different label is "
             f"expected for each; {source} {names.tolist()}. Give the labels in the order of the "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -79,8 +79,10 @@ def parameter_draws(
             f"model must be a torch module or a function of parameters and rows, got {model!r}."
         )
     at: Any = _ModuleAt if isinstance(model, nn.Module) else _FunctionAt
-    each: Any = draws
-    return FittedEnsemble([at(model, draw) for draw in each], outputs=outputs, classes=classes)
+    members = [at(model, draw) for draw in draws] if isinstance(draws, Iterable) else []
+    if len(members) < 2:
+        raise ValueError(f"draws must be at least two draws of the parameters; got {draws!r}.")
+    return FittedEnsemble(members, outputs=outputs, classes=classes)
 
 
 class _FunctionAt:
