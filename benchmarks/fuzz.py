@@ -54,7 +54,7 @@ OWN, SKLEARN = (str(Path(module.__file__).parent) for module in (sklearn_dlf, sk
 # Other words by which a message may name an argument.
 WORDS = {
     "X": ("row", "sample", "feature", "column", "array", "extreme", "members"),
-    "X_unlabeled": ("row", "sample", "feature", "column", "input x", "extreme", "members"),
+    "X_unlabeled": ("members", "member", "extreme"),
     "y": ("label", "values of y", "targets", "samples", "classes", "class "),
     "y_true": ("samples", "input", "labels", "array"),
     "sample_weight": ("weight",),

@@ -154,7 +154,7 @@ def class_scores(draw: Draw) -> Call:
     n, n_classes = draw.rng.randint(1, 9), draw.rng.randint(2, 5)
     if draw.rng.uniform() < 0.4:
         members = draw.probabilities(n, n_classes, draw.rng.randint(1, 5))
-        arguments = {"members": draw.array("members", members)}
+        arguments = {"members": draw.array("members", members, a_row_too_many="variant")}
         return Call(metrics.mutual_information, arguments, shaped(None))
     labels = draw.rng.randint(n_classes, size=n)
     classes = None

@@ -31,7 +31,7 @@ from .._network.heads import Units
 from .._rows.chosen import RowOrder, choose_rows, order_rows, rows_at
 from .._rows.containers import as_container, in_container_of
 from .._rows.labels import order_by_labels, take_labels
-from .._rows.reader import read_rows, read_rows_of_fit, set_input_tags
+from .._rows.reader import RowReader, read_rows, read_rows_of_fit, set_input_tags
 from .._rows.table import Table
 from .._transfer.query import FitRows, query_teacher
 from .._transfer.row_makers import ROW_MAKERS
@@ -225,9 +225,7 @@ class BaseStudent(BaseEstimator, ABC):
             check_consistent_length(table.numbers, y)
         ensemble_rows, adapt = self._rows_of_ensemble(table, X_ensemble, order)
         if X_unlabeled is not None:
-            further = in_container_of(table.rows, as_container(X_unlabeled))
-            numbers = read_rows(self, reader, further)
-            X_unlabeled = table.with_rows(further, numbers)
+            X_unlabeled = self._read_unlabeled(table, reader, X_unlabeled)
         weights = sample_weight
         if weights is not None:
             if order is not None and np.shape(weights) == (order.n_given,):
@@ -241,6 +239,14 @@ class BaseStudent(BaseEstimator, ABC):
                     "one row."
                 )
         return FitRows(table, reader, y, weights, X_unlabeled, ensemble_rows, adapt, order)
+
+    def _read_unlabeled(self, table: Table, reader: RowReader, X_unlabeled: Any) -> Table:
+        """Return further rows, in a container like that of X, or raise if they are not like X."""
+        try:
+            further = in_container_of(table.rows, as_container(X_unlabeled))
+            return table.with_rows(further, read_rows(self, reader, further))
+        except ValueError as error:
+            raise ValueError(f"X_unlabeled must hold rows like those of X. {error}") from error
 
     def _rows_of_ensemble(
         self, table: Table, X_ensemble: Any, order: RowOrder | None
