@@ -1,4 +1,4 @@
-"""Call the public functions with many arguments, right and wrong, and report what is not documented.
+"""Call the public functions with right and wrong arguments, and report what is not documented.
 
 Each call either returns a finite result of the right shape, or raises ValueError, TypeError or an
 error of this package that names the argument. A call with nothing wrong has to return, one with a
@@ -54,7 +54,7 @@ OWN, SKLEARN = (str(Path(module.__file__).parent) for module in (sklearn_dlf, sk
 # Other words by which a message may name an argument.
 WORDS = {
     "X": ("row", "sample", "feature", "column", "array", "extreme", "members"),
-    "X_unlabeled": ("members", "member", "extreme"),
+    "X_unlabeled": ("members", "member", "extreme", "x must lie"),
     "y": ("label", "values of y", "targets", "samples", "classes", "class "),
     "y_true": ("samples", "input", "labels", "array"),
     "sample_weight": ("weight",),
@@ -81,6 +81,7 @@ WORDS = {
     "n_members": ("members",),
     "max_iter": ("training",),
     "lr": ("training",),
+    "weight_decay": ("training",),
     "body_lr": ("training",),
     "quantiles": ("quantile",),
     "levels": ("level",),
@@ -105,10 +106,9 @@ def main() -> int:
         print(f"{len(numbers)} x {finding}")
         print(f"    python benchmarks/fuzz.py --seed {arguments.seed} --only {numbers[0]}")
     counts = ", ".join(f"{levels[level]} {level}" for level in ("plain", "variant", "edge", "bad"))
-    print(
-        f"seed {arguments.seed}: {arguments.calls} calls ({counts}), {sum(map(len, found.values()))} "
-        f"findings of {len(found)} kinds, {time.perf_counter() - began:.0f} s"
-    )
+    print(f"seed {arguments.seed}: {arguments.calls} calls ({counts}), ", end="")
+    print(f"{sum(map(len, found.values()))} findings of {len(found)} kinds, ", end="")
+    print(f"{time.perf_counter() - began:.0f} s")
     return int(bool(found))
 
 

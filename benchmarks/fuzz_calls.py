@@ -420,6 +420,8 @@ def deep_ensemble(draw: Draw, teachers: Teachers) -> Call:
     X = draw.array(
         "X",
         teachers.X,
+        words="edge",
+        dates="edge",
         NaN="edge",
         None_inside="edge",
         a_gap="edge",

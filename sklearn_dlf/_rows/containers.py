@@ -75,6 +75,7 @@ def in_container_of(rows: Any, others: Any) -> Any:
         return np.asarray(others)
     if is_frame(rows) and isinstance(others, np.ndarray):
         names = list(rows.columns)
+        others = others.astype(others.dtype.newbyteorder("="), copy=False)
         return type(rows)(others, columns=names) if is_pandas(rows) else type(rows)(others, names)
     return others
 

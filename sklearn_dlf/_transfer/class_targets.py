@@ -13,6 +13,10 @@ from ..ensembles._class_columns import check_classes
 from ..ensembles._member_predictions import SUM_TOLERANCE
 from .design_points import Points
 from .out_of_bag import unseen_mean
+from .teacher import check_range
+
+# Largest logit that is taken: sums of many squares stay within the range of float32, 1e38.
+MAX_LOGIT = 1e15
 
 
 class ClassTargets:
@@ -86,6 +90,7 @@ class ClassTargets:
         if (np.diff(self._order) < 0).any():  # scorers of scikit-learn expect sorted labels
             outputs = outputs[:, self._order]
         if self.outputs == "logits":
+            check_range(outputs, "Logits", MAX_LOGIT)
             latent = latent_from_logits(outputs)
             outputs = softmax(outputs, axis=1)
         else:

@@ -22,8 +22,8 @@ from ._networks import HydraNetwork
 # Largest precision of a proxy. Members that agree would have an infinite one.
 MAX_PRECISION = 1e4
 
-# Members' probabilities below this count as this: logits that are far apart have none of the others,
-# whose logarithm is infinite. A choice.
+# Members' probabilities below this count as this: those of logits that are far apart are zero, and
+# have no logarithm. A choice.
 LEAST_PROBABILITY = 1e-30
 
 # Largest logarithm of a parameter less one: far beyond what is learnt, and finite.

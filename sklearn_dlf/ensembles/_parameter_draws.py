@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from torch import nn
 from torch.func import functional_call
 
+from .._utils.numbers import numeric_array
 from ._fitted_ensemble import FittedEnsemble
 from ._member_models import Outputs
 from ._torch_models import evaluate_module
@@ -102,7 +103,9 @@ class _ModuleAt:
     def __init__(self, module: nn.Module, parameters: Any):
         self.module = module
         if not isinstance(parameters, Mapping):
-            parameters = torch.as_tensor(parameters).ravel()
+            if not isinstance(parameters, torch.Tensor):
+                parameters = torch.as_tensor(numeric_array(parameters, "A draw of draws"))
+            parameters = parameters.ravel()
             n_parameters = sum(parameter.numel() for parameter in module.parameters())
             if len(parameters) != n_parameters:
                 raise ValueError(

@@ -347,8 +347,8 @@ def expected_calibration_error(
     if not np.isin(observed, labels).all():
         raise ValueError(
             f"y_true has the labels {list(dict.fromkeys(observed.tolist()))}, of which some are "
-            f"not in classes, {labels.tolist()}. Give the labels in the order of the columns by classes, "
-            "such as classes=estimator.classes_."
+            f"not in classes, {labels.tolist()}. Give the labels in the order of the columns by "
+            "classes, such as classes=estimator.classes_."
         )
     confidence = shares.max(axis=1)
     surplus = confidence - (labels[shares.argmax(axis=1)] == observed)

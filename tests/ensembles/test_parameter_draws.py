@@ -99,3 +99,9 @@ def test_draws_of_other_parameters_raise(module, draws):
         parameter_draws("net", draws)
     with pytest.raises(ValueError, match="at least two models, got a list of 1"):
         parameter_draws(module, draws[:1])
+
+
+@pytest.mark.parametrize("draws", [None, 3, [], [1.0], object()])
+def test_fewer_than_two_draws_are_refused(draws):
+    with pytest.raises(ValueError, match="draws must be at least two draws"):
+        parameter_draws(lambda draw, X: X[:, 0] * draw, draws)

@@ -145,7 +145,7 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
         check_consistent_length(X, y)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         weights = cast(np.ndarray, scale_weights(weights))
         present = weights > 0
         if np.count_nonzero(present) < 2:
