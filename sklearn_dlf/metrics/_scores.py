@@ -6,7 +6,6 @@ All losses are means over rows. Smaller is better.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -252,9 +251,9 @@ def member_fidelity(
             "is computed; expected latent_parameters=student.latent_parameters(X) too."
         )
     teacher_mean = members.mean(axis=1)
-    teacher_std = column_std(members.T, partial(np.std, ddof=1))
+    teacher_std = column_std(members.T, _sample_std)
     error = _root_mean_square(mean - teacher_mean)
-    mean_spread = column_std(teacher_mean)
+    mean_spread = float(column_std(teacher_mean))
     stds = [in_units(std - std.mean())[0] for std in (student_std, teacher_std)]
     product = np.mean(stds[0] * stds[1])
     return Bunch(
@@ -267,6 +266,11 @@ def member_fidelity(
         ),
         **compare_factors(len(mean), latent_parameters, held_out_members),
     )
+
+
+def _sample_std(values: np.ndarray, axis: int) -> np.ndarray:
+    """Return the standard deviation of a sample along an axis."""
+    return values.std(axis=axis, ddof=1)
 
 
 def _root_mean_square(values: np.ndarray) -> float:
