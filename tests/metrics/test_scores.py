@@ -293,7 +293,7 @@ DAYS = np.array(["2020-01-01", "2020-01-02"], dtype="datetime64[D]")
         (lambda: gaussian_mixture_nll([1e140], [[0]], [[1e-100]]), ValueError, "y_true is too sm"),
         (
             lambda: member_fidelity(
-                [[0, 1], [2, 3]], [1, 2], [1, 2], latent_parameters={"mean": 1}
+                [[0, 1], [2, 5]], [1, 2], [1, 2], latent_parameters={"mean": 1}
             ),
             ValueError,
             "latent_parameters must have mean, loadings, member_std",
