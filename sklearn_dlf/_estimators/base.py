@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_consistent_length, check_random_state, check_scalar
+from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -31,7 +31,7 @@ from .._network.heads import Units
 from .._rows.chosen import RowOrder, choose_rows, order_rows, rows_at
 from .._rows.containers import as_container, in_container_of
 from .._rows.labels import order_by_labels, take_labels
-from .._rows.reader import read_rows, read_rows_of_fit, set_input_tags
+from .._rows.reader import RowReader, read_rows, read_rows_of_fit, set_input_tags
 from .._rows.table import Table
 from .._transfer.query import FitRows, query_teacher
 from .._transfer.row_makers import ROW_MAKERS
@@ -40,7 +40,7 @@ from .._transfer.teachers import is_fitted_teacher
 from .._transfer.transfer_set import TransferSet
 from .._utils.content_keys import content_key
 from .._utils.fit_tasks import FitTasks
-from .._utils.numbers import in_memory
+from .._utils.numbers import in_memory, refuse_dates
 from .._utils.parameters import BodyMaker, Count, Device, LayerSizes
 from .._utils.threads import one_blas_thread
 from .._utils.torch_settings import plain_torch
@@ -215,6 +215,8 @@ class BaseStudent(BaseEstimator, ABC):
             own = order.numbers[:n_labelled]
             y = rows_at(y, own) if found is None else take_labels(y, own)
         X = as_container(in_memory(X))
+        if y is not None and task.kind == "regressor":
+            refuse_dates(y, "y")
         if y is not None:
             y = _check_y(y, estimator=self, **{"multi_output": False, **task.y_options})
             y = task.check_y(y)
@@ -223,9 +225,7 @@ class BaseStudent(BaseEstimator, ABC):
             check_consistent_length(table.numbers, y)
         ensemble_rows, adapt = self._rows_of_ensemble(table, X_ensemble, order)
         if X_unlabeled is not None:
-            further = in_container_of(table.rows, as_container(X_unlabeled))
-            numbers = read_rows(self, reader, further)
-            X_unlabeled = table.with_rows(further, numbers)
+            X_unlabeled = self._read_unlabeled(table, reader, X_unlabeled)
         weights = sample_weight
         if weights is not None:
             if order is not None and np.shape(weights) == (order.n_given,):
@@ -239,6 +239,14 @@ class BaseStudent(BaseEstimator, ABC):
                     "one row."
                 )
         return FitRows(table, reader, y, weights, X_unlabeled, ensemble_rows, adapt, order)
+
+    def _read_unlabeled(self, table: Table, reader: RowReader, X_unlabeled: Any) -> Table:
+        """Return further rows, in a container like that of X, or raise if they are not like X."""
+        try:
+            further = in_container_of(table.rows, as_container(X_unlabeled))
+            return table.with_rows(further, read_rows(self, reader, further))
+        except ValueError as error:
+            raise ValueError(f"X_unlabeled must hold rows like those of X. {error}") from error
 
     def _rows_of_ensemble(
         self, table: Table, X_ensemble: Any, order: RowOrder | None
@@ -322,10 +330,3 @@ class BaseStudent(BaseEstimator, ABC):
         with plain_torch():  # tensors of inference mode could not be used outside of it
             state = unpack_state(state, names, own_name, __version__)
         super().__setstate__(state)
-
-
-def check_count(n_samples: int) -> int:
-    """Return a number of draws, or raise if it is no positive integer."""
-    if isinstance(n_samples, bool):
-        raise TypeError(f"n_samples must be an instance of int, not bool; got {n_samples}.")
-    return check_scalar(n_samples, "n_samples", numbers.Integral, min_val=1)

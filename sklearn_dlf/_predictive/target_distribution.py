@@ -114,7 +114,9 @@ class TargetDistribution:
             for part in row_blocks(len(at.mean), NODES_AT_ONCE // (y.shape[1] * n_nodes) + 1):
                 std = self.noise.std_nodes(at.variance[part], at.factor[part], at.misfit[part])
                 scaled = (y[rows][part] - at.mean[part])[..., None] / std
-                normal = -0.5 * (scaled**2 + np.log(2 * np.pi)) - np.log(std)
+                with np.errstate(over="ignore"):
+                    squares = scaled**2
+                normal = -0.5 * (squares + np.log(2 * np.pi)) - np.log(std)
                 logarithms[rows][part] = logsumexp(normal, b=node_weights(), axis=-1)
         return logarithms
 

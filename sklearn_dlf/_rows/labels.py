@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 from sklearn.utils import check_array
 
+from .._utils.numbers import refuse_dates, with_gaps
 from .columns import is_missing
+
+
+def label_array(y: Any) -> np.ndarray:
+    """Return values of y or labels as an array, or raise ValueError if they have no shape."""
+    try:
+        return np.asarray(with_gaps(y))
+    except ValueError as error:
+        raise ValueError(
+            f"y must hold as many values in each row; got a {type(y).__name__} that does not: "
+            f"{error}"
+        ) from error
 
 
 def has_label(y: Any) -> np.ndarray:
@@ -15,14 +28,14 @@ def has_label(y: Any) -> np.ndarray:
 
     A row of several outputs has none if all of them are missing.
     """
-    values = np.asarray(y)
+    values = label_array(y)
     if values.dtype.kind == "f":
         missing = np.isnan(values)
     elif values.dtype.kind == "O":
         missing = np.array([is_missing(value) for value in values.ravel()], dtype=bool)
     else:
         return np.ones(len(values) if values.ndim else 1, dtype=bool)
-    return ~missing.reshape(len(values), -1).all(axis=1)
+    return ~missing.reshape(len(values), prod(values.shape[1:])).all(axis=1)
 
 
 def order_by_labels(y: Any) -> tuple[np.ndarray, int] | None:
@@ -35,7 +48,7 @@ def order_by_labels(y: Any) -> tuple[np.ndarray, int] | None:
     ValueError
         If no row has a value.
     """
-    if np.asarray(y).ndim == 0:
+    if label_array(y).ndim == 0:
         return None
     labelled = has_label(y)
     if labelled.all():
@@ -47,7 +60,7 @@ def order_by_labels(y: Any) -> tuple[np.ndarray, int] | None:
 
 def take_labels(y: Any, index: np.ndarray) -> np.ndarray:
     """Return the values of y at some rows, as an array without objects where it can be one."""
-    values = np.asarray(y)[index]
+    values = label_array(y)[index]
     return np.array(values.tolist()) if values.dtype.kind == "O" else values
 
 
@@ -59,7 +72,8 @@ def observed_values(y: Any, n_rows: int, n_outputs: int) -> np.ndarray:
     ValueError
         If they are missing, not finite, or of another shape.
     """
-    values = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
+    refuse_dates(y, "y")
+    values = check_array(with_gaps(y), dtype=np.float64, ensure_2d=False, input_name="y")
     values = values.reshape(len(values), -1)
     if values.shape != (n_rows, n_outputs):
         raise ValueError(
@@ -71,7 +85,7 @@ def observed_values(y: Any, n_rows: int, n_outputs: int) -> np.ndarray:
 
 def check_labels(y: Any) -> np.ndarray:
     """Return labels (n,), or raise ValueError if they are missing or have another shape."""
-    labels = np.asarray(y)
+    labels = label_array(y)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1:

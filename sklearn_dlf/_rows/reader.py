@@ -16,6 +16,7 @@ from sklearn.utils import Tags, check_array, get_tags
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
 from .._utils.blocks import row_blocks
+from .._utils.numbers import refuse_dates, with_gaps
 from .._utils.standardise import fit_scaler, standardise
 from .columns import is_missing
 from .containers import as_container, columns_of, is_frame, number_columns, take
@@ -139,6 +140,7 @@ def read_rows_of_fit(estimator: Any, X: Any, y: Any = None) -> tuple[RowReader, 
     table : Table
         The rows, and what is read there.
     """
+    X = with_gaps(X)
     rows = as_container(X)
     preprocessor = choose_preprocessor(estimator.preprocessor, rows)
     if preprocessor is None and not _goes_raw(estimator.preprocessor, rows):
@@ -186,8 +188,9 @@ def read_rows(estimator: Any, reader: RowReader, X: Any) -> np.ndarray:
     if reader.is_plain:
         if _is_valid(estimator, X):
             return X
+        refuse_dates(X, "X")
         try:
-            return validate_data(estimator, X, dtype=np.float64, reset=False)
+            return validate_data(estimator, with_gaps(X), dtype=np.float64, reset=False)
         except ValueError as error:
             if "contains NaN" not in str(error):
                 raise

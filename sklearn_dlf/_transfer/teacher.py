@@ -112,12 +112,12 @@ class Teacher(ABC):
         self.is_record_checked = True
 
 
-def check_range(values: np.ndarray, name: str) -> None:
-    """Raise if values are too large for float32."""
+def check_range(values: np.ndarray, name: str, most: float = MAX_OUTPUT) -> None:
+    """Raise if values are too large for float32, or for sums of their squares."""
     largest = max(values.max(), -values.min())
-    if largest > MAX_OUTPUT:
+    if largest > most:
         raise ValueError(
-            f"{name} must lie within {MAX_OUTPUT:g} of zero, the range of float32; got "
+            f"{name} must lie within {most:g} of zero, which computations in float32 need; got "
             f"{largest:.3g}. Give members and y in a larger unit."
         )
 

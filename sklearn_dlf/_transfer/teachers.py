@@ -263,6 +263,11 @@ def _fit_here(
     """Fit an ensemble to the rows with a value of y, and return it as a teacher."""
     first, weights = rows.labelled()
     y = cast(np.ndarray, rows.y)
+    if kind == "classifier" and len(np.unique(y)) < 2:
+        raise ValueError(
+            f"y must have labels of at least two classes, to which an ensemble is fitted; got "
+            f"{np.unique(y).tolist()}."
+        )
     facts, predict = options["cache"].fit(prototype, first, y, weights, options["repeatable"])
     if rows.order is not None:
         # Rows without a value come last here.

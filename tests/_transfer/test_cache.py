@@ -332,3 +332,42 @@ def test_what_another_program_wrote_is_computed_anew(friedman, tmp_path, counts)
         again = students(str(tmp_path))[0].fit(*friedman)
     assert_array_equal(first.predict(friedman[0]), again.predict(friedman[0]))
     assert counts == {"fit": 2, "evaluate": 2}
+
+
+# Fits a student with a memory, as soon as the other process is ready too, and prints a prediction.
+ONE_OF_TWO = """
+import sys, time, warnings
+from pathlib import Path
+import numpy as np
+from sklearn.ensemble import RandomForestRegressor
+from sklearn_dlf import DLFRegressor
+
+folder, name = Path(sys.argv[1]), sys.argv[2]
+rng = np.random.RandomState(0)
+X = rng.standard_normal((60, 3))
+forest = RandomForestRegressor(5, random_state=0)
+student = DLFRegressor(forest, q=2, hidden_layer_sizes=(8,), n_epochs=1, tol=10.0, body="mlp",
+                       augment=None, memory=str(folder / "memory"), random_state=0)
+(folder / name).touch()
+while not ((folder / "first").exists() and (folder / "second").exists()):
+    time.sleep(0.001)
+print(student.fit(X, X[:, 0]).predict(X[:3]).tolist())
+"""
+
+
+def test_two_processes_may_share_a_memory_at_once(tmp_path):
+    root = str(Path(sklearn_dlf.__file__).parents[1])
+    command = [sys.executable, "-W", "error", "-W", "ignore::UserWarning", "-c", ONE_OF_TWO]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    variables = {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
+    processes = [
+        subprocess.Popen([*command, str(tmp_path), name], env=variables, **pipes)
+        for name in ("first", "second")
+    ]
+    printed = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], printed
+    assert printed[0] == printed[1]
+    third = subprocess.run(
+        [*command, str(tmp_path), "third"], env=variables, check=True, timeout=120, **pipes
+    )
+    assert third.stdout == printed[0][0]
