@@ -18,16 +18,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import pickle
 import subprocess
 import sys
-import tempfile
 import time
 import warnings
 from pathlib import Path
 
 import numpy as np
+from earlier_commit import ROOT, checked_out, run_with
 
 REGRESSORS = [
     *(f"networks:{name}:0" for name in ("friedman1", "energy", "concrete")),
@@ -50,17 +49,9 @@ def main():
     if arguments.one is not None:
         print(json.dumps(fit_one(*arguments.one, arguments)))
         return
-    root = Path(__file__).resolve().parents[1]
-    with tempfile.TemporaryDirectory() as folder:
-        earlier = Path(folder) / "earlier"
-        add = ["git", "worktree", "add", "--quiet", "--detach", str(earlier), arguments.against]
-        subprocess.run(add, cwd=root, check=True)
-        try:
-            for task in ("regressor", "classifier"):
-                compare(task, [earlier, root], folder, arguments)
-        finally:
-            remove = ["git", "worktree", "remove", "--force", str(earlier)]
-            subprocess.run(remove, cwd=root, check=True)
+    with checked_out(arguments.against) as (earlier, folder):
+        for task in ("regressor", "classifier"):
+            compare(task, [earlier, ROOT], folder, arguments)
 
 
 def parse_arguments():
@@ -102,12 +93,9 @@ def compare(task, trees, folder, arguments):
 
 def run_in(tree, task, cell, model, folder, arguments):
     """Fit one student with the package of a tree; return times and scores."""
-    environment = {**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, __file__, "--one", task, cell, model, folder]
+    command = [sys.executable, __file__, "--one", task, cell, model, str(folder)]
     command += ["--data-dir", arguments.data_dir]
-    done = subprocess.run(
-        command, env=environment, cwd=tree, check=True, stdout=subprocess.PIPE, text=True
-    )
+    done = run_with(tree, command, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 

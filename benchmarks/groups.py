@@ -8,6 +8,11 @@ between learnt and held-out members, in the same unit: students of so few member
 nearer. Means over seeds:
 
     python benchmarks/groups.py [--seeds 3]
+
+False alarms: how many of 100 students take the smoothed law though their members are draws of a
+Gaussian process, of random length scale and number. Students are small, for speed:
+
+    python benchmarks/groups.py --false-alarms 100
 """
 
 from __future__ import annotations
@@ -19,6 +24,8 @@ import warnings
 import numpy as np
 from scipy.spatial.distance import cdist
 from scipy.stats import energy_distance
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF
 
 from sklearn_dlf import DLFRegressor
 
@@ -77,12 +84,38 @@ def measure(distance, n_members, seed):
     ]
 
 
+def find_gain(seed):
+    """Return the gain and the chosen law of a student of draws of a Gaussian process."""
+    rng = np.random.RandomState(seed)
+    X = rng.normal(size=(80, 2))
+    process = GaussianProcessRegressor(RBF(rng.uniform(0.7, 3.0)), alpha=1e-6)
+    members = process.sample_y(X, rng.randint(20, 101), random_state=seed)
+    student = DLFRegressor(
+        q=5, tol=0.1, hidden_layer_sizes=30, body="mlp", augment=None, random_state=seed
+    )
+    student.fit(X, predictions=members)
+    return student.latent_gain_, student.latent_law_ is not None
+
+
+def print_false_alarms(n_ensembles):
+    """Print how often groups are found where there are none."""
+    gains, alarms = np.array([find_gain(seed) for seed in range(n_ensembles)]).T
+    print(
+        f"{alarms.sum():.0f} false alarms in {n_ensembles} ensembles; gain in nats: median "
+        f"{np.median(gains):.2f}, largest {gains.max():.2f}"
+    )
+
+
 def main():
     """Parse the command line, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--false-alarms", type=int, metavar="N", help="ensembles without groups")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
+    if args.false_alarms:
+        print_false_alarms(args.false_alarms)
+        return
     columns = ["distance", "members", "gain (nats)", "learnt, by row", "held out, by row"]
     columns += ["held out, jointly", "learnt from held out"]
     print("| " + " | ".join(columns) + " |\n|" + " --- |" * len(columns), flush=True)

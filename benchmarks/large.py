@@ -1,9 +1,10 @@
 """Time and memory of fits and predictions by the number of rows, from arrays on disk.
 
 Rows and the members' predictions are made in blocks and stored as `numpy.memmap` in a temporary
-folder, which takes 364 bytes a row. Each size is fitted and predicted in a process of its own::
+folder, which takes 288 bytes a row. Each size is fitted and predicted in a process of its own::
 
     python benchmarks/large.py
+    python benchmarks/large.py --subsample 200000
     python benchmarks/large.py --rows 10000 1000000 10000000 --folder /big/disk
 
 The script prints a Markdown table. Seconds are processor and wall time; memory is the largest that
@@ -37,7 +38,8 @@ def main():
     """Measure all sizes and print the table."""
     arguments = parse_arguments()
     if arguments.measure:
-        print(json.dumps(measure(Path(arguments.measure), arguments.rows[0])))
+        n_rows, n_most = arguments.rows[0], arguments.subsample
+        print(json.dumps(measure(Path(arguments.measure), n_rows, n_most)))
         return
     print(f"{N_FEATURES} columns, {N_MEMBERS} members; seconds of processor (wall), MiB\n")
     print("| rows | fit | memory | predict | memory | predict_interval | memory |")
@@ -46,6 +48,8 @@ def main():
         with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
             make_files(Path(folder), n_rows)
             command = [sys.executable, __file__, "--measure", folder, "--rows", str(n_rows)]
+            if arguments.subsample is not None:
+                command += ["--subsample", str(arguments.subsample)]
             found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
         cells = [f"{cpu:.1f} ({wall:.1f}) | {memory:.0f}" for cpu, wall, memory in found]
         print(f"| {n_rows:,} | " + " | ".join(cells) + " |", flush=True)
@@ -54,7 +58,10 @@ def main():
 def parse_arguments():
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    counts = [10_000, 100_000, 1_000_000, 10_000_000]
+    parser.add_argument("--rows", type=int, nargs="+", default=counts)
+    what = "most rows of a fit; by default the student's own number, and 0 for all"
+    parser.add_argument("--subsample", type=int, help=what)
     parser.add_argument("--folder", help="where temporary files are made")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -64,31 +71,43 @@ def open_files(folder, n_rows, mode):
     """Return rows, y and predictions as arrays on disk."""
     shapes = {"X": (n_rows, N_FEATURES), "y": (n_rows,), "predictions": (n_rows, N_MEMBERS)}
     for name, shape in shapes.items():
-        dtype = np.float32 if name == "predictions" else np.float64
+        dtype = np.float64 if name == "y" else np.float32
         yield np.memmap(folder / name, dtype=dtype, mode=mode, shape=shape)
 
 
 def make_files(folder, n_rows):
     """Make rows, and members that differ where the first two columns are large."""
     rng = np.random.RandomState(0)
-    weights = rng.standard_normal((N_FEATURES, N_MEMBERS)) / np.sqrt(N_FEATURES)
+    weights = member_weights(rng)
     X, y, predictions = open_files(folder, n_rows, "w+")
     for start in range(0, n_rows, BLOCK_ROWS):
         block = slice(start, min(start + BLOCK_ROWS, n_rows))
         rows = rng.standard_normal((block.stop - start, N_FEATURES))
-        mean = np.sin(rows[:, 0]) + rows[:, 1] * rows[:, 2]
         X[block] = rows
-        predictions[block] = mean[:, None] + 0.3 * np.tanh(rows[:, :1]) * (rows @ weights)
+        mean, predictions[block] = make_block(rows, weights)
         y[block] = mean + 0.5 * rng.standard_normal(len(rows))
 
 
-def measure(folder, n_rows):
+def member_weights(rng):
+    """Return the weights (n_features, n_members) of the members' own parts."""
+    return rng.standard_normal((N_FEATURES, N_MEMBERS)) / np.sqrt(N_FEATURES)
+
+
+def make_block(rows, weights):
+    """Return the true mean (n,) and the members (n, n_members) at rows."""
+    mean = np.sin(rows[:, 0]) + rows[:, 1] * rows[:, 2]
+    return mean, mean[:, None] + 0.3 * np.tanh(rows[:, :1]) * (rows @ weights)
+
+
+def measure(folder, n_rows, subsample):
     """Return processor seconds, wall seconds and MiB of a fit and of predictions."""
     from sklearn_dlf import DLFRegressor
 
     warnings.simplefilter("ignore")
     X, y, predictions = open_files(folder, n_rows, "r")
     student = DLFRegressor(random_state=0)
+    if subsample is not None:
+        student.set_params(subsample=subsample or None)
     return [
         watch(lambda: student.fit(X, y, predictions=predictions, unseen=True)),
         watch(lambda: student.predict(X)),

@@ -13,15 +13,13 @@ status is 1 if anything differs. The models are in ``fits_to_compare.py``.
 from __future__ import annotations
 
 import argparse
-import os
 import pickle
-import subprocess
 import sys
-import tempfile
 import warnings
 from pathlib import Path
 
 import numpy as np
+from earlier_commit import ROOT, checked_out, run_with
 from fits_to_compare import list_fits
 
 
@@ -31,17 +29,9 @@ def main():
     if arguments.save is not None:
         Path(arguments.save).write_bytes(pickle.dumps(fit_all(arguments.only)))
         return 0
-    root = Path(__file__).resolve().parents[1]
-    with tempfile.TemporaryDirectory() as folder:
-        earlier = Path(folder) / "earlier"
-        add = ["git", "worktree", "add", "--quiet", "--detach", str(earlier), arguments.against]
-        subprocess.run(add, cwd=root, check=True)
-        try:
-            before = run_in(earlier, Path(folder) / "before.pkl", arguments.only)
-            after = run_in(root, Path(folder) / "after.pkl", arguments.only)
-        finally:
-            remove = ["git", "worktree", "remove", "--force", str(earlier)]
-            subprocess.run(remove, cwd=root, check=True)
+    with checked_out(arguments.against) as (earlier, folder):
+        before = run_in(earlier, folder / "before.pkl", arguments.only)
+        after = run_in(ROOT, folder / "after.pkl", arguments.only)
     return report(before, after)
 
 
@@ -56,10 +46,9 @@ def parse_arguments():
 
 def run_in(tree, path, only):
     """Fit all models with the package of a tree; what came of it."""
-    environment = {**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, __file__, "--save", str(path)]
     command += ["--only", only] if only else []
-    subprocess.run(command, env=environment, cwd=tree, check=True)
+    run_with(tree, command)
     return pickle.loads(path.read_bytes())
 
 

@@ -1,18 +1,25 @@
-"""New labelled rows for a fitted student: `update`, beside what one would do without it.
+"""New labelled rows for a fitted student: `update` and `adapt`, beside what one would do without.
 
-``python benchmarks/shift.py --data UCI --stream SHIFT [--seeds 5]`` takes about a quarter of an
-hour on one core that is not busy. ``UCI`` holds the sets of regression as ``<name>.npz`` with ``X``
+``python benchmarks/shift.py --data UCI --stream SHIFT --digits [--seeds 5]`` takes about an hour on
+one core that is not busy. ``UCI`` holds the sets of regression as ``<name>.npz`` with ``X``
 and ``y``, ``SHIFT`` holds ``elec2.npz``, whose rows are in time order.
 
-Regions: the lower 70 % of the rows along the first principal component of the columns are the old
-region, the others are the new one. Thirty networks are trained on 40 % of the old rows, 1000 at
-most, and distilled. The student then gets new labelled rows of one region, and is scored on further
-rows of both. NLL is that of y, less that of the student alone; smaller is better.
+Regions: the lower half of the rows along the first principal component of the columns is the old
+region, the upper fifth is the new one, and those between are left out. Thirty networks are trained
+on 40 % of the old rows, 1000 at most, and distilled. The student then gets new labelled rows of one
+region, and is scored on further rows of both. NLL is that of y, less that of the student alone;
+smaller is better.
 
 Sizes: of a pickled student of thirty networks of the diabetes data, which no option is needed for.
 
 Stream: a student of thirty networks, trained on 5,000 of the rows in the first third of the set,
 predicts the next 48 rows (a day), learns their labels, and so on to the end.
+
+Blocks: eight blocks of the same later rows. The same student gets random rows of a block, and is
+scored on the others of the block.
+
+Digits: a student of ten networks of 898 digits gets rows whose labels are flipped, 9 - y in place
+of y, and is scored on 399 others (`shift_labels.py`).
 """
 
 import argparse
@@ -23,6 +30,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.special import softmax
+from shift_labels import fit_network, measure_blocks, measure_flipped
 from sklearn.datasets import load_diabetes
 from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -32,6 +40,7 @@ from sklearn.preprocessing import StandardScaler
 from tables import format_mean, format_rows
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
+from sklearn_dlf.baselines import HydraClassifier
 from sklearn_dlf.ensembles import (
     DeepEnsembleClassifier,
     DeepEnsembleRegressor,
@@ -42,8 +51,9 @@ from sklearn_dlf.metrics import interval_coverage, neg_nll_scorer
 SETS = ["concrete", "energy", "kin8nm", "power", "wine"]
 N_MEMBERS = 30
 
-# Share of rows in the old region; of its rows, shares for the teacher and for updates.
-OLD_SHARE, FIT_SHARE, UPDATE_SHARE = 0.7, 0.4, 0.3
+# Shares of rows in the old and the new region; of the old one's, shares for the teacher and for
+# updates.
+OLD_SHARE, NEW_SHARE, FIT_SHARE, UPDATE_SHARE = 0.5, 0.2, 0.4, 0.3
 MAX_FIT, MAX_TEST = 1_000, 1_000
 N_ROWS = [20, 100, 500]
 
@@ -60,7 +70,8 @@ def split_regions(X, seed):
     rng = np.random.RandomState(seed)
     component = PCA(1).fit_transform(StandardScaler().fit_transform(X))[:, 0]
     is_old = component <= np.quantile(component, OLD_SHARE)
-    old, new = (rng.permutation(np.flatnonzero(mask)) for mask in (is_old, ~is_old))
+    is_new = component > np.quantile(component, 1 - NEW_SHARE)
+    old, new = (rng.permutation(np.flatnonzero(mask)) for mask in (is_old, is_new))
     n_fit, n_update = int(FIT_SHARE * len(old)), int(UPDATE_SHARE * len(old))
     updates = {"same": old[n_fit : n_fit + n_update], "new": new[: len(new) // 2]}
     tests = {"same": old[n_fit + n_update :][:MAX_TEST], "new": new[len(new) // 2 :][:MAX_TEST]}
@@ -176,14 +187,17 @@ def worst(records, key):
     return f"{largest[key]:+.3f} ({largest['set']})"
 
 
-def measure_stream(path, seed):
-    """Yield a record for each way to predict the stream."""
-    data = np.load(path)
-    X, y = data["X"], data["y"]
+def fit_stream(X, y, seed):
+    """Return a teacher of the first rows of the stream, and its student."""
     learnt = np.random.RandomState(seed).permutation(N_FIRST)[:N_LEARNT]
-    first, later = (X[learnt], y[learnt]), y[N_FIRST:]
-    ensemble = DeepEnsembleClassifier(N_MEMBERS, random_state=seed).fit(*first)
-    student = DLFClassifier(random_state=seed).fit(*first, ensemble=ensemble)
+    ensemble = DeepEnsembleClassifier(N_MEMBERS, random_state=seed).fit(X[learnt], y[learnt])
+    student = DLFClassifier(random_state=seed)
+    return ensemble, student.fit(X[learnt], y[learnt], ensemble=ensemble), learnt
+
+
+def measure_stream(X, y, student, seed):
+    """Yield a record for each way to predict the stream."""
+    later = y[N_FIRST:]
     yield stream_record("student alone", student.predict_proba(X[N_FIRST:]), later)
     for model, discrepancy in (("factors alone", None), ("update", "auto")):
         began = time.process_time()
@@ -219,6 +233,48 @@ def print_stream(records):
     print(f"\nstream\n\n{format_rows(lines)}", flush=True)
 
 
+def measure_later(path, seed):
+    """Return the records of the stream, and those of its blocks."""
+    data = np.load(path)
+    X, y = data["X"], data["y"]
+    ensemble, student, learnt = fit_stream(X, y, seed)
+    stream = list(measure_stream(X, y, student, seed))
+    hydra = HydraClassifier(random_state=seed).fit(X[learnt], y[learnt], ensemble=ensemble)
+    fitted = ensemble, student, hydra, fit_network(X[learnt], y[learnt], seed)
+    return stream, list(measure_blocks(X, y, fitted, N_FIRST, seed))
+
+
+def print_models(title, records):
+    """Print means over seeds, and over blocks if there are any, with the errors of the seeds."""
+    lines = [["rows", "model", "NLL", "accuracy", "mapped", "seconds of CPU"]]
+    has_blocks = any("block" in record for record in records)
+    if has_blocks:
+        lines[0].append("worst block, less the student alone")
+    for n_rows in dict.fromkeys(record["n"] for record in records):
+        of_rows = [record for record in records if record["n"] == n_rows]
+        alone = {place(r): r["nll"] for r in of_rows if r["model"] == "student alone"}
+        for model in dict.fromkeys(record["model"] for record in of_rows):
+            of_model = [record for record in of_rows if record["model"] == model]
+            line = [str(n_rows), model]
+            for key in ("nll", "accuracy", "mapped", "seconds"):
+                line.append(format_mean(means_by_seed(of_model, key)))
+            if has_blocks:
+                line.append(f"{max(r['nll'] - alone[place(r)] for r in of_model):+.3f}")
+            lines.append(line)
+    print(f"\n{title}\n\n{format_rows(lines)}", flush=True)
+
+
+def place(record):
+    """Return what rows a record of a model shares with the others."""
+    return record["seed"], record.get("block")
+
+
+def means_by_seed(records, key):
+    """Return the mean of a score for each seed; none if it was not measured."""
+    seeds = dict.fromkeys(r["seed"] for r in records if key in r)
+    return [np.mean([r[key] for r in records if r["seed"] == seed]) for seed in seeds]
+
+
 def print_sizes():
     """Print the sizes of a pickled student as fitted, after an update, and in a stream."""
     X, y = load_diabetes(return_X_y=True)
@@ -236,6 +292,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="folder of the sets of regression")
     parser.add_argument("--stream", help="folder of elec2.npz")
+    parser.add_argument("--digits", action="store_true", help="whether to flip labels of digits")
     parser.add_argument("--sets", nargs="+", default=SETS)
     parser.add_argument("--seeds", type=int, default=5)
     options = parser.parse_args()
@@ -247,7 +304,12 @@ def main():
         print_regions(records)
     if options.stream:
         path = Path(options.stream) / "elec2.npz"
-        print_stream([r for seed in range(options.seeds) for r in measure_stream(path, seed)])
+        found = [measure_later(path, seed) for seed in range(options.seeds)]
+        print_stream([record for stream, _ in found for record in stream])
+        print_models("blocks", [record for _, blocks in found for record in blocks])
+    if options.digits:
+        records = [record for seed in range(options.seeds) for record in measure_flipped(seed)]
+        print_models("digits with flipped labels", records)
 
 
 if __name__ == "__main__":

@@ -21,25 +21,16 @@ exclude_patterns = ["_build"]
 templates_path = ["_templates"]
 default_role = "literal"
 html_theme = "pydata_sphinx_theme"
-html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
-# Pages without pages below them need no column for these.
-PAGES = [
-    "index",
-    "workflow",
-    "frames",
-    "images_and_text",
-    "intervals",
-    "deployment",
-    "large_data",
-    "posteriors",
-    "updating",
-    "method",
-    "equations",
-    "comparison",
-    "ablations",
-    "glossary",
-]
-html_sidebars = {page: [] for page in PAGES}
+html_title = "sklearn_dlf"
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
+html_theme_options = {
+    "show_toc_level": 2,
+    "navigation_with_keys": False,
+    "header_links_before_dropdown": 6,
+}
+# Pages without pages beside them need no column for these.
+html_sidebars = {"index": [], "quickstart": []}
 html_show_sourcelink = False
 
 myst_heading_anchors = 3

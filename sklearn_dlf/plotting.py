@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 from sklearn.utils import check_consistent_length
 
+from ._utils.parameters import check_count
 from ._utils.pyplot import import_pyplot
 from .metrics._epistemic import epistemic_uncertainty
-from .metrics._validation import check_uncertainty
+from .metrics._report.ceilings import spearman
+from .metrics._validation import check_numbers, check_uncertainty
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -186,11 +187,11 @@ class SpreadDisplay:
         (self.line_,) = self.ax_.plot(ends, ends, color=TEACHER_COLOR, linewidth=1, zorder=0)
         style = {"s": 14, "alpha": 0.7, "linewidth": 0, "color": STUDENT_COLOR, **kwargs}
         self.points_ = self.ax_.scatter(self.teacher_spread, self.student_spread, **style)
-        rank = spearmanr(self.teacher_spread, self.student_spread).statistic
+        rank = spearman(self.teacher_spread, self.student_spread)
         self.ax_.set(
             xlabel=f"teacher: {self.label}",
             ylabel=f"student: {self.label}",
-            title=f"Row by row, rank correlation {rank:.2f}",
+            title="Row by row" + ("" if np.isnan(rank) else f", rank correlation {rank:.2f}"),
         )
         return self
 
@@ -313,7 +314,8 @@ class UncertaintyDisplay:
         Raises
         ------
         ValueError
-            If a value is NaN, infinite or negative.
+            If a value is NaN, infinite or negative, or bins are neither a positive number nor
+            increasing positive edges.
         """
         inside, outside = (
             check_uncertainty(inside, "inside"),
@@ -346,7 +348,8 @@ class UncertaintyDisplay:
         """
         self.ax_ = _new_axes() if ax is None else ax
         self.figure_ = self.ax_.figure
-        edges = self._edges(bins) if isinstance(bins, int | np.integer) else np.asarray(bins, float)
+        is_number = np.ndim(bins) == 0
+        edges = self._edges(check_count(bins, "bins")) if is_number else _check_edges(bins)
         colors = STUDENT_COLOR, OUTSIDE_COLOR
         names = names[0], f"{names[1]} (AUROC {self.auroc:.2f})"
         for values, color, name in zip((self.inside, self.outside), colors, names, strict=True):
@@ -363,12 +366,23 @@ class UncertaintyDisplay:
         self.ax_.legend(loc="upper left", frameon=False)
         return self
 
-    def _edges(self, n_bins: int | np.integer) -> np.ndarray:
+    def _edges(self, n_bins: int) -> np.ndarray:
         """Return the edges (n_bins + 1,) of bins of equal width on a logarithmic axis."""
         values = np.concatenate([self.inside, self.outside])
         top = values.max() or 1.0
         low = values[values > 0].min(initial=top)
         return np.geomspace(max(low, SMALLEST_SHARE * top) * 0.999, top * 1.001, n_bins + 1)
+
+
+def _check_edges(bins: Any) -> np.ndarray:
+    """Return the edges of bins (n_bins + 1,), or raise if they are no edges."""
+    edges = check_numbers(bins, "bins", ensure_2d=False, allow_nd=True)
+    if edges.ndim != 1 or len(edges) < 2 or edges[0] <= 0 or (np.diff(edges) <= 0).any():
+        raise ValueError(
+            "bins must be a number of bins, or two or more increasing positive edges; got "
+            f"{bins!r}."
+        )
+    return edges
 
 
 def _new_axes() -> Axes:

@@ -24,6 +24,24 @@ def make_sentences(n_rows, seed=0):
     return np.array(texts, dtype=object)[:, None], moods
 
 
+def save_small_transformer(folder):
+    """Write a transformer of random weights and its tokeniser to a folder."""
+    import tokenizers
+    import transformers
+
+    words = "[PAD] [UNK] the film a story this play her song is not rather superb fine dull awful"
+    ids = {word: number for number, word in enumerate(words.split())}
+    own = tokenizers.Tokenizer(tokenizers.models.WordLevel(ids, unk_token="[UNK]"))
+    own.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    own.save(str(folder / "tokenizer.json"))
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=20, hidden_size=16, num_hidden_layers=3, num_attention_heads=2,
+        intermediate_size=32, max_position_embeddings=LENGTH, pad_token_id=0,
+    )  # fmt: skip
+    transformers.BertModel(config).save_pretrained(folder)
+
+
 def members_of(X, n_members=5):
     """Logits (n_rows, 2, n_members) of members that feel the moods of sentences differently."""
     moods = np.array([mood_of(row[0]) for row in X])

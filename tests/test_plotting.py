@@ -165,3 +165,26 @@ def test_missing_matplotlib_is_an_error_with_the_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=r"pip install 'sklearn-dlf\[plot\]'"):
         SpreadDisplay.from_predictions([0.1], [0.1])
+
+
+def test_a_constant_spread_has_no_rank_correlation():
+    display = SpreadDisplay.from_predictions([0.5, 0.5, 0.5], [1.0, 2.0, 3.0])
+    assert display.ax_.get_title() == "Row by row"
+
+
+@pytest.mark.parametrize(
+    ("bins", "error"),
+    [
+        (0, ValueError),
+        (-1, ValueError),
+        (1.5, TypeError),
+        (True, TypeError),
+        ("many", TypeError),
+        ([1.0], ValueError),
+        ([2.0, 1.0], ValueError),
+        ([0.0, 1.0], ValueError),
+    ],
+)
+def test_bins_that_are_none_are_refused_by_name(bins, error):
+    with pytest.raises(error, match="bins"):
+        UncertaintyDisplay.from_predictions([0.1, 0.2], [0.3, 0.4], bins=bins)

@@ -6,7 +6,13 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from grammar import LENGTH, SmallTransformer, make_sentences, members_of
+from grammar import (
+    LENGTH,
+    SmallTransformer,
+    make_sentences,
+    members_of,
+    save_small_transformer,
+)
 from numpy.testing import assert_allclose, assert_array_equal
 from raw_rows import conv_body, images
 from raw_rows import members_of as members_of_images
@@ -130,14 +136,10 @@ def test_a_search_over_q_on_images():
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory):
     """A folder with a small transformer of random weights, as transformers writes it."""
-    transformers = pytest.importorskip("transformers")
+    for package in ("transformers", "tokenizers"):
+        pytest.importorskip(package)
     folder = tmp_path_factory.mktemp("pretrained")
-    torch.manual_seed(0)
-    config = transformers.BertConfig(
-        vocab_size=20, hidden_size=16, num_hidden_layers=3, num_attention_heads=2,
-        intermediate_size=32, max_position_embeddings=LENGTH, pad_token_id=0,
-    )  # fmt: skip
-    transformers.BertModel(config).save_pretrained(folder)
+    save_small_transformer(folder)
     return str(folder)
 
 

@@ -12,12 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import (
-    _safe_indexing,
-    check_consistent_length,
-    check_random_state,
-    check_scalar,
-)
+from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -33,16 +28,19 @@ from .._fitting.student_bodies import count_body_parameters, name_body
 from .._fitting.student_net import OPTIMIZERS
 from .._network.bodies import ACTIVATIONS
 from .._network.heads import Units
-from .._rows.containers import as_container, in_container_of, take
+from .._rows.chosen import RowOrder, choose_rows, order_rows, rows_at
+from .._rows.containers import as_container, in_container_of
 from .._rows.labels import order_by_labels, take_labels
-from .._rows.reader import read_rows, read_rows_of_fit, set_input_tags
+from .._rows.reader import RowReader, read_rows, read_rows_of_fit, set_input_tags
 from .._rows.table import Table
 from .._transfer.query import FitRows, query_teacher
 from .._transfer.row_makers import ROW_MAKERS
 from .._transfer.tasks import Task
+from .._transfer.teachers import is_fitted_teacher
 from .._transfer.transfer_set import TransferSet
 from .._utils.content_keys import content_key
-from .._utils.numbers import in_memory
+from .._utils.fit_tasks import FitTasks
+from .._utils.numbers import in_memory, refuse_dates
 from .._utils.parameters import BodyMaker, Count, Device, LayerSizes
 from .._utils.threads import one_blas_thread
 from .._utils.torch_settings import plain_torch
@@ -63,6 +61,9 @@ class BaseStudent(BaseEstimator, ABC):
 
     # Jobs of joblib; a parameter of some students.
     n_jobs: int | None = None
+
+    # Most rows of `fit` that are used; a parameter of some students.
+    subsample: int | None = None
 
     # Whether training ends by matching probabilities, which needs calibration rows.
     _is_refined: bool = False
@@ -85,6 +86,7 @@ class BaseStudent(BaseEstimator, ABC):
         "callbacks": [list, None],
         "memory": [str, HasMethods("cache"), None],
         "n_jobs": [numbers.Integral, None],
+        "subsample": [Interval(numbers.Integral, 2, None, closed="left"), None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -112,6 +114,7 @@ class BaseStudent(BaseEstimator, ABC):
     augment_: str | Callable | None
     body_: str
     ensemble_score_: float | None
+    n_rows_used_: int
 
     def _fit(
         self,
@@ -127,20 +130,28 @@ class BaseStudent(BaseEstimator, ABC):
         unseen: Any,
     ) -> BaseStudent:
         """Fit step by step; `fit` of both tasks calls it."""
-        for name in ("conformal_scores_", "_update"):
+        for name in ("conformal_scores_", "_update", "adaptation_"):
             self.__dict__.pop(name, None)
         self.__dict__.pop("student_", None)  # after a failed fit the estimator is not fitted
+        tasks = FitTasks.started(self, X, y)
         random_state = check_random_state(self.random_state)
-        X, y, X_unlabeled, predictions, sample_weight = map(
-            in_memory, (X, y, X_unlabeled, predictions, sample_weight)
+        ensemble = self.ensemble if ensemble is None else ensemble
+        y, X_unlabeled, sample_weight = map(in_memory, (y, X_unlabeled, sample_weight))
+        chosen = choose_rows(X, y, sample_weight, unseen, self.subsample, random_state)
+        # An ensemble that has yet to be fitted gets all rows, and the student some of them.
+        is_late = chosen is not None and predictions is None
+        is_late = is_late and not is_fitted_teacher(ensemble, task.kind)
+        rows = self._validate(
+            X, y, task, X_ensemble, X_unlabeled, sample_weight, None if is_late else chosen
         )
-        rows = self._validate(X, y, task, X_ensemble, X_unlabeled, sample_weight)
         with plain_torch():
             n_parameters = count_body_parameters(self, rows.table.numbers)
+        evaluation = tasks.part("teacher", 0)
         transfer_set = query_teacher(
             task,
             rows,
-            ensemble=self.ensemble if ensemble is None else ensemble,
+            chosen=chosen if is_late else None,
+            ensemble=ensemble,
             predictions=predictions,
             unseen=unseen,
             augment=self.augment,
@@ -154,10 +165,13 @@ class BaseStudent(BaseEstimator, ABC):
             verbose=self.verbose,
             random_state=random_state,
         )
+        evaluation.end()
         self._ensemble_takes_other_rows = X_ensemble is not None
         # The teacher was queried as the caller has set torch, with all threads.
+        self.n_rows_used_ = len(rows.table) if chosen is None else len(chosen)
         with plain_torch(), one_blas_thread:
             self._learn_from(transfer_set, rows, task, random_state)
+        tasks.end()
         return self
 
     def _learn_from(
@@ -181,57 +195,77 @@ class BaseStudent(BaseEstimator, ABC):
         self.student_: nn.Module = network
 
     def _validate(
-        self, X: Any, y: Any, task: Task, X_ensemble: Any, X_unlabeled: Any, sample_weight: Any
+        self,
+        X: Any,
+        y: Any,
+        task: Task,
+        X_ensemble: Any,
+        X_unlabeled: Any,
+        sample_weight: Any,
+        chosen: np.ndarray | None,
     ) -> FitRows:
         """Return the arguments of `fit` that belong to rows, or raise if one is invalid.
 
-        Rows without a value of y are moved to the end.
+        Rows without a value of y are moved to the end, and those that are not ``chosen`` are left
+        out.
         """
-        X = as_container(X)
         order, found = None, None if y is None else order_by_labels(y)
         if found is not None:
             check_consistent_length(X, y)
-            order, n_labelled = found
-            X, y = take(X, order), take_labels(y, order[:n_labelled])
+        if chosen is not None or found is not None:
+            order, n_labelled = order_rows(chosen, _num_samples(X), found)
+            X = rows_at(X, order.numbers)
+            own = order.numbers[:n_labelled]
+            y = rows_at(y, own) if found is None else take_labels(y, own)
+        X = as_container(in_memory(X))
+        if y is not None and task.kind == "regressor":
+            refuse_dates(y, "y")
         if y is not None:
             y = _check_y(y, estimator=self, **{"multi_output": False, **task.y_options})
             y = task.check_y(y)
         reader, table = read_rows_of_fit(self, X, y)
         if y is not None and order is None:
             check_consistent_length(table.numbers, y)
-        asked, adapt = self._rows_of_ensemble(table, X_ensemble, order)
+        ensemble_rows, adapt = self._rows_of_ensemble(table, X_ensemble, order)
         if X_unlabeled is not None:
-            further = in_container_of(table.rows, as_container(X_unlabeled))
-            numbers = read_rows(self, reader, further)
-            X_unlabeled = table.with_rows(further, numbers)
+            X_unlabeled = self._read_unlabeled(table, reader, X_unlabeled)
         weights = sample_weight
         if weights is not None:
+            if order is not None and np.shape(weights) == (order.n_given,):
+                weights = np.asarray(weights)[order.numbers]
             weights = _check_sample_weight(
                 weights, table.numbers, dtype=np.float64, ensure_non_negative=True
             )
-            weights = weights if order is None else weights[order]
             if not weights.any():  # older versions of scikit-learn let zeros pass
                 raise ValueError(
                     "All values of sample_weight are zero; expected a positive weight for at least "
                     "one row."
                 )
-        return FitRows(table, reader, y, weights, X_unlabeled, asked, adapt, order)
+        return FitRows(table, reader, y, weights, X_unlabeled, ensemble_rows, adapt, order)
+
+    def _read_unlabeled(self, table: Table, reader: RowReader, X_unlabeled: Any) -> Table:
+        """Return further rows, in a container like that of X, or raise if they are not like X."""
+        try:
+            further = in_container_of(table.rows, as_container(X_unlabeled))
+            return table.with_rows(further, read_rows(self, reader, further))
+        except ValueError as error:
+            raise ValueError(f"X_unlabeled must hold rows like those of X. {error}") from error
 
     def _rows_of_ensemble(
-        self, table: Table, X_ensemble: Any, order: np.ndarray | None
+        self, table: Table, X_ensemble: Any, order: RowOrder | None
     ) -> tuple[Any, Callable[[Table], Any] | None]:
         """Return the rows as the ensemble takes them, and the way there from further rows."""
         if X_ensemble is None:
             return table.rows, attrgetter("rows")
         if callable(X_ensemble):
             return X_ensemble(table.rows), lambda table: X_ensemble(table.rows)
-        n_rows = _num_samples(X_ensemble)
-        if n_rows != len(table):
+        n_rows, n_given = _num_samples(X_ensemble), len(table) if order is None else order.n_given
+        if n_rows != n_given:
             raise ValueError(
                 "X_ensemble must have the rows of X, in the form that the ensemble takes; got "
-                f"{n_rows} rows and expected {len(table)}."
+                f"{n_rows} rows and expected {n_given}."
             )
-        return X_ensemble if order is None else _safe_indexing(X_ensemble, order), None
+        return X_ensemble if order is None else rows_at(X_ensemble, order.numbers), None
 
     @abstractmethod
     def _learn(self, transfer_set: TransferSet, random_state: np.random.RandomState) -> Any:
@@ -283,22 +317,19 @@ class BaseStudent(BaseEstimator, ABC):
         """
         state = super().__getstate__()
         if not isinstance(state.get("student_", None), nn.Module):
-            return pack_state(state, self._get_param_names(), __version__)
+            return pack_state(state, self._kept_names(), __version__)
         network = state["student_"]
         if not is_plain(network):  # a body of the user's own, which is pickled in its own way
             state = {**state, "student_": copy.deepcopy(network).cpu()}
-        return pack_state(state, self._get_param_names(), __version__)
+        return pack_state(state, self._kept_names(), __version__)
+
+    def _kept_names(self) -> list[str]:
+        """Names of attributes that are pickled as they are: parameters, and callbacks."""
+        return [*self._get_param_names(), "_skl_callbacks"]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Set what `__getstate__` has returned; raise ValueError if it is of another format."""
-        names, own_name = self._get_param_names(), type(self).__name__
+        names, own_name = self._kept_names(), type(self).__name__
         with plain_torch():  # tensors of inference mode could not be used outside of it
             state = unpack_state(state, names, own_name, __version__)
         super().__setstate__(state)
-
-
-def check_count(n_samples: int) -> int:
-    """Return a number of draws, or raise if it is no positive integer."""
-    if isinstance(n_samples, bool):
-        raise TypeError(f"n_samples must be an instance of int, not bool; got {n_samples}.")
-    return check_scalar(n_samples, "n_samples", numbers.Integral, min_val=1)

@@ -12,7 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._predictive.logits import entropies, probabilities_from_latent
 from .._transfer.tasks import ClassificationTask
-from .base import BaseStudent, check_count
+from .._utils.parameters import check_count
+from .base import BaseStudent
 from .row_parts import DRAW_COPIES, predict_in_parts
 
 
@@ -232,7 +233,7 @@ default=None
             Probabilities of each member, in the order of `classes_`.
         """
         check_is_fitted(self)
-        n_samples, rng = check_count(n_samples), check_random_state(random_state)
+        n_samples, rng = check_count(n_samples, "n_samples"), check_random_state(random_state)
         draw = self._members.start_draws(n_samples, rng)
         return predict_in_parts(
             self,

@@ -11,11 +11,11 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._utils.parameters import Count, store_parameters
+from .adapt_mixin import ClassifierAdaptMixin
 from .latent_factor import LatentFactorStudent
-from .update_mixin import ClassifierUpdateMixin
 
 
-class DLFClassifier(ClassifierUpdateMixin, LatentFactorStudent):
+class DLFClassifier(ClassifierAdaptMixin, LatentFactorStudent):
     """Small network that predicts as an ensemble of classifiers does, with its uncertainty.
 
     The members' logits are taken as draws from a Gaussian process. Its mean and factor loadings are
@@ -92,6 +92,12 @@ class DLFClassifier(ClassifierUpdateMixin, LatentFactorStudent):
 
     n_augmented : int or "auto", default="auto"
         Number of rows that `augment` makes; "auto" for the number that is described there.
+    subsample : int or None, default=1_000_000
+        Most rows of X that are used; None for all. Of more rows, so many are chosen by
+        `random_state`, and the others are not read, except that an unfitted ensemble is fitted to
+        all. Rows without weight are not chosen. Labelled ones, of regressors those that members
+        were not fitted to, are at least a half, if there are so many. A rare class may lose most of
+        its rows: see the page :doc:`/large_data`.
 
     out_of_bag : {"widen", "match"} or None, default="widen"
         What is done at rows that members were fitted to, where they differ less than on fresh rows.
@@ -284,8 +290,8 @@ class DLFClassifier(ClassifierUpdateMixin, LatentFactorStudent):
         ``length_scale`` in standardised rows, of a Matern correlation of smoothness 3/2. The share
         is zero where it is not estimated. Standardised features of the body stand for raw rows.
 
-    n_members_ : int
-        Number of members of the ensemble.
+    n_members_, n_rows_used_ : int
+        Numbers of members, and of the rows of X that were used: all, or `subsample`.
 
     n_outputs_ : int
         Number of latent outputs: 1 for two classes, else the number of classes.
@@ -310,6 +316,11 @@ class DLFClassifier(ClassifierUpdateMixin, LatentFactorStudent):
 
     ensemble_score_ : float
         Accuracy of the teacher at the rows of `fit`. None without y.
+
+    adaptation_ : ClassAdaptation
+        Only of a student that `adapt` has made: ``labels``, "kept" or "mapped"; ``label_map``
+        (n_old_classes, n_classes), the probability of each new label in each old class; ``head``,
+        None if there is none; ``loss``, the mean cross-entropy of held-out labels, in nats.
 
     scaler_ : StandardScaler
         Scaler of X.
@@ -366,6 +377,7 @@ class DLFClassifier(ClassifierUpdateMixin, LatentFactorStudent):
         preprocessor: Any = "auto",
         augment: str | Callable | None = "auto",
         n_augmented: int | Literal["auto"] = "auto",
+        subsample: int | None = 1_000_000,
         out_of_bag: Literal["widen", "match"] | None = "widen",
         hidden_layer_sizes: int | Sequence[int] = (100, 100),
         activation: Literal["auto", "swish", "relu", "gelu", "silu", "tanh"] = "auto",

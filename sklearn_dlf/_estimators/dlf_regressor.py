@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import StrOptions
 
+from .adapt_mixin import RegressorAdaptMixin
 from .latent_factor import LatentFactorStudent
 from .row_parts import predict_in_parts
-from .update_mixin import RegressorUpdateMixin
 
 
-class DLFRegressor(RegressorUpdateMixin, LatentFactorStudent):
+class DLFRegressor(RegressorAdaptMixin, LatentFactorStudent):
     """Small network that predicts as an ensemble of regressors does, with its uncertainty.
 
     The members of the ensemble are taken as draws from a Gaussian process. Its mean and factor
@@ -84,6 +84,12 @@ class DLFRegressor(RegressorUpdateMixin, LatentFactorStudent):
 
     n_augmented : int or "auto", default="auto"
         Number of rows that `augment` makes; "auto" for the number that is described there.
+    subsample : int or None, default=1_000_000
+        Most rows of X that are used; None for all. Of more rows, so many are chosen by
+        `random_state`, and the others are not read, except that an unfitted ensemble is fitted to
+        all. Rows without weight are not chosen. Labelled ones, of regressors those that members
+        were not fitted to, are at least a half, if there are so many. A rare class may lose most of
+        its rows: see the page :doc:`/large_data`.
 
     out_of_bag : {"widen", "match"} or None, default="widen"
         What is done at rows that members were fitted to, where they differ less than on fresh rows.
@@ -260,11 +266,9 @@ class DLFRegressor(RegressorUpdateMixin, LatentFactorStudent):
         ``length_scale`` in standardised rows, of a Matern correlation of smoothness 3/2. The share
         is zero where it is not estimated. Standardised features of the body stand for raw rows.
 
-    n_members_ : int
-        Number of members of the ensemble.
-
-    n_outputs_ : int
-        Number of outputs of the ensemble.
+    n_members_, n_outputs_, n_rows_used_ : int
+        Numbers of members, of their outputs, and of the rows of X that were used: all, or
+        `subsample`.
 
     n_iter_ : int
         Iterations of EM, those by L-BFGS included.
@@ -298,6 +302,10 @@ class DLFRegressor(RegressorUpdateMixin, LatentFactorStudent):
         with the same transformation. The mean, loadings and member noise, `target_noise_`,
         `ensemble_score_` and the units of the outputs are those of the transformed values then.
         Predictions are transformed back. The law of the factors is Gaussian then.
+
+    adaptation_ : ValueAdaptation
+        Only after `adapt`: ``labels``, "kept" or "mapped"; ``slope``, ``intercept`` (n_outputs,) of
+        the new y over the old; ``loss``, mean negative log-density of held-out values, in nats.
 
     scaler_ : StandardScaler
         Scaler of X.

@@ -35,6 +35,7 @@ from .._network.students import SeparableStudentNetwork, StudentNetwork
 from .._predictive.members import LatentFactorMembers
 from .._transfer.contrasts import Contrasts
 from .._transfer.transfer_set import TransferSet
+from .._utils.fit_tasks import CallbackSupportMixin, FitTasks
 from .._utils.parameters import Count, store_parameters
 from .._utils.seeding import MAX_SEED
 from .._utils.warning import warn_user
@@ -51,7 +52,7 @@ LOADINGS_WEIGHTS = 0.003, 0.03
 MAX_ITER, PLANNED_ITER = 100, 10
 
 
-class LatentFactorStudent(BaseStudent):
+class LatentFactorStudent(CallbackSupportMixin, BaseStudent):
     """Student whose members are a latent factor model, fitted by EM."""
 
     # Whether the student is refined after EM; a parameter of students of classifiers.
@@ -101,6 +102,7 @@ class LatentFactorStudent(BaseStudent):
         preprocessor: Any = "auto",
         augment: str | Callable | None = "auto",
         n_augmented: int | Literal["auto"] = "auto",
+        subsample: int | None = 1_000_000,
         out_of_bag: Literal["widen", "match"] | None = "widen",
         target_noise: Literal["auto", "input", "constant"] = "auto",
         cv: Any = None,
@@ -167,6 +169,7 @@ class LatentFactorStudent(BaseStudent):
                 draws=draws,
                 is_planned=self.max_iter != self._longest_em < MAX_ITER,
                 checkpoint=checkpoint,
+                tasks=FitTasks.of(self),
             ).run()
         network.set_points(X, transfer_set.reader.is_raw)
         if n_outputs > 1 and self.member_noise is not None and self.em == "restricted":

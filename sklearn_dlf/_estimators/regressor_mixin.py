@@ -16,7 +16,7 @@ from .._predictive.conformal import center_and_unit, conformal_quantiles
 from .._predictive.target_noise import node_weights
 from .._rows.labels import observed_values
 from .._transfer.tasks import RegressionTask
-from .base import check_count
+from .._utils.parameters import check_count, check_levels
 from .regressor_student import RegressorStudent
 from .row_parts import predict_in_parts
 
@@ -161,7 +161,7 @@ default=None
             Predictions of each member, in units of y.
         """
         check_is_fitted(self)
-        n_samples, rng = check_count(n_samples), check_random_state(random_state)
+        n_samples, rng = check_count(n_samples, "n_samples"), check_random_state(random_state)
         return self._draw_in_parts(X, self._members.start_draws(n_samples, rng), n_samples)
 
     def sample_y(
@@ -194,7 +194,7 @@ default=None
             If `fit` was not given y, and the members have no variance of their own.
         """
         check_is_fitted(self)
-        n_samples, rng = check_count(n_samples), check_random_state(random_state)
+        n_samples, rng = check_count(n_samples, "n_samples"), check_random_state(random_state)
         draw = self._target_distribution("sample_y").start_draws(n_samples, rng)
         return self._draw_in_parts(X, draw, n_samples)
 
@@ -257,12 +257,9 @@ default=None
         ValueError
             If a level is not between 0 and 1.
         """
-        check_is_fitted(self)
-        levels = np.atleast_1d(np.asarray(quantiles, dtype=np.float64))
-        if levels.ndim != 1 or not np.all((levels > 0) & (levels < 1)):
-            raise ValueError(
-                f"quantiles must lie strictly between 0 and 1, in one dimension; got {quantiles!r}."
-            )
+        if not hasattr(self, "student_"):
+            check_is_fitted(self)
+        levels = check_levels(quantiles, "quantiles")
         transformation = self.target_transformation_
         if transformation is not None:
             levels = transformation.inner_levels(levels)

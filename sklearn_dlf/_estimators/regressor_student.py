@@ -12,6 +12,7 @@ from .._predictive.members import Draws
 from .._predictive.target_distribution import TargetDistribution
 from .._predictive.target_noise import TargetNoise
 from .._predictive.transformed_target import TransformedTarget
+from .._rows.labels import observed_values
 from .base import BaseStudent
 from .row_parts import DRAW_COPIES, predict_in_parts
 
@@ -58,7 +59,8 @@ class RegressorStudent(BaseStudent):
 
     def _log_density(self, X: ArrayLike, y: ArrayLike) -> np.ndarray:
         """Return the log-density of y (n, n_outputs) at each row and output, in nats."""
-        X, (values, log_slope) = self._standardised_rows(X), self._transform_target(y)
+        X = self._standardised_rows(X)
+        values, log_slope = self._transform_target(observed_values(y, len(X), self.n_outputs_))
         # The density of y is that of its transformed value, over the slope of the way back.
         return self._target_distribution("neg_nll_scorer").log_density(X, values) - log_slope
 

@@ -62,7 +62,7 @@ def predict_in_parts(
         check_is_fitted(student)
     members = student._members
     shape: tuple[Any, ...] = getattr(X, "shape", ())
-    if len(shape) < 2 or not isinstance(shape[0], int):
+    if not isinstance(shape, tuple) or len(shape) < 2 or not isinstance(shape[0], int):
         if is_partitioned(X):
             return _predict_partitions(student, X, predict, further, in_order)
         return predict(members, student._standardised_rows(X))

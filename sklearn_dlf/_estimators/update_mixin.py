@@ -28,9 +28,19 @@ from .base import BaseStudent
 from .classifier_mixin import ClassifierStudentMixin
 from .regressor_mixin import RegressorStudentMixin
 
+# Largest weight of a row, and largest distance of a value of y from the values of fit, in units of
+# the standard deviation of the ensemble's mean. Larger ones are mistakes, and posteriors of them
+# would not be finite. They are choices.
+MAX_WEIGHT, MAX_DISTANCE = 1e12, 1e30
+
+NO_NOISE = (
+    "{} needs the noise of y around the ensemble, and fit was called without y. Call "
+    "fit(X, y, ...) with the observed values."
+)
+
 NOTHING_KEPT = (
-    "update needs what fit keeps of its rows and their values, and this student has nothing of the "
-    "kind: fit was called without y. Call fit(X, y, ...) with the observed values."
+    "update and adapt need what fit keeps of its rows and their values, and this student has "
+    "nothing of the kind: fit was called without y. Call fit(X, y, ...) with the observed values."
 )
 
 
@@ -120,6 +130,11 @@ class UpdateMixin(BaseStudent):
         True
         """
         check_is_fitted(self)
+        if "adaptation_" in self.__dict__:
+            raise ValueError(
+                "This student was adapted to another meaning of y, and update keeps the meaning. "
+                "Adapt the fitted student to all rows of the new meaning at once."
+            )
         share = _check_options(discrepancy, forgetting)
         X, y = in_memory(X), in_memory(y)
         n_rows = _num_samples(X)
@@ -127,7 +142,7 @@ class UpdateMixin(BaseStudent):
             raise ValueError(
                 f"y must have a value for each of the {n_rows} rows of X; got {_num_samples(y)}."
             )
-        weights = _row_weights(in_memory(sample_weight), n_rows)
+        weights = row_weights(in_memory(sample_weight), n_rows)
         update = self.__dict__.get("_update")
         if not n_rows and (update is None or share == 1):
             return self
@@ -234,10 +249,7 @@ class RegressorUpdateMixin(UpdateMixin, RegressorStudentMixin):
 
     def _make_update(self):
         if self.target_noise_ is None:
-            raise NotFittedError(
-                "update needs the noise of y around the ensemble, and fit was called without y. "
-                "Call fit(X, y, ...) with the observed values."
-            )
+            raise NotFittedError(NO_NOISE.format("update"))
         return ValueUpdate(self._fitted_members, self.target_noise_, self._kept_memory())
 
     def _add_rows(self, update, rows, discrepancy, forgetting):
@@ -249,6 +261,7 @@ class RegressorUpdateMixin(UpdateMixin, RegressorStudentMixin):
                 update.kept.setdefault("target_transformation_", transformation)
                 transformation = transformation.covering(values[weights > 0])
                 values = transformation.transform(values)
+            self._check_distance(values)
             rows = X, values, weights
         update.add(
             self._fitted_members,
@@ -260,6 +273,17 @@ class RegressorUpdateMixin(UpdateMixin, RegressorStudentMixin):
         if rows is not None:
             self.target_transformation_ = transformation
         return update
+
+    def _check_distance(self, values: np.ndarray) -> None:
+        """Raise ValueError if values (n, n_outputs) are far from all values of `fit`."""
+        units = np.where(self.output_scale_ > 0, self.output_scale_, 1.0)
+        with np.errstate(over="ignore"):
+            distance = np.abs(values - self.output_center_) / units
+        if distance.max() > MAX_DISTANCE:
+            raise ValueError(
+                f"y must lie within {MAX_DISTANCE:g} standard deviations of the ensemble's mean in "
+                f"fit; got a value {distance.max():.3g} away."
+            )
 
 
 class ClassifierUpdateMixin(UpdateMixin, ClassifierStudentMixin):
@@ -281,7 +305,7 @@ class ClassifierUpdateMixin(UpdateMixin, ClassifierStudentMixin):
         return update
 
 
-def _row_weights(sample_weight: Any, n_rows: int) -> np.ndarray:
+def row_weights(sample_weight: Any, n_rows: int) -> np.ndarray:
     """Return weights of rows (n_rows,), or raise if they are invalid; all may be zero."""
     if sample_weight is None:
         return np.ones(n_rows)
@@ -292,10 +316,11 @@ def _row_weights(sample_weight: Any, n_rows: int) -> np.ndarray:
         ensure_min_samples=0,
         input_name="sample_weight",
     )
-    if weights.shape != (n_rows,) or (weights < 0).any():
+    if weights.shape != (n_rows,) or not ((weights >= 0) & (weights <= MAX_WEIGHT)).all():
+        ends = f"; {weights.min():g} to {weights.max():g}" if weights.size else ""
         raise ValueError(
-            f"sample_weight must hold a number that is not negative for each of the {n_rows} rows "
-            f"of X; got shape {weights.shape} and a minimum of {weights.min():g}."
+            f"sample_weight must hold a number from 0 to {MAX_WEIGHT:g}, of equal rows, for each "
+            f"of the {n_rows} rows of X; got shape {weights.shape}{ends}."
         )
     return weights
 

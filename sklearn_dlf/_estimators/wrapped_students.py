@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import Bunch, check_array
 
+from .._utils.parameters import check_levels
 from .unwrap import find_with_method
 
 
@@ -180,7 +181,7 @@ def predict_quantiles(
     student, rows = wrapped.student, wrapped.transform(X)
     if wrapped.invert is None:
         return student.predict_quantiles(rows, quantiles)
-    levels = np.atleast_1d(np.asarray(quantiles, dtype=np.float64))
+    levels = check_levels(quantiles, "quantiles")
     # A decreasing transformation maps the (1 - p)-quantile of the transformed target to the
     # p-quantile of y; an increasing one maps the p-quantile to it. So the levels p and 1 - p are
     # both transformed back, and their order tells which of the two is the p-quantile.

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import is_dataclass
 from importlib import import_module
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,10 @@ def load_student(path: str | PathLike[str], *, body: Callable[..., Any] | None =
     ValueError
         If the file is none of `save_student`, or of a format that this version cannot read, or if
         it needs a `body`, and got none or another one.
+    TypeError
+        If `path` is no path.
+    FileNotFoundError
+        If there is no file.
     ImportError
         If safetensors is not installed.
 
@@ -110,17 +115,19 @@ def load_student(path: str | PathLike[str], *, body: Callable[..., Any] | None =
     --------
     save_student : Writes the file, with an example.
     """
-    _import_safetensors()
-    with import_module("safetensors").safe_open(path, framework="numpy") as file:
-        text = (file.metadata() or {}).get(METADATA_KEY)
-        arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    text, arrays = _read_file(path)
     if text is None:
         raise ValueError(f"{path} holds arrays, and no student; expected a file of save_student.")
-    record = json.loads(text)
-    cls = find_class(record["class"])
+    try:
+        record = json.loads(text)
+        cls = find_class(record["class"])
+        state = {key: _read(each, arrays) for key, each in record["state"].items()}
+    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"{path} has a damaged record of a student: {error!r}. Write it again by save_student."
+        ) from error
     if not hasattr(cls, "_learn_targets"):
         raise ValueError(f"{path} holds a {cls.__name__}; expected a student of this package.")
-    state = {key: _read(each, arrays) for key, each in record["state"].items()}
     student: Any = object.__new__(cls)
     student.__setstate__(state)
     if "body" in record:
@@ -129,6 +136,25 @@ def load_student(path: str | PathLike[str], *, body: Callable[..., Any] | None =
     if body is not None:
         raise ValueError(f"{path} holds a student with a body of this package; leave out `body`.")
     return student
+
+
+def _read_file(path: Any) -> tuple[str | None, dict[str, np.ndarray]]:
+    """Return the text and the arrays of a file of safetensors, or raise if it is none."""
+    _import_safetensors()
+    package = import_module("safetensors")
+    if not isinstance(path, str | PathLike):
+        raise TypeError(f"path must be a string or a path; got {path!r}.")
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"There is no file {str(path)!r}.")
+    try:
+        with package.safe_open(path, framework="numpy") as file:
+            text = (file.metadata() or {}).get(METADATA_KEY)
+            return text, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except package.SafetensorError as error:
+        raise ValueError(
+            f"{path} is no file of safetensors, or it is damaged ({error}); expected a file of "
+            "save_student."
+        ) from error
 
 
 class _Writer:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._rows.table_encoder import TableEncoder
+from .._utils.parameters import check_levels
 from .._version import __version__
 from .graph import Graph
 from .onnx_classes import (
@@ -48,6 +49,11 @@ def write_onnx(
             "A file of ONNX holds a student as it was fitted, and this one has learnt from rows of "
             "update. Call reset_update() before, or keep it as a pickle."
         )
+    if "adaptation_" in vars(student):
+        raise ValueError(
+            "A file of ONNX holds a student as it was fitted, and this one was adapted to another "
+            "meaning of y. Keep it as a pickle."
+        )
     if student.latent_law_ is not None:
         raise ValueError(
             "A file of ONNX holds Gaussian members; those of this student have a latent_law_. "
@@ -56,15 +62,12 @@ def write_onnx(
     is_classifier = hasattr(student, "classes_")
     known = CLASSIFICATION if is_classifier else REGRESSION
     if outputs is not None:
-        outputs = [outputs] if isinstance(outputs, str) else list(outputs)
-        wrong = [name for name in outputs if name not in known]
-        if wrong or not outputs:
+        outputs = (outputs,) if isinstance(outputs, str) else outputs
+        is_sequence = isinstance(outputs, Sequence) and not isinstance(outputs, bytes)
+        if not is_sequence or not outputs or not set(map(str, outputs)) <= set(known):
             raise ValueError(f"outputs must be some of {', '.join(known)}; got {outputs!r}.")
-    levels = np.atleast_1d(np.asarray(quantiles, dtype=np.float64))
-    if levels.ndim != 1 or not np.all((levels > 0) & (levels < 1)):
-        raise ValueError(
-            f"quantiles must lie strictly between 0 and 1, in one dimension; got {quantiles!r}."
-        )
+        outputs = list(dict.fromkeys(outputs))  # a file has each of them once
+    levels = check_levels(quantiles, "quantiles")
     graph = Graph(reserved=known)
     network, reader = student.student_, student._reader
     rows = add_rows(graph, reader, student.n_features_in_, preprocessed)

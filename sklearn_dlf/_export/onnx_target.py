@@ -10,12 +10,14 @@ from scipy.special import ndtri
 from .._predictive.conformal import UNIT_LEVEL, conformal_quantiles
 from .._predictive.target_noise import (
     LOG_RATIOS,
-    NetworkVariance,
     TargetNoise,
-    VarianceFunction,
     _distance_curve,
     node_weights,
-    tails_of,
+    tail_of,
+)
+from .._predictive.variance_functions import (
+    NetworkVariance,
+    VarianceFunction,
 )
 from .graph import Graph
 from .onnx_members import Members
@@ -179,7 +181,7 @@ def add_quantiles(
         offset = graph.add("Mul", unit, factors)
     else:
         assert noise is not None  # quantiles are wanted only where there is one of them
-        tails = tails_of(inner)
+        tails = np.array([tail_of(level) for level in inner.tolist()])
         found = np.unique(tails)
         sides = np.sign(inner - 0.5) * (tails == found[:, None])  # (n_tails, n_levels)
         parts = [graph.unsqueeze(noise.distance(float(tail)), 2) for tail in found]

@@ -19,6 +19,7 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from torch import nn
 
+from .._predictive import variance_functions
 from .modules import is_plain, pack_module, unpack_module
 
 # The only packages whose classes a record may name by a string. Others are named by the class
@@ -29,6 +30,12 @@ TRUSTED = ("sklearn_dlf.", "torch.nn.modules.")
 # scikit-learn, which warns if it reads another.
 PARTS = (SimpleImputer, MissingIndicator, OneHotEncoder, MLPRegressor)
 PARTS_BY_NAME = {cls.__name__: cls for cls in PARTS}
+
+# Where classes are now that earlier files name as of another module.
+MOVED = {
+    f"sklearn_dlf._predictive.target_noise:{name}": f"{variance_functions.__name__}:{name}"
+    for name in ("PiecewiseLinear", "VarianceFunction", "NetworkVariance")
+}
 
 # What only further training of such a network needs.
 OF_TRAINING = ("_optimizer", "_random_state")
@@ -140,7 +147,7 @@ def find_class(name: Any) -> type:
         return name
     if name in PARTS_BY_NAME:
         return PARTS_BY_NAME[name]
-    module, _, own = str(name).partition(":")
+    module, _, own = MOVED.get(name, str(name)).partition(":")
     found = getattr(import_module(module), own, None) if module.startswith(TRUSTED) else None
     if not isinstance(found, type) or found.__module__ != module:
         raise ValueError(

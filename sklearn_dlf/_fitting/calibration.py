@@ -43,7 +43,7 @@ from .._transfer.transfer_set import TransferSet
 from .._utils.blocks import rows_within
 
 # Averaged probabilities are lifted to the smallest normal number of float32 before their logarithm.
-LEAST_PROBABILITY = np.finfo(np.float32).tiny
+LEAST_PROBABILITY = float(np.finfo(np.float32).tiny)
 
 # Largest relative increase of the cross-entropy of averaged probabilities by a larger spread.
 MAX_LOSS = 0.01
@@ -67,6 +67,10 @@ MAX_SHIFT, MAX_SHIFT_STEP = 1.0, 0.5
 # The logarithms of both multipliers lie within these bounds and are found to this tolerance. Each
 # depends a little on the other, so they are found in turns, this number of times.
 LOG_BOUNDS, TOLERANCE, N_TURNS = (np.log(0.5), np.log(2.0)), 0.005, 3
+
+# A turn looks for the spread's multiplier this far around that of the turn before, in logarithms,
+# and farther only if it is not there. Turns differ by less after the first.
+NEAR = 0.1
 
 
 class EnsembleProbabilities(NamedTuple):
@@ -215,8 +219,9 @@ def find_multipliers(
 ) -> tuple[float, float]:
     """Return the multiplier of all logits, and that of the spread on top of it."""
     sharpness, least = find_sharpness(heads, units, 1.0, ensemble)
+    spread, near = 1.0, None
     for _ in range(n_turns):
-        spread = find_spread(heads, units, sharpness, ensemble)
+        spread = near = find_spread(heads, units, sharpness, ensemble, near)
         sharpness, loss = find_sharpness(heads, units, spread, ensemble)
     most = (1 + MAX_LOSS) * least
     if spread > 1 and loss > most:
@@ -263,9 +268,16 @@ def find_sharpness(
 
 
 def find_spread(
-    heads: Heads, units: Units, sharpness: float, ensemble: EnsembleProbabilities
+    heads: Heads,
+    units: Units,
+    sharpness: float,
+    ensemble: EnsembleProbabilities,
+    near: float | None = None,
 ) -> float:
-    """Return the multiplier of the spread under which mutual information is the ensemble's."""
+    """Return the multiplier of the spread under which mutual information is the ensemble's.
+
+    It is looked for ``near`` a number first.
+    """
     if ensemble.information <= 0:
         return 1.0
 
@@ -274,6 +286,10 @@ def find_spread(
         return mean_information(averaged, entropy, ensemble.weights) - ensemble.information
 
     low, high = LOG_BOUNDS
+    if near is not None:
+        ends = np.clip(np.log(near) + np.array([-NEAR, NEAR]), low, high)
+        if excess(ends[0]) < 0 < excess(ends[1]):
+            return np.exp(brentq(excess, *ends, xtol=TOLERANCE))
     if excess(high) <= 0:
         return np.exp(high)
     if excess(low) >= 0:

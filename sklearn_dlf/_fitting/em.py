@@ -24,6 +24,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .._latent.models import NOISE_FLOOR, LatentModel
 from .._transfer.contrasts import Contrasts
+from .._utils.fit_tasks import FitTasks
 from .._utils.seeding import Draws
 from .._utils.warning import warn_user
 from .checkpoints import Checkpoint
@@ -74,6 +75,9 @@ LOOP_STATE = (
 # Draws from torch's own generators.
 TORCH_DRAWS = Draws()
 
+# Tasks of which no callbacks are told.
+NO_TASKS = FitTasks()
+
 # Rounds of training of the published penalised start.
 N_START_ROUNDS = 10
 
@@ -106,6 +110,8 @@ class ExpectationMaximisation:
         Whether ``max_iter`` is the planned length, and no limit of which to warn.
     checkpoint : Checkpoint, default=None
         Keeps the state after each iteration and each round of the refinement.
+    tasks : FitTasks
+        Callbacks are told of each iteration and each round. One may end EM, or the refinement.
 
     Attributes
     ----------
@@ -137,6 +143,7 @@ class ExpectationMaximisation:
         draws: Draws = TORCH_DRAWS,
         is_planned: bool = False,
         checkpoint: Checkpoint | None = None,
+        tasks: FitTasks = NO_TASKS,
     ):
         self.trainer = trainer
         self.network = trainer.network
@@ -156,6 +163,7 @@ class ExpectationMaximisation:
         self.checkpoint = checkpoint
         self.n_refined = 0
         self.suits: bool | None = None  # unknown until a refinement is due
+        self.tasks = tasks
         self.first_lr = trainer.lr
         self.converged = False
         self.history: list[dict] = []
@@ -168,13 +176,15 @@ class ExpectationMaximisation:
         """Fit the network."""
         self.initialise()
         self.go_on()
+        tasks, is_stopped = self.tasks.part("EM"), False
         if self.refinement is not None and self.suits is None:
-            self._iterate_until(REFINE_BELOW_LR_SHARE)
+            is_stopped = self._iterate_until(REFINE_BELOW_LR_SHARE, tasks)
             self.suits = self.suits_refinement(self)
         if not self.suits:
             self.refinement = None
-            self._iterate_until(MIN_LR_SHARE)
-        if not self.converged and not self.is_planned:
+            is_stopped = is_stopped or self._iterate_until(MIN_LR_SHARE, tasks)
+        tasks.end()
+        if not (self.converged or is_stopped or self.is_planned):
             warn_user(
                 f"EM was still gaining after max_iter={self.max_iter} iterations. Increase "
                 f"max_iter, or tol={self.tol:g} (nats per entry) if the fit is good enough.",
@@ -183,14 +193,18 @@ class ExpectationMaximisation:
         self.finish()
         return self
 
-    def _iterate_until(self, min_share: float) -> None:
-        """Iterate until the learning rate is below this share of the first one."""
-        self.converged = self.trainer.lr < min_share * self.first_lr
-        while self.n_iter < self.max_iter and not self.converged:
-            self.iterate(self.trainer.train)
+    def _iterate_until(self, min_share: float, tasks: FitTasks) -> bool:
+        """Iterate until the learning rate is below this share of the first one.
+
+        Return whether a callback has ended it before.
+        """
+        self.converged, is_stopped = self.trainer.lr < min_share * self.first_lr, False
+        while self.n_iter < self.max_iter and not self.converged and not is_stopped:
+            is_stopped = tasks.run("iteration", lambda: self.iterate(self.trainer.train))
             self.anneal()
             self.keep()
             self.converged = self.trainer.lr < min_share * self.first_lr
+        return is_stopped
 
     def keep(self) -> None:
         """Write the state to the checkpoint, if there is one."""
@@ -298,8 +312,11 @@ class ExpectationMaximisation:
     def polish(self) -> None:
         """Iterate on, with M-steps over all design points at once."""
         self.regression.weigh_loadings(POLISH_WEIGHT_SHARE * self.regression.loadings_weight)
+        tasks = self.tasks.part("L-BFGS", N_POLISH_ROUNDS)
         for _ in range(N_POLISH_ROUNDS):
-            self.iterate(self.trainer.polish)
+            if tasks.run("iteration", lambda: self.iterate(self.trainer.polish)):
+                break
+        tasks.end()
 
     def fix_noise(self) -> None:
         """Write a member noise that does not depend on the input into the network's head."""

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.optimize import nnls
 
-from .._predictive.target_noise import (
+from .._predictive.target_noise import TargetNoise
+from .._predictive.variance_functions import (
     Factor,
-    TargetNoise,
     VarianceFunction,
     make_piecewise_linear,
     noise_columns,

@@ -46,6 +46,9 @@ class Network(nn.Module):
     # A parameter of a frozen network. Rows are moved to its device and cast to its precision.
     _like: torch.Tensor | None = None
 
+    # Whether it is a frozen network of this package's layers in float64.
+    is_double: bool = False
+
     # Of a frozen network, which has no parameters.
     _frozen_products: int | None = None
 
@@ -232,6 +235,7 @@ class Network(nn.Module):
                 network = copy.deepcopy(self, shared).eval().requires_grad_(False)
                 if exact and has_float64(self.device):
                     network.double()
+                    network.is_double = True
                 network._frozen_products = self._n_products()
                 network.freeze()
             copies[exact] = network

@@ -258,6 +258,20 @@ class StudentNetwork(Network):
             (mean, log_noise, loadings) if shares is None else (mean, log_noise, loadings, shares)
         )
 
+    def evaluate_columns(self, X: np.ndarray, with_shares: bool = False) -> list[np.ndarray]:
+        """Columns of all heads (m, n_columns); also those of the noise's head, if there is one.
+
+        They are as the layers compute them: the noise is not limited.
+        """
+        noise_head = self.noise_head if with_shares else None
+
+        def columns(rows):
+            features = self.body(rows)
+            heads = self.heads(features)
+            return (heads,) if noise_head is None else (heads, noise_head(features))
+
+        return self.in_blocks(X, columns)
+
     def evaluate_body(self, X: np.ndarray) -> np.ndarray:
         """Features (m, n_body_features) at any number of rows, as an array."""
         return self.in_blocks(X, lambda rows: (self.body(rows),))[0]

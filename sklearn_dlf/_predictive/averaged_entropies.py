@@ -19,7 +19,7 @@ from scipy.special import entr
 from .._latent.deviations import factor_variance, split_noise
 from .._network.heads import Heads, Units
 from .._utils.blocks import row_blocks
-from .fixed_draws import weighted_pairs
+from .fixed_draws import LINE_PAIRS, enough_pairs, line_for, weighted_pairs
 
 # The factorisation takes time in proportion to the cube of the number of classes. Up to this many
 # it takes less than the averages.
@@ -77,13 +77,14 @@ def average_two_classes(
     mean, loadings, std, mixing = _in_units(heads, units)
     std = np.sqrt(std**2 + factor_variance(loadings, mixing))
     means, stds = torch.from_numpy(mean[:, 0]), torch.from_numpy(std[:, 0])
-    points, weights = _line(mean.dtype)
+    is_single = mean.dtype == np.float32
+    points, weights = _line(mean.dtype, enough_pairs(std.max()) if is_single else LINE_PAIRS)
     probabilities = np.empty((len(mean), 2))
     entropy = np.empty(len(mean)) if with_entropy else None
     for rows in row_blocks(len(mean), BLOCK_SIZE // len(points)):
         odds = torch.addcmul(means[rows], points[:, None], stds[rows])
-        for label, sign in ((0, -1.0), (1, 1.0)):
-            probabilities[rows, label] = (weights @ torch.sigmoid(sign * odds)).numpy()
+        probabilities[rows, 1] = (weights @ torch.sigmoid(odds)).numpy()
+        probabilities[rows, 0] = (weights @ odds.neg().sigmoid_()).numpy()
         if entropy is not None:
             size = odds.abs_()
             power = (-size).exp_()
@@ -373,10 +374,10 @@ class _Pairs:
 
 
 @cache
-def _line(dtype: np.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return points of a line and their weights, which sum to one, each (n_points,)."""
-    points, weights = (torch.from_numpy(part.astype(dtype)) for part in weighted_pairs(1))
-    return torch.cat([points[0], -points[0]]), torch.cat([weights, weights])
+def _line(dtype: np.dtype, n_pairs: int = LINE_PAIRS) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return points of a line and their weights, which sum to one, each (2 n_pairs,)."""
+    points, weights = line_for(n_pairs)
+    return torch.from_numpy(points.astype(dtype)), torch.from_numpy(weights.astype(dtype))
 
 
 @cache

@@ -81,9 +81,9 @@ def conformal_quantiles(
     outside = (ranks < 1) | (ranks > len(scores))
     if outside.any():
         level = np.asarray(levels)[outside][0]
-        n_needed = int(np.ceil(1 / min(level, 1 - level) - RANK_TOLERANCE)) - 1
+        n_needed = np.ceil(1 / min(level, 1 - level) - RANK_TOLERANCE) - 1
         raise ValueError(
-            f"A quantile at level {level:g} needs at least {n_needed} rows in conformalize; got "
-            f"{len(scores)}. Give more rows there, or take levels nearer to one half."
+            f"A quantile at level {level:g} needs at least {n_needed:.15g} rows in conformalize; "
+            f"got {len(scores)}. Give more rows there, or take levels nearer to one half."
         )
     return center[..., None] + unit[..., None] * scores[ranks - 1].T

@@ -28,6 +28,11 @@ STRETCH, STRETCHED = 1.25, 4
 # beyond which 1e-5 of the distribution lies.
 LINE_PAIRS, LINE_REACH = 50, 4.5
 
+# Pairs that are enough for the mean of a sigmoid up to each of these standard deviations. The error
+# of a step h is about exp(-2 pi^2 / (h std)), from the sigmoid's poles: 1e-8, less than the
+# rounding of float32.
+ENOUGH_PAIRS = ((13, 3.0), (25, 6.0))
+
 # Two dimensions have a grid with these steps, inside a circle with this radius, beyond which 3e-4
 # of the distribution lies. The second dimension has the smaller variance and the larger step.
 DISC_STEPS, DISC_REACH = (0.5, 0.7), 4.0
@@ -70,7 +75,7 @@ def weighted_pairs(n_dimensions: int, pairs: range | None = None) -> tuple[np.nd
     part of a long sequence, scrambled and shifted, instead of N_PAIRS points.
     """
     if n_dimensions == 1:
-        points = (np.arange(LINE_PAIRS) + 0.5)[None] * LINE_REACH / LINE_PAIRS
+        points = _line(LINE_PAIRS)[None]
     elif n_dimensions == 2:
         n_steps = int(DISC_REACH / min(DISC_STEPS))
         first = DISC_STEPS[0] * (np.arange(n_steps + 1) + 0.5)
@@ -94,6 +99,25 @@ def weighted_pairs(n_dimensions: int, pairs: range | None = None) -> tuple[np.nd
     for array in (points, weights):
         array.setflags(write=False)  # they are shared by all calls
     return points, weights
+
+
+@cache
+def line_for(n_pairs: int) -> tuple[np.ndarray, np.ndarray]:
+    """Points of a line (2 n_pairs,) and their weights, which sum to one, as `weighted_pairs`."""
+    points = _line(n_pairs)
+    points = np.concatenate([points, -points])
+    weights = np.exp(-0.5 * np.square(points))
+    return points, weights / weights.sum()
+
+
+def _line(n_pairs: int) -> np.ndarray:
+    """Positive half of a grid (n_pairs,) on a line."""
+    return (np.arange(n_pairs) + 0.5) * LINE_REACH / n_pairs
+
+
+def enough_pairs(std: float) -> int:
+    """Return how many pairs of a line average sigmoids up to this standard deviation."""
+    return next((n_pairs for n_pairs, most in ENOUGH_PAIRS if std <= most), LINE_PAIRS)
 
 
 def _shifted_sobol(n_dimensions: int, pairs: range | None) -> np.ndarray:

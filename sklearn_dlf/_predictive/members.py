@@ -20,6 +20,7 @@ from .._latent.smoothed import LatentLaw
 from .._network.heads import Heads, Units
 from .._utils.blocks import DRAW_ROWS, row_blocks
 from .averaged_probabilities import average_log_probabilities, average_probabilities
+from .few_rows import FewRows, few_rows_of
 from .law_probabilities import average_under_law, log_average_under_law
 from .transformed_target import TransformedTarget
 
@@ -48,6 +49,42 @@ class Components(NamedTuple):
 
     offsets: np.ndarray
     variance: np.ndarray
+
+
+class Moments(NamedTuple):
+    """Moments of the members at n rows, in units of their outputs.
+
+    Attributes
+    ----------
+    mean, variance : arrays of shape (n, n_outputs)
+    """
+
+    mean: np.ndarray
+    variance: np.ndarray
+
+
+class NoiseMoments(NamedTuple):
+    """What the noise of y depends on, where members have some moments.
+
+    Attributes
+    ----------
+    mean, variance : arrays of shape (n, n_outputs)
+        Moments of the members as they were fitted.
+    multiple : array of shape (n, n_outputs) or float
+        By which the noise is multiplied.
+    added : array of shape (n, n_outputs) or float
+        Variance that is added, in units of the members'.
+    """
+
+    mean: np.ndarray
+    variance: np.ndarray
+    multiple: Any = 1.0
+    added: Any = 0.0
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether the noise is another one than that of the fitted members."""
+        return isinstance(self.multiple, np.ndarray)
 
 
 class StudentMembers(ABC):
@@ -121,25 +158,23 @@ class StudentMembers(ABC):
 
     def moments_in_units_of_y(
         self, X: np.ndarray, transformation: TransformedTarget | None
-    ) -> Bunch:
-        """Bunch of ``mean`` and ``variance`` (n, n_outputs) of members, transformed back."""
+    ) -> Moments | Bunch:
+        """``mean`` and ``variance`` (n, n_outputs) of members, transformed back."""
         moments = self.moments(X)
         if transformation is None:
             return moments
         return transformation.moments(moments.mean, moments.variance)
 
-    def moments(self, X: np.ndarray, exact: bool = False) -> Bunch:
-        """Bunch of ``mean`` and ``variance`` (n, n_outputs); for students of regressors."""
+    def moments(self, X: np.ndarray, exact: bool = False) -> Any:
+        """Moments, or a Bunch of them; for students of regressors."""
         raise NotImplementedError
 
-    def noise_moments(self, X: np.ndarray, moments: Bunch, exact: bool = False) -> Bunch:
+    def noise_moments(self, X: np.ndarray, moments: Any, exact: bool = False) -> NoiseMoments:
         """What the noise of y depends on, where members have some moments.
 
-        Bunch of ``mean`` and ``variance`` (n, n_outputs), of ``multiple``, by which the noise is
-        multiplied, and of ``added``, a variance (n, n_outputs) in units of the members'. Members
-        after an update keep the noise of those before, or more.
+        Members after an update keep the noise of those before, or more.
         """
-        return Bunch(**moments, multiple=1.0, added=0.0)
+        return NoiseMoments(moments.mean, moments.variance)
 
     def points(self, X: np.ndarray) -> np.ndarray:
         """Return rows as points (n, n_features), whose columns and distances mean something.
@@ -184,11 +219,20 @@ class LatentFactorMembers(StudentMembers):
         center, scale, _ = self.units
         return center + scale * self.network_for(X).evaluate_mean(X)
 
-    def moments(self, X: np.ndarray, exact: bool = False) -> Bunch:
-        """Bunch of ``mean`` and ``variance`` (n, n_outputs)."""
+    def moments(self, X: np.ndarray, exact: bool = False) -> Moments:
+        few = self._few_rows(X)
+        if few is not None:
+            return Moments(*few.moments(X))
         center, scale, spread = self.units
         mean, variance = self.network_for(X, exact).evaluate_moments(X)
-        return Bunch(mean=center + scale * mean, variance=spread**2 * variance)
+        return Moments(center + scale * mean, spread**2 * variance)
+
+    def _few_rows(self, X: np.ndarray) -> FewRows | None:
+        """Return what evaluates few rows in less time; None for more, or if there is none."""
+        if len(X) > EXACT_ROWS or self.is_exact is False:
+            return None
+        network = self.network.frozen(True)
+        return few_rows_of(network, self.units) if network.is_double else None
 
     def process(self, X: np.ndarray, exact: bool = False) -> MemberProcess:
         """Parameters of the process that the members are draws of."""
@@ -239,6 +283,10 @@ class LatentFactorMembers(StudentMembers):
     def probabilities(self, X, with_entropy=False):
         if self.law is not None:
             return average_under_law(self.process, X, self.law, with_entropy)
+        few = None if with_entropy else self._few_rows(X)
+        averaged = None if few is None else few.probabilities(X)
+        if averaged is not None:
+            return averaged, None
         probabilities = np.empty((len(X), self.n_classes))
         entropy = np.empty(len(X)) if with_entropy else None
         for rows in row_blocks(len(X), DRAW_ROWS):

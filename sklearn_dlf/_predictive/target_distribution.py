@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,6 +20,23 @@ from .transformed_target import TransformedTarget
 TRANSFORMED_ROWS = 2**10
 
 
+class _TargetMoments(NamedTuple):
+    """What the distribution of y depends on at n rows.
+
+    Attributes
+    ----------
+    mean, variance : arrays of shape (n, n_outputs)
+        The members' moments.
+    factor, misfit : arrays of shape (n, n_outputs)
+        ``g``, and the variance that the misfit adds.
+    """
+
+    mean: np.ndarray
+    variance: np.ndarray
+    factor: np.ndarray
+    misfit: np.ndarray
+
+
 class TargetDistribution:
     """Distribution of y under a student: a mixture of normals at each row.
 
@@ -35,17 +52,17 @@ class TargetDistribution:
         self.members = members if noise.takes_law else members.as_gaussian()
         self.noise = noise
 
-    def _moments(self, X: np.ndarray, exact: bool = False) -> Bunch:
-        """Bunch of ``mean``, ``variance``, ``factor`` and ``misfit`` (n, n_outputs).
-
-        They are the members' moments, ``g``, and the variance that the misfit adds.
-        """
+    def _moments(self, X: np.ndarray, exact: bool = False) -> _TargetMoments:
+        """Return what the distribution of y depends on."""
         moments = self.members.moments(X, exact)
         at = self.members.noise_moments(X, moments, exact)
         points = self.members.points(X) if self.noise.depends_on_row else X
-        factor = at.multiple * self.noise.factor(points, at.mean, at.variance)
-        misfit = at.multiple * self.noise.misfit(at.variance) + self.noise.spread_share * at.added
-        return Bunch(mean=moments.mean, variance=moments.variance, factor=factor, misfit=misfit)
+        factor = self.noise.factor(points, at.mean, at.variance)
+        misfit = self.noise.misfit(at.variance)
+        if at.is_changed:
+            factor = at.multiple * factor
+            misfit = at.multiple * misfit + self.noise.spread_share * at.added
+        return _TargetMoments(moments.mean, moments.variance, factor, misfit)
 
     def _mixture(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean (n, n_outputs), offsets (n, n_outputs, n_components), std (n, n_outputs, n_nodes).
@@ -63,6 +80,8 @@ class TargetDistribution:
 
     def quantiles(self, X: np.ndarray, levels: ArrayLike) -> np.ndarray:
         """Quantiles (n, n_outputs, n_levels), in units of y."""
+        if self.members.law is None and len(X) <= DRAW_ROWS:
+            return self._gaussian_quantiles(X, levels)
         quantiles = np.empty((len(X), self.members.n_outputs, np.size(levels)))
         for rows in row_blocks(len(X), DRAW_ROWS):
             if self.members.law is not None:
@@ -71,11 +90,13 @@ class TargetDistribution:
                     parts = mixture_quantiles(offsets[:, output], std[:, output], levels)
                     quantiles[rows, output] = mean[:, output, None] + parts
                 continue
-            at = self._moments(X[rows])
-            quantiles[rows] = self.noise.quantiles(
-                at.mean, at.variance, at.factor, levels, at.misfit
-            )
+            quantiles[rows] = self._gaussian_quantiles(X[rows], levels)
         return quantiles
+
+    def _gaussian_quantiles(self, X: np.ndarray, levels: ArrayLike) -> np.ndarray:
+        """Do what `quantiles` does, for Gaussian members."""
+        at = self._moments(X)
+        return self.noise.quantiles(at.mean, at.variance, at.factor, levels, at.misfit)
 
     def log_density(self, X: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Logarithm of the density of y (n, n_outputs) at each row and output, in nats."""
@@ -93,7 +114,9 @@ class TargetDistribution:
             for part in row_blocks(len(at.mean), NODES_AT_ONCE // (y.shape[1] * n_nodes) + 1):
                 std = self.noise.std_nodes(at.variance[part], at.factor[part], at.misfit[part])
                 scaled = (y[rows][part] - at.mean[part])[..., None] / std
-                normal = -0.5 * (scaled**2 + np.log(2 * np.pi)) - np.log(std)
+                with np.errstate(over="ignore"):
+                    squares = scaled**2
+                normal = -0.5 * (squares + np.log(2 * np.pi)) - np.log(std)
                 logarithms[rows][part] = logsumexp(normal, b=node_weights(), axis=-1)
         return logarithms
 

@@ -20,13 +20,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache, lru_cache
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.interpolate import CubicSpline
 from scipy.special import gammainccinv, ndtr, ndtri
-from sklearn.neural_network import MLPRegressor
+
+from .variance_functions import Factor
 
 # Quadrature of the inverse gamma variable. It is a monotone function of a standard normal score,
 # and the trapezoidal rule over the score is exact to rounding for smooth functions of it. Scores
@@ -45,125 +45,6 @@ RARE, N_BISECTIONS = 1e-6, 60
 
 # A standard normal density is zero in float64 beyond this, and the square of more may overflow.
 MAX_SCALED = 40.0
-
-# Pieces of the function of each column.
-N_PIECES = 5
-
-
-class PiecewiseLinear(NamedTuple):
-    """Encoding of columns by which a linear function of it is piecewise linear in each column.
-
-    A column has a number for each piece: zero below it, one above it, and linear on it
-    [Gorishniy2022]_. So the function is constant beyond the range of the data.
-
-    Attributes
-    ----------
-    columns : array of shape (n_pieces,)
-        Column of each piece.
-    low, width : arrays of shape (n_pieces,)
-        Lower end and width of each piece.
-    center : array of shape (n_pieces,)
-        Mean of each number, which is subtracted.
-
-    References
-    ----------
-    .. [Gorishniy2022] Gorishniy, Rubachev, Babenko. "On Embeddings for Numerical Features in
-       Tabular Deep Learning". NeurIPS 2022, arXiv:2203.05556.
-    """
-
-    columns: np.ndarray
-    low: np.ndarray
-    width: np.ndarray
-    center: np.ndarray
-
-    def __call__(self, values: np.ndarray) -> np.ndarray:
-        """Return the encoding (n, n_pieces) of values (n, n_columns)."""
-        position = (values[:, self.columns] - self.low) / self.width
-        return np.clip(position, 0.0, 1.0) - self.center
-
-
-def make_piecewise_linear(values: np.ndarray) -> PiecewiseLinear:
-    """Return an encoding of columns (n, n_columns) between equally spaced quantiles."""
-    levels = np.linspace(0, 1, N_PIECES + 1)
-    columns, low, width = [], [], []
-    for column, knots in enumerate(np.quantile(values, levels, axis=0).T):
-        knots = np.unique(knots)
-        columns += [column] * (len(knots) - 1)
-        low += list(knots[:-1])
-        width += list(np.diff(knots))
-    parts = np.array(columns, dtype=int), np.array(low), np.array(width)
-    encoding = PiecewiseLinear(*parts, center=np.zeros(len(columns)))
-    return encoding._replace(center=encoding(values).mean(axis=0))
-
-
-class VarianceFunction(NamedTuple):
-    """Logarithm of ``g`` of one output: linear in an encoding of columns.
-
-    The columns are those of the standardised row, the members' mean and the logarithm of their
-    variance. Where ``g`` was learnt, the variance of the few members that had not seen a row was
-    shrunk to its mean. The variance at new rows is shrunk as much. Otherwise most of it would lie
-    beyond the range that was learnt.
-
-    Attributes
-    ----------
-    encoding : PiecewiseLinear
-        Encoding of the columns.
-    coefficients : array of shape (n_pieces,)
-        Coefficients of the encoding.
-    own_share : float
-        Share of the members' variance at the row in the shrunk variance.
-    typical_variance : float
-        What the variance is shrunk to, in squared units of y.
-    """
-
-    encoding: PiecewiseLinear
-    coefficients: np.ndarray
-    own_share: float = 1.0
-    typical_variance: float = 0.0
-
-    def __call__(self, X: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
-        """Return ``g`` (n,) at rows with this mean and variance (n,) of the members."""
-        columns = noise_columns(X, mean, self.shrink(variance))
-        return np.exp(self.encoding(columns) @ self.coefficients)
-
-    def shrink(self, variance: np.ndarray) -> np.ndarray:
-        """Return the members' variance (n,), shrunk as where ``g`` was learnt."""
-        return self.own_share * variance + (1 - self.own_share) * self.typical_variance
-
-
-class NetworkVariance(NamedTuple):
-    """``g`` of one output, learnt by a network from the members' own variances.
-
-    Attributes
-    ----------
-    network : MLPRegressor
-        Predicts the standardised logarithm of ``g`` at standardised rows.
-    center, unit : float
-        Mean and standard deviation of the logarithm.
-    lowest, highest : float
-        Range of the logarithm that was learnt. Values beyond it are clipped, since an exponential
-        must not be extrapolated.
-    """
-
-    network: MLPRegressor
-    center: float
-    unit: float
-    lowest: float
-    highest: float
-
-    def __call__(self, X: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
-        """Return ``g`` (n,) at rows."""
-        logarithm = self.center + self.unit * self.network.predict(X)
-        return np.exp(np.clip(logarithm, self.lowest, self.highest))
-
-
-def noise_columns(X: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """Return what the noise of one output may depend on, (n, n_features + 2)."""
-    least = np.finfo(np.float64).tiny
-    return np.column_stack([X, mean, np.log(np.maximum(variance, least))])
-
-
-Factor = VarianceFunction | NetworkVariance
 
 
 class TargetNoise:
@@ -311,13 +192,15 @@ class TargetNoise:
         fixed, scale = self._fixed_and_scale(variance, factor, misfit)
         levels = np.asarray(levels, dtype=np.float64)
         quantiles = np.empty((*mean.shape, len(levels)))
-        tails = tails_of(levels)
-        for output, shape in enumerate(self.shape):
-            for tail in np.unique(tails):
-                distance = _distance(fixed[:, output], scale[:, output], shape, tail)
-                for column in np.flatnonzero(tails == tail):
-                    side = np.sign(levels[column] - 0.5)
-                    quantiles[:, output, column] = mean[:, output] + side * distance
+        tails = [tail_of(level) for level in levels.tolist()]
+        sides = [(level > 0.5) - (level < 0.5) for level in levels.tolist()]
+        for output, shape in enumerate(self.shape.tolist()):
+            distances = {
+                tail: _distance(fixed[:, output], scale[:, output], shape, tail)
+                for tail in set(tails)
+            }
+            for column, (tail, side) in enumerate(zip(tails, sides, strict=True)):
+                quantiles[:, output, column] = mean[:, output] + side * distances[tail]
         return quantiles
 
     def std_nodes(
@@ -329,10 +212,11 @@ class TargetNoise:
         return np.sqrt(np.maximum(total, np.finfo(np.float64).tiny))
 
 
-def tails_of(levels: np.ndarray) -> np.ndarray:
-    """Return the probability beyond each quantile, the same for both ends of an interval."""
-    tails = 1.0 - np.maximum(levels, 1.0 - levels)
-    return np.where(levels < RARE, levels, tails)  # smaller ones would be rounded to zero
+def tail_of(level: float) -> float:
+    """Return the probability beyond a quantile, the same for both ends of an interval."""
+    if level < RARE:  # it would be rounded to zero
+        return level
+    return 1.0 - max(level, 1.0 - level)
 
 
 @cache

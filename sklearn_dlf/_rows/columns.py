@@ -21,6 +21,9 @@ SECONDS_PER_DAY = 86_400
 
 NUMBERS = numbers.Real, Decimal, np.bool_
 
+# A missing time with its unit: numpy 2.5 deprecates times without one.
+NO_TIME = np.datetime64("NaT", "us")
+
 
 class ColumnError(ValueError):
     """A column cannot be read."""
@@ -173,7 +176,7 @@ def read_dates(column: Any, name: Any) -> np.ndarray:
         values = _as_objects(column) if column.dtype.kind == "O" else np.asarray(column)
         if values.dtype.kind == "O":
             values = np.array(
-                [np.datetime64("NaT") if is_missing(v) else _clock_time(v) for v in values],
+                [NO_TIME if is_missing(v) else _clock_time(v) for v in values],
                 dtype="datetime64[us]",
             )
         if values.dtype.kind != "M":

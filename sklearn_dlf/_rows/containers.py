@@ -15,7 +15,7 @@ from scipy import sparse
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
-from .._utils.numbers import is_frame
+from .._utils.numbers import is_frame, with_gaps
 
 # Entries of sparse columns that are dense at a time: 32 MiB.
 DENSE_ENTRIES = 2**22
@@ -37,7 +37,7 @@ def as_container(rows: Any) -> Any:
     if sparse.issparse(rows):
         return rows.tocsr()
     if is_frame(rows) or isinstance(rows, np.ndarray):
-        return rows
+        return with_gaps(rows)
     if hasattr(rows, "iloc") or hasattr(rows, "to_frame"):  # a Series, as of sentences
         return np.asarray(rows)
     try:
@@ -75,6 +75,7 @@ def in_container_of(rows: Any, others: Any) -> Any:
         return np.asarray(others)
     if is_frame(rows) and isinstance(others, np.ndarray):
         names = list(rows.columns)
+        others = others.astype(others.dtype.newbyteorder("="), copy=False)
         return type(rows)(others, columns=names) if is_pandas(rows) else type(rows)(others, names)
     return others
 

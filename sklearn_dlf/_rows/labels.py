@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 from sklearn.utils import check_array
 
+from .._utils.numbers import refuse_dates, with_gaps
 from .columns import is_missing
+
+
+def label_array(y: Any) -> np.ndarray:
+    """Return values of y or labels as an array, or raise ValueError if they have no shape."""
+    try:
+        return np.asarray(with_gaps(y))
+    except ValueError as error:
+        raise ValueError(
+            f"y must hold as many values in each row; got a {type(y).__name__} that does not: "
+            f"{error}"
+        ) from error
 
 
 def has_label(y: Any) -> np.ndarray:
@@ -15,14 +28,14 @@ def has_label(y: Any) -> np.ndarray:
 
     A row of several outputs has none if all of them are missing.
     """
-    values = np.asarray(y)
+    values = label_array(y)
     if values.dtype.kind == "f":
         missing = np.isnan(values)
     elif values.dtype.kind == "O":
         missing = np.array([is_missing(value) for value in values.ravel()], dtype=bool)
     else:
         return np.ones(len(values) if values.ndim else 1, dtype=bool)
-    return ~missing.reshape(len(values), -1).all(axis=1)
+    return ~missing.reshape(len(values), prod(values.shape[1:])).all(axis=1)
 
 
 def order_by_labels(y: Any) -> tuple[np.ndarray, int] | None:
@@ -35,7 +48,7 @@ def order_by_labels(y: Any) -> tuple[np.ndarray, int] | None:
     ValueError
         If no row has a value.
     """
-    if np.asarray(y).ndim == 0:
+    if label_array(y).ndim == 0:
         return None
     labelled = has_label(y)
     if labelled.all():
@@ -47,7 +60,7 @@ def order_by_labels(y: Any) -> tuple[np.ndarray, int] | None:
 
 def take_labels(y: Any, index: np.ndarray) -> np.ndarray:
     """Return the values of y at some rows, as an array without objects where it can be one."""
-    values = np.asarray(y)[index]
+    values = label_array(y)[index]
     return np.array(values.tolist()) if values.dtype.kind == "O" else values
 
 
@@ -59,7 +72,8 @@ def observed_values(y: Any, n_rows: int, n_outputs: int) -> np.ndarray:
     ValueError
         If they are missing, not finite, or of another shape.
     """
-    values = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
+    refuse_dates(y, "y")
+    values = check_array(with_gaps(y), dtype=np.float64, ensure_2d=False, input_name="y")
     values = values.reshape(len(values), -1)
     if values.shape != (n_rows, n_outputs):
         raise ValueError(
@@ -67,6 +81,21 @@ def observed_values(y: Any, n_rows: int, n_outputs: int) -> np.ndarray:
             f"{np.shape(y)}."
         )
     return values
+
+
+def check_labels(y: Any) -> np.ndarray:
+    """Return labels (n,), or raise ValueError if they are missing or have another shape."""
+    labels = label_array(y)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1:
+        raise ValueError(f"y must have one label for each row; got shape {labels.shape}.")
+    if not has_label(labels).all():
+        raise ValueError(
+            "y has missing labels; expected one of the classes for each row. Leave out rows "
+            "without a label."
+        )
+    return take_labels(labels, np.arange(len(labels)))
 
 
 def class_indicators(y: Any, classes: np.ndarray) -> np.ndarray:
@@ -77,23 +106,40 @@ def class_indicators(y: Any, classes: np.ndarray) -> np.ndarray:
     ValueError
         If labels are missing, have another shape, or are no classes.
     """
-    labels = np.asarray(y)
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim != 1:
-        raise ValueError(f"y must have one label for each row; got shape {labels.shape}.")
-    if not has_label(labels).all():
-        raise ValueError(
-            "y has missing labels; expected one of the classes for each row. Leave out rows "
-            "without a label."
-        )
-    labels = take_labels(labels, np.arange(len(labels)))
+    labels = check_labels(y)
     indicators = labels[:, None] == classes
     unknown = ~indicators.any(axis=1)
     if unknown.any():
         raise ValueError(
             f"y has labels that are no classes of the student: {np.unique(labels[unknown])[:10]}; "
-            f"its classes are {classes}. An update keeps the classes; fit a student of an "
-            "ensemble that knows the new ones."
+            f"its classes are {classes}. An update keeps the classes; adapt(X, y) learns new ones."
         )
     return indicators.astype(np.float64)
+
+
+def join_classes(classes: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the sorted classes and labels (n,) of both.
+
+    Raises
+    ------
+    ValueError
+        If some are numbers and others are strings.
+    """
+    known = set(classes.tolist())
+    new = sorted({each for each in labels.tolist() if each not in known})
+    if not new:
+        return classes
+    kinds = {"n" if kind in "biuf" else "s" for kind in (classes.dtype.kind, labels.dtype.kind)}
+    if len(kinds) > 1:
+        raise ValueError(
+            f"Labels of one kind are needed, numbers or strings; got {new[:5]} beside the classes "
+            f"{classes[:5]}. With labels='mapped', classes=None, and none of the student's classes "
+            "in y, the labels of y are the classes."
+        )
+    return np.unique(np.concatenate([classes, np.array(new)]))
+
+
+def class_columns(labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Return the column of each label (n,) among the classes; -1 for those that are none."""
+    columns = {each: column for column, each in enumerate(classes.tolist())}
+    return np.array([columns.get(each, -1) for each in labels.tolist()], dtype=np.int64)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg.blas import ddot
 from sklearn.base import clone
 from sklearn.decomposition import TruncatedSVD
 from sklearn.exceptions import NotFittedError
@@ -15,6 +16,7 @@ from sklearn.utils import Tags, check_array, get_tags
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
 from .._utils.blocks import row_blocks
+from .._utils.numbers import refuse_dates, with_gaps
 from .._utils.standardise import fit_scaler, standardise
 from .columns import is_missing
 from .containers import as_container, columns_of, is_frame, number_columns, take
@@ -138,6 +140,7 @@ def read_rows_of_fit(estimator: Any, X: Any, y: Any = None) -> tuple[RowReader, 
     table : Table
         The rows, and what is read there.
     """
+    X = with_gaps(X)
     rows = as_container(X)
     preprocessor = choose_preprocessor(estimator.preprocessor, rows)
     if preprocessor is None and not _goes_raw(estimator.preprocessor, rows):
@@ -185,8 +188,9 @@ def read_rows(estimator: Any, reader: RowReader, X: Any) -> np.ndarray:
     if reader.is_plain:
         if _is_valid(estimator, X):
             return X
+        refuse_dates(X, "X")
         try:
-            return validate_data(estimator, X, dtype=np.float64, reset=False)
+            return validate_data(estimator, with_gaps(X), dtype=np.float64, reset=False)
         except ValueError as error:
             if "contains NaN" not in str(error):
                 raise
@@ -210,6 +214,9 @@ def _is_valid(estimator: Any, X: Any) -> bool:
         return False
     if X.shape[1] != estimator.n_features_in_ or not len(X):
         return False
+    if len(X) == 1:  # products with zero are zero, unless a number is not finite
+        is_finite = ddot(X[0], np.zeros(X.shape[1])) == 0  # numpy's would warn
+        return is_finite and not hasattr(estimator, "feature_names_in_")
     with np.errstate(over="ignore", invalid="ignore"):
         is_finite = isfinite(X.sum())  # the sum of finite numbers may be infinite too
     return is_finite and not hasattr(estimator, "feature_names_in_")

@@ -132,24 +132,25 @@ class TeacherCache:
         key = self._key(arguments, prototype) if repeatable else None
         if key is None:
             ensemble = fit_ensemble(*arguments)
-            return self._look_up(None, lambda: ensemble, X)
+            return self._look_up(None, lambda: ensemble, _num_samples(X))
         fit_by_key = self._kept(
             _fit_by_key, ["arguments"], lambda found: isinstance(found, type(prototype))
         )
-        return self._look_up(key, partial(fit_by_key, arguments, key), X)
+        return self._look_up(key, partial(fit_by_key, arguments, key), _num_samples(X))
 
-    def look_up(self, ensemble: Any, X: Any) -> tuple[EnsembleFacts, Evaluate]:
+    def look_up(self, ensemble: Any, n_samples: int) -> tuple[EnsembleFacts, Evaluate]:
         """Return the facts of a fitted ensemble and a function that evaluates it at rows.
 
-        The key is everything that the ensemble holds. Draws from a posterior are not kept if each
-        call may draw new ones.
+        ``n_samples`` is the number of rows of `fit`, which tells whether they are the ensemble's
+        own. The key is everything that the ensemble holds. Draws from a posterior are not kept if
+        each call may draw new ones.
         """
         is_kept = self._keeps and not describe_ensemble(ensemble).is_joint
         key = self._key(ensemble, ensemble) if is_kept else None
-        return self._look_up(key, lambda: ensemble, X)
+        return self._look_up(key, lambda: ensemble, n_samples)
 
     def _look_up(
-        self, key: str | None, load: Callable[[], Any], X: Any
+        self, key: str | None, load: Callable[[], Any], n_samples: int
     ) -> tuple[EnsembleFacts, Evaluate]:
         """Return facts and evaluation of the ensemble that ``load`` returns, kept if keyed."""
         describe, evaluate = _describe, _evaluate
@@ -158,7 +159,7 @@ class TeacherCache:
             evaluate = self._kept(
                 _evaluate, ["load", "options"], lambda found: isinstance(found, np.ndarray)
             )
-        facts, has_variance = describe(load, key, _num_samples(X))
+        facts, has_variance = describe(load, key, n_samples)
         if has_variance:
             facts = facts._replace(predict_variance=lambda X: member_variances(load(), X))
         return facts, partial(evaluate, load, key, options=self._options)
@@ -278,7 +279,7 @@ def _evaluate(
         )
         return np.concatenate(Parallel(n_jobs=options.n_jobs)(jobs))
     if options.verbose:
-        task = f"[teacher] {{done}} of {{total}} members asked at {n_rows:,} rows"
+        task = f"[teacher] {{done}} of {{total}} members evaluated at {n_rows:,} rows"
         progress, predict = Progress(task, members.n_members, True), members.predict
         members = replace(members, predict=lambda X: progress.counted(predict(X)))
     return evaluate_members(members, X)

@@ -9,9 +9,14 @@ from numpy.typing import ArrayLike
 from scipy.special import softmax
 
 from .._predictive.logits import entropies, latent_from_logits, latent_from_probabilities
+from ..ensembles._class_columns import check_classes
 from ..ensembles._member_predictions import SUM_TOLERANCE
 from .design_points import Points
 from .out_of_bag import unseen_mean
+from .teacher import check_range
+
+# Largest logit that is taken: sums of many squares stay within the range of float32, 1e38.
+MAX_LOGIT = 1e15
 
 
 class ClassTargets:
@@ -85,6 +90,7 @@ class ClassTargets:
         if (np.diff(self._order) < 0).any():  # scorers of scikit-learn expect sorted labels
             outputs = outputs[:, self._order]
         if self.outputs == "logits":
+            check_range(outputs, "Logits", MAX_LOGIT)
             latent = latent_from_logits(outputs)
             outputs = softmax(outputs, axis=1)
         else:
@@ -149,9 +155,9 @@ def name_classes(n_classes: int, classes: ArrayLike | None, y: np.ndarray | None
         names = np.arange(n_classes) if labels is None else labels
         source = "y has"
     else:
-        names = np.asarray(classes)
+        names = np.asarray(check_classes(classes))
         source = "classes has"
-    if names.shape != (n_classes,) or len(np.unique(names)) < n_classes:
+    if names.shape != (n_classes,):
         raise ValueError(
             f"The members' probabilities have {n_classes} columns, and one different label is "
             f"expected for each; {source} {names.tolist()}. Give the labels in the order of the "

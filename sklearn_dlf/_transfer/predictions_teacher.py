@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from .._rows.chosen import RowOrder, rows_at
 from .._utils.blocks import row_blocks
-from .._utils.numbers import numeric_array
+from .._utils.numbers import in_memory, is_dask, numeric_array
 from .design_points import Points
 from .teacher import Teacher, with_outputs
 
@@ -24,23 +25,29 @@ class PredictionsTeacher(Teacher):
     predictions : array-like (n, n_members) or (n, n_outputs, n_members), or list of arrays
         Members last, or one array (n,) or (n, n_outputs) a member.
     n_samples : int
-        Rows of X.
-    order : int array of shape (n_samples,) or None
-        Numbers of the rows in the order in which the student has them.
+        Rows of X that the student has.
+    order : RowOrder or None
+        Which of the rows of `fit` these are, unless they are all of them. Others are not read.
     """
 
     is_drawn = False
     classes = None  # only the number of outputs is known
     cross_fitted = None
 
-    def __init__(self, predictions: Any, n_samples: int, order: np.ndarray | None = None):
+    def __init__(self, predictions: Any, n_samples: int, order: RowOrder | None = None):
+        n_given = n_samples if order is None else order.n_given
         if isinstance(predictions, list | tuple):
-            predictions = _stack_members(predictions, n_samples)
-        self.predictions = _as_numbers(predictions, "predictions")
-        self.n_samples = n_samples
-        self._check()
+            predictions = _stack_members(predictions, n_given)
+        if is_dask(predictions) and not isinstance(predictions.shape[0], int):
+            predictions = in_memory(predictions)  # their number is not known before
+        if not is_dask(predictions):
+            predictions = _as_numbers(predictions, "predictions")
+        _check_shape(predictions.shape, n_given)
         if order is not None:
-            self.predictions = self.predictions[order]
+            predictions = rows_at(predictions, order.numbers)
+        self.predictions = _as_numbers(in_memory(predictions), "predictions")
+        self.n_samples = n_samples
+        self._check_finite()
         self.n_members = self.predictions.shape[-1]
 
     def evaluate(self, points: Points | None = None) -> Iterator[tuple[slice, np.ndarray]]:
@@ -51,22 +58,8 @@ class PredictionsTeacher(Teacher):
     def evaluate_variance(self, points: Points) -> None:
         """Return None: predictions have no variance."""
 
-    def _check(self) -> None:
-        """Raise if the array is not as expected, with the likely reason."""
-        shape = self.predictions.shape
-        expected = f"({self.n_samples}, n_members) or ({self.n_samples}, n_outputs, n_members)"
-        if len(shape) not in (2, 3) or shape[0] != self.n_samples:
-            hint = ""
-            if len(shape) in (2, 3) and self.n_samples in shape[1:]:
-                hint = " Members seem to come first: use np.moveaxis(predictions, 0, -1)."
-            raise ValueError(
-                f"predictions must have shape {expected}, with one row for each row of X and the "
-                f"members last; got {shape}.{hint}"
-            )
-        if shape[-1] < 2:
-            raise ValueError(
-                f"predictions must hold at least 2 members along the last axis; got shape {shape}."
-            )
+    def _check_finite(self) -> None:
+        """Raise if not all predictions are finite."""
         n_bad = sum(
             np.count_nonzero(~np.isfinite(self.predictions[rows]))
             for rows in row_blocks(self.n_samples, GIVEN_ROWS)
@@ -76,6 +69,23 @@ class PredictionsTeacher(Teacher):
                 f"predictions must be finite; {n_bad} of {self.predictions.size} values are "
                 "missing, NaN or infinite."
             )
+
+
+def _check_shape(shape: tuple[int, ...], n_samples: int) -> None:
+    """Raise if predictions at ``n_samples`` rows cannot have this shape, with the likely reason."""
+    expected = f"({n_samples}, n_members) or ({n_samples}, n_outputs, n_members)"
+    if len(shape) not in (2, 3) or shape[0] != n_samples:
+        hint = ""
+        if len(shape) in (2, 3) and n_samples in shape[1:]:
+            hint = " Members seem to come first: use np.moveaxis(predictions, 0, -1)."
+        raise ValueError(
+            f"predictions must have shape {expected}, with one row for each row of X and the "
+            f"members last; got {shape}.{hint}"
+        )
+    if shape[-1] < 2:
+        raise ValueError(
+            f"predictions must hold at least 2 members along the last axis; got shape {shape}."
+        )
 
 
 def _stack_members(members: list | tuple, n_samples: int) -> np.ndarray:

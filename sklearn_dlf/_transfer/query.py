@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.utils import _safe_indexing
 
+from .._rows.chosen import RowOrder
 from .._rows.reader import RowReader
 from .._rows.table import Table
 from .._utils.standardise import scale_weights
@@ -16,7 +18,7 @@ from .row_makers import RowMaker
 from .step_functions import has_steps
 from .tasks import Task
 from .teacher import Teacher
-from .teachers import Adapt, find_teacher
+from .teachers import Adapt, EnsembleTeacher, find_teacher
 from .transfer_set import TransferSet, build_transfer_set
 
 
@@ -39,8 +41,8 @@ class FitRows(NamedTuple):
         Rows as the ensemble takes them.
     adapt : callable or None
         Takes a table, returns its rows as the ensemble takes them. None if that is not known.
-    order : int array of shape (n_samples,) or None
-        Numbers that the rows had in `fit`, if those without y were moved to the end.
+    order : RowOrder or None
+        Which rows of `fit` these are, if they are not all of them in their own order.
     """
 
     table: Table
@@ -50,13 +52,23 @@ class FitRows(NamedTuple):
     unlabeled: Table | None
     as_ensemble_takes_them: Any
     adapt: Adapt | None
-    order: np.ndarray | None = None
+    order: RowOrder | None = None
+
+    def keep(self, numbers: np.ndarray) -> FitRows:
+        """Return some of these rows, by their sorted numbers among these."""
+        return self._replace(
+            table=self.table.take(numbers),
+            y=None if self.y is None else self.y[numbers[numbers < len(self.y)]],
+            weights=None if self.weights is None else self.weights[numbers],
+            as_ensemble_takes_them=_safe_indexing(self.as_ensemble_takes_them, numbers),
+        )
 
 
 def query_teacher(
     task: Task,
     rows: FitRows,
     *,
+    chosen: np.ndarray | None = None,
     ensemble: Any,
     predictions: Any = None,
     unseen: Any = None,
@@ -79,6 +91,8 @@ def query_teacher(
         Kind of the student.
     rows : FitRows
         Rows of `fit`, and what belongs to them.
+    chosen : int array or None
+        Numbers in `fit` of the rows that are kept once an ensemble is fitted to all; None for all.
     ensemble, predictions, unseen
         As in `fit` of the estimators.
     augment, n_augmented, out_of_bag, memory, n_jobs, verbose
@@ -93,14 +107,13 @@ def query_teacher(
     random_state : RandomState instance
         Source of all random choices.
     """
-    table, weights = rows.table, scale_weights(rows.weights)
     cache = TeacherCache(memory, n_jobs, verbose)
     teacher = _find(task, rows, ensemble, predictions, cache, is_seeded, random_state)
-    teacher.declare_unseen(unseen, len(table), rows.order)
+    rows, weights = _settle_rows(rows, teacher, unseen, chosen)
     transformation, y = task.enter_space(teacher, rows.y)
-    encodes = _encodes(is_encoded, augment, teacher, table)
+    encodes = _encodes(is_encoded, augment, teacher, rows.table)
     points = make_points(
-        table,
+        rows.table,
         weights,
         teacher,
         augment=augment,
@@ -113,17 +126,15 @@ def query_teacher(
         is_encoded=encodes,
         fresh_calibration=task.fresh_calibration,
     )
-    if is_encoded is None and _lacks_rows(teacher, points, augment):
-        encodes = False
     return build_transfer_set(
         teacher,
         points,
         task.targets(teacher, points, y, weights, out_of_bag),
-        reader=rows.reader.fit_scaler(table.numbers, weights),
+        reader=rows.reader.fit_scaler(rows.table.numbers, weights),
         weights=weights,
         out_of_bag=out_of_bag,
         transformation=transformation,
-        is_encoded=encodes,
+        is_encoded=encodes and not (is_encoded is None and _lacks_rows(teacher, points, augment)),
         verbose=verbose,
     )
 
@@ -153,6 +164,22 @@ def _find(
         is_seeded=is_seeded,
         random_state=random_state,
     )
+
+
+def _settle_rows(
+    rows: FitRows, teacher: Teacher, unseen: Any, chosen: np.ndarray | None
+) -> tuple[FitRows, np.ndarray | None]:
+    """Return the rows that were chosen, which a teacher keeps too, and their weights.
+
+    The teacher is told which rows its members did not see. See `query_teacher`.
+    """
+    teacher.declare_unseen(unseen, len(rows.table), rows.order)
+    if chosen is not None and isinstance(teacher, EnsembleTeacher):
+        numbers = np.arange(len(rows.table)) if rows.order is None else rows.order.numbers
+        kept = np.flatnonzero(np.isin(numbers, chosen))
+        teacher.keep(kept)
+        rows = rows.keep(kept)
+    return rows, scale_weights(rows.weights)
 
 
 def _encodes(is_encoded: bool | None, augment: Any, teacher: Any, table: Table) -> bool:

@@ -29,6 +29,9 @@ Z = 3.0
 # extrapolate.
 BIAS, ERROR_VARIANCE = 0.7, 4.0
 
+# Errors beyond this many standard deviations of y count as this many: their squares are floats.
+MAX_ERROR = 1e100
+
 # Excess of the divergence of the teacher's mean probabilities from the class frequencies over that
 # of equal probabilities, which balanced class weights give. In nats, a choice.
 DIVERGENCE = 0.1
@@ -97,10 +100,12 @@ def check_values(
     differences, exponents = in_units(y - centre)
     unit = np.sqrt(np.average(differences**2, axis=0, weights=weights))
     unit = np.where(unit > 0, np.ldexp(unit, exponents), 1)
-    loss = ((error / unit) ** 2).mean(axis=1)
+    with np.errstate(over="ignore"):
+        error = np.clip(error / unit, -MAX_ERROR, MAX_ERROR)
+    loss = (error**2).mean(axis=1)
     constant = (((y - centre) / unit) ** 2).mean(axis=1)
-    bias = np.average(error / unit, axis=0, weights=weights)
-    spread = np.average((error / unit - bias) ** 2, axis=0, weights=weights)
+    bias = np.average(error, axis=0, weights=weights)
+    spread = np.average((error - bias) ** 2, axis=0, weights=weights)
     far = np.abs(bias) > BIAS
     # A single output in other units is as wrong as all of them.
     worse = np.average(loss - constant, weights=weights) > 0

@@ -59,14 +59,14 @@ def has_steps(teacher: Teacher, table: Table) -> bool:
     by whether the members' outputs recur at different rows of the table, those of `fit`. Draws from
     a posterior are smooth.
     """
-    asked: Any = teacher  # attributes of either kind of teacher
-    if asked.is_drawn:
+    either: Any = teacher  # attributes of either kind of teacher
+    if either.is_drawn:
         return False
-    if not asked.can_be_evaluated:
+    if not either.can_be_evaluated:
         picked = spaced_rows(len(table), MAX_GIVEN_ROWS)
         different = np.unique(table.numbers[picked], axis=0, return_index=True)[1]
-        return _recurs(asked.predictions[picked[different]])
-    container = as_container(asked.X)
+        return _recurs(either.predictions[picked[different]])
+    container = as_container(either.X)
     columns = number_columns(container)
     if not len(columns):  # columns of strings, sparse rows, rows that are no table
         return False
@@ -77,7 +77,7 @@ def has_steps(teacher: Teacher, table: Table) -> bool:
     # Thresholds may be values of the rows themselves. So a tiny step away from them is the start.
     moved = [with_numbers(start, columns, every[picked] + move) for move in (tiny, 2 * tiny, large)]
     try:
-        outputs = asked.predict(reduce(concatenate, moved), teacher.is_transformed)
+        outputs = either.predict(reduce(concatenate, moved), teacher.is_transformed)
     except Exception:  # encoders refuse values between integers, each package by its own error
         return False
     return _is_unchanged(*np.split(outputs, 3))

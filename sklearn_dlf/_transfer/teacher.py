@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .._predictive.transformed_target import TargetTransformer
+from .._rows.chosen import RowOrder
 from .design_points import Points
 from .row_records import RowFacts
 
@@ -80,10 +81,10 @@ class Teacher(ABC):
     def evaluate_variance(self, points: Points) -> np.ndarray | None:
         """Variance of y around the members at the design points, if they have one."""
 
-    def declare_unseen(self, unseen: Any, n_samples: int, order: np.ndarray | None = None) -> None:
+    def declare_unseen(self, unseen: Any, n_samples: int, order: RowOrder | None = None) -> None:
         """Set ``unseen`` from the argument of `fit`, if it is given; raise if it is invalid.
 
-        ``order`` are the numbers of the rows in the order in which the teacher has them.
+        ``order`` tells which of the rows of `fit` the teacher has, unless these are all of them.
         """
         if unseen is None:
             return
@@ -92,7 +93,7 @@ class Teacher(ABC):
                 "unseen says which rows the members of a fitted ensemble did not see, but the "
                 "ensemble was not fitted: fit fits it to all rows. Leave unseen out, and use cv=5."
             )
-        mask = np.asarray(unseen)
+        mask, n_samples = np.asarray(unseen), n_samples if order is None else order.n_given
         if mask.dtype != bool:
             raise TypeError(
                 f"unseen must be True or hold booleans; got {type(unseen).__name__} of dtype "
@@ -105,18 +106,18 @@ class Teacher(ABC):
                 f"row of X, and for each member if members differ; got {mask.shape}."
             )
         full = np.broadcast_to(mask[:, None] if mask.ndim == 1 else mask, shape)
-        full = full.copy() if order is None else full[order]
+        full = full.copy() if order is None else full[order.numbers]
         self.unseen = full if full.any() else None
         self.optimism = 1.0
         self.is_record_checked = True
 
 
-def check_range(values: np.ndarray, name: str) -> None:
-    """Raise if values are too large for float32."""
+def check_range(values: np.ndarray, name: str, most: float = MAX_OUTPUT) -> None:
+    """Raise if values are too large for float32, or for sums of their squares."""
     largest = max(values.max(), -values.min())
-    if largest > MAX_OUTPUT:
+    if largest > most:
         raise ValueError(
-            f"{name} must lie within {MAX_OUTPUT:g} of zero, the range of float32; got "
+            f"{name} must lie within {most:g} of zero, which computations in float32 need; got "
             f"{largest:.3g}. Give members and y in a larger unit."
         )
 

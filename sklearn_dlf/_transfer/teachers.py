@@ -14,6 +14,7 @@ from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.validation import _num_samples
 
 from .._predictive.transformed_target import check_transformed, quietly
+from .._rows.chosen import RowOrder
 from .._rows.table import Table
 from .._utils.blocks import row_blocks
 from .._utils.seeding import MAX_SEED
@@ -102,6 +103,13 @@ class EnsembleTeacher(Teacher):
             block = X if n_rows >= n_points else _safe_indexing(X, rows)
             yield rows, with_outputs(self.predict(block, self.is_transformed))
 
+    def keep(self, numbers: np.ndarray) -> None:
+        """Keep some of the rows of `fit` only, by their sorted numbers."""
+        self.X = _safe_indexing(self.X, numbers)
+        self.unseen = None if self.unseen is None else self.unseen[numbers]
+        if self._cross_fit is not None:
+            self._cross_fit = partial(_moments_at, self._cross_fit, numbers)
+
     def rows_to_evaluate(self, table: Table) -> Any:
         """Return the rows of a table as the ensemble takes them."""
         assert self._adapt is not None, "further rows need the way to those of the ensemble"
@@ -129,6 +137,15 @@ class EnsembleTeacher(Teacher):
         return np.concatenate([with_outputs(block) for block in blocks])
 
 
+def _moments_at(
+    cross_fit: Callable[[bool], Moments], numbers: np.ndarray, is_transformed: bool
+) -> Moments:
+    """Return what ``cross_fit`` returns, at some rows; those with a value of y come first."""
+    mean, variance = cross_fit(is_transformed)
+    numbers = numbers[numbers < len(mean)]
+    return mean[numbers], variance[numbers]
+
+
 def find_teacher(
     ensemble: Any,
     predictions: Any,
@@ -138,7 +155,7 @@ def find_teacher(
     *,
     kind: str,
     adapt: Adapt | None = None,
-    order: np.ndarray | None = None,
+    order: RowOrder | None = None,
     make_default: Callable[[], Any],
     cv: Any = None,
     cache: TeacherCache,
@@ -159,8 +176,8 @@ def find_teacher(
         Kind of the student.
     adapt : callable or None
         As in `EnsembleTeacher`.
-    order : int array of shape (n_samples,) or None
-        Numbers that the rows of X had in `fit`, if they are in another order.
+    order : RowOrder or None
+        Which rows of `fit` those of X are, unless they are all of them in their own order.
     make_default : callable
         Returns the unfitted ensemble that is used if none is given.
     cv : int, splitter or None
@@ -189,7 +206,7 @@ def find_teacher(
         return PredictionsTeacher(predictions, _num_samples(X), order)
     rows = _EnsembleRows(X, y, sample_weight, adapt, order)
     if _is_fitted(ensemble):
-        _check_list_is_whole(given, _num_samples(X))
+        _check_list_is_whole(given, rows.n_given)
         return _describe_fitted(ensemble, rows, kind, cache)
     if y is None:
         raise ValueError(
@@ -213,7 +230,12 @@ class _EnsembleRows(NamedTuple):
     y: np.ndarray | None
     weights: np.ndarray | None
     adapt: Adapt | None
-    order: np.ndarray | None
+    order: RowOrder | None
+
+    @property
+    def n_given(self) -> int:
+        """Rows of `fit`."""
+        return _num_samples(self.X) if self.order is None else self.order.n_given
 
     def labelled(self) -> tuple[Any, np.ndarray | None]:
         """Return rows with a value of y, and their weights."""
@@ -230,9 +252,9 @@ def _describe_fitted(
     """Return a fitted ensemble as a teacher, after a look at the rows."""
     warn_if_nameless(ensemble, rows.X)
     first, _ = rows.labelled()
-    facts, predict = cache.look_up(ensemble, rows.X)
+    facts, predict = cache.look_up(ensemble, rows.n_given)
     if rows.order is not None:
-        facts = _in_order(facts, rows.order, lambda: cache.look_up(ensemble, first)[0])
+        facts = _in_order(facts, rows.order, lambda n_rows: cache.look_up(ensemble, n_rows)[0])
     teacher = EnsembleTeacher(facts, predict, rows.X, kind, rows.adapt)
     teacher.row_facts = judge_rows(ensemble, first, rows.y, kind)
     if teacher.unseen is not None and rows.y is not None:
@@ -247,9 +269,15 @@ def _fit_here(
     """Fit an ensemble to the rows with a value of y, and return it as a teacher."""
     first, weights = rows.labelled()
     y = cast(np.ndarray, rows.y)
+    if kind == "classifier" and len(np.unique(y)) < 2:
+        raise ValueError(
+            f"y must have labels of at least two classes, to which an ensemble is fitted; got "
+            f"{np.unique(y).tolist()}."
+        )
     facts, predict = options["cache"].fit(prototype, first, y, weights, options["repeatable"])
     if rows.order is not None:
-        facts = facts._replace(unseen=_with_unlabelled(facts.unseen, len(rows.order)))
+        # Rows without a value come last here.
+        facts = facts._replace(unseen=_with_unlabelled(facts.unseen, len(rows.order.numbers)))
     fit_folds = None
     if cv is not None:
         fit_folds = partial(cross_fit, prototype, first, y, weights, cv=cv, **options)
@@ -259,15 +287,20 @@ def _fit_here(
 
 
 def _in_order(
-    facts: EnsembleFacts, order: np.ndarray, facts_of_labelled: Callable[[], EnsembleFacts]
+    facts: EnsembleFacts, order: RowOrder, facts_of: Callable[[int], EnsembleFacts]
 ) -> EnsembleFacts:
-    """Return facts with the record of unseen rows in another order of rows.
+    """Return facts with the record of unseen rows of the rows that are used.
 
-    An ensemble that was fitted to the rows with a value of y alone has a record of these.
+    An ensemble that was fitted to the rows with a value of y alone has a record of these, so that
+    ``facts_of`` their number is looked up.
     """
-    if facts.unseen is not None:
-        return facts._replace(unseen=facts.unseen[order])
-    return facts._replace(unseen=_with_unlabelled(facts_of_labelled().unseen, len(order)))
+    unseen = facts.unseen
+    if unseen is None and order.labelled is not None:
+        known = facts_of(len(order.labelled)).unseen
+        if known is not None:
+            unseen = np.ones((order.n_given, known.shape[1]), dtype=bool)
+            unseen[order.labelled] = known
+    return facts._replace(unseen=None if unseen is None else unseen[order.numbers])
 
 
 def _with_unlabelled(unseen: np.ndarray | None, n_rows: int) -> np.ndarray | None:
@@ -276,6 +309,11 @@ def _with_unlabelled(unseen: np.ndarray | None, n_rows: int) -> np.ndarray | Non
         return None
     n_others = n_rows - len(unseen)
     return np.concatenate([unseen, np.ones((n_others, unseen.shape[1]), dtype=bool)])
+
+
+def is_fitted_teacher(ensemble: Any, kind: str) -> bool:
+    """Return whether an ensemble was given, and is fitted; ``kind`` is that of the student."""
+    return _is_fitted(with_known_outputs(ensemble, kind))
 
 
 def _is_fitted(ensemble: Any) -> bool:

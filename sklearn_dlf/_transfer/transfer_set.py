@@ -107,7 +107,8 @@ def build_transfer_set(
     verbose : int
         Whether to print how many rows were evaluated, if that takes long.
     """
-    progress = Progress("[teacher] {done} of {total} rows asked", points.n_points, bool(verbose))
+    task = "[teacher] {done} of {total} rows evaluated"
+    progress = Progress(task, points.n_points, bool(verbose))
     adjust = make_adjustment(out_of_bag, teacher.unseen, weights)
     builder = ContrastsBuilder(points.n_design)
     for rows, outputs in teacher.evaluate(points):

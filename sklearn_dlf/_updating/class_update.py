@@ -6,24 +6,24 @@ from typing import Any
 
 import numpy as np
 
-from .._network.heads import Units
 from .classes import add_rows, class_models
 from .coordinates import choose_coordinates, features_of, read_heads
-from .laplace import LabelledRows
+from .laplace import STREAM_TOLERANCE, TOLERANCE, LabelledRows
 from .memory import Memory
 from .models import Likelihood, Model, no_rows
 from .posterior import Posterior, average_normals, weights_of
-from .updated_members import UpdatedMembers
+from .update import Update
 
-# Rows that are kept as they are, with their features, so that batches do not count. Rows beyond
-# them are absorbed into a normal distribution, and so are all rows that are being forgotten.
+# Rows that are kept as they are, with their features. Of more rows, so many at a time are absorbed
+# into a normal distribution, in the order in which they came, so that batches do not count. Rows
+# that are being forgotten are absorbed at once.
 MAX_KEPT = 1_000
 
 # Prior masses of the hypotheses: half says that only the factors are to be found.
 LOG_PRIOR = np.log([0.5, 0.5])
 
 
-class ClassUpdate:
+class ClassUpdate(Update):
     """New rows, or the normal distribution that they were absorbed into, and the posterior.
 
     Parameters
@@ -32,14 +32,10 @@ class ClassUpdate:
         Members of the fitted student.
     memory : Memory
         What `fit` has kept.
-
-    Attributes
-    ----------
-    kept : dict
-        Attributes of the student that the update has replaced or removed, as they were before.
     """
 
     def __init__(self, members: Any, memory: Memory):
+        super().__init__()
         self._coordinates = choose_coordinates(read_heads(members.network, members.units))
         self._memory, self._unit = memory, np.asarray(members.units.scale, dtype=np.float64)
         self._has_memory = True
@@ -47,9 +43,7 @@ class ClassUpdate:
         self._absorbed: list[Likelihood] | None = None
         self._rows: LabelledRows | None = None
         self._found: list[Likelihood] | None = None  # of all rows, once it was computed
-        self._with_discrepancy, self.is_empty = True, True
-        self._posterior: Posterior | None = None
-        self.kept: dict[str, Any] = {}
+        self._with_discrepancy, self._tolerance = True, TOLERANCE
 
     def add(
         self,
@@ -64,31 +58,33 @@ class ClassUpdate:
         ``members`` are those of the fitted student. Earlier rows are forgotten to a degree first.
         """
         self._with_discrepancy, self._posterior = discrepancy, None
+        self._tolerance = STREAM_TOLERANCE if forgetting < 1 else TOLERANCE
+        counts = np.flatnonzero(rows[1].any(axis=1)) if rows is not None else np.empty(0)
         if forgetting == 0:
-            self._absorbed, self._rows, self.is_empty = None, None, True
-            self._found = None
-            self._drop_memory()
+            self._absorbed, self._rows, self._found = None, None, None
         elif forgetting < 1:
             self._absorb()
+        if forgetting < 1 and len(counts):
             self._drop_memory()
-            if self._absorbed is not None:
-                self._absorbed = [
-                    model.drift(each, forgetting)
-                    for model, each in zip(self._models, self._absorbed, strict=True)
-                ]
-        if rows is None:
-            return
-        X, labels = rows
-        known = np.flatnonzero(labels.any(axis=1))
-        if len(known):
-            self.is_empty = False
-            features = features_of(members.network, X[known])
-            latent = members.units.center + features @ self._coordinates.heads.mean.T
-            added = LabelledRows(features, latent, labels[known])
-            self._rows = added if self._rows is None else self._rows.join(added)
-            self._found = None
-            if len(self._rows.latent) > MAX_KEPT:
-                self._absorb()
+        if self._absorbed is not None and forgetting < 1:
+            self._absorbed = [
+                model.drift(each, forgetting)
+                for model, each in zip(self._models, self._absorbed, strict=True)
+            ]
+        if rows is not None and len(counts):
+            self._append(members, rows[0][counts], rows[1][counts])
+
+    def _append(self, members: Any, X: np.ndarray, labels: np.ndarray) -> None:
+        """Append rows that count, and absorb the first ones if there are too many."""
+        features = features_of(members.network, X)
+        latent = members.units.center + features @ self._coordinates.heads.mean.T
+        added = LabelledRows(features, latent, labels)
+        rows = added if self._rows is None else self._rows.join(added)
+        while len(rows.latent) > MAX_KEPT:
+            self._rows, self._found = rows.part(slice(MAX_KEPT)), None
+            self._absorb()
+            rows = rows.part(slice(MAX_KEPT, None))
+        self._rows, self._found = rows, None
 
     def _drop_memory(self) -> None:
         """Use what `fit` has kept no more: the meaning of its rows has changed too."""
@@ -113,39 +109,29 @@ class ClassUpdate:
             return before
         if self._found is None:
             self._found = [
-                add_rows(model, self._coordinates, each, self._rows)
+                add_rows(model, self._coordinates, each, self._rows, self._tolerance)
                 for model, each in zip(self._models, before, strict=True)
             ]
         return self._found
 
     @property
-    def posterior(self) -> Posterior:
-        """The members' posterior."""
-        if self._posterior is None:
-            likelihoods = self._likelihoods()
-            weights = weights_of(LOG_PRIOR + [each.log_evidence for each in likelihoods])
-            if not self._with_discrepancy:
-                weights = np.array([1.0, 0.0])
-            chosen = np.flatnonzero(weights)
-            normals = [self._models[i].posterior(likelihoods[i]) for i in chosen]
-            normal = average_normals(normals, weights[chosen])
-            coefficients = self._coordinates.coefficients
-            self._posterior = Posterior(coefficients(normal.mean), coefficients(normal.root))
-        return self._posterior
+    def is_empty(self):
+        return self._absorbed is None and self._rows is None
 
-    def members(self, network: Any, units: Units) -> UpdatedMembers:
-        """Return the members after the update, of the fitted network."""
-        return UpdatedMembers(network, units, self.posterior)
-
-    def copy(self) -> ClassUpdate:
-        """Return a copy, to which rows can be added without a change of this update."""
-        copied = object.__new__(ClassUpdate)
-        copied.__dict__.update(self.__dict__, kept=dict(self.kept))
-        return copied
+    def _find_posterior(self):
+        likelihoods = self._likelihoods()
+        weights = weights_of(LOG_PRIOR + [each.log_evidence for each in likelihoods])
+        if not self._with_discrepancy:
+            weights = np.array([1.0, 0.0])
+        chosen = np.flatnonzero(weights)
+        normals = [self._models[i].posterior(likelihoods[i]) for i in chosen]
+        normal = average_normals(normals, weights[chosen])
+        coefficients = self._coordinates.coefficients
+        return Posterior(coefficients(normal.mean), coefficients(normal.root))
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without what follows from the rest."""
-        return {**self.__dict__, "_posterior": None, "_found": None, "_models": None}
+        return {**super().__getstate__(), "_found": None, "_models": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

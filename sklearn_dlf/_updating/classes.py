@@ -41,16 +41,23 @@ def class_models(coordinates: Coordinates, memory: Memory, unit: np.ndarray) -> 
 
 
 def add_rows(
-    model: Model, coordinates: Coordinates, likelihood: Likelihood, rows: LabelledRows
+    model: Model,
+    coordinates: Coordinates,
+    likelihood: Likelihood,
+    rows: LabelledRows,
+    tolerance: float,
 ) -> Likelihood:
-    """Return a likelihood with rows added, by Laplace's approximation under a hypothesis."""
+    """Return a likelihood with rows added, by Laplace's approximation under a hypothesis.
+
+    ``tolerance`` is that of `find_mode`.
+    """
     mean, factor = model.condition(likelihood)
     design = coordinates.design(rows.features)
     own = design
     if model.root is not None:
         mean, own = model.root @ mean, design @ model.root
     shift = design @ mean
-    mode = find_mode(factor, own, rows.latent + shift, rows.labels)
+    mode = find_mode(factor, own, rows.latent + shift, rows.labels, tolerance)
     target = np.einsum("ncd,nd->nc", mode.curvature, shift + mode.change) + mode.slopes
     return Likelihood(
         likelihood.precision + coordinates.information(rows.features, mode.curvature),

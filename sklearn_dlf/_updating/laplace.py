@@ -14,6 +14,9 @@ from .models import lower_factor, solve_lower
 # its square. Each step is halved until the posterior density rises: a full one may overshoot far.
 TOLERANCE, MAX_STEPS, MAX_HALVINGS = 1e-12, 50, 40
 
+# The same for rows that are forgotten again: they are only known by the approximation anyway.
+STREAM_TOLERANCE = 1e-8
+
 # Share of the promised rise that a step has to bring.
 LEAST_RISE = 1e-4
 
@@ -34,6 +37,10 @@ class LabelledRows(NamedTuple):
     features: np.ndarray
     latent: np.ndarray
     labels: np.ndarray
+
+    def part(self, rows: slice) -> LabelledRows:
+        """Return some of the rows."""
+        return LabelledRows(*(each[rows] for each in self))
 
     def join(self, other: LabelledRows) -> LabelledRows:
         """Return these rows and others."""
@@ -62,7 +69,11 @@ class Mode(NamedTuple):
 
 
 def find_mode(
-    factor: np.ndarray, design: np.ndarray, latent: np.ndarray, labels: np.ndarray
+    factor: np.ndarray,
+    design: np.ndarray,
+    latent: np.ndarray,
+    labels: np.ndarray,
+    tolerance: float = TOLERANCE,
 ) -> Mode:
     """Return the `Mode` under a normal prior.
 
@@ -76,6 +87,8 @@ def find_mode(
         Latent outputs at the prior's mean.
     labels : array of shape (n, max(c, 2))
         As of `LabelledRows`.
+    tolerance : float
+        Newton's method stops after a step that promised less, in nats.
     """
     flat = design.reshape(-1, design.shape[-1])
     whitened = solve_lower(factor, flat.T)
@@ -95,11 +108,11 @@ def find_mode(
         for _ in range(MAX_HALVINGS):
             tried, tried_change = point + size * step, change + size * direction
             tried_value = _log_likelihood(latent + tried_change, labels) - 0.5 * tried @ tried
-            if tried_value >= value + LEAST_RISE * size * promised or promised < TOLERANCE:
+            if tried_value >= value + LEAST_RISE * size * promised or promised < tolerance:
                 break
             size /= 2
         point, change, value = tried, tried_change, tried_value
-        if promised < TOLERANCE:
+        if promised < tolerance:
             break
     slopes, curvature = derivatives(latent + change, labels)
     root = lower_factor(_precision(whitened, curvature))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dpotri, dtrtrs
+from scipy.linalg.lapack import dpotrf, dpotri, dtrtri, dtrtrs
 
 from .posterior import Normal
 
@@ -59,7 +59,7 @@ class Model(NamedTuple):
     def posterior(self, likelihood: Likelihood) -> Normal:
         """Posterior of the coordinates."""
         mean, factor = self.condition(likelihood)
-        root = solve_lower(factor, np.eye(len(factor)), transposed=True)
+        root = dtrtri(factor, lower=1)[0].T
         if self.root is None:
             return Normal(mean, root)
         return Normal(self.root @ mean, self.root @ root)

@@ -23,20 +23,23 @@ class Posterior(NamedTuple):
         Coefficients that are added to those of the mean.
     loadings : array of shape (c, p, r)
         Root of the coefficients' covariance: the loadings of the posterior's factors.
-    noise_multiple : float
-        Multiple of the noise of y where all of it counts, at least one. One for classes.
+    noise_multiple : float or array of shape (c,)
+        Multiple of the noise of y where all of it counts. One for classes.
     unknown : array of shape (c, p, m), or None
         Root of the covariance of coefficients of which the rows of `fit` tell nothing. The multiple
         counts by the variance that they have at a row, relative to `typical_unknown`.
     typical_unknown : array of shape (c,), or None
         Mean of that variance over the rows of the update.
+    slope : array of shape (c,), or None
+        Multiple of what members have at near rows only, where y has got other units; None for one.
     """
 
     mean: np.ndarray
     loadings: np.ndarray
-    noise_multiple: float = 1.0
+    noise_multiple: float | np.ndarray = 1.0
     unknown: np.ndarray | None = None
     typical_unknown: np.ndarray | None = None
+    slope: np.ndarray | None = None
 
     def multiples(self, features: np.ndarray) -> np.ndarray:
         """Multiples of the noise (n, c) at rows with features (n, p).
@@ -45,7 +48,7 @@ class Posterior(NamedTuple):
         the features are like those of `fit`, the multiple is near one.
         """
         if self.unknown is None:
-            return np.full((len(features), len(self.mean)), self.noise_multiple)
+            return np.ones((len(features), len(self.mean))) * self.noise_multiple
         unknown = variance_along(self.unknown, features)
         return 1 + (self.noise_multiple - 1) * np.minimum(unknown / self.typical_unknown, 1.0)
 

@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils import Bunch
 
 from .._latent.member_process import MemberProcess
 from .._network.heads import Heads, Units
-from .._predictive.members import LatentFactorMembers, join_local
+from .._predictive.members import LatentFactorMembers, NoiseMoments, join_local
 from .coordinates import features_of
 from .posterior import Posterior
 
@@ -40,21 +39,25 @@ class UpdatedMembers(LatentFactorMembers):
         # Where all members agreed, the unit of their spread is zero, but the posterior's is not.
         spread = np.where(units.spread > 0, units.spread, units.scale)
         ratio = units.spread / spread
+        if posterior.slope is not None:
+            ratio = ratio * posterior.slope
         own = Units(units.center, units.scale, spread)
         super().__init__(UpdatedNetwork(network, own, ratio, posterior), own)
         self._fitted = LatentFactorMembers(network, units)
         self._posterior = posterior
 
-    def noise_moments(self, X: np.ndarray, moments: Bunch, exact: bool = False) -> Bunch:
+    def noise_moments(self, X: np.ndarray, moments: Any, exact: bool = False) -> NoiseMoments:
         """What the noise of y depends on: the members as they were fitted, and its multiple."""
         self._fitted.is_exact = self.is_exact
         fitted = self._fitted.moments(X, exact)
-        if self._posterior.noise_multiple == 1:
-            return Bunch(**fitted, multiple=1.0, added=0.0)
+        slope = self._posterior.slope
+        if slope is None and self._posterior.noise_multiple == 1:
+            return NoiseMoments(fitted.mean, fitted.variance)
         multiple = self._posterior.multiples(features_of(self._fitted.network, X))
-        # The local part is noise too, for the rows of an update.
-        added = (multiple - 1) * self.process(X, exact).local_variance
-        return Bunch(**fitted, multiple=multiple, added=added)
+        # The local part is noise too, for new rows. Members have some of it themselves.
+        further = multiple - (1 if slope is None else slope**2)
+        added = np.maximum(further, 0.0) * self._fitted.process(X, exact).local_variance
+        return NoiseMoments(fitted.mean, fitted.variance, multiple, added)
 
     def process(self, X: np.ndarray, exact: bool = False) -> MemberProcess:
         heads, common = self.network_for(X, exact).evaluate_parts(X)
@@ -75,7 +78,8 @@ class UpdatedNetwork:
     units : Units
         Units of the heads of this network.
     ratio : array of shape (c,)
-        Unit of the trained network's spread, in that of this network.
+        Unit of the trained network's spread, in that of this network, times the sign and size of
+        the multiple that is taken of it.
     posterior : Posterior
         Change of the heads.
     """
@@ -96,6 +100,9 @@ class UpdatedNetwork:
 class FrozenUpdate:
     """Heads of an updated network at rows; parameters as of `UpdatedNetwork`, but frozen."""
 
+    # It has heads of its own, which are not evaluated as those of a frozen network.
+    is_double = False
+
     def __init__(self, network: Any, units: Units, ratio: np.ndarray, posterior: Posterior):
         self.network = network
         like = network.input_like()
@@ -114,7 +121,8 @@ class FrozenUpdate:
         self._shape = n_outputs, posterior.loadings.shape[2]
         self._ratio = tensor(ratio)
         with np.errstate(divide="ignore"):
-            self._log_ratio = tensor(2 * np.log(ratio))
+            self._log_ratio = tensor(2 * np.log(np.abs(ratio)))
+        self._sign = tensor(np.where(ratio < 0, -1.0, 1.0))
         shares = network.factor_shares.to(like)
         self._rest = (1 - shares).clamp_min(0.0).sqrt()
         self._has_rest = bool((shares < 1).any())
@@ -176,8 +184,9 @@ class FrozenUpdate:
             if heads.mixing is not None:  # the same covariance by c factors in place of c q
                 rest = rest.norm(dim=-1, keepdim=True) * heads.mixing
             rest = rest * self._ratio[:, None]
-        shares = () if heads.noise_shares is None else (heads.noise_shares,)
-        return mean, log_noise, common, rest, *shares
+        if heads.noise_shares is None:
+            return mean, log_noise, common, rest
+        return mean, log_noise, common, rest, heads.noise_shares * self._sign[:, None]
 
 
 def _square_root(loadings: torch.Tensor) -> torch.Tensor:

@@ -52,6 +52,10 @@ class ValueStream:
             for (model, _), likelihood in zip(self._hypotheses, self._likelihoods, strict=True)
         ]
 
+    def replace(self, models: list[Model]) -> None:
+        """Take other priors, of as many hypotheses, for the likelihoods so far."""
+        self._hypotheses = [(model, multiple) for model in models for multiple in MULTIPLES]
+
     def posterior(self) -> tuple[Normal, float]:
         """Return the average posterior, and the average multiple of the noise."""
         weights = weights_of(self._log_prior + [each.log_evidence for each in self._likelihoods])

@@ -6,24 +6,23 @@ from typing import Any
 
 import numpy as np
 
-from .._network.heads import Units
 from .._predictive.target_noise import TargetNoise
 from .coordinates import choose_coordinates, features_of, read_heads
 from .memory import Memory, discrepancy_root, value_covariance
 from .models import Model
 from .posterior import Posterior
-from .updated_members import UpdatedMembers
+from .update import Update
 from .value_streams import ValueStream, stream_models
 from .values import (
     ValueSums,
     factor_posterior,
-    in_units_of_truth,
+    scale_loadings,
     sum_values,
     value_posterior,
 )
 
 
-class ValueUpdate:
+class ValueUpdate(Update):
     """Sums over new rows, and the posterior that follows from them.
 
     Parameters
@@ -34,18 +33,14 @@ class ValueUpdate:
         Noise of y around them.
     memory : Memory
         What `fit` has kept.
-
-    Attributes
-    ----------
-    kept : dict
-        Attributes of the student that the update has replaced or removed, as they were before.
     """
 
     def __init__(self, members: Any, noise: TargetNoise, memory: Memory):
+        super().__init__()
         heads = read_heads(members.network, members.units)
-        self._coordinates = in_units_of_truth(choose_coordinates(heads), noise.spread_share)
-        self._memory, self._unit = memory, np.asarray(members.units.scale, dtype=np.float64)
         self._root_share = np.sqrt(noise.spread_share)
+        self._coordinates = scale_loadings(choose_coordinates(heads), self._root_share)
+        self._memory, self._unit = memory, np.asarray(members.units.scale, dtype=np.float64)
         self._unknown = self._unknown_coefficients()
         size, n_outputs = self._coordinates.size, self._coordinates.n_outputs
         self._sums = ValueSums(
@@ -54,8 +49,6 @@ class ValueUpdate:
         self._stream: ValueStream | None = None
         self._has_memory = True
         self._with_discrepancy = True
-        self._posterior: Posterior | None = None
-        self.kept: dict[str, Any] = {}
 
     def add(
         self,
@@ -71,9 +64,12 @@ class ValueUpdate:
         ``members`` are those of the fitted student. Earlier rows are forgotten to a degree first.
         """
         self._with_discrepancy, self._posterior = discrepancy, None
+        counts = rows is not None and bool((rows[2] > 0).any())
         if forgetting < 1:
+            if counts:
+                self._drop_memory()
             self._drift(forgetting)
-        if rows is None or not (rows[2] > 0).any():
+        if rows is None or not counts:
             return
         X, y, weights = (each[rows[2] > 0] for each in rows)
         residuals = y - members.moments(X, exact=True).mean
@@ -88,7 +84,6 @@ class ValueUpdate:
 
     def _drift(self, share: float) -> None:
         """Forget earlier rows to a degree."""
-        self._has_memory = False  # the meaning of the rows of `fit` has changed too
         if share > 0:
             if self._stream is None:
                 self._stream = ValueStream(self._stream_models(), self._sums)
@@ -96,6 +91,13 @@ class ValueUpdate:
         else:
             self._stream = None
         self._sums = self._sums.discounted(share**2)
+
+    def _drop_memory(self) -> None:
+        """Use what `fit` has kept no more: the meaning of its rows has changed too."""
+        if self._has_memory:
+            self._has_memory = False
+            if self._stream is not None:
+                self._stream.replace(self._stream_models())
 
     def _stream_models(self) -> list[Model]:
         """Return the models of a stream."""
@@ -106,46 +108,35 @@ class ValueUpdate:
         """What `fit` has kept, or nothing of it."""
         return self._memory if self._has_memory else self._memory.emptied()
 
-    @property
-    def posterior(self) -> Posterior:
-        """The members' posterior."""
-        if self._posterior is None:
-            multiple = 1.0
-            if self._with_discrepancy and self._stream is not None:
-                normal, multiple = self._stream.posterior()
-            elif self._with_discrepancy:
-                normal, multiple = value_posterior(
-                    self._coordinates, self._sums, self._used_memory, self._unit
-                )
-            elif self._stream is not None:
-                normal = self._stream.factor_posterior()
-            else:
-                normal = factor_posterior(self._coordinates, self._sums)
-            loadings = self._coordinates.coefficients(normal.root)
-            n_rows = self._sums.n_entries / self._coordinates.n_outputs
-            self._posterior = Posterior(
-                self._coordinates.coefficients(normal.mean),
-                # The part of the members' variance that counts for y is the posterior's.
-                loadings / self._root_share[:, None, None],
-                multiple,
-                self._unknown,
-                self._sums.unknown / n_rows,
+    def _find_posterior(self):
+        multiple = 1.0
+        if self._with_discrepancy and self._stream is not None:
+            normal, multiple = self._stream.posterior()
+        elif self._with_discrepancy:
+            normal, multiple = value_posterior(
+                self._coordinates, self._sums, self._used_memory, self._unit
             )
-        return self._posterior
+        elif self._stream is not None:
+            normal = self._stream.factor_posterior()
+        else:
+            normal = factor_posterior(self._coordinates, self._sums)
+        loadings = self._coordinates.coefficients(normal.root)
+        n_rows = self._sums.n_entries / self._coordinates.n_outputs
+        return Posterior(
+            self._coordinates.coefficients(normal.mean),
+            # The part of the members' variance that counts for y is the posterior's.
+            loadings / self._root_share[:, None, None],
+            multiple,
+            self._unknown,
+            self._sums.unknown / n_rows,
+        )
 
     @property
-    def is_empty(self) -> bool:
-        """Whether no row counts."""
+    def is_empty(self):
         return self._sums.n_entries == 0
 
-    def members(self, network: Any, units: Units) -> UpdatedMembers:
-        """Return the members after the update, of the fitted network."""
-        return UpdatedMembers(network, units, self.posterior)
-
-    def copy(self) -> ValueUpdate:
-        """Return a copy, to which rows can be added without a change of this update."""
-        copied = object.__new__(ValueUpdate)
-        copied.__dict__.update(self.__dict__, kept=dict(self.kept))
+    def copy(self):
+        copied = super().copy()
         copied._stream = None if self._stream is None else self._stream.copy()
         return copied
 
@@ -158,7 +149,7 @@ class ValueUpdate:
         """Return the state without what follows from the rest, and half of a symmetric matrix."""
         lower = self._sums.information[np.tril_indices(self._coordinates.size)]
         sums = self._sums._replace(information=lower)
-        return {**self.__dict__, "_posterior": None, "_unknown": None, "_sums": sums}
+        return {**super().__getstate__(), "_unknown": None, "_sums": sums}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

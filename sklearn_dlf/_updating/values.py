@@ -12,7 +12,7 @@ Rows enter by sums, so that neither their order nor their batches count.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import eigh
@@ -29,6 +29,10 @@ DISCREPANCIES = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)
 # Multiples of the noise; the first is the student's own. Those below one are excluded: they trade
 # noise for factors that explain new rows too well.
 NOISE_MULTIPLES = tuple(np.geomspace(1.0, 90.0, 13))
+
+
+# Sums of squared residuals, in units of the noise, that can be multiplied by sums over rows.
+MAX_SQUARE = 1e250
 
 
 class ValueSums(NamedTuple):
@@ -91,11 +95,18 @@ def sum_values(
     inverse_root = np.linalg.solve(np.linalg.cholesky(covariance), np.eye(n_outputs)[None])
     inverse_root *= np.sqrt(weights)[:, None, None]
     precision = inverse_root.swapaxes(1, 2) @ inverse_root
-    slopes = np.einsum("ncd,nd->nc", precision, residuals)
+    with np.errstate(over="ignore", invalid="ignore"):
+        slopes = np.einsum("ncd,nd->nc", precision, residuals)
+        square = float(np.sum(slopes * residuals))
+    if not square < MAX_SQUARE:
+        raise ValueError(
+            "y is too far from what the student predicts to be squared; expected values in the "
+            f"units of the y of fit; got a residual of {np.abs(residuals).max():.3g}."
+        )
     return ValueSums(
         coordinates.information(features, precision),
         coordinates.gradient(features, slopes),
-        float(np.sum(slopes * residuals)),
+        square,
         weights @ variance_along(unknown, features),
         float(n_outputs * weights.sum()),
     )
@@ -131,7 +142,7 @@ def value_posterior(
         if size > 0:
             further = discrepancy_root(coordinates, memory, size * unit)
             root = np.concatenate([factors, further], axis=1)
-        models.append(_LinearModel(root, sums))
+        models.append(LinearModel(root, sums))
     log_evidence = np.stack([model.log_evidence() for model in models])
     log_evidence += log_prior(len(models))[:, None] + log_prior(len(NOISE_MULTIPLES))
     weights = weights_of(log_evidence.ravel()).reshape(log_evidence.shape)
@@ -154,11 +165,23 @@ def log_prior(n_hypotheses: int) -> np.ndarray:
     return np.log(np.r_[0.5, np.full(n_hypotheses - 1, 0.5 / (n_hypotheses - 1))])
 
 
-class _LinearModel:
-    """A linear model with standard normal coefficients, under all multiples of the noise."""
+class LinearModel:
+    """A linear model with standard normal coefficients, under some multiples of the noise.
 
-    def __init__(self, root: np.ndarray, sums: ValueSums):
-        self.sums = sums
+    Parameters
+    ----------
+    root : array of shape (k, r)
+        Vectors that the coefficients multiply.
+    sums : ValueSums
+        What rows tell.
+    multiples : sequence of float
+        Multiples of the noise.
+    """
+
+    def __init__(
+        self, root: np.ndarray, sums: ValueSums, multiples: Sequence[float] = NOISE_MULTIPLES
+    ):
+        self.sums, self.multiples = sums, multiples
         information = root.T @ sums.information @ root
         values, vectors = eigh(0.5 * (information + information.T))
         self.values = np.maximum(values, 0.0)
@@ -167,12 +190,16 @@ class _LinearModel:
 
     def log_evidence(self) -> np.ndarray:
         """Log-evidence under each multiple, in nats, less what is the same for all models."""
-        multiples = np.array(NOISE_MULTIPLES)[:, None]
+        multiples = np.array(self.multiples)[:, None]
         precision = 1 + self.values / multiples
         explained = (np.square(self.slope / multiples) / precision).sum(axis=1)
         multiples = multiples[:, 0]
         misfit = self.sums.square / multiples + self.sums.n_entries * np.log(multiples)
         return 0.5 * (explained - np.log(precision).sum(axis=1) - misfit)
+
+    def variables(self, multiple: float) -> np.ndarray:
+        """Posterior mean (r,) of the coefficients under one multiple."""
+        return self.vectors @ (self.slope / (multiple + self.values))
 
     def normal(self, multiple: float) -> Normal:
         """Posterior of the vectors under one multiple."""
@@ -181,13 +208,12 @@ class _LinearModel:
         return Normal(turned @ (self.slope / multiple / precision), turned / np.sqrt(precision))
 
 
-def in_units_of_truth(coordinates: Coordinates, share: Any) -> Coordinates:
-    """Return coordinates whose loadings are those of the share of the members that counts for y."""
-    root = np.sqrt(np.asarray(share, dtype=np.float64))
+def scale_loadings(coordinates: Coordinates, multiples: np.ndarray) -> Coordinates:
+    """Return coordinates whose loadings are multiplied, those of each output by its own number."""
     heads = coordinates.heads
-    scaled = heads._replace(loadings=root[:, None, None] * heads.loadings)
+    scaled = heads._replace(loadings=multiples[:, None, None] * heads.loadings)
     if coordinates.basis is None:
         return coordinates._replace(heads=scaled)
     basis = coordinates.basis.copy()
-    basis[..., : heads.loadings.shape[-1]] *= root[:, None, None]
+    basis[..., : heads.loadings.shape[-1]] *= multiples[:, None, None]
     return Coordinates(scaled, basis)

@@ -27,15 +27,17 @@ def numeric_array(values: Any, name: str = "X") -> np.ndarray:
     TypeError
         If values are no real numbers, such as text, categories, dates or complex numbers. The
         error names the columns of a table.
+
+    ValueError
+        If the rows of a list differ in length.
     """
     if is_frame(values):
         return _from_frame(values, name)
-    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
-        return np.ma.filled(values.astype(np.float64), np.nan)
+    values = with_gaps(values)
     if hasattr(values, "detach"):  # a tensor of torch; NumPy has no bfloat16
         values = values.detach().cpu()
         values = values.float() if str(values.dtype) == "torch.bfloat16" else values
-    array = np.asarray(values)
+    array = _as_array(values, name)
     if array.dtype.kind == "O" and array.ndim == 2:
         columns = [_numbers(column) for column in array.T]
         _raise_if_not_numbers(columns, list(range(array.shape[1])), name)
@@ -44,6 +46,31 @@ def numeric_array(values: Any, name: str = "X") -> np.ndarray:
     if numbers is None:
         raise TypeError(f"{name} must be numbers; got an array of dtype {array.dtype}.")
     return numbers
+
+
+def with_gaps(values: Any) -> Any:
+    """Return a masked array of numbers with NaN at its gaps, anything else as it is."""
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        return np.ma.filled(values.astype(np.float64), np.nan)
+    return values
+
+
+def refuse_dates(values: Any, name: str) -> None:
+    """Raise ValueError if an array or a frame holds dates: scikit-learn takes them for numbers."""
+    dtypes = values.dtypes if is_frame(values) else [getattr(values, "dtype", None)]
+    if any(getattr(dtype, "kind", "") in ("M", "m") for dtype in dtypes):
+        raise ValueError(f"{name} must be numbers; got dates or durations.")
+
+
+def _as_array(values: Any, name: str) -> np.ndarray:
+    """Return values as an array, or raise if they have no common shape."""
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{name} must be an array of numbers, with rows of one length; got a "
+            f"{type(values).__name__} that is none: {error}"
+        ) from error
 
 
 def is_frame(values: Any) -> bool:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
+from sklearn.utils import check_scalar
 from sklearn.utils._param_validation import Interval, Options
 from torch import nn
 
@@ -33,6 +35,30 @@ class Count(Interval):
     def is_satisfied_by(self, val: Any) -> bool:
         """Return whether `val` is a positive integer and no bool."""
         return not isinstance(val, bool) and super().is_satisfied_by(val)
+
+
+def check_count(value: Any, name: str) -> int:
+    """Return an argument that counts something, or raise if it is no positive integer."""
+    if isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be an instance of int, not bool; got {value}.")
+    return int(check_scalar(value, name, numbers.Integral, min_val=1))
+
+
+def check_levels(levels: ArrayLike, name: str) -> np.ndarray:
+    """Return levels of quantiles or intervals (n_levels,), or raise if they are not within 0 and 1.
+
+    One number is a level too.
+    """
+    try:
+        checked = np.atleast_1d(np.asarray(levels, dtype=np.float64))
+    except (TypeError, ValueError):  # text, complex numbers, or lists of several lengths
+        checked = np.full(1, np.nan)
+    if checked.ndim != 1 or not checked.size or not np.all((checked > 0) & (checked < 1)):
+        raise ValueError(
+            f"{name} must lie strictly between 0 and 1, one or more in one dimension; got "
+            f"{levels!r}."
+        )
+    return checked
 
 
 class _Constraint(Options):

@@ -16,7 +16,7 @@ class Progress:
     Parameters
     ----------
     task : str
-        What is counted, such as "[teacher] {done} of {total} members asked".
+        What is counted, such as "[teacher] {done} of {total} members evaluated".
     total : int
         Number of steps.
     is_shown : bool

@@ -26,6 +26,10 @@ MAX_EXPONENT = 100
 # products with values of ordinary size are held by float64. Others are divided by their largest.
 MAX_WEIGHT = 1e100
 
+# Weights below this share of the largest count as zero: float32 holds the square of a value divided
+# by a standard deviation that is as small as the root of the share.
+MIN_SHARE = 1e-30
+
 # Standard deviations of values, such as those of y, that are held: sums over many rows of their
 # squares stay within the range of float64, 1e-308 to 1e308.
 MIN_STD, MAX_STD = 1e-140, 1e140
@@ -82,10 +86,16 @@ def column_std(X: np.ndarray, std: Callable[..., np.ndarray] = np.std) -> np.nda
 
 
 def scale_weights(weights: np.ndarray | None) -> np.ndarray | None:
-    """Return weights of rows whose sums and squares float64 can hold; their ratios are kept."""
-    if weights is None or not weights.any() or 1 / MAX_WEIGHT < weights.max() < MAX_WEIGHT:
+    """Return weights of rows whose sums and squares float64 can hold; their ratios are kept.
+
+    Weights that are negligible beside the largest become zero.
+    """
+    if weights is None or not weights.any():
         return weights
-    return in_units(weights)[0]
+    if not 1 / MAX_WEIGHT < weights.max() < MAX_WEIGHT:
+        weights = in_units(weights)[0]
+    is_negligible = (weights > 0) & (weights < MIN_SHARE * weights.max())
+    return np.where(is_negligible, 0.0, weights) if is_negligible.any() else weights
 
 
 def check_std(std: np.ndarray, name: str, least: float = MIN_STD) -> None:

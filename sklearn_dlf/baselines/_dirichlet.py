@@ -22,6 +22,10 @@ from ._networks import HydraNetwork
 # Largest precision of a proxy. Members that agree would have an infinite one.
 MAX_PRECISION = 1e4
 
+# Members' probabilities below this count as this: those of logits that are far apart are zero, and
+# have no logarithm. A choice.
+LEAST_PROBABILITY = 1e-30
+
 # Largest logarithm of a parameter less one: far beyond what is learnt, and finite.
 MAX_LOG_EXCESS = 350.0
 
@@ -155,6 +159,7 @@ class DirichletMembers(StudentMembers):
 
 def proxy_targets(probabilities):
     """Return mean (n, K) and inverse precision (n,) of the proxy of members (n, K, n_members)."""
+    probabilities = np.maximum(probabilities, LEAST_PROBABILITY)
     mean = probabilities.mean(axis=-1)
     # Stirling's approximation of the maximum likelihood precision, as in [1] of the class.
     disagreement = (mean * (np.log(mean) - np.log(probabilities).mean(axis=-1))).sum(axis=1)

@@ -102,8 +102,8 @@ student_ : nn.Module
     The network, in training units. Predictions use a copy of it, which is renewed if a parameter is
     replaced or changed in place, but not if it is changed through ``.data`` or ``.numpy()``.
 
-n_members_ : int
-    Number of members of the ensemble.
+n_members_, n_rows_used_ : int
+    Numbers of members of the ensemble, and of rows of X.
 
 body_ : {"mlp", "piecewise_linear", "custom"}
     Kind of the body, "mlp" for baselines without this choice. "custom" is a callable's.

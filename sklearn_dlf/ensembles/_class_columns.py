@@ -10,6 +10,22 @@ import numpy as np
 from ._member_models import Model
 
 
+def check_classes(classes: Any) -> np.ndarray:
+    """Return labels (n_classes,), or raise ValueError if they are not distinct labels."""
+    try:
+        labels = np.asarray(classes)
+        # Labels of types that cannot be ordered, lists and the like cannot be sorted.
+        is_distinct = labels.ndim == 1 and len(np.unique(labels)) == len(labels)
+    except (TypeError, ValueError):
+        is_distinct = False
+    if not is_distinct:
+        raise ValueError(
+            "classes must be different labels of one type in one dimension, one for each column; "
+            f"got {classes}."
+        )
+    return labels
+
+
 def align_classes(
     models: Sequence[Model], classes: np.ndarray | None = None
 ) -> tuple[np.ndarray | None, list[np.ndarray | None]]:

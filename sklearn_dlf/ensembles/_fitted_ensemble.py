@@ -9,10 +9,11 @@ from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
+from sklearn.utils import check_random_state
 from torch.nn import Module
 
 from .._utils.numbers import numeric_array
-from ._class_columns import align_classes, expand_columns
+from ._class_columns import align_classes, check_classes, expand_columns
 from ._member_models import (
     Model,
     Outputs,
@@ -204,13 +205,15 @@ class FittedEnsemble:
         n_members: int | None = None,
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
-        if outputs is not None and outputs not in get_args(Outputs):
+        is_known = isinstance(outputs, str) and outputs in get_args(Outputs)
+        if outputs is not None and not is_known:
             raise ValueError(
                 f"outputs must be one of {get_args(Outputs)} or None, got {outputs!r}."
             )
+        check_random_state(random_state)  # raises if it is none
         self._models = list(models) if isinstance(models, list | tuple) else models
         self._outputs = outputs
-        self._classes = None if classes is None else np.asarray(classes)
+        self._classes = None if classes is None else check_classes(classes)
         self._n_members = n_members
         self._random_state = random_state
         members = describe_ensemble(self)  # raises an error if the models are no ensemble

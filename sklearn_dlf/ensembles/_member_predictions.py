@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from .._utils.numbers import numeric_array
+from .._utils.parameters import check_count
 from ._members import Members
 from ._registry import describe_ensemble
 
@@ -76,7 +77,9 @@ def member_predictions(ensemble: Any, X: ArrayLike, *, dtype: DTypeLike = np.flo
 def evaluate_members(members: Members, X: Any, dtype: DTypeLike = np.float64) -> np.ndarray:
     """Evaluate described members, as `member_predictions` does."""
     dtype = check_floating(dtype)
-    rows: Any = X if hasattr(X, "shape") else np.asarray(X)
+    rows = as_rows(X)
+    if not rows.shape:
+        raise ValueError(f"X must hold rows; got {X!r}.")
     predictions, number = np.empty(0), 0
     for number, raw in enumerate(members.predict(rows), start=1):
         output = _check_output(raw, members, number, rows.shape[0])
@@ -94,6 +97,18 @@ def evaluate_members(members: Members, X: Any, dtype: DTypeLike = np.float64) ->
     return predictions
 
 
+def as_rows(X: Any) -> Any:
+    """Return rows as they are if they have a shape, others as an array, or raise."""
+    if isinstance(getattr(X, "shape", None), tuple):
+        return X
+    try:
+        return np.asarray(X)
+    except ValueError as error:
+        raise ValueError(
+            f"X must hold rows of one length; got a {type(X).__name__} that does not: {error}"
+        ) from error
+
+
 def member_variances(ensemble: Any, X: Any) -> np.ndarray:
     """Return the variance of y around each member, whose members must have one of their own.
 
@@ -102,7 +117,7 @@ def member_variances(ensemble: Any, X: Any) -> np.ndarray:
     """
     members = describe_ensemble(ensemble)
     assert members.predict_variance is not None
-    rows: Any = X if hasattr(X, "shape") else np.asarray(X)
+    rows = as_rows(X)
     return np.stack(
         [
             _check_variance(raw, number, rows.shape[0])
@@ -133,12 +148,16 @@ def _check_variance(variance: Any, number: int, n_samples: int) -> np.ndarray:
 
 def check_floating(dtype: DTypeLike) -> np.dtype:
     """Return a dtype for members' predictions; raise ValueError if it is not floating-point."""
-    dtype = np.dtype(dtype)
-    if not np.issubdtype(dtype, np.floating):
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = np.dtype(object)
+    if not np.issubdtype(found, np.floating):
         raise ValueError(
-            f"dtype must be a floating-point dtype, such as np.float64 or np.float32, got {dtype}."
+            "dtype must be a floating-point dtype, such as np.float64 or np.float32, got "
+            f"{dtype!r}."
         )
-    return dtype
+    return found
 
 
 def _check_output(output: Any, members: Members, number: int, n_samples: int) -> np.ndarray:
@@ -214,6 +233,14 @@ def unseen_rows(ensemble: Any, n_samples: int) -> np.ndarray | None:
         known, where the ensemble was fitted on another number of rows, or where every member was
         trained on all rows.
 
+    Raises
+    ------
+    TypeError
+        If the type is not registered, or `n_samples` is no integer.
+
+    ValueError
+        If the ensemble is not fitted, or `n_samples` is less than one.
+
     Examples
     --------
     >>> from sklearn.datasets import make_regression
@@ -226,6 +253,7 @@ def unseen_rows(ensemble: Any, n_samples: int) -> np.ndarray | None:
     >>> unseen_rows(forest, 49) is None
     True
     """
+    n_samples = check_count(n_samples, "n_samples")
     members = describe_ensemble(ensemble)
     unseen = members.unseen() if members.unseen is not None else None
     if unseen is None or unseen.shape != (n_samples, members.n_members) or not unseen.any():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
 from .._predictive.transformed_target import TargetTransformer
+from ._class_columns import check_classes
 from ._member_models import Kind, Model, inner_models
 
 
@@ -77,10 +79,11 @@ class Members:
     Raises
     ------
     TypeError
-        If `n_members` is not an integer.
+        If `n_members` is not an integer, or a function is not callable.
 
     ValueError
-        If `kind` is neither "regressor" nor "classifier".
+        If `kind` is neither "regressor" nor "classifier", there is no member, `classes` are not
+        distinct labels in one dimension, or `optimism` is no positive number.
 
     See Also
     --------
@@ -125,11 +128,22 @@ class Members:
         return self.resample is not None and not self.are_functions
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
+        if not isinstance(self.kind, str) or self.kind not in get_args(Kind):
             raise ValueError(f"kind must be 'regressor' or 'classifier', got {self.kind!r}.")
         n_members: Any = self.n_members
         if not isinstance(n_members, int | np.integer) or isinstance(n_members, bool):
             raise TypeError(f"n_members must be an int, got {self.n_members!r}.")
+        if n_members < 1:
+            raise ValueError(f"n_members must be at least one, got {n_members}.")
+        for name in ("predict", "unseen", "resample", "predict_variance"):
+            function = getattr(self, name)
+            if not callable(function) and (function is not None or name == "predict"):
+                raise TypeError(f"{name} must be callable, got {function!r}.")
+        if self.classes is not None:
+            check_classes(self.classes)
+        optimism: Any = self.optimism
+        if not isinstance(optimism, Real) or not 0 < float(optimism) < np.inf:
+            raise ValueError(f"optimism must be a positive number, got {optimism!r}.")
 
     def through(
         self,

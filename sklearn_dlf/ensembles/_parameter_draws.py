@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from torch import nn
 from torch.func import functional_call
 
+from .._utils.numbers import numeric_array
 from ._fitted_ensemble import FittedEnsemble
 from ._member_models import Outputs
 from ._torch_models import evaluate_module
@@ -79,8 +80,10 @@ def parameter_draws(
             f"model must be a torch module or a function of parameters and rows, got {model!r}."
         )
     at: Any = _ModuleAt if isinstance(model, nn.Module) else _FunctionAt
-    each: Any = draws
-    return FittedEnsemble([at(model, draw) for draw in each], outputs=outputs, classes=classes)
+    members = [at(model, draw) for draw in draws] if isinstance(draws, Iterable) else []
+    if len(members) < 2:
+        raise ValueError(f"draws must be at least two draws of the parameters; got {draws!r}.")
+    return FittedEnsemble(members, outputs=outputs, classes=classes)
 
 
 class _FunctionAt:
@@ -100,7 +103,9 @@ class _ModuleAt:
     def __init__(self, module: nn.Module, parameters: Any):
         self.module = module
         if not isinstance(parameters, Mapping):
-            parameters = torch.as_tensor(parameters).ravel()
+            if not isinstance(parameters, torch.Tensor):
+                parameters = torch.as_tensor(numeric_array(parameters, "A draw of draws"))
+            parameters = parameters.ravel()
             n_parameters = sum(parameter.numel() for parameter in module.parameters())
             if len(parameters) != n_parameters:
                 raise ValueError(

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils import check_array
 
 from .._latent.deviations import factor_variance
 from .._latent.member_process import MemberProcess
 from .._latent.models import NOISE_FLOOR
 from .._latent.row_correlation import RowCorrelation
+from ._validation import check_numbers
 
 
 def compare_factors(
@@ -30,7 +30,7 @@ def compare_factors(
     share = float(explained.sum() / total.sum()) if is_spread else np.nan
     if held_out_members is None:
         return {"factor_variance_ratio": share, "joint_gain": None}
-    held_out = check_array(held_out_members, dtype=np.float64, input_name="held_out_members")
+    held_out = check_numbers(held_out_members, "held_out_members")
     if len(held_out) != n_samples:
         raise ValueError(
             f"held_out_members must have the {n_samples} rows of members; got {len(held_out)}."
@@ -60,15 +60,17 @@ def _check_latent_parameters(
     n_samples: int, latent_parameters: Mapping[str, Any]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return mean (n_samples,), loadings (n_samples, 1, q) and member noise (n_samples,)."""
-    mean, loadings, member_std = (
-        check_array(
-            latent_parameters[name],
-            dtype=np.float64,
-            ensure_2d=False,
-            allow_nd=True,
-            input_name=f"latent_parameters.{name}",
+    names = "mean", "loadings", "member_std"
+    if not isinstance(latent_parameters, Mapping) or set(names) - set(latent_parameters):
+        raise ValueError(
+            f"latent_parameters must have {', '.join(names)}, as `latent_parameters` of a student "
+            f"returns them; got {latent_parameters!r}."
         )
-        for name in ("mean", "loadings", "member_std")
+    mean, loadings, member_std = (
+        check_numbers(
+            latent_parameters[name], f"latent_parameters.{name}", ensure_2d=False, allow_nd=True
+        )
+        for name in names
     )
     shapes = mean.shape, loadings.shape[:-1], member_std.shape
     if loadings.ndim != 3 or any(shape != (n_samples, 1) for shape in shapes):

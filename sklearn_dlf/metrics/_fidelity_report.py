@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
 from .._transfer.unseen_check import seen_is_better
+from .._utils.parameters import check_levels
 from .._utils.pyplot import import_pyplot
 from .._utils.warning import warn_user
 from ..ensembles._members import Members
@@ -239,11 +240,7 @@ n_members) or (n_samples, n_classes, n_members), or list of one array a member, 
             If the rows have the number of those of the ensemble's own fit, and its members fit y
             better where they have seen it.
         """
-        checked_levels = np.atleast_1d(np.asarray(levels, dtype=np.float64))
-        if checked_levels.ndim != 1 or not np.all((checked_levels > 0) & (checked_levels < 1)):
-            raise ValueError(
-                f"levels must lie strictly between 0 and 1, in one dimension; got {levels!r}."
-            )
+        checked_levels = check_levels(levels, "levels")
         rng = check_random_state(random_state)
         compared, members = compare_at_rows(student, ensemble, X, X_ensemble, predictions, rng)
         calibration = calibrate_at(student, compared, X, y, checked_levels)

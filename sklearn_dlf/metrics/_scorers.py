@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import is_classifier
 from sklearn.metrics import log_loss
-from sklearn.utils import _safe_indexing
+from sklearn.utils import _safe_indexing, check_consistent_length
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import _num_samples
 
-from .._estimators.unwrap import find_student
+from .._estimators.unwrap import find_with_method
 from .._estimators.wrapped_students import sample_y
 from .._latent.models import NOISE_FLOOR
 from .._transfer.cache import TeacherCache
@@ -24,7 +24,7 @@ from .._utils.blocks import row_blocks
 from ..ensembles import is_fitted_ensemble
 from ..ensembles._fitted_ensemble import with_known_outputs
 from ._scores import crps_ensemble
-from ._validation import check_weights
+from ._validation import check_numbers, check_weights
 
 # Smallest spread for the density of the members, in units of the standard deviation of their mean
 # over rows. It was chosen so that the density stays finite if all members agree.
@@ -125,25 +125,34 @@ def _student_nll(
     if is_classifier(estimator):
         probabilities = estimator.predict_proba(X)
         return log_loss(y, probabilities, labels=estimator.classes_, sample_weight=weights)
-    student, transform, invert, _ = find_student(estimator)
+    student, transform, invert, _ = find_with_method(estimator, "_log_density", "a regressor")
     if invert is not None:
         raise TypeError(
             "The density of y is not known if the target is transformed; expected an estimator "
             "without TransformedTargetRegressor. Use neg_crps_scorer, which needs no density."
         )
+    y = check_numbers(y, "y", ensure_2d=False)
     densities = student._log_density(transform(X), y)
     weights = None if weights is None else np.repeat(weights, densities.shape[1])
-    return -float(np.average(densities.ravel(), weights=weights))
+    loss = -float(np.average(densities.ravel(), weights=weights))
+    if not np.isfinite(loss):
+        raise ValueError(
+            "The density of y is too small for a float: a value lies too many standard deviations "
+            "from the student's mean. Check the units of y."
+        )
+    return loss
 
 
 def _student_crps(
     estimator: Any, X: Any, y: Any, *, sample_weight: ArrayLike | None = None
 ) -> float:
     """CRPS of y by draws from a student, mean over rows and outputs, in units of y."""
-    y = np.asarray(y, dtype=np.float64)
+    find_with_method(estimator, "sample_y", "a regressor")
     n_samples = _num_samples(X)
     if n_samples == 0:
         raise ValueError("X has no rows; expected at least one.")
+    y = check_numbers(y, "y", ensure_2d=False)
+    check_consistent_length(X, y)
     weights = check_weights(sample_weight, X)
     weights = np.ones(n_samples) if weights is None else weights
     losses, total = 0.0, weights.sum()
@@ -167,7 +176,7 @@ def _member_log_likelihood(
     X_ensemble: Any = None,
 ) -> float:
     """Log-likelihood of the teacher's members at X under a student, nats per member and entry."""
-    student, transform, *_ = find_student(estimator)
+    student, transform, *_ = find_with_method(estimator, "sample_predictions", "a student")
     if not hasattr(student, "latent_parameters") or is_classifier(student):
         raise TypeError(
             f"The likelihood of members is not known under {type(student).__name__}; expected "
@@ -231,7 +240,7 @@ def _teacher_at(ensemble: Any, rows: Any) -> EnsembleTeacher:
             "at these rows by metadata routing: "
             "member_log_likelihood_scorer.set_score_request(predictions=True)."
         )
-    facts, predict = TeacherCache(None).look_up(ensemble, rows)
+    facts, predict = TeacherCache(None).look_up(ensemble, _num_samples(rows))
     return EnsembleTeacher(facts, predict, rows, "regressor")
 
 
@@ -273,13 +282,17 @@ def make_member_log_likelihood_scorer(ensemble: Any) -> Scorer:
 neg_nll_scorer = Scorer("neg_nll_scorer", _student_nll, sign=-1)
 neg_nll_scorer.__doc__ = """Minus the NLL of y under a student's predictive distribution.
 
-It is in nats, a mean over rows and outputs. For classifiers it is minus the log loss.
+It is in nats, a mean over rows and outputs. For classifiers it is minus the log loss. Call it as
+``neg_nll_scorer(student, X, y)``, or pass it as `scoring` to searches and cross-validation. The
+student may be inside a pipeline or a search, but the target may not be transformed.
 """
 
 neg_crps_scorer = Scorer("neg_crps_scorer", _student_crps, sign=-1)
 neg_crps_scorer.__doc__ = """Minus the CRPS of draws of y from a regressor.
 
-It is in units of y, a mean over rows and outputs. The target may be transformed.
+It is in units of y, a mean over rows and outputs. Call it as ``neg_crps_scorer(student, X, y)``, or
+pass it as `scoring` to searches and cross-validation. The student may be inside a pipeline, a
+search or a ``TransformedTargetRegressor``.
 """
 
 member_log_likelihood_scorer = Scorer("member_log_likelihood_scorer", _member_log_likelihood)

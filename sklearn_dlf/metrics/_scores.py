@@ -5,25 +5,21 @@ All losses are means over rows. Smaller is better.
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 from sklearn.exceptions import UndefinedMetricWarning
-from sklearn.utils import (
-    Bunch,
-    check_array,
-    check_consistent_length,
-    check_scalar,
-    column_or_1d,
-)
+from sklearn.utils import Bunch, check_consistent_length, column_or_1d
 
 from .._predictive.logits import entropies
+from .._utils.numbers import with_gaps
+from .._utils.parameters import check_count
+from .._utils.standardise import column_std, in_units
 from .._utils.warning import warn_user
 from ._factors import compare_factors
-from ._validation import check_probabilities, check_rows, check_weights
+from ._validation import check_numbers, check_probabilities, check_vector, check_weights
 
 
 def crps_ensemble(
@@ -65,7 +61,8 @@ def crps_ensemble(
     >>> crps_ensemble([0.0], [[-1.0, 1.0]])
     0.5
     """
-    y_true, draws = check_rows(y_true, draws=draws)
+    y_true, draws = check_vector(y_true, "y_true"), check_numbers(draws, "draws")
+    check_consistent_length(y_true, draws)
     sample_weight = check_weights(sample_weight, y_true)
     n_draws = draws.shape[1]
     draws = np.sort(draws, axis=1)
@@ -103,7 +100,8 @@ def gaussian_mixture_nll(
     ------
     ValueError
         If shapes do not match, there are no rows, a value is NaN or infinite, a variance is not
-        positive, or the weights are negative or all zero.
+        positive, the weights are negative or all zero, or the result is no float: y lies 1e150
+        standard deviations or more from all means.
 
     Examples
     --------
@@ -111,7 +109,9 @@ def gaussian_mixture_nll(
     >>> round(gaussian_mixture_nll([0.0], [[0.0]], [[1.0]]), 4)
     0.9189
     """
-    y_true, means, variances = check_rows(y_true, means=means, variances=variances)
+    y_true, means = check_vector(y_true, "y_true"), check_numbers(means, "means")
+    variances = check_numbers(variances, "variances")
+    check_consistent_length(y_true, means, variances)
     sample_weight = check_weights(sample_weight, y_true)
     if variances.shape != means.shape:
         raise ValueError(
@@ -120,11 +120,17 @@ def gaussian_mixture_nll(
         )
     if variances.min() <= 0.0:
         raise ValueError(f"variances must be positive; the smallest is {variances.min()}.")
-    log_density = -0.5 * (
-        np.log(2 * np.pi * variances) + (y_true[:, None] - means) ** 2 / variances
-    )
+    with np.errstate(over="ignore"):
+        squares = np.square((y_true[:, None] - means) / np.sqrt(variances))
+    log_density = -0.5 * (np.log(2 * np.pi) + np.log(variances) + squares)
     losses = np.log(means.shape[1]) - logsumexp(log_density, axis=1)
-    return float(np.average(losses, weights=sample_weight))
+    loss = float(np.average(losses, weights=sample_weight))
+    if not np.isfinite(loss):
+        raise ValueError(
+            "The likelihood of y_true is too small for a float: a value lies too many standard "
+            "deviations from all means. Check that variances are squared units of y_true."
+        )
+    return loss
 
 
 def interval_coverage(y_true: ArrayLike, intervals: ArrayLike) -> float:
@@ -153,7 +159,8 @@ def interval_coverage(y_true: ArrayLike, intervals: ArrayLike) -> float:
     >>> interval_coverage([1.0, 5.0], [[0.0, 2.0], [0.0, 2.0]])
     0.5
     """
-    y_true, intervals = check_rows(y_true, intervals=intervals)
+    y_true, intervals = check_vector(y_true, "y_true"), check_numbers(intervals, "intervals")
+    check_consistent_length(y_true, intervals)
     if intervals.shape[1] != 2:
         raise ValueError(f"intervals must have shape (n_samples, 2); got {intervals.shape}.")
     return float(np.mean((intervals[:, 0] <= y_true) & (y_true <= intervals[:, 1])))
@@ -228,41 +235,58 @@ def member_fidelity(
     >>> round(fidelity.factor_variance_ratio, 2), fidelity.joint_gain > 0
     (0.98, True)
     """
-    mean, members, std = check_rows(mean, members=members, std=np.reshape(std, (-1, 1)))
+    mean, student_std = check_vector(mean, "mean"), check_vector(std, "std")
+    members = check_numbers(members, "members")
+    check_consistent_length(mean, student_std, members)
     if min(members.shape) < 2:
         raise ValueError(
             "members must have at least two rows and two members, whose standard deviations are "
             f"compared; got shape {members.shape}."
         )
-    if std.min() < 0:
-        raise ValueError(f"std must not be negative; the smallest is {std.min()}.")
+    if student_std.min() < 0:
+        raise ValueError(f"std must not be negative; the smallest is {student_std.min()}.")
     if latent_parameters is None and held_out_members is not None:
         raise ValueError(
             "held_out_members were given without latent_parameters, under which their likelihood "
             "is computed; expected latent_parameters=student.latent_parameters(X) too."
         )
-    teacher_mean, teacher_std = members.mean(axis=1), members.std(axis=1, ddof=1)
-    student_std = std[:, 0]
-    error = np.sqrt(np.mean((mean - teacher_mean) ** 2))
-    product = np.mean((student_std - student_std.mean()) * (teacher_std - teacher_std.mean()))
+    teacher_mean = members.mean(axis=1)
+    teacher_std = column_std(members.T, _sample_std)
+    error = _root_mean_square(mean - teacher_mean)
+    mean_spread = float(column_std(teacher_mean))
+    stds = [in_units(std - std.mean())[0] for std in (student_std, teacher_std)]
+    product = np.mean(stds[0] * stds[1])
     return Bunch(
-        mean_error=_divide(error, teacher_mean.std(), "the teacher's mean is the same at all rows"),
+        mean_error=_divide(error, mean_spread, "the teacher's mean is the same at all rows"),
         std_ratio=_divide(student_std.mean(), teacher_std.mean(), "the members agree at all rows"),
         std_correlation=_divide(
             product,
-            student_std.std() * teacher_std.std(),
+            _root_mean_square(stds[0]) * _root_mean_square(stds[1]),
             "the student's or the members' standard deviation is the same at all rows",
         ),
         **compare_factors(len(mean), latent_parameters, held_out_members),
     )
 
 
+def _sample_std(values: np.ndarray, axis: int) -> np.ndarray:
+    """Return the standard deviation of a sample along an axis."""
+    return values.std(axis=axis, ddof=1)
+
+
+def _root_mean_square(values: np.ndarray) -> float:
+    """Root of the mean square of values (n,), also where their squares leave float64."""
+    scaled, exponent = in_units(values)
+    return float(np.ldexp(np.sqrt(np.mean(scaled**2)), exponent))
+
+
 def _divide(numerator: float, denominator: float, reason: str) -> float:
     """Return a score that is a quotient; NaN with a warning if there is nothing to divide by."""
-    if denominator == 0:
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        quotient = np.divide(numerator, denominator)
+    if not np.isfinite(quotient):  # rounding may leave a denominator that is nearly zero
         warn_user(f"A score of member_fidelity is NaN: {reason}.", UndefinedMetricWarning)
         return float("nan")
-    return float(numerator / denominator)
+    return float(quotient)
 
 
 def expected_calibration_error(
@@ -313,8 +337,8 @@ def expected_calibration_error(
     >>> expected_calibration_error([0, 1], [[0.75, 0.25], [0.75, 0.25]])
     0.25
     """
-    check_scalar(n_bins, "n_bins", numbers.Integral, min_val=1)
-    shares = check_array(probabilities, dtype=np.float64, input_name="probabilities")
+    n_bins = check_count(n_bins, "n_bins")
+    shares = check_numbers(probabilities, "probabilities")
     check_probabilities(shares, "probabilities")
     labels = np.arange(shares.shape[1]) if classes is None else np.asarray(classes)
     if labels.shape != (shares.shape[1],):
@@ -322,13 +346,13 @@ def expected_calibration_error(
             f"classes must have one label for each of the {shares.shape[1]} columns of "
             f"probabilities; got shape {labels.shape}."
         )
-    observed = column_or_1d(y_true)
+    observed = column_or_1d(with_gaps(y_true))
     check_consistent_length(observed, shares)
     if not np.isin(observed, labels).all():
         raise ValueError(
-            f"y_true has the labels {np.unique(observed).tolist()}, of which some are not in "
-            f"classes, {labels.tolist()}. Give the labels in the order of the columns by classes, "
-            "such as classes=estimator.classes_."
+            f"y_true has the labels {list(dict.fromkeys(observed.tolist()))}, of which some are "
+            f"not in classes, {labels.tolist()}. Give the labels in the order of the columns by "
+            "classes, such as classes=estimator.classes_."
         )
     confidence = shares.max(axis=1)
     surplus = confidence - (labels[shares.argmax(axis=1)] == observed)
@@ -364,9 +388,7 @@ def mutual_information(members: ArrayLike) -> np.ndarray:
     >>> mutual_information([[[1.0, 0.0], [0.0, 1.0]]]).round(4)
     array([0.6931])
     """
-    probabilities = check_array(
-        members, dtype=np.float64, ensure_2d=False, allow_nd=True, input_name="members"
-    )
+    probabilities = check_numbers(members, "members", ensure_2d=False, allow_nd=True)
     if probabilities.ndim != 3:
         raise ValueError(
             f"members must have shape (n_samples, n_classes, n_members); got {probabilities.shape}."

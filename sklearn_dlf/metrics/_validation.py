@@ -6,34 +6,51 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils import check_array
 from sklearn.utils.validation import _check_sample_weight
 
+from .._utils.numbers import numeric_array
+from .._utils.standardise import scale_weights
 from ..ensembles._member_predictions import SUM_TOLERANCE
 
+# Largest value of arguments of scores: sums of their squares stay within the range of float64.
+MAX_VALUE = 1e140
 
-def check_rows(y_true: ArrayLike, **arrays: ArrayLike) -> tuple[np.ndarray, ...]:
-    """Validate a vector and matrices with one row for each of its values, as float64."""
-    values = check_array(y_true, ensure_2d=False, dtype=np.float64, input_name="y_true")
-    if values.ndim != 1:
-        raise ValueError(f"y_true must have shape (n_samples,); got {values.shape}.")
-    checked = [
-        check_array(array, dtype=np.float64, input_name=name) for name, array in arrays.items()
-    ]
-    check_consistent_length(values, *checked)
-    return values, *checked
+
+def check_numbers(values: ArrayLike, name: str, **options: Any) -> np.ndarray:
+    """Validate an array of finite numbers, as float64; options are those of `check_array`."""
+    numbers = check_array(numeric_array(values, name), dtype=np.float64, input_name=name, **options)
+    largest = np.abs(numbers).max(initial=0.0)
+    if largest > MAX_VALUE:
+        raise ValueError(
+            f"{name} must lie within {MAX_VALUE:g} of zero, so that squares can be computed in "
+            f"float64; got {largest:.3g}. Give all values in a larger unit."
+        )
+    return numbers
+
+
+def check_vector(values: ArrayLike, name: str) -> np.ndarray:
+    """Validate one number for each row, as float64 (n_samples,)."""
+    vector = check_numbers(values, name, ensure_2d=False, allow_nd=True)
+    if vector.ndim != 1:
+        raise ValueError(f"{name} must have shape (n_samples,); got {vector.shape}.")
+    return vector
 
 
 def check_weights(sample_weight: ArrayLike | None, rows: Any) -> np.ndarray | None:
     """Validate the weights of rows, as float64 (n_samples,); None stays None."""
     if sample_weight is None:
         return None
-    if not np.any(sample_weight):
+    weights = numeric_array(sample_weight, "sample_weight")
+    if not weights.any():
         raise ValueError(
             "All values of sample_weight are zero; expected at least one positive weight. "
             "sample_weight=None weights all rows equally."
         )
-    return _check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
+    weights = weights if weights.ndim else weights[()]  # one number is the weight of all rows
+    return scale_weights(
+        _check_sample_weight(weights, rows, dtype=np.float64, ensure_non_negative=True)
+    )
 
 
 def check_probabilities(probabilities: np.ndarray, name: str) -> None:
@@ -55,7 +72,7 @@ def check_probabilities(probabilities: np.ndarray, name: str) -> None:
 
 def check_uncertainty(values: ArrayLike, name: str) -> np.ndarray:
     """Validate the uncertainty at rows, as float64 (n_samples,)."""
-    uncertainty = check_array(values, ensure_2d=False, dtype=np.float64, input_name=name)
+    uncertainty = check_numbers(values, name, ensure_2d=False, allow_nd=True)
     if uncertainty.ndim != 1:
         raise ValueError(
             f"{name} must have one value for each row; got shape {uncertainty.shape}. Choose one "

@@ -1,9 +1,10 @@
 """Errors and warnings state what was received, what was expected and the way out."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.ensemble import (
     GradientBoostingRegressor,
@@ -25,6 +26,7 @@ from sklearn_dlf.baselines import (
     SmallEnsembleClassifier,
     SmallEnsembleRegressor,
 )
+from sklearn_dlf.ensembles import DeepEnsembleClassifier
 from sklearn_dlf.exceptions import TrainingDivergedError
 
 STUDENTS = [
@@ -366,3 +368,119 @@ def test_methods_that_need_the_noise_of_y_raise_after_a_fit_without_y(method):
 def test_a_bool_is_refused_as_the_number_of_draws(method, student):
     with pytest.raises(TypeError, match="n_samples must be an instance of int, not bool"):
         getattr(student, method)(X, True)
+
+
+DAYS = np.full((30, 3), np.datetime64("2020-01-01"))
+
+
+def ragged():
+    return [[1.0, 2.0], [1.0]]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda s: s.predict(DAYS), "X must be numbers; got dates"),
+        (lambda s: s.predict(np.ma.masked_array(X, mask=X > 1)), "Input X contains NaN"),
+        (lambda s: s.predict_quantiles(X, ["half"]), "quantiles must lie strictly between"),
+        (lambda s: s.predict_quantiles(X, [0.5j]), "quantiles must lie strictly between"),
+        (lambda s: s.predict_quantiles(X, []), "quantiles must lie strictly between"),
+        (lambda s: s.predict_quantiles(X, ragged()), "quantiles must lie strictly between"),
+        (lambda s: s.conformalize(X, DAYS[:, 0]), "y must be numbers; got dates"),
+        (lambda s: s.to_onnx("none.onnx", outputs=["mean", 3]), "outputs must be some of"),
+        (lambda s: s.to_onnx("none.onnx", outputs=[]), "outputs must be some of"),
+    ],
+)
+def test_traps_of_types_are_refused_by_name(call, message, student):
+    with pytest.raises(ValueError, match=message):
+        call(student)
+
+
+def test_a_class_of_arrays_holds_no_rows(student):
+    with pytest.raises((TypeError, ValueError), match=r"Expected 2D array|dtype|float"):
+        student.predict_uncertainty(np.ndarray)
+
+
+def test_a_number_of_draws_of_a_small_type_is_a_number(student):
+    draws = student.sample_predictions(X, np.uint8(200), random_state=0)  # warnings are errors
+    assert draws.shape == (30, 200)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"y": DAYS[:, 0], "predictions": P}, "y must be numbers; got dates"),
+        ({"y": ragged(), "predictions": P}, "y must hold as many values in each row"),
+        ({"y": [], "predictions": P}, "0 sample|inconsistent numbers"),
+        ({"predictions": ragged()}, r"predictions must hold one array a member|A list of predict"),
+        ({"predictions": P, "X_unlabeled": DAYS}, "X_unlabeled must hold rows like those of X"),
+    ],
+)
+def test_fit_names_the_argument_that_holds_no_numbers(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        DLFRegressor(**QUICK).fit(X, **{"y": Y, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"outputs": "logits", "predictions": 1e30 * np.stack([P, -P], axis=1)},
+            r"Logits must lie within 1e\+15",
+        ),
+        ({"classes": [None, "a"]}, "classes must be different labels of one type"),
+        ({"classes": ["a", "a"]}, "classes must be different labels of one type"),
+        ({"classes": 3}, "classes must be different labels of one type"),
+        ({"y": ragged()}, "y must hold as many values in each row"),
+    ],
+)
+def test_classifiers_name_the_argument_that_is_wrong(arguments, message):
+    members = np.stack([P, -P], axis=1)
+    given = {"predictions": np.exp(members) / np.exp(members).sum(axis=1, keepdims=True)}
+    with pytest.raises(ValueError, match=message):
+        DLFClassifier(**QUICK).fit(X, **{**given, **arguments})
+
+
+def test_an_ensemble_is_not_fitted_to_one_class():
+    with pytest.raises(ValueError, match="y must have labels of at least two classes"):
+        DLFClassifier(RandomForestClassifier(2), **QUICK).fit(X, np.full(30, "new"))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("size", [1e4, 1e14])
+@pytest.mark.parametrize("student_type", [one for one in STUDENTS if "Classifier" in one.__name__])
+def test_large_logits_have_finite_students(size, student_type):
+    logits = size * np.stack([P, P[:, ::-1], -P], axis=1)
+    student = student_type(hidden_layer_sizes=5, n_epochs=1, max_iter=2, random_state=0)
+    student.set_params(augment=None).fit(X, predictions=logits, outputs="logits")
+    for found in (student.predict_log_proba(X), *student.predict_uncertainty(X).values()):
+        assert np.isfinite(found).all()
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_class_whose_rows_have_no_weight_stays_a_class():
+    labels = np.array(["a", "b", "c"])[np.arange(30) % 3]
+    weights = (labels != "c").astype(float)
+    ensemble = DeepEnsembleClassifier(4, hidden_layer_sizes=4, max_iter=2, random_state=0)
+    student = DLFClassifier(ensemble, **QUICK).fit(X, labels, sample_weight=weights)
+    assert student.classes_.tolist() == ["a", "b", "c"]
+    assert student.predict_proba(X).shape == (30, 3)
+
+
+@pytest.mark.parametrize("unit", [1e-310, 1.0, 1e300])
+def test_rows_of_negligible_weight_count_as_rows_of_no_weight(unit):
+    weights = np.where(np.arange(30) < 10, 1.0, 1e-40)
+    found, expected = (
+        DLFRegressor(**QUICK).fit(X, Y, predictions=P, sample_weight=each).predict(X)
+        for each in (unit * weights, np.where(weights < 1, 0.0, 1.0))
+    )
+    # Weights near the least float have few digits.
+    assert_allclose(found, expected, rtol=1e-4 if unit < 1 else 1e-12)
+
+
+def test_a_frame_takes_further_rows_in_any_byte_order():
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    ensemble = [Ridge(alpha).fit(frame, Y) for alpha in (1.0, 9.0, 30.0)]
+    student = DLFRegressor(**QUICK).set_params(augment=None)
+    student.fit(frame, ensemble=ensemble, X_unlabeled=X.astype(">f8"))
+    assert student.predict(frame).shape == (30,)

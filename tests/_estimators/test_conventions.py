@@ -1,29 +1,12 @@
 """The checks of scikit-learn for DLFRegressor and DLFClassifier."""
 
 import pytest
+from expected_failures import STOCHASTIC, expected_failures
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
-
-STOCHASTIC = {
-    "check_sample_weight_equivalence_on_dense_data": (
-        "sample_weight is not equivalent to removing or repeating samples, as in scikit-learn's "
-        "own stochastic learners (SGDRegressor, BaggingRegressor): a repeated row changes the "
-        "order of the rows from which mini-batches are cut."
-    ),
-    "check_sample_weight_equivalence_on_sparse_data": (
-        "sample_weight is not equivalent to removing or repeating samples, as in scikit-learn's "
-        "own stochastic learners (SGDRegressor, BaggingRegressor): a repeated row changes the "
-        "order of the rows from which mini-batches are cut."
-    ),
-}
-
-
-def expected_failures(estimator):
-    return STOCHASTIC
-
 
 # A small teacher and short M-steps keep the checks quick.
 FAST = [
@@ -56,3 +39,10 @@ def test_scikit_learn_conventions(estimator, check):
 def test_only_regressors_take_several_targets():
     assert get_tags(DLFRegressor()).target_tags.multi_output
     assert not get_tags(DLFClassifier()).target_tags.multi_output
+
+
+@pytest.mark.parametrize("learner", ["SGDRegressor", "SGDClassifier", "BaggingRegressor"])
+def test_expected_failures_are_granted_to_stochastic_learners_of_scikit_learn(learner):
+    module = pytest.importorskip("sklearn.utils._test_common.instance_generator")
+    granted = {each.__name__: checks for each, checks in module.PER_ESTIMATOR_XFAIL_CHECKS.items()}
+    assert set(STOCHASTIC) <= set(granted[learner])

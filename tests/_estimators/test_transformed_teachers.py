@@ -343,7 +343,7 @@ def test_y_that_is_transformed_already_is_recognised(prices, target, way):
     teacher = TransformedTargetRegressor(make_forest(), **WAYS[way]).fit(X, y)
     task = RegressionTask(False, None)
     for values, inside in ((y, False), (teacher.transformer_.transform(y[:, None])[:, 0], True)):
-        facts, predict = TeacherCache(None).look_up(teacher, X)
+        facts, predict = TeacherCache(None).look_up(teacher, len(X))
         found = EnsembleTeacher(facts, predict, X, "regressor")
         transformation, values = task.enter_space(found, values)
         assert found.is_transformed

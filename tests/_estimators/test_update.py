@@ -163,3 +163,21 @@ def test_transformed_values_are_updated_in_their_own_space(friedman):
     assert (model.predict(X[150:]) > before).mean() > 0.9
     assert (model.predict_interval(X) > 0).all()
     assert_allclose(model.reset_update().predict(X[150:]), before)
+
+
+@pytest.mark.parametrize("weights", [[], [1e13] * 5, [1.0] * 4, np.ones((5, 1)), [-1.0] * 5])
+def test_weights_of_an_update_that_are_no_numbers_of_rows_are_refused(own, friedman, weights):
+    X, y = friedman
+    before = own.predict(X)
+    with pytest.raises(ValueError, match="sample_weight"):
+        own.update(X[:5], y[:5], weights)
+    assert_array_equal(own.predict(X), before)
+
+
+@pytest.mark.parametrize("value", [1e40, -1e300])
+def test_a_value_beyond_all_bounds_is_refused_and_changes_nothing(own, friedman, value):
+    X, y = friedman
+    before = own.predict(X)
+    with pytest.raises(ValueError, match=r"y must lie within 1e\+30 standard deviations"):
+        own.update(X[:5], np.r_[value, y[1:5]])
+    assert_array_equal(own.predict(X), before)

@@ -95,3 +95,32 @@ def test_files_of_arrays_alone_of_other_classes_or_formats_are_refused(tmp_path)
     write(path, state={"_sklearn_dlf_format": 99})
     with pytest.raises(ValueError, match="has format 99"):
         load_student(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"a student", bytes(64), (2**40).to_bytes(8, "little") + b"{}"],
+    ids=["empty", "text", "zeros", "header"],
+)
+def test_a_file_of_something_else_is_refused(content, tmp_path):
+    path = tmp_path / "student.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="is no file of safetensors, or it is damaged"):
+        load_student(path)
+
+
+def test_paths_to_no_file_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="There is no file"):
+        load_student(tmp_path / "absent.safetensors")
+    with pytest.raises(FileNotFoundError, match="There is no file"):
+        load_student(tmp_path)
+    with pytest.raises(TypeError, match="path must be a string or a path"):
+        load_student(None)
+
+
+@pytest.mark.parametrize("changes", [{"state": {"scaler_": {"array": "none"}}}])
+def test_a_damaged_record_is_refused(changes, tmp_path):
+    path = tmp_path / "student.safetensors"
+    write(path, **changes)
+    with pytest.raises(ValueError, match="has a damaged record of a student"):
+        load_student(path)

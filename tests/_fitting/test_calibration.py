@@ -132,7 +132,7 @@ def test_further_rows_count_for_mean_probabilities_only():
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_rare_classes_keep_their_mean_probability(n_classes, monkeypatch):
-    monkeypatch.setattr(refinement, "N_ROUNDS", 6)  # the rest of the fit takes little time
+    monkeypatch.setattr(refinement, "N_ROUNDS", (6, 6))  # the rest of the fit takes little time
     weights = [0.95, 0.05] if n_classes == 2 else [0.85, 0.1, 0.05]
     X, y = make_classification(
         2400,

@@ -8,8 +8,8 @@ from sklearn.utils import Bunch
 
 from sklearn_dlf._predictive.members import StudentMembers
 from sklearn_dlf._predictive.target_distribution import TargetDistribution
-from sklearn_dlf._predictive.target_noise import (
-    TargetNoise,
+from sklearn_dlf._predictive.target_noise import TargetNoise
+from sklearn_dlf._predictive.variance_functions import (
     VarianceFunction,
     make_piecewise_linear,
 )

@@ -6,11 +6,13 @@ from scipy.stats import norm, t
 
 from sklearn_dlf import DLFRegressor
 from sklearn_dlf._predictive.target_noise import (
-    N_PIECES,
     TargetNoise,
+    node_weights,
+)
+from sklearn_dlf._predictive.variance_functions import (
+    N_PIECES,
     VarianceFunction,
     make_piecewise_linear,
-    node_weights,
     noise_columns,
 )
 

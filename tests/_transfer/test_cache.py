@@ -236,7 +236,7 @@ from sklearn_dlf.ensembles import FittedEnsemble
 torch.manual_seed(0)
 modules = [networks.Network() for _ in range(2)]
 X = np.ones((4, 3), dtype=np.float32)
-_, evaluate = TeacherCache(folder).look_up(FittedEnsemble(modules, outputs="values"), X)
+_, evaluate = TeacherCache(folder).look_up(FittedEnsemble(modules, outputs="values"), len(X))
 evaluate(X)
 print(networks.calls)
 """
@@ -296,7 +296,7 @@ def test_jobs_ask_the_members_at_blocks_of_rows(friedman, monkeypatch, ensemble)
     X, y = friedman
     ensemble = ensemble(n_estimators=6, random_state=0).fit(X, y)
     monkeypatch.setattr(sklearn_dlf._transfer.cache, "JOB_ROWS", 40)
-    _, evaluate = TeacherCache(None).look_up(ensemble, X)
+    _, evaluate = TeacherCache(None).look_up(ensemble, len(X))
     expected, asked = evaluate(X), []
     evaluate_block = sklearn_dlf._transfer.cache._evaluate_block
 
@@ -306,7 +306,7 @@ def test_jobs_ask_the_members_at_blocks_of_rows(friedman, monkeypatch, ensemble)
 
     monkeypatch.setattr(sklearn_dlf._transfer.cache, "_evaluate_block", noted)
     with joblib.parallel_config(backend="threading"):
-        _, evaluate = TeacherCache(None, n_jobs=2).look_up(ensemble, X)
+        _, evaluate = TeacherCache(None, n_jobs=2).look_up(ensemble, len(X))
         assert_array_equal(evaluate(X), expected)
     assert sum(asked) == len(X)
     assert max(asked) == 40
@@ -332,3 +332,42 @@ def test_what_another_program_wrote_is_computed_anew(friedman, tmp_path, counts)
         again = students(str(tmp_path))[0].fit(*friedman)
     assert_array_equal(first.predict(friedman[0]), again.predict(friedman[0]))
     assert counts == {"fit": 2, "evaluate": 2}
+
+
+# Fits a student with a memory, as soon as the other process is ready too, and prints a prediction.
+ONE_OF_TWO = """
+import sys, time, warnings
+from pathlib import Path
+import numpy as np
+from sklearn.ensemble import RandomForestRegressor
+from sklearn_dlf import DLFRegressor
+
+folder, name = Path(sys.argv[1]), sys.argv[2]
+rng = np.random.RandomState(0)
+X = rng.standard_normal((60, 3))
+forest = RandomForestRegressor(5, random_state=0)
+student = DLFRegressor(forest, q=2, hidden_layer_sizes=(8,), n_epochs=1, tol=10.0, body="mlp",
+                       augment=None, memory=str(folder / "memory"), random_state=0)
+(folder / name).touch()
+while not ((folder / "first").exists() and (folder / "second").exists()):
+    time.sleep(0.001)
+print(student.fit(X, X[:, 0]).predict(X[:3]).tolist())
+"""
+
+
+def test_two_processes_may_share_a_memory_at_once(tmp_path):
+    root = str(Path(sklearn_dlf.__file__).parents[1])
+    command = [sys.executable, "-W", "error", "-W", "ignore::UserWarning", "-c", ONE_OF_TWO]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    variables = {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
+    processes = [
+        subprocess.Popen([*command, str(tmp_path), name], env=variables, **pipes)
+        for name in ("first", "second")
+    ]
+    printed = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], printed
+    assert printed[0] == printed[1]
+    third = subprocess.run(
+        [*command, str(tmp_path), "third"], env=variables, check=True, timeout=120, **pipes
+    )
+    assert third.stdout == printed[0][0]

@@ -37,7 +37,7 @@ def test_logits_of_ensembles_are_learnt_as_they_are(n_classes):
         FittedEnsemble(modules, outputs="logits"),
         FittedEnsemble(lambda X: logits.astype(np.float32), outputs="logits", n_members=5),
     ):
-        facts, predict = TeacherCache(None).look_up(ensemble, np.zeros((20, 1)))
+        facts, predict = TeacherCache(None).look_up(ensemble, 20)
         teacher = EnsembleTeacher(facts, predict, np.zeros((20, 1)), "classifier")
         points = Points(np.zeros((20, 1)), 20, 20)
         targets = task.targets(teacher, points, None, None, None)

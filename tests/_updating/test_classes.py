@@ -5,39 +5,22 @@ import pickle
 
 import numpy as np
 import pytest
+from linear_students import make_classifier
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize
 from sklearn.metrics import log_loss
 
-from sklearn_dlf import DLFClassifier
 from sklearn_dlf._updating.laplace import LabelledRows, derivatives, find_mode
-
-N_FIT, N_NEW, N_MEMBERS = 200, 120, 40
-
-
-def make_student(n_classes, **parameters):
-    """A student of random linear classifiers, and new rows with labels of one of them."""
-    rng = np.random.RandomState(0)
-    X = rng.standard_normal((N_FIT + N_NEW, 3))
-    slopes = rng.standard_normal((3, n_classes, N_MEMBERS + 1))
-    logits = np.einsum("nk,kcm->ncm", X, 0.7 * slopes + slopes[..., :1])
-    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    drawn = rng.uniform(size=(len(X), 1))
-    y = (drawn > probabilities[..., 0].cumsum(axis=1)).sum(axis=1).clip(max=n_classes - 1)
-    labels = np.array(["a", "b", "c"])[y]
-    student = DLFClassifier(q=4, tol=2.0, n_epochs=10, refine=False, random_state=0, **parameters)
-    student.fit(X[:N_FIT], labels[:N_FIT], predictions=probabilities[:N_FIT, :, 1:])
-    return student, X[N_FIT:], labels[N_FIT:]
 
 
 @pytest.fixture(scope="module")
 def two_classes():
-    return make_student(2)
+    return make_classifier(2)
 
 
 @pytest.fixture(scope="module")
 def three_classes():
-    return make_student(3)
+    return make_classifier(3)
 
 
 @pytest.fixture(params=["two_classes", "three_classes"])
@@ -66,13 +49,31 @@ def test_two_batches_equal_one(fitted):
     assert_allclose(answers(student, X), one, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("size", [7, 50, 64])
+def test_batches_do_not_count_beyond_the_rows_that_are_kept(monkeypatch, fitted, size):
+    monkeypatch.setattr("sklearn_dlf._updating.class_update.MAX_KEPT", 32)
+    student, X, y = fitted
+    one = answers(copy.deepcopy(student).update(X, y), X)
+    for start in range(0, len(X), size):
+        student.update(X[start : start + size], y[start : start + size])
+    assert_allclose(answers(student, X), one, rtol=0, atol=1e-10)
+
+
+def test_forgetting_without_rows_moves_the_posterior_a_little(fitted):
+    student, X, y = fitted
+    before = answers(student.update(X, y), X)
+    after = answers(student.update(X[:0], y[:0], forgetting=0.999), X)
+    assert 0 < np.abs(after - before).max() < 0.02
+    assert student._update._has_memory
+
+
 def test_absorbed_rows_are_nearly_as_good_as_kept_ones(monkeypatch, fitted):
     student, X, y = fitted
     one = copy.deepcopy(student).update(X, y).predict_proba(X)
-    monkeypatch.setattr("sklearn_dlf._updating.class_update.MAX_KEPT", 0)
+    monkeypatch.setattr("sklearn_dlf._updating.class_update.MAX_KEPT", 1)
     for rows in (slice(50), slice(50, None)):
         student.update(X[rows], y[rows])
-    assert student._update._rows is None
+    assert len(student._update._rows.latent) == 1
     assert_allclose(student.predict_proba(X), one, rtol=0, atol=0.05)
 
 

@@ -5,37 +5,21 @@ import pickle
 
 import numpy as np
 import pytest
+from linear_students import make_regressor
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
-from sklearn_dlf import DLFRegressor
 from sklearn_dlf._updating.memory import value_covariance
-
-N_FIT, N_NEW, N_MEMBERS = 200, 50, 40
-
-
-def make_student(n_outputs, **parameters):
-    """A student of random linear functions around a curve, and new rows with values of y."""
-    rng = np.random.RandomState(0)
-    X = rng.standard_normal((N_FIT + N_NEW, 3))
-    slopes = 0.4 * rng.standard_normal((2, n_outputs, N_MEMBERS + 1))
-    members = np.einsum("nk,kcm->ncm", X[:, 1:], slopes) + np.sin(X[:, :1, None])
-    y = members[..., 0] + 0.3 * rng.standard_normal(members.shape[:2])
-    student = DLFRegressor(
-        q=4, tol=2.0, n_epochs=10, target_noise="constant", random_state=0, **parameters
-    )
-    student.fit(X[:N_FIT], y[:N_FIT], predictions=members[:N_FIT, :, 1:], unseen=True)
-    return student, X[N_FIT:], y[N_FIT:] if n_outputs > 1 else y[N_FIT:, 0]
 
 
 @pytest.fixture(scope="module")
 def one_output():
-    return make_student(1)
+    return make_regressor(1)
 
 
 @pytest.fixture(scope="module")
 def separable():
-    return make_student(2, loadings="separable")
+    return make_regressor(2, loadings="separable")
 
 
 @pytest.fixture(params=["one_output", "separable"])
@@ -297,9 +281,25 @@ def test_factors_are_the_same_where_coefficients_are_many(monkeypatch, one_outpu
     student, X, y = copy.deepcopy(one_output)
     student.update(X[:30], y[:30], discrepancy=None)
     monkeypatch.setattr("sklearn_dlf._updating.coordinates.MAX_COEFFICIENTS", 10)
-    wide, _, _ = make_student(1)
+    wide, _, _ = make_regressor(1)
     wide.update(X[:30], y[:30], discrepancy=None)
     assert_allclose(answers(wide, X), answers(student, X), rtol=1e-8, atol=1e-8)
     before = np.mean((wide.predict(X[30:]) - y[30:]) ** 2)
     wide.update(X[:0], y[:0], discrepancy="auto")
     assert np.mean((wide.predict(X[30:]) - y[30:]) ** 2) < 1.1 * before
+
+
+def test_forgetting_without_rows_moves_the_posterior_a_little(fitted):
+    student, X, y = fitted
+    before = answers(student.update(X, y), X)
+    after = answers(student.update(X[:0], y[:0], forgetting=0.9999), X)
+    assert np.abs(after - before).max() < 0.1 * np.abs(before).max()
+    assert student._update._has_memory
+
+
+def test_values_too_large_to_be_squared_are_refused(fitted):
+    student, X, y = fitted
+    before = answers(student, X)
+    with pytest.raises(ValueError, match="standard deviations of the ensemble's mean in fit"):
+        student.update(X, 1e155 + y)
+    assert_array_equal(answers(student, X), before)

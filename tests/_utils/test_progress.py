@@ -13,10 +13,10 @@ def clock(monkeypatch):
 
 
 def test_a_long_task_says_what_is_done_and_how_long_the_rest_takes(clock, capsys):
-    steps = Progress("{done} of {total} members asked", 4, True)
+    steps = Progress("{done} of {total} members evaluated", 4, True)
     clock[0] = 30.0
     steps.show(1)
-    assert capsys.readouterr().out == "1 of 4 members asked, about 90 s left\n"
+    assert capsys.readouterr().out == "1 of 4 members evaluated, about 90 s left\n"
 
 
 def test_lines_are_seldom_and_none_is_printed_at_the_end(clock, capsys):

@@ -3,6 +3,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from expected_failures import expected_failures
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import digamma
 from sklearn.datasets import load_iris
@@ -30,14 +31,6 @@ CLASSIFIERS = [*OF_MEMBERS, DirichletClassifier]
 SMALL = {"hidden_layer_sizes": (20,), "random_state": 0}
 # For claims that do not depend on how well the student is fitted.
 QUICK = {"hidden_layer_sizes": (8,), "n_epochs": 2, "max_iter": 2, "random_state": 0}
-STOCHASTIC = {
-    "check_sample_weight_equivalence_on_dense_data": (
-        "a repeated row changes the order of the rows from which mini-batches are cut."
-    ),
-    "check_sample_weight_equivalence_on_sparse_data": (
-        "a repeated row changes the order of the rows from which mini-batches are cut."
-    ),
-}
 
 
 @pytest.fixture(scope="module", params=REGRESSORS)
@@ -68,7 +61,7 @@ def quick_fit(student, known, **params):
         )
         for student in students
     ],
-    expected_failed_checks=lambda _: STOCHASTIC,
+    expected_failed_checks=expected_failures,
 )
 def test_scikit_learn_conventions(estimator, check):
     check(estimator)

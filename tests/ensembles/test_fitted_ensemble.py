@@ -220,3 +220,19 @@ def test_callables_mix_with_models_of_their_kind():
     classifier = LogisticRegression().fit(X, np.where(y > 0, "yes", "no"))
     ensemble = FittedEnsemble([classifier, lambda X: expit(X[:, 0])], outputs="probabilities")
     assert_array_equal(ensemble.classes_, ["no", "yes"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"classes": [["a"], ["b"]]}, "classes must be different labels"),
+        ({"classes": ["a", "a", "b"]}, "classes must be different labels"),
+        ({"classes": 3}, "classes must be different labels"),
+        ({"outputs": ["values"]}, "outputs must be one of"),
+        ({"random_state": "seed"}, "cannot be used to seed"),
+        ({"random_state": 2**40}, "Seed must be between"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused_at_once(options, message):
+    with pytest.raises(ValueError, match=message):
+        FittedEnsemble(fitted_ridges(), **options)

@@ -148,3 +148,24 @@ def test_unseen_rows_are_none_after_a_warm_start_of_bagging():
     bagging = BaggingRegressor(n_estimators=5, warm_start=True, random_state=0).fit(X, y)
     assert unseen_rows(bagging, 60) is not None
     assert unseen_rows(bagging.set_params(n_estimators=8).fit(X, y), 60) is None
+
+
+@pytest.mark.parametrize("dtype", [int, 3, "no type", object, complex])
+def test_a_dtype_that_is_none_of_floats_is_refused_by_name(dtype):
+    with pytest.raises(ValueError, match="dtype must be a floating-point dtype"):
+        member_predictions(fitted_ridges(), X, dtype=dtype)
+
+
+@pytest.mark.parametrize("rows", [[[1.0, 2.0], [1.0]], 3.0, np.ndarray])
+def test_what_holds_no_rows_is_refused_by_name(rows):
+    with pytest.raises(ValueError, match="X must hold rows"):
+        member_predictions(fitted_ridges(), rows)
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "error"),
+    [(0, ValueError), (True, TypeError), (None, TypeError), ([3], TypeError)],
+)
+def test_a_number_of_rows_that_is_none_is_refused_by_name(n_samples, error):
+    with pytest.raises(error, match="n_samples"):
+        unseen_rows(fitted_ridges(), n_samples)

@@ -97,5 +97,11 @@ def test_draws_of_other_parameters_raise(module, draws):
         parameter_draws(module, [{"weight": 1.0}, {}])
     with pytest.raises(TypeError, match=r"must be a torch module or a function .* got 'net'"):
         parameter_draws("net", draws)
-    with pytest.raises(ValueError, match="at least two models, got a list of 1"):
+    with pytest.raises(ValueError, match="draws must be at least two draws"):
         parameter_draws(module, draws[:1])
+
+
+@pytest.mark.parametrize("draws", [None, 3, [], [1.0], object()])
+def test_fewer_than_two_draws_are_refused(draws):
+    with pytest.raises(ValueError, match="draws must be at least two draws"):
+        parameter_draws(lambda draw, X: X[:, 0] * draw, draws)

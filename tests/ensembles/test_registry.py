@@ -166,3 +166,29 @@ def test_near_misses_raise_with_the_way_out(models, message):
 def test_a_list_with_an_unfitted_model_raises():
     with pytest.raises(NotFittedError, match=r"Model 1 \(Ridge\)"):
         is_fitted_ensemble([Ridge().fit(X, y), Ridge()])
+
+
+def no_outputs(rows):
+    return ()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"kind": "regresor"}, ValueError, "kind must be"),
+        ({"kind": ["regressor"]}, ValueError, "kind must be"),
+        ({"n_members": 0}, ValueError, "n_members must be at least one"),
+        ({"n_members": -1}, ValueError, "n_members must be at least one"),
+        ({"n_members": True}, TypeError, "n_members must be an int"),
+        ({"predict": None}, TypeError, "predict must be callable"),
+        ({"unseen": 3}, TypeError, "unseen must be callable"),
+        ({"classes": ["a", "a"]}, ValueError, "classes must be different labels"),
+        ({"classes": 3}, ValueError, "classes must be different labels"),
+        ({"optimism": 0.0}, ValueError, "optimism must be a positive number"),
+        ({"optimism": np.nan}, ValueError, "optimism must be a positive number"),
+    ],
+)
+def test_members_that_cannot_be_are_refused_by_the_name_of_the_argument(arguments, error, message):
+    valid = {"kind": "regressor", "n_members": 2, "predict": no_outputs}
+    with pytest.raises(error, match=message):
+        Members(**{**valid, **arguments})

@@ -372,7 +372,7 @@ def test_figure_has_six_panels_of_all_kinds(report, iris, trees, student_of_tree
         ({"X_ensemble": np.ones((79, 10))}, "79 rows and X has 80"),
         ({"ensemble": None}, "Neither `ensemble` nor `predictions`"),
         ({"ensemble": None, "predictions": np.ones(80)}, r"predictions must have shape.*\(80,\)"),
-        ({"ensemble": None, "predictions": np.ones((80, 1))}, "at least two members, got 1"),
+        ({"ensemble": None, "predictions": np.ones((80, 1))}, "at least 2 members"),
         (
             {"ensemble": None, "predictions": np.ones((80, 2, 3))},
             "2 outputs, and the student has 1",

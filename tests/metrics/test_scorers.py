@@ -278,3 +278,27 @@ def test_regression_scores_of_a_classifier_are_refused(friedman):
         neg_crps_scorer(student, X, y)
     with pytest.raises(TypeError, match="not known under DLFClassifier; expected DLFRegressor"):
         member_log_likelihood_scorer(student, X, predictions=predictions)
+
+
+@pytest.mark.parametrize("scorer", [neg_nll_scorer, neg_crps_scorer, member_log_likelihood_scorer])
+def test_an_unfitted_student_has_no_score(known, scorer):
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        scorer(DLFRegressor(), known.X, known.y)
+
+
+@pytest.mark.parametrize("scorer", [neg_nll_scorer, neg_crps_scorer])
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda y: y.astype(str), TypeError, "y must be numbers"),
+        (lambda y: y[:-1], ValueError, "inconsistent numbers|value.s. for each of the"),
+        (lambda y: np.where(y > 0, np.nan, y), ValueError, "Input y contains NaN"),
+        (lambda y: 1e300 * y, ValueError, "y must lie within"),
+        (lambda y: {"a": 1.0}, TypeError, "y must be numbers"),
+    ],
+)
+def test_values_that_cannot_be_scored_are_refused_by_name(
+    taught, known, scorer, make, error, message
+):
+    with pytest.raises(error, match=message):
+        scorer(taught, known.X, make(known.y))

@@ -276,3 +276,67 @@ def test_calibration_error_is_that_of_a_loop_over_bins(rng):
         if rows.any():
             expected += rows.mean() * abs(confidence[rows].mean() - right[rows].mean())
     assert_allclose(expected_calibration_error(y, probabilities, n_bins=10), expected, rtol=1e-10)
+
+
+DAYS = np.array(["2020-01-01", "2020-01-02"], dtype="datetime64[D]")
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: crps_ensemble(DAYS, [[0.0], [1.0]]), TypeError, "y_true must be numbers"),
+        (lambda: crps_ensemble([0.0, 1.0], DAYS[:, None]), TypeError, "draws must be numbers"),
+        (lambda: interval_coverage([0.0], [["low", "high"]]), TypeError, "intervals must be numb"),
+        (lambda: crps_ensemble([0.0], [[1.0, 2.0], [3.0]]), ValueError, "draws .* rows of one len"),
+        (lambda: crps_ensemble([1e200], [[0.0]]), ValueError, r"y_true must lie within 1e\+140"),
+        (lambda: member_fidelity([[0, 1], [2, 3]], [1j, 2], [1, 1]), TypeError, "mean must be num"),
+        (lambda: gaussian_mixture_nll([1e140], [[0]], [[1e-100]]), ValueError, "y_true is too sm"),
+        (
+            lambda: member_fidelity(
+                [[0, 1], [2, 5]], [1, 2], [1, 2], latent_parameters={"mean": 1}
+            ),
+            ValueError,
+            "latent_parameters must have mean, loadings, member_std",
+        ),
+    ],
+)
+def test_values_that_are_no_numbers_of_ordinary_size_are_refused_by_name(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_gaps_of_masked_arrays_are_no_values():
+    masked = np.ma.masked_array([0.0, 1.0], mask=[True, False])
+    with pytest.raises(ValueError, match="Input y_true contains NaN"):
+        crps_ensemble(masked, [[0.0], [1.0]])
+    with pytest.raises(ValueError, match="some are not in classes"):
+        expected_calibration_error(masked, [[0.5, 0.5]] * 2)
+
+
+@pytest.mark.parametrize("unit", [1e-310, 1e-200, 1e200, 1e307])
+def test_scores_do_not_depend_on_the_unit_of_weights(unit, rng):
+    y, draws, weights = rng.standard_normal(9), rng.standard_normal((9, 5)), rng.uniform(1, 2, 9)
+    for score in (
+        crps_ensemble,
+        lambda *rows: gaussian_mixture_nll(rows[0], draws, np.exp(draws), rows[2]),
+    ):
+        expected = score(y, draws, weights)
+        # Denormal weights have few digits.
+        assert_allclose(
+            score(y, draws, unit * weights), expected, rtol=1e-3 if unit < 1e-300 else 1e-12
+        )
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e-150, 1e130])
+def test_fidelity_is_the_same_in_any_unit(unit, rng):
+    members, mean, std = rng.standard_normal((9, 5)), rng.standard_normal(9), rng.uniform(1, 2, 9)
+    expected = member_fidelity(members, mean, std)
+    found = member_fidelity(unit * members, unit * mean, unit * std)
+    for name in ("mean_error", "std_ratio", "std_correlation"):
+        assert_allclose(found[name], expected[name], rtol=1e-9)
+
+
+@pytest.mark.parametrize("n_bins", [True, np.True_])
+def test_a_bool_is_no_number_of_bins(n_bins):
+    with pytest.raises(TypeError, match="n_bins must be an instance of int, not bool"):
+        expected_calibration_error([0], [[0.5, 0.5]], n_bins=n_bins)

@@ -180,7 +180,7 @@ class DeepEnsembleClassifier(ClassifierMixin, BaseDeepEnsemble):
 
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows in the loss and the held-out loss. Rows of weight zero are
-            removed.
+            removed, but their labels are classes.
 
         Returns
         -------
@@ -189,12 +189,14 @@ class DeepEnsembleClassifier(ClassifierMixin, BaseDeepEnsemble):
         """
         rows, labels, weights, present = self._validate(X, y, sample_weight)
         check_classification_targets(labels)
-        self.classes_, codes = np.unique(labels, return_inverse=True)
-        if len(self.classes_) < 2:
+        weighted = np.unique(labels)
+        if len(weighted) < 2:
             raise ValueError(
-                f"y has 1 class among the rows of positive weight, {self.classes_[0]!r}: "
+                f"y has 1 class among the rows of positive weight, {weighted[0]!r}: "
                 "expected at least two classes."
             )
+        self.classes_ = np.unique(np.asarray(y))
+        codes = np.searchsorted(self.classes_, labels)
         self.n_outputs_ = len(self.classes_)
         self._fit_members(
             rows, codes, weights, present, cross_entropy, self.n_outputs_, strata=codes

@@ -11,6 +11,7 @@ from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils import Tags
 from torch import Tensor
 
+from ..._utils.numbers import refuse_dates
 from ..._utils.standardise import check_std, divide_out, fit_scaler
 from .._registry import register_ensemble
 from .base import BaseDeepEnsemble, describe_members
@@ -198,6 +199,7 @@ class DeepEnsembleRegressor(RegressorMixin, BaseDeepEnsemble):
         self : DeepEnsembleRegressor
             The fitted ensemble.
         """
+        refuse_dates(y, "y")
         rows, target, weights, present = self._validate(
             X, y, sample_weight, multi_output=True, y_numeric=True
         )

@@ -21,7 +21,7 @@ VERDICTS = {
     "unknown": "unknown",
 }
 
-# Limits of "good" and of "fair"; all are choices. A student is never asked for more than the
+# Limits of "good" and of "fair"; all are choices. No grade expects more of a student than the
 # teacher's own noise allows.
 #
 # Error of the mean, in standard deviations of the teacher's mean: 1 % and 9 % of its variance.

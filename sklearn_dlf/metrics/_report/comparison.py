@@ -12,6 +12,7 @@ from sklearn.utils.validation import _num_samples
 
 from ..._estimators.unwrap import WrappedStudent, find_with_method
 from ..._estimators.wrapped_students import sample_predictions
+from ..._transfer.predictions_teacher import PredictionsTeacher
 from ...ensembles import FittedEnsemble
 from ...ensembles._fitted_ensemble import with_known_outputs
 from ...ensembles._member_predictions import evaluate_members
@@ -93,7 +94,7 @@ def compare_at_rows(
         )
     kind = "classifier" if is_classifier(wrapped.student) else "regressor"
     if predictions is not None:
-        ensemble = _as_ensemble(ensemble, predictions, kind)
+        ensemble = _as_ensemble(ensemble, predictions, kind, n_samples)
     elif ensemble is None:
         raise ValueError(
             "Neither `ensemble` nor `predictions` was given; expected the fitted teacher, or the "
@@ -131,22 +132,16 @@ def compare_at_rows(
     return compared, described
 
 
-def _as_ensemble(ensemble: Any, predictions: ArrayLike | list, kind: str) -> FittedEnsemble:
+def _as_ensemble(
+    ensemble: Any, predictions: ArrayLike | list, kind: str, n_samples: int
+) -> FittedEnsemble:
     """Return predictions (n, ..., n_members) as an ensemble that returns them at any rows."""
     if ensemble is not None:
         raise ValueError(
             "Both `ensemble` and `predictions` were given; expected one teacher. Pass None as "
             "`ensemble` to use the predictions."
         )
-    is_list = isinstance(predictions, list | tuple)
-    values = np.asarray(predictions)
-    if is_list:  # one array a member
-        values = np.moveaxis(values, 0, -1)
-    if values.ndim not in (2, 3):
-        raise ValueError(
-            "predictions must have shape (n_samples, n_members), (n_samples, n_outputs, n_members) "
-            f"or (n_samples, n_classes, n_members); got {values.shape}."
-        )
+    values = PredictionsTeacher(predictions, n_samples).predictions
     outputs: Any = "probabilities" if kind == "classifier" else "values"
     return FittedEnsemble(lambda _: values, outputs=outputs, n_members=values.shape[-1])
 

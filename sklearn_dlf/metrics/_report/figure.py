@@ -138,18 +138,21 @@ def _draw_checks(report: FidelityReport, ax: Axes) -> None:
     ax.set_title("Scores (in brackets: compared with)")
     # One line each at nine lines, less height where there are more.
     step = 1 / max(len(report.checks), 9)
+    style: dict[str, Any] = {"va": "center", "fontsize": 7, "linespacing": 0.95}
     for number, check in enumerate(report.checks):
         height = 1 - (number + 0.7) * step
         color = GRADE_COLORS[check.grade]
         value = "-" if math.isnan(check.value) else f"{check.value:.3g}"
-        name = textwrap.fill(check.name, 34)
-        ax.text(0, height, name, va="center", fontsize=8, transform=ax.transAxes)
-        ax.text(0.74, height, value, ha="right", va="center", fontsize=8, transform=ax.transAxes)
+        name = textwrap.fill(check.name, 30)
+        ax.text(0, height, name, transform=ax.transAxes, **style)
+        ax.text(0.7, height, value, ha="right", transform=ax.transAxes, **style)
         if not math.isnan(check.reference):
             reference = f"({check.reference:.3g})"
-            ax.text(0.76, height, reference, va="center", fontsize=8, color="0.4")
+            ax.text(0.72, height, reference, color="0.4", transform=ax.transAxes, **style)
         if check.grade != "unknown":
-            ax.text(1, height, check.grade, ha="right", va="center", fontsize=8, color=color)
+            ax.text(
+                1, height, check.grade, ha="right", color=color, transform=ax.transAxes, **style
+            )
 
 
 def _scatter(

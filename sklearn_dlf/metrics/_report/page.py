@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 COLORS = {"good": "#1a7f37", "fair": "#9a6700", "poor": "#cf222e", "unknown": "#6e7781"}
 
+# Styles of cells, which notebooks and plain pages show alike.
+LEFT, RIGHT = (f"text-align:{side};padding:2px 10px" for side in ("left", "right"))
+
 # Dots per inch of the figure inside a page. 80 was chosen: about 900 pixels wide.
 PAGE_DPI = 80
 
@@ -34,10 +37,10 @@ def as_html(report: FidelityReport) -> str:
     """Return the report as HTML, with its figure if matplotlib is installed."""
     color = _color(report.verdict)
     cells = "".join(
-        f"<tr><td style='text-align:left'>{html.escape(check.name)}</td>"
-        f"<td style='text-align:right'>{_number(check.value)}</td>"
-        f"<td style='text-align:left;color:{COLORS[check.grade]}'>{_word(check.grade)}</td>"
-        f"<td style='text-align:left'>{html.escape(_reference(check))}</td></tr>"
+        f"<tr><td style='{LEFT}'>{html.escape(check.name)}</td>"
+        f"<td style='{RIGHT}'>{_number(check.value)}</td>"
+        f"<td style='{LEFT};color:{COLORS[check.grade]}'>{_word(check.grade)}</td>"
+        f"<td style='{LEFT}'>{html.escape(_reference(check))}</td></tr>"
         for check in report.checks
     )
     worst = "".join(f"<li>{name}: {html.escape(rows)}</li>" for name, rows in _worst_rows(report))
@@ -46,8 +49,9 @@ def as_html(report: FidelityReport) -> str:
         "<div class='sklearn-dlf-report'>"
         f"<p><b>{html.escape(_title(report))}</b><br>Verdict: "
         f"<b style='color:{color}'>{report.verdict}</b> ({html.escape(report.reason)})</p>"
-        "<table><thead><tr><th style='text-align:left'>score</th><th>student</th><th>grade</th>"
-        f"<th style='text-align:left'>compared with</th></tr></thead><tbody>{cells}</tbody></table>"
+        f"<table><thead><tr><th style='{LEFT}'>score</th><th style='{RIGHT}'>student</th>"
+        f"<th style='{LEFT}'>grade</th><th style='{LEFT}'>compared with</th></tr></thead>"
+        f"<tbody>{cells}</tbody></table>"
         f"<ul>{worst}{notes}</ul>{_image(report)}</div>"
     )
 

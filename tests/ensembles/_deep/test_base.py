@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from expected_failures import expected_failures
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 from sklearn.datasets import load_iris, make_friedman1
@@ -41,24 +42,12 @@ def estimator_class(request):
 # scikit-learn's own checks
 
 
-NOT_EQUIVALENT = {
-    "check_sample_weight_equivalence_on_dense_data": (
-        "sample_weight is not equivalent to removing/repeating samples, as in scikit-learn's "
-        "stochastic learners: a repeated row changes the order of rows and the held-out rows."
-    ),
-    "check_sample_weight_equivalence_on_sparse_data": (
-        "sample_weight is not equivalent to removing/repeating samples, as in scikit-learn's "
-        "stochastic learners: a repeated row changes the order of rows and the held-out rows."
-    ),
-}
-
-
 @parametrize_with_checks(
     [
         DeepEnsembleRegressor(n_estimators=2, hidden_layer_sizes=(10,), max_iter=30),
         DeepEnsembleClassifier(n_estimators=2, hidden_layer_sizes=(10,), max_iter=30),
     ],
-    expected_failed_checks=lambda estimator: NOT_EQUIVALENT,
+    expected_failed_checks=expected_failures,
 )
 def test_scikit_learn_conventions_with_few_members(estimator, check):
     check(estimator)
@@ -66,7 +55,7 @@ def test_scikit_learn_conventions_with_few_members(estimator, check):
 
 @parametrize_with_checks(
     [DeepEnsembleRegressor(), DeepEnsembleClassifier()],
-    expected_failed_checks=lambda estimator: NOT_EQUIVALENT,
+    expected_failed_checks=expected_failures,
 )
 def test_scikit_learn_conventions_with_defaults(estimator, check):
     check(estimator)

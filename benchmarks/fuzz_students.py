@@ -1,0 +1,494 @@
+"""Calls of fitted students that ``fuzz.py`` draws: predictions, updates, scorers, files."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from fuzz_calls import N_ROWS, Call, Teachers, anything, drawn, finite, n_rows_of
+from fuzz_values import COUNTS, LEVELS, QUANTILES, SEEDS, SWITCHES, Draw, none_inside
+from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import sklearn_dlf
+from sklearn_dlf import DLFClassifier, DLFRegressor, baselines, metrics, plotting
+
+# A draw of members or of y: how often, at most.
+MANY = {**COUNTS, "variant": [np.int64(3), 1, 300], "edge": [np.uint8(2)]}
+MANY["bad"] = [*COUNTS["bad"], 3.0, "3"]
+
+TINY = {
+    "max_iter": 2,
+    "n_epochs": 2,
+    "hidden_layer_sizes": (6,),
+    "augment": None,
+    "random_state": 0,
+}
+
+UNKNOWN_ROWS = dict.fromkeys(["NaN", "all_NaN", "None_inside", "a_gap"], "edge")
+
+
+class Students:
+    """Fitted students of every kind, and rows as each takes them."""
+
+    def __init__(self, teachers: Teachers):
+        X, y, members = teachers.X, teachers.y, teachers.members
+        logits = np.stack([members, 0 * members, -members], axis=1)
+        several = np.stack([members, 2 - members], axis=1)
+        self.teachers, self.frame = teachers, as_frame(X)
+        self.rows: dict[str, Any] = {}
+        self.fitted: dict[str, Any] = {}
+        factors = {"q": 2, **TINY}
+        regressor, classifier = DLFRegressor(**factors), DLFClassifier(**factors)
+        with_y, both = {"y": y, "predictions": members}, np.c_[y, 2 - y]
+        self._add("plain", regressor, X, **with_y, unseen=True)
+        self._add("without y", regressor, X, predictions=members)
+        self._add("outputs", regressor, X, y=both, predictions=several, unseen=True)
+        separable = clone(regressor).set_params(loadings="separable")
+        self._add("separable", separable, X, y=both, predictions=several)
+        self._add("groups", clone(regressor).set_params(latent="smoothed"), X, **with_y)
+        self._add("conformal", regressor, X, **with_y)
+        self.fitted["conformal"].conformalize(X, y)
+        self._add("updated", regressor, X, **with_y)
+        self.fitted["updated"].update(X[:5], y[:5] + 1)
+        self._add("frame", regressor, self.frame, **with_y)
+        logs = [
+            TransformedTargetRegressor(Ridge(a), func=np.log, inverse_func=np.exp) for a in (1, 9)
+        ]
+        logs = [model.fit(X, np.exp(y)) for model in logs]
+        self._add("transformed", regressor, X, y=np.exp(y), ensemble=logs)
+        self._add("classes", classifier, X, ensemble=teachers.classifiers["forest"])
+        self._add(
+            "labels", classifier, X, y=teachers.labels, ensemble=teachers.classifiers["logistic"]
+        )
+        self._add("binary", classifier, X, predictions=logits[:, :2], outputs="logits")
+        self._add("hydra", baselines.HydraRegressor(**TINY), X, **with_y)
+        self._add("batch", baselines.BatchEnsembleRegressor(**TINY), X, **with_y)
+        self._add("small", baselines.SmallEnsembleRegressor(**TINY), X, **with_y)
+        for name in ("Hydra", "BatchEnsemble", "SmallEnsemble", "Dirichlet"):
+            student = getattr(baselines, f"{name}Classifier")(**TINY)
+            self._add(f"{name} of classes", student, X, predictions=logits, outputs="logits")
+        steps = clone(regressor)
+        pipeline = make_pipeline(StandardScaler(), steps)
+        self._keep("pipeline", pipeline.fit(X, y, dlfregressor__predictions=members), X)
+        self._keep("frozen", FrozenEstimator(self.fitted["plain"]), X)
+        inner = DLFRegressor(Ridge(), cv=None, **factors).set_params(ensemble=None)
+        target = TransformedTargetRegressor(inner, func=np.log, inverse_func=np.exp)
+        self._keep("target", target.fit(X, np.exp(y), predictions=members), X)
+        self.bytes = {name: pickle.dumps(each) for name, each in self.fitted.items()}
+
+    def _add(self, name: str, student: Any, X: Any, **arguments: Any) -> None:
+        self._keep(name, clone(student).fit(X, **arguments), X)
+
+    def _keep(self, name: str, student: Any, X: Any) -> None:
+        self.fitted[name], self.rows[name] = student, X
+
+    def pick(self, draw: Draw, only: Any = None) -> tuple[str, Any]:
+        """Return the name of a student, and a copy of it that calls may change."""
+        name = draw.pick(name for name in self.fitted if only is None or only(name))
+        return name, pickle.loads(self.bytes[name])
+
+    def values(self, name: str) -> np.ndarray:
+        """Return y as the student of a name takes it."""
+        if name in ("target", "transformed"):
+            return np.exp(self.teachers.y)
+        if name in ("outputs", "separable"):
+            return np.c_[self.teachers.y, 2 - self.teachers.y]
+        return self.teachers.y
+
+
+def as_frame(X: np.ndarray) -> pd.DataFrame:
+    """Return rows as a frame with a category, a gap and dates."""
+    frame = pd.DataFrame({"size": X[:, 0], "kind": np.where(X[:, 1] > 0, "old", "new")})
+    frame["day"] = pd.Timestamp("2020-01-01") + pd.to_timedelta(np.arange(len(X)), unit="D")
+    frame.loc[1, "size"] = np.nan
+    return frame
+
+
+FRAMES = {
+    "one row": ("variant", lambda f: f.iloc[:1]),
+    "reordered": ("edge", lambda f: f[f.columns[::-1]]),
+    "an unknown kind": ("variant", lambda f: f.assign(kind="odd")),
+    "a gap": ("variant", lambda f: f.assign(kind=None)),
+    "another index": ("variant", lambda f: f.set_axis(range(9, 9 + len(f)))),
+    "a column less": ("bad", lambda f: f[["size", "kind"]]),
+    "a column more": ("edge", lambda f: f.assign(other=1.0)),
+    "renamed": ("bad", lambda f: f.rename(columns={"size": "weight"})),
+    "words for numbers": ("edge", lambda f: f.assign(size="large")),
+    "numbers for words": ("edge", lambda f: f.assign(kind=1.5)),
+    "numbers for dates": ("edge", lambda f: f.assign(day=3)),
+    "infinity": ("edge", lambda f: f.assign(size=np.inf)),
+    "objects": ("edge", lambda f: f.astype(object)),
+    "an array": ("edge", lambda f: f.to_numpy()),
+    "no rows": ("bad", lambda f: f.iloc[:0]),
+    "a list": ("edge", lambda f: f.to_numpy().tolist()),
+    "a dict": ("edge", lambda f: f.to_dict("list")),
+}
+
+
+def rows_for(draw: Draw, X: Any, n: int, **levels: str) -> Any:
+    """Return some rows as a student takes them, or spoilt ones."""
+    if not isinstance(X, pd.DataFrame):
+        return draw.array("X", X[:n], **{"a_row_too_many": "variant", **UNKNOWN_ROWS, **levels})
+    frame = X.iloc[:n]
+    if draw.is_spoilt():
+        label = draw.pick(FRAMES)
+        level, spoil = FRAMES[label]
+        draw.note("X", label, levels.get(label.replace(" ", "_"), level))
+        frame = spoil(frame)
+    return frame
+
+
+def prediction(draw: Draw, students: Students) -> Call:
+    """A method of a fitted student that predicts."""
+    wrapped = "pipeline", "frozen", "target"
+    name, student = students.pick(draw, lambda name: name not in wrapped)
+    methods = [
+        method
+        for method in dir(student)
+        if method.startswith(("predict", "sample_", "latent_parameters", "member_predictions"))
+    ]
+    method = draw.pick(methods)
+    n = draw.rng.randint(1, 8)
+    X = rows_for(draw, students.rows[name], n)
+    arguments: dict[str, Any] = {"X": X}
+    if method == "predict" and isinstance(student, DLFRegressor):
+        which = draw.pick(["return_std", "return_cov", "neither"])
+        if which != "neither":
+            arguments[which] = draw.one_of(which, True, SWITCHES)
+    if method.startswith("sample_"):
+        arguments["n_samples"] = draw.one_of("n_samples", 3, MANY)
+        arguments["random_state"] = draw.one_of("random_state", 0, SEEDS)
+    if method == "predict_interval":
+        arguments["confidence_level"] = draw.one_of("confidence_level", 0.9, LEVELS)
+    if method == "predict_quantiles":
+        arguments["quantiles"] = draw.one_of("quantiles", (0.1, 0.9), QUANTILES)
+    function = getattr(student, method)
+    if name == "conformal" and method in ("predict_interval", "predict_quantiles"):
+        draw.note("conformalize", "few rows", "edge")
+    if name == "without y" and method in (
+        "sample_y",
+        "predict_interval",
+        "predict_quantiles",
+        "predict_uncertainty",
+    ):
+        draw.note("y", "not given to fit", "bad")
+    return Call(function, arguments, with_rows(X))
+
+
+def with_rows(X: Any):
+    """Return a check of predictions at some rows: as many, and finite."""
+
+    def check(result: Any) -> str | None:
+        from fuzz_calls import numbers_of
+
+        for array in numbers_of(result):
+            if array.ndim and array.shape[0] not in (n_rows_of(X), 1) and array.ndim < 2:
+                return f"{array.shape[0]} rows for {n_rows_of(X)}"
+        return finite(result)
+
+    return check
+
+
+def through_wrappers(draw: Draw, students: Students) -> Call:
+    """A function that finds the student inside other estimators."""
+    name, student = students.pick(draw)
+    others = {
+        "not fitted": (DLFRegressor(), "bad"),
+        "an estimator": (Ridge(), "bad"),
+        "a fitted forest": (students.teachers.regressors["forest"], "bad"),
+        "a class": (DLFRegressor, "bad"),
+        "None": (None, "bad"),
+        "text": ("student", "bad"),
+        "a list": ([student], "bad"),
+        "a pipeline not fitted": (make_pipeline(StandardScaler(), DLFRegressor()), "bad"),
+    }
+    if draw.is_spoilt():
+        label = draw.pick(others)
+        student, level = others[label]
+        draw.note("estimator", label, level)
+    function = draw.pick(
+        [
+            sklearn_dlf.sample_predictions,
+            sklearn_dlf.sample_y,
+            sklearn_dlf.predict_interval,
+            sklearn_dlf.predict_quantiles,
+            sklearn_dlf.predict_uncertainty,
+        ]
+    )
+    X = rows_for(draw, students.rows[name], draw.rng.randint(1, 8))
+    arguments = {"estimator": student, "X": X}
+    if function.__name__.startswith("sample_"):
+        arguments["n_samples"] = draw.one_of("n_samples", 3, MANY)
+        arguments["random_state"] = draw.one_of("random_state", 0, SEEDS)
+    elif function is sklearn_dlf.predict_interval:
+        arguments["confidence_level"] = draw.one_of("confidence_level", 0.9, LEVELS)
+    elif function is sklearn_dlf.predict_quantiles:
+        arguments["quantiles"] = draw.one_of("quantiles", (0.1, 0.9), QUANTILES)
+    if name == "pipeline":
+        draw.relax("X")  # its scaler reads dates
+    # Which functions a student has is tested elsewhere: those of classes lack some.
+    draw.note("estimator", *draw.spoilt.get("estimator", (name, "edge")))
+    return Call(function, arguments, with_rows(X))
+
+
+def held_out(draw: Draw, students: Students) -> Call:
+    """Updates of a student, and guarantees by held-out rows."""
+    has_factors = {
+        "plain",
+        "without y",
+        "outputs",
+        "separable",
+        "groups",
+        "conformal",
+        "updated",
+        "frame",
+        "transformed",
+        "classes",
+        "labels",
+        "binary",
+    }
+    name, student = students.pick(draw, has_factors.__contains__)
+    n = draw.rng.randint(1, 12)
+    X = rows_for(draw, students.rows[name], n, a_row_too_many="bad", one_row="edge")
+    is_regressor = isinstance(student, DLFRegressor)
+    if is_regressor:
+        y = draw.array("y", students.values(name)[:n], one_row="edge", no_rows="bad")
+    else:
+        labels = np.asarray(student.classes_)[np.arange(n) % len(student.classes_)]
+        others = {
+            "variant": [labels.tolist()],
+            "bad": [
+                np.full(n, "no class"),
+                np.full(n, 99),
+                None,
+                3,
+                labels[:-1],
+                np.full(n, np.nan),
+                none_inside(labels),
+                np.c_[labels, labels],
+                [["a"], ["a", "b"]],
+                object(),
+            ],
+        }
+        y = draw.one_of("y", labels, others)
+    arguments = {"X": X, "y": y}
+    if is_regressor and draw.rng.uniform() < 0.4:
+        function, method = student.conformalize, "median"
+    else:
+        function, method = student.update, "predict"
+        arguments["sample_weight"] = draw.weights(n)
+        if draw.spoilt.get("sample_weight", ("",))[0] == "zeros":
+            draw.relax("sample_weight")  # such rows change nothing
+        arguments["discrepancy"] = draw.one_of(
+            "discrepancy", "auto", {"variant": [None], "bad": ["none", 3, True, np.nan]}
+        )
+        forgetting = {
+            "variant": [0, 1, 0.9],
+            "edge": [1e-300],
+            "bad": [-1, 2, np.nan, "a", True, [0.5]],
+        }
+        arguments["forgetting"] = draw.one_of("forgetting", None, forgetting)
+    if name == "without y":
+        draw.note("y", "not given to fit", "edge" if function == student.conformalize else "bad")
+    if name == "transformed" and draw.level != "bad":
+        draw.note("y", "transformed", "edge")  # negative values have no logarithm
+    base = students.rows[name][:7]
+
+    def predict() -> Any:
+        # Few held-out rows have no other quantile, and a student without y has none before.
+        has_median = method == "median" and (
+            name != "without y" or hasattr(student, "conformal_scores_")
+        )
+        return student.predict_quantiles(base, [0.5]) if has_median else student.predict(base)
+
+    def call(**arguments: Any) -> Any:
+        function(**arguments)
+        return predict()
+
+    call.__name__ = f"{type(student).__name__}.{function.__name__} of {name}"
+    return Call(call, arguments, finite, unchanged=predict)
+
+
+def scorers(draw: Draw, students: Students) -> Call:
+    """Scorers of students."""
+    name, student = students.pick(draw, lambda name: name not in ("frame", "frozen"))
+    teachers = students.teachers
+    is_classifier = hasattr(student, "classes_")
+    if draw.is_spoilt():
+        kinds = {
+            "not fitted": clone(student),
+            "None": None,
+            "an estimator": Ridge(),
+            "text": "student",
+        }
+        label = draw.pick(kinds)
+        student = kinds[label]
+        draw.note("estimator", label, "bad")
+    kind = draw.rng.randint(3)
+    if is_classifier:
+        y: Any = np.asarray(students.fitted[name].classes_)[np.arange(N_ROWS) % 2]
+    else:
+        y = draw.array("y", students.values(name))
+    X = draw.array("X", teachers.X, **UNKNOWN_ROWS)
+    arguments: dict[str, Any] = {"estimator": student, "X": X, "y": y}
+    if kind < 2:
+        arguments["sample_weight"] = draw.weights(N_ROWS)
+    if kind == 2:
+        members = draw.array("predictions", teachers.members, nothing="edge")
+        arguments = {"estimator": student, "X": X, "predictions": members}
+        draw.spoilt.pop("y", None)
+        scorer: Any = metrics.member_log_likelihood_scorer
+    else:
+        scorer = metrics.neg_crps_scorer if kind == 1 else metrics.neg_nll_scorer
+    if name == "pipeline":
+        draw.relax("X")  # its scaler reads dates
+    # Which scores a student has is tested elsewhere.
+    draw.note("estimator", *draw.spoilt.get("estimator", (name, "edge")))
+    return Call(scorer, arguments, lambda result: finite(float(result)))
+
+
+def report(draw: Draw, students: Students) -> Call:
+    """A report on a student, as text, or a figure of its spread."""
+    names = "plain", "without y", "conformal", "updated", "hydra", "pipeline"
+    name, student = students.pick(draw, names.__contains__)
+    teachers = students.teachers
+    if draw.rng.uniform() < 0.3:
+        X = draw.array("X", teachers.X, a_row_too_many="variant")
+        ensemble = draw.pick(list(teachers.regressors.values()))
+        arguments = {"estimator": student, "X": X, "ensemble": ensemble}
+        return Call(plotting.SpreadDisplay.from_estimator, arguments, drawn)
+    X = draw.array("X", teachers.X, one_row="bad", a_row_too_many="bad")
+    if name == "pipeline" and draw.spoilt.get("X", ("",))[0] == "dates":
+        draw.relax("X")  # its scaler reads them
+    y = draw.array("y", teachers.y, nothing="variant", one_row="bad")
+    members = draw.array("predictions", teachers.members, nothing="bad", list="edge")
+    levels = draw.one_of(
+        "levels", (0.5, 0.9), {k: [v for v in vs if np.ndim(v) == 1] for k, vs in QUANTILES.items()}
+    )
+    seed = draw.one_of("random_state", 0, SEEDS)
+
+    def make(**arguments: Any) -> Any:
+        found = metrics.FidelityReport.from_estimator(**arguments)
+        return len(str(found)), len(repr(found))
+
+    arguments = {
+        "student": student,
+        "ensemble": None,
+        "X": X,
+        "y": y,
+        "predictions": members,
+        "levels": levels,
+        "random_state": seed,
+    }
+    return Call(make, arguments, anything, allows_nan=True)
+
+
+def files(draw: Draw, students: Students) -> Call:
+    """Files of students: written and read, or refused."""
+    name, student = students.pick(draw)
+    X = students.rows[name]
+    if draw.rng.uniform() < 0.4:
+        return Call(sklearn_dlf.load_student, {"path": broken_file(draw)}, anything)
+    if draw.is_spoilt():
+        label, other = draw.pick(
+            [
+                ("not fitted", DLFRegressor()),
+                ("None", None),
+                ("text", "student"),
+                ("forest", students.teachers.regressors["forest"]),
+            ]
+        )
+        draw.note("student", label, "bad")
+        student = other
+    elif name in ("pipeline", "frozen", "target", "transformed"):
+        draw.note("student", name, "edge")
+
+    def write_and_read(student: Any) -> Any:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "student.safetensors"
+            sklearn_dlf.save_student(student, path)
+            read = sklearn_dlf.load_student(path)
+        return read.predict(X) == student.predict(X)
+
+    def check(result: Any) -> str | None:
+        return None if result.all() else "predicts otherwise"
+
+    return Call(write_and_read, {"student": student}, check)
+
+
+def broken_file(draw: Draw) -> Any:
+    """Return a path to no file of a student."""
+    folder = Path(tempfile.gettempdir()) / "sklearn_dlf_fuzz"
+    folder.mkdir(exist_ok=True)
+    contents = {
+        "absent": None,
+        "empty": b"",
+        "text": b"a student",
+        "header": (2**40).to_bytes(8, "little") + b"{}",
+        "no student": (2).to_bytes(8, "little") + b"{}",
+        "pickle": pickle.dumps({"a": 1}),
+        "zeros": bytes(64),
+    }
+    label = draw.pick([*contents, "None", "a number", "a folder"])
+    draw.note("path", label, "bad")
+    if label in ("None", "a number", "a folder"):
+        return {"None": None, "a number": 3.5, "a folder": folder}[label]
+    path = folder / f"{label}.safetensors"
+    if contents[label] is not None:
+        path.write_bytes(contents[label])
+    return path
+
+
+def exported(draw: Draw, students: Students) -> Call:
+    """Files of ONNX."""
+    name, student = students.pick(draw, lambda name: hasattr(students.fitted[name], "to_onnx"))
+    outputs = {
+        "variant": [["mean"]],
+        "edge": [["mean", "mean"], [], "mean", ("probabilities",)],
+        "bad": [["none"], 3, [3], "text"],
+    }
+    quantiles = draw.one_of("quantiles", (0.1, 0.9), QUANTILES)
+    draw.note("student", name, "edge")
+
+    def write(**options: Any) -> Any:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "student.onnx"
+            student.to_onnx(path, **options)
+            return path.stat().st_size
+
+    arguments = {
+        "outputs": draw.one_of("outputs", None, outputs),
+        "quantiles": quantiles,
+        "preprocessed": draw.one_of("preprocessed", False, SWITCHES),
+    }
+    return Call(write, arguments, anything)
+
+
+def changed_state(draw: Draw, students: Students) -> Call:
+    """Copies of students, which predict the same."""
+    name, student = students.pick(draw)
+    X = students.rows[name]
+    copies = {
+        "pickle": lambda student: pickle.loads(pickle.dumps(student)),
+        "deepcopy": copy.deepcopy,
+        "reset": lambda student: (
+            student.reset_update() if hasattr(student, "reset_update") else student
+        ),
+    }
+    label = draw.pick(copies)
+
+    def call() -> Any:
+        before = students.fitted[name].predict(X)
+        return label == "reset" or np.array_equal(copies[label](student).predict(X), before)
+
+    return Call(call, {}, lambda same: None if same else f"{name} after {label} predicts otherwise")

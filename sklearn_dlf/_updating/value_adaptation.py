@@ -1,0 +1,216 @@
+"""Learns what values of y mean now: the student's y in other units, and a head on top of it.
+
+``y = intercept + slope f(x) + d(x)'w + noise`` for a member f, a discrepancy that is linear in the
+body's features, and noise of any size that varies over rows as before. How large discrepancy and
+noise are is averaged over, by the evidence of the new rows. Whether y has kept its units is decided
+by the density of held-out values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._predictive.target_distribution import TargetDistribution
+from .._predictive.target_noise import TargetNoise
+from .coordinates import Coordinates, choose_coordinates, features_of, read_heads
+from .folds import LEAST_GAIN, join_equal_rows, make_folds, splits
+from .memory import Memory, discrepancy_root, value_covariance
+from .posterior import Normal, Posterior, average_normals, weights_of
+from .updated_members import UpdatedMembers
+from .value_update import ValueUpdate
+from .values import LinearModel, ValueSums, average_multiple, scale_loadings, sum_values
+
+# Standard deviations, in units of that of the new y: of the intercept at the mean row, of the slope
+# times the student's mean, and of the discrepancy at a typical row of `fit`. The first is none.
+AFFINE, DISCREPANCIES = 2.0, (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)
+
+# Shares of the variance of the new y that may be noise, on average over rows.
+NOISE_SHARES = tuple(np.geomspace(1e-5, 2.0, 25))
+
+# Power of the share in its prior, below the share that the noise had in `fit`: a few rows that a
+# head interpolates do not show that y has no noise.
+FALL = 1.0
+
+# The members' spread counts with the slope, which is found in so many rounds.
+N_ROUNDS = 3
+
+# Rows that an intercept, a slope and noise need at least.
+LEAST_ROWS = 3
+
+
+class ValueAdaptation(NamedTuple):
+    """What a student of regressors has learnt of the new meaning of y.
+
+    Attributes
+    ----------
+    labels : str
+        "kept" if y has kept its units, else "mapped".
+    slope, intercept : arrays of shape (c,)
+        The new y of the student's y, without the head. One and zero if y has kept its units.
+    posterior : Posterior
+        The members' posterior.
+    loss : float
+        Mean negative log-density of held-out values, in nats. NaN if no row was held out.
+    """
+
+    labels: str
+    slope: np.ndarray
+    intercept: np.ndarray
+    posterior: Posterior
+    loss: float
+
+
+class ValueAdapter:
+    """Rows with new values, and the ways to learn from them.
+
+    Parameters
+    ----------
+    members : LatentFactorMembers
+        Members of the fitted student.
+    noise : TargetNoise
+        Noise of y around them.
+    memory : Memory
+        What `fit` has kept, for units of the features.
+    X : array of shape (n, *row_shape)
+        Standardised rows.
+    y : array of shape (n, c)
+        Values there.
+    weights : array of shape (n,)
+        Weights of the rows, positive.
+    """
+
+    def __init__(
+        self,
+        members: Any,
+        noise: TargetNoise,
+        memory: Memory,
+        X: np.ndarray,
+        y: np.ndarray,
+        weights: np.ndarray,
+    ):
+        self._members, self._noise, self._memory = members, noise, memory
+        first, number = join_equal_rows(np.column_stack([X.reshape(len(X), -1), y]))
+        self._X, self._y = X[first], y[first]
+        self._weights = np.bincount(number, weights)
+        self._folds = make_folds([None] * len(first))
+
+    def adapt(self, labels: str) -> ValueAdaptation:
+        """Return what is learnt, with y "kept" or "mapped", or the likelier of both ("auto")."""
+        is_enough = self._is_enough(np.arange(len(self._X)))
+        if labels == "mapped" and not is_enough:
+            raise ValueError(
+                f"labels='mapped' needs at least {LEAST_ROWS} different rows, and values that "
+                f"differ, to find a slope; got {len(self._X)} rows. With labels='kept', y has the "
+                "units of fit, and one row is enough."
+            )
+        if labels == "kept" or not is_enough:
+            return self._with_losses(self._keep)[0]
+        mapped, mapped_losses = self._with_losses(self._map)
+        if labels == "mapped":
+            return mapped
+        kept, losses = self._with_losses(self._keep)
+        # a loss is that of one output
+        gain = self._y.shape[1] * np.nansum(self._weights * (losses - mapped_losses))
+        return mapped if gain > LEAST_GAIN else kept
+
+    def _with_losses(
+        self, learn: Callable[[np.ndarray], ValueAdaptation]
+    ) -> tuple[ValueAdaptation, np.ndarray]:
+        """Return what all rows tell, and the loss (n,) of each row when it was held out, or NaN."""
+        losses = np.full(len(self._X), np.nan)
+        for learnt, held_out in splits(self._folds):
+            if learn == self._map and not self._is_enough(learnt):
+                continue
+            members = self._members_of(learn(learnt))
+            distribution = TargetDistribution(members, self._noise)
+            density = distribution.log_density(self._X[held_out], self._y[held_out])
+            losses[held_out] = -density.mean(axis=1)
+        known, loss = ~np.isnan(losses), np.nan
+        if known.any():
+            loss = float(np.average(losses[known], weights=self._weights[known]))
+        return learn(np.arange(len(self._X)))._replace(loss=loss), losses
+
+    def _is_enough(self, rows: np.ndarray) -> bool:
+        """Return whether some rows can tell an intercept, a slope, and noise."""
+        return len(rows) >= LEAST_ROWS and bool((np.ptp(self._y[rows], axis=0) > 0).all())
+
+    def _members_of(self, adaptation: ValueAdaptation) -> UpdatedMembers:
+        return UpdatedMembers(self._members.network, self._members.units, adaptation.posterior)
+
+    def _keep(self, rows: np.ndarray) -> ValueAdaptation:
+        """Return what some rows tell if y has kept its units, without memory of `fit`."""
+        update = ValueUpdate(self._members, self._noise, self._memory)
+        added = self._X[rows], self._y[rows], self._weights[rows]
+        update.add(self._members, self._noise, added, discrepancy=True, forgetting=0)
+        n_outputs = self._y.shape[1]
+        return ValueAdaptation(
+            "kept", np.ones(n_outputs), np.zeros(n_outputs), update.posterior, np.nan
+        )
+
+    def _map(self, rows: np.ndarray) -> ValueAdaptation:
+        """Return what some rows tell if y may have other units."""
+        X, y, weights = self._X[rows], self._y[rows], self._weights[rows]
+        units, network = self._members.units, self._members.network
+        center = weights @ y / weights.sum()
+        unit = np.sqrt(weights @ np.square(y - center) / weights.sum())
+        covariance = value_covariance(self._members, self._noise, X)
+        typical = weights @ np.diagonal(covariance, axis1=1, axis2=2) / weights.sum()
+        noise_unit = unit / np.sqrt(typical)
+        heads = read_heads(network, units)
+        features, root_share = features_of(network, X), np.sqrt(self._noise.spread_share)
+        covariance *= noise_unit[:, None] * noise_unit
+        slope = np.zeros(len(unit))
+        for _ in range(N_ROUNDS):
+            coordinates = scale_loadings(choose_coordinates(heads), slope * root_share)
+            nothing = np.zeros((*heads.mean.shape, 1))
+            sums = sum_values(coordinates, features, y - center, covariance, weights, nothing)
+            normal, share, affine = self._average(coordinates, sums, unit, typical)
+            slope = affine[:, 1]
+        change = coordinates.coefficients(normal.mean) - heads.mean
+        change[:, -1] += center - units.center
+        posterior = Posterior(
+            change,
+            coordinates.coefficients(normal.root) / root_share[:, None, None],
+            share * noise_unit**2,
+            slope=slope,
+        )
+        intercept = center + affine[:, 0] - slope * units.center
+        return ValueAdaptation("mapped", slope, intercept, posterior, np.nan)
+
+    def _average(
+        self, coordinates: Coordinates, sums: ValueSums, unit: np.ndarray, typical: np.ndarray
+    ) -> tuple[Normal, float, np.ndarray]:
+        """Return the average posterior, the share of noise, and intercepts and slopes (c, 2).
+
+        ``unit`` (c,) is the standard deviation of the new y, ``typical`` (c,) the variance of the
+        old y around the student.
+        """
+        n_outputs = len(unit)
+        scale = self._members.units.scale
+        sizes = np.column_stack([unit, unit / np.where(scale > 0, scale, 1.0)])
+        affine = AFFINE * sizes[..., None] * coordinates.affine()
+        affine = affine.reshape(2 * n_outputs, -1).T
+        factors = coordinates.factor_root()
+        models = []
+        for size in DISCREPANCIES:
+            parts = [affine, factors]
+            if size > 0:
+                parts.append(discrepancy_root(coordinates, self._memory.emptied(), size * unit))
+            models.append(LinearModel(np.concatenate(parts, axis=1), sums, NOISE_SHARES))
+        log_evidence = np.stack([model.log_evidence() for model in models])
+        before = np.mean(typical / (scale**2 + typical))
+        log_evidence += FALL * np.minimum(np.log(np.array(NOISE_SHARES) / before), 0.0)
+        weights = weights_of(log_evidence.ravel()).reshape(log_evidence.shape)
+        found = np.zeros((n_outputs, 2))
+        normals, masses = [], []
+        for one, other in np.argwhere(weights > 0):
+            mass, share = weights[one, other], NOISE_SHARES[other]
+            variables = models[one].variables(share)[: 2 * n_outputs].reshape(n_outputs, 2)
+            found += mass * AFFINE * sizes * variables
+            normals.append(models[one].normal(share))
+            masses.append(mass)
+        share = average_multiple(weights.sum(axis=0), NOISE_SHARES)
+        return average_normals(normals, np.array(masses)), share, found
