@@ -138,28 +138,47 @@ def fit_target_noise(
     random_state : RandomState instance
         Source of the folds.
     spread_has_tails : bool, default=True
-        Whether the members' variance has the tails of the noise. It has none where all members saw
-        all rows, as their spread is no part of the residuals then.
+        Whether the members' variance may have the tails of the noise. It has them if they make
+        residuals likelier, by more than the standard error of the gain.
     """
     rows = residual_rows(members, transfer_set)
     may_depend = kind == "input" or (kind == "auto" and rows.are_unseen)
     may_depend = may_depend and len(rows.X) >= MIN_ROWS
-    has_tails = rows.are_unseen and spread_has_tails
-    models: list[NoiseModel] = []
-    functions: list[Factor | None] = []
+    encodings, parts = [], []
     for output in range(rows.squares.shape[1]):
         columns = noise_columns(rows.X, rows.mean[:, output], rows.spread[:, output])
-        encoding = make_piecewise_linear(columns)
-        data = rows.of_output(output, encoding(columns), np.zeros(len(columns)))
-        model = fit_constant(data, rows.least_share, has_tails)
+        encodings.append(make_piecewise_linear(columns))
+        parts.append(rows.of_output(output, encodings[-1](columns), np.zeros(len(columns))))
+    # Where all members saw all rows, their spread is no part of the residuals.
+    models = _fit_constants(parts, rows.least_share, rows.are_unseen and spread_has_tails)
+    functions: list[Factor | None] = []
+    for output, (data, encoding) in enumerate(zip(parts, encodings, strict=True)):
         if may_depend:
-            required = kind == "input"
-            model = fit_dependent(data, model, rows.least_share, random_state, required)
-        models.append(model)
+            models[output] = fit_dependent(
+                data, models[output], rows.least_share, random_state, required=kind == "input"
+            )
         shrinkage = rows.own_share, float(rows.typical_spread[output])
-        function = VarianceFunction(encoding, model.coefficients, *shrinkage)
-        functions.append(function if model.coefficients.any() else None)
+        function = VarianceFunction(encoding, models[output].coefficients, *shrinkage)
+        functions.append(function if models[output].coefficients.any() else None)
     return join_outputs(models, functions, squared_misfit(members, transfer_set))
+
+
+def _fit_constants(
+    parts: list[NoiseRows], least_share: float, may_have_tails: bool
+) -> list[NoiseModel]:
+    """Return a model of each output, whose noise does not depend on the row.
+
+    Either the spread of all outputs has tails, or of none.
+    """
+    plain = [fit_constant(part, least_share, spread_has_tails=False) for part in parts]
+    if not may_have_tails:
+        return plain
+    with_tails = [fit_constant(part, least_share) for part in parts]
+    gains = sum(
+        part.weights * (one.log_likelihoods(part) - other.log_likelihoods(part))
+        for part, one, other in zip(parts, with_tails, plain, strict=True)
+    )
+    return with_tails if gains.mean() > gains.std() / np.sqrt(len(gains)) else plain
 
 
 def join_outputs(

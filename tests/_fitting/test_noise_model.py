@@ -14,6 +14,7 @@ from sklearn_dlf._fitting.noise_model import (
     fit_dependent,
     fit_model,
 )
+from sklearn_dlf._fitting.target_noise import _fit_constants
 
 
 def make_rows(residuals, spread=0.0, excess=0.0, weights=1.0, features=None, offset=0.0):
@@ -165,3 +166,16 @@ def test_residuals_that_are_a_multiple_of_the_spread_have_its_tails():
     assert with_tails > without + 0.01
     assert_allclose(np.exp(models[0].log_shape), 2.0, rtol=0.15)
     assert_allclose(models[0].share, 1.0, rtol=0.1)
+
+
+@pytest.mark.parametrize("has_tails", [True, False])
+def test_the_spread_has_tails_where_residuals_are_likelier_so(has_tails):
+    rng = np.random.RandomState(1)
+    spread = rng.uniform(0.2, 4, 1_000)
+    residuals = np.sqrt(spread) * rng.standard_t(4, size=1_000)
+    if not has_tails:
+        residuals = np.sqrt(spread) * rng.standard_normal(1_000) + rng.standard_t(2, size=1_000)
+    rows = [make_rows(residuals, spread), make_rows(residuals[::-1], spread[::-1])]
+    models = _fit_constants(rows, 0.01, may_have_tails=True)
+    assert [model.spread_has_tails for model in models] == [has_tails, has_tails]
+    assert not _fit_constants(rows[:1], 0.01, may_have_tails=False)[0].spread_has_tails
