@@ -70,7 +70,12 @@ def take(rows: Any, index: np.ndarray) -> Any:
 
 
 def in_container_of(rows: Any, others: Any) -> Any:
-    """Return other rows in a container like that of ``rows``, where one is an array of them."""
+    """Return other rows in a container like that of ``rows``, where one is an array or sparse."""
+    if sparse.issparse(rows):
+        is_like = sparse.issparse(others)
+        return others if is_like else type(rows)(np.asarray(others, dtype=np.float64))
+    if sparse.issparse(others):
+        others = others.toarray()
     if isinstance(rows, np.ndarray) and is_frame(others):
         return np.asarray(others)
     if is_frame(rows) and isinstance(others, np.ndarray):

@@ -158,3 +158,22 @@ def test_columns_of_sparse_rows_are_mapped_a_part_at_a_time(make, monkeypatch):
     mapped = map_sparse_columns(make(dense), lambda columns: columns[::2] / 2)
     assert type(mapped) is make
     assert_array_equal(mapped.toarray(), dense[::2] / 2)
+
+
+@pytest.mark.parametrize(
+    ("make", "make_other"),
+    [
+        (sparse.csr_matrix, np.asarray),
+        (sparse.csc_array, pd.DataFrame),
+        (np.asarray, sparse.csr_matrix),
+        (lambda X: pd.DataFrame(X, columns=["a", "b"]), sparse.csr_array),
+    ],
+)
+def test_further_rows_take_the_container_of_the_first(make, make_other):
+    X = np.array([[1.0, 0.0], [0.0, 2.0]])
+    rows = make(X)
+    further = containers.in_container_of(rows, make_other(X))
+    assert type(further) is type(rows)
+    joined = containers.concatenate(rows, further)
+    joined = joined.toarray() if sparse.issparse(joined) else np.asarray(joined)
+    assert_array_equal(joined, np.concatenate([X, X]))
