@@ -18,6 +18,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from ._utils.parameters import check_count
+
 __all__ = ["PretrainedBody", "SentenceTokenizer"]
 
 # Ids of padding and of unknown words in a vocabulary that is learnt. Words begin after them.
@@ -97,6 +99,8 @@ class SentenceTokenizer(TransformerMixin, BaseEstimator):
         self
             The fitted transformer.
         """
+        for name in ("max_length", "min_count"):
+            check_count(getattr(self, name), name)
         rows = _sentences(X)
         self.n_features_in_ = len(rows[0]) if rows else 1
         self.vocabulary_: dict[str, int] | None = None
@@ -130,6 +134,11 @@ class SentenceTokenizer(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         rows = _sentences(X)
+        if rows and len(rows[0]) != self.n_features_in_:
+            raise ValueError(
+                f"X must have {self.n_features_in_} columns of sentences, as in fit; got "
+                f"{len(rows[0])}."
+            )
         ids = np.full((len(rows), self.max_length), self.padding_id_, dtype=np.int64)
         for number, found in enumerate(self._ids(rows)):
             found = found[: self.max_length]
@@ -224,6 +233,7 @@ class PretrainedBody:
         """
         load = _import("transformers", "PretrainedBody").AutoModel.from_pretrained
         model = load(_find_folder(self.folder), local_files_only=True, attn_implementation="eager")
+        model = model.float()  # files may hold half of the digits
         padding_id = model.config.pad_token_id or PADDING_ID
         if self.n_layers is not None:
             _cut_layers(model, self.n_layers)

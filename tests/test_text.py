@@ -189,3 +189,11 @@ def test_a_saved_student_of_adapters_names_its_base_and_is_small(pretrained, tmp
     assert all("lora" in name for name in names)
     assert record["made_by"]["fields"]["folder"] == pretrained
     assert_array_equal(load_student(path).predict_proba(ids), student.predict_proba(ids))
+
+
+def test_columns_of_sentences_are_those_of_fit():
+    tokenizer = SentenceTokenizer(max_length=4).fit([["a b", "c"]])
+    with pytest.raises(ValueError, match="2 columns of sentences, as in fit; got 1"):
+        tokenizer.transform(["a b"])
+    with pytest.raises(ValueError, match="max_length"):
+        SentenceTokenizer(max_length=0).fit(["a"])

@@ -144,8 +144,12 @@ class RegressorAdaptMixin(AdaptMixin, RegressorUpdateMixin):
             raise NotFittedError(NO_NOISE.format("adapt"))
         counts, transformation = weights > 0, None
         values = observed_values(y, len(X), self.n_outputs_)[counts]
-        if self.target_transformation_ is not None:
-            transformation = self.target_transformation_.covering(values)
+        own = self.target_transformation_
+        update = self.__dict__.get("_update")
+        if update is not None:  # it may have widened the support
+            own = update.kept.get("target_transformation_", own)
+        if own is not None:
+            transformation = own.covering(values)
             values = transformation.transform(values)
         adapter = ValueAdapter(
             self._fitted_members,

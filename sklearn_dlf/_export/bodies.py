@@ -109,8 +109,9 @@ def _is_same(one: torch.Tensor, other: torch.Tensor) -> bool:
 
 
 def _to_array(tensor: torch.Tensor) -> np.ndarray:
-    """Return a tensor as an array."""
-    return tensor.detach().cpu().numpy()
+    """Return a tensor as an array, in float32 where numpy lacks its type."""
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
 
 
 def _base_key(tensors: dict[str, torch.Tensor]) -> str:

@@ -13,10 +13,11 @@ from torch import nn
 
 from .._transfer.transfer_set import TransferSet
 from .._utils.seeding import Draws
+from .._version import __version__
 from .trainer import Trainer
 
 # Parameters that leave the numbers of a fit as they are.
-OF_NO_EFFECT = {"callbacks", "device", "ensemble", "memory", "n_jobs", "verbose"}
+OF_NO_EFFECT = {"callbacks", "ensemble", "memory", "n_jobs", "verbose"}
 
 
 class FitCheckpoint(Callback):
@@ -105,7 +106,7 @@ def find_checkpoint(
     }
     weights = {name: tensor.cpu().numpy() for name, tensor in network.state_dict().items()}
     contrasts = transfer_set.contrasts
-    content = [type(student).__name__, named, weights, transfer_set.X]
+    content = [__version__, type(student).__name__, named, weights, transfer_set.X]
     key = joblib.hash([*content, contrasts.mean, contrasts.residuals, contrasts.weights])
     return Checkpoint(Path(wanted[0].dirname) / f"{key}.pt")
 

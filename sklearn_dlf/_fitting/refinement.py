@@ -96,6 +96,9 @@ class Refinement:
         probabilities, wanted = trainer.to_device(self.probabilities, em.regression_targets())
         began, first = time.monotonic(), em.n_refined
         tasks = em.tasks.part("refinement", n_rounds)
+        held_out = self.held_out
+        if held_out is not None and held_out.losses and held_out.is_over:
+            first = n_rounds  # interrupted after the last round
         for number in range(first, n_rounds):
             one_round = tasks.part("round", 0)
             trainer.lr = float(first_lr * (1 + np.cos(np.pi * number / n_rounds)) / 2)

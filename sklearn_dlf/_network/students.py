@@ -231,7 +231,9 @@ class StudentNetwork(Network):
         variances, directions = eigh(covariance + ridge * np.eye(n_features))
         n_others = max(n_features - MAX_DIRECTIONS, 1)
         rest = 1 / variances[:n_others].mean()
-        root = directions[:, n_others:] * np.sqrt(rest - 1 / variances[n_others:])
+        # rounding may leave a little less than nothing
+        shares = np.maximum(rest - 1 / variances[n_others:], 0.0)
+        root = directions[:, n_others:] * np.sqrt(shares)
         deviations = np.square(features - center).sum(axis=1)
         distances = rest * deviations - np.square((features - center) @ root).sum(axis=1)
         left_out = distances / np.maximum(1 - distances / n_rows, 1 / n_rows)

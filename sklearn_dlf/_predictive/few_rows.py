@@ -7,6 +7,7 @@ rows. Results are those of `Heads.moments` and of `average_probabilities`, but f
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ def few_rows_of(network: Any, units: Units) -> FewRows | None:
     It is kept with the network.
     """
     kept = network.__dict__.get("_few_rows")
-    if kept is not None and kept.units.center is units.center:
+    if kept is not None and all(map(operator.is_, kept.units, units)):
         return kept
     if network.mixing is not None:
         return None

@@ -74,12 +74,15 @@ class NoiseMoments(NamedTuple):
         By which the noise is multiplied.
     added : array of shape (n, n_outputs) or float
         Variance that is added, in units of the members'.
+    further : array of shape (n, n_outputs) or float
+        Multiple of what the tails of the members' variance add, beyond that at their own variance.
     """
 
     mean: np.ndarray
     variance: np.ndarray
     multiple: Any = 1.0
     added: Any = 0.0
+    further: Any = 0.0
 
     @property
     def is_changed(self) -> bool:

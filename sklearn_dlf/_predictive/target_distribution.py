@@ -62,6 +62,7 @@ class TargetDistribution:
         if at.is_changed:
             factor = at.multiple * factor
             misfit = at.multiple * misfit + self.noise.spread_share * at.added
+            misfit = misfit + at.further * self.noise.tail_share * at.variance
         return _TargetMoments(moments.mean, moments.variance, factor, misfit)
 
     def _mixture(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -122,6 +122,15 @@ class TargetNoise:
             return np.zeros_like(self.shape)
         return self.spread_share * np.where(np.isinf(self.shape), 1.0, self.shape)
 
+    @property
+    def tail_share(self) -> np.ndarray:
+        """Multiple of the members' variance (n_outputs,) that tails of the spread add to y's.
+
+        It is that of the mean of ``W``, or of its scale where the mean is far larger.
+        """
+        typical = 1 / np.where(np.isinf(self.shape), 1.0, np.maximum(self.shape - 1, 1.0))
+        return np.maximum(self.spread_scale * typical - self.spread_share, 0.0)
+
     def unit_nodes(self) -> np.ndarray:
         """Inverse gamma variables (n_outputs, n_nodes) of scale one, in place of all of them.
 
@@ -160,8 +169,9 @@ class TargetNoise:
     def mean_variance(
         self, variance: np.ndarray, factor: np.ndarray, misfit: np.ndarray | None = None
     ) -> np.ndarray:
-        """Return the mean variance of y less that of the members (n, n_outputs).
+        """Return the mean variance of y less the members' share of it (n, n_outputs).
 
+        Tails of the spread are in it: they are no spread of the members.
         The misfit is that of members with this variance, unless it is given. The result is infinite
         where the tails have no variance (``shape`` up to one).
         """

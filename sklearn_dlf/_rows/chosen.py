@@ -75,8 +75,13 @@ def choose_rows(
     rng = copy.deepcopy(random_state)
     usable = np.ones(n_rows, dtype=bool)
     if np.ndim(sample_weight) == 1:
-        usable = np.asarray(sample_weight) != 0
-    telling = np.zeros(n_rows, dtype=bool) if y is None else has_label(y) & usable
+        usable = np.asarray(sample_weight) > 0
+        if not usable.any() or not (np.asarray(sample_weight) >= 0).all():
+            return None  # `fit` refuses such weights
+    telling = np.zeros(n_rows, dtype=bool) if y is None else has_label(y)
+    if (telling & usable).any():
+        telling &= usable
+    usable |= telling
     if np.shape(unseen)[:1] == (n_rows,):
         both = telling & np.asarray(unseen).astype(bool, copy=False).reshape(n_rows, -1).any(axis=1)
         telling = both if both.any() else telling

@@ -28,7 +28,6 @@ STDS = (0.3, 1.0, 3.0, 10.0)
 # Features that a head may have: the mean of the latent outputs, or those of the body.
 LATENT, BODY = "latent", "body"
 
-
 # A head is taken if held-out labels are likelier under it by more than so many standard errors:
 # with few rows, the simpler model is rarely far off.
 HEAD_ERRORS = 1.0

@@ -116,8 +116,8 @@ def value_covariance(members: Any, noise: TargetNoise, X: np.ndarray) -> np.ndar
     factor = noise.factor(points, process.mean, variance)
     typical = 1 / np.where(np.isinf(noise.shape), 1.0, np.maximum(noise.shape - 1, 1.0))
     own = factor * noise.scale * typical + noise.misfit(variance)
-    if noise.spread_has_tails:  # beyond the members' own part
-        own += np.maximum(noise.spread_scale * typical - noise.spread_share, 0.0) * variance
+    if noise.spread_has_tails:
+        own += noise.tail_share * variance
     outputs = np.arange(own.shape[1])
     covariance[:, outputs, outputs] += np.maximum(own, np.finfo(np.float64).tiny)
     return covariance

@@ -55,9 +55,12 @@ class UpdatedMembers(LatentFactorMembers):
             return NoiseMoments(fitted.mean, fitted.variance)
         multiple = self._posterior.multiples(features_of(self._fitted.network, X))
         # The local part is noise too, for new rows. Members have some of it themselves.
-        further = multiple - (1 if slope is None else slope**2)
-        added = np.maximum(further, 0.0) * self._fitted.process(X, exact).local_variance
-        return NoiseMoments(fitted.mean, fitted.variance, multiple, added)
+        further = np.maximum(multiple - (1 if slope is None else slope**2), 0.0)
+        added = further * self._fitted.process(X, exact).local_variance
+        return NoiseMoments(fitted.mean, fitted.variance, multiple, added, further)
+
+    def _few_rows(self, X: np.ndarray) -> None:
+        return None  # tensors of a posterior are made anew in each call
 
     def process(self, X: np.ndarray, exact: bool = False) -> MemberProcess:
         heads, common = self.network_for(X, exact).evaluate_parts(X)

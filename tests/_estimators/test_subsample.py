@@ -184,3 +184,23 @@ def test_collections_of_dask_give_the_same_student(data):
     )
     expected = fit(X, y, predictions=P, unseen=True)
     assert_array_equal(student.predict_interval(X), expected.predict_interval(X))
+
+
+@pytest.mark.parametrize(
+    ("row", "value", "match"), [(7, -1.0, "Negative"), (7, np.nan, "NaN"), (..., 0.0, "zero")]
+)
+def test_bad_weights_are_refused_at_any_row(data, row, value, match):
+    X, y, P = data
+    weights = np.ones(N_ROWS)
+    weights[row] = value
+    with pytest.raises(ValueError, match=match):
+        fit(X, y, predictions=P, sample_weight=weights)
+
+
+@pytest.mark.parametrize("subsample", [N_CHOSEN, None])
+def test_labelled_rows_without_weight_give_one_error(data, subsample):
+    X, y, P = data
+    y, weights = np.where(np.arange(N_ROWS) < 20, y, np.nan), np.ones(N_ROWS)
+    weights[:20] = 0
+    with pytest.raises(ValueError, match="at least one non-zero"):
+        fit(X, y, subsample=subsample, predictions=P, sample_weight=weights)
