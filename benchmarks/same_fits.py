@@ -1,4 +1,4 @@
-"""Compare fits of this working tree with those of an earlier commit, bit by bit.
+"""Compare fits of this working tree with those of an earlier commit, bit for bit.
 
 A fixed list of models is fitted twice, by the code here and by the code of ``--against COMMIT``,
 each in a process of its own. Weights, fitted numbers and predictions are compared as bytes. Run it

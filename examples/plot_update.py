@@ -39,7 +39,7 @@ student = DLFRegressor(random_state=0).fit(X, y, ensemble=teacher)
 # ---------------
 # They lie where the teacher had none. The mean follows them, and the spread of the members falls
 # there. Where the student has learnt before, it stays as it is: ``fit`` has kept what its own rows
-# tell, in 20 kB. Intervals of y are scored on 200 further rows.
+# tell, in 20 KiB. Intervals of y are scored on 200 further rows.
 X_new, y_new = observe(1, 2.5, 20)
 X_test, y_test = observe(1, 2.5, 200)
 grid = np.linspace(-2, 2.5, 200)[:, None]
@@ -57,8 +57,9 @@ def describe():
 before = describe()
 began = time.perf_counter()
 student.update(X_new, y_new)
+seconds = time.perf_counter() - began
 after = describe()
-print(f"{time.perf_counter() - began:.2f} seconds")
+print(f"update: {seconds:.3f} seconds")
 
 # %%
 # The student before and after

@@ -100,8 +100,8 @@ class RegressorAdaptMixin(AdaptMixin, RegressorUpdateMixin):
             What y is now. "kept": a value of the same units, from which a head on the features of
             the body may differ. "mapped": ``intercept + slope y`` for an unknown slope of any sign,
             and the head; it needs three different rows at least. "auto": the one under which
-            held-out values are likelier; "kept" with fewer rows. How large the head and the noise
-            of y are is averaged over, by the evidence of the rows.
+            held-out values are likelier; "kept" with fewer than four different rows. How large the
+            head and the noise of y are is averaged over, by the evidence of the rows.
 
         Returns
         -------
@@ -207,7 +207,7 @@ class ClassifierAdaptMixin(AdaptMixin, ClassifierUpdateMixin):
             probabilities of each member. Both are followed by a head on the mean logits or the
             features of the body, if held-out labels ask for it. "auto": the one under which
             held-out labels are likelier; "kept" if there is one row; "mapped" if no label is a
-            class of the student.
+            class of the student, or if `classes` lacks one of them.
 
         classes : array-like of shape (n_classes,), default=None
             All labels of the new meaning, if some may not be among those of y. None: the labels in

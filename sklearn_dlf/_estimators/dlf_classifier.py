@@ -87,11 +87,12 @@ class DLFClassifier(ClassifierAdaptMixin, LatentFactorStudent):
         "auto" is "far_neighbors" if near neighbours make rows like the data, by the members' spread
         of logits and by distance; otherwise the first of "column_groups", "local" and
         "near_neighbors" that does, or None. A choice of your own that does not gives a warning. For
-        a single column, "auto" is "mixup" or None; with `predictions` or `X_ensemble` it is None.
-        Fewer than 50 rows are not judged.
+        a single column, "auto" is "mixup" or None; with `predictions`, or an array as `X_ensemble`,
+        it is None. Fewer than 50 rows are not judged.
 
     n_augmented : int or "auto", default="auto"
         Number of rows that `augment` makes; "auto" for the number that is described there.
+
     subsample : int or None, default=1_000_000
         Most rows of X that are used; None for all. Of more rows, so many are chosen by
         `random_state`, and the others are not read, except that an unfitted ensemble is fitted to

@@ -79,11 +79,12 @@ class DLFRegressor(RegressorAdaptMixin, LatentFactorStudent):
         "auto" is "neighbors" if that makes rows like the data, by the members' spread and by
         distance; otherwise the first of "column_groups", "local" and "near_neighbors" that does, or
         None. A choice of your own that does not gives a warning. For a single column, "auto" is
-        "mixup" or None; with `predictions` or `X_ensemble` it is None. Fewer than 50 rows are not
-        judged.
+        "mixup" or None; with `predictions`, or an array as `X_ensemble`, it is None. Fewer than 50
+        rows are not judged.
 
     n_augmented : int or "auto", default="auto"
         Number of rows that `augment` makes; "auto" for the number that is described there.
+
     subsample : int or None, default=1_000_000
         Most rows of X that are used; None for all. Of more rows, so many are chosen by
         `random_state`, and the others are not read, except that an unfitted ensemble is fitted to
@@ -291,7 +292,9 @@ class DLFRegressor(RegressorAdaptMixin, LatentFactorStudent):
     target_noise_ : TargetNoise
         Variance of y around a member: an inverse gamma variable (``shape``, ``scale``), times a
         function of the row where ``depends_on_row``; ``spread_share``, the share of the members'
-        variance that counts for y. Each (n_outputs,). None without y, unless the members have a
+        variance that counts for y. Each (n_outputs,). Two booleans: ``spread_has_tails``, whether
+        that variable multiplies the share too; ``takes_law``, whether intervals and draws of y
+        follow the members' law, if it is not Gaussian. None without y, unless the members have a
         variance of their own.
 
     ensemble_score_ : float

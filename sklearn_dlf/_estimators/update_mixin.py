@@ -159,7 +159,7 @@ class UpdateMixin(BaseStudent):
         return self
 
     def reset_update(self) -> UpdateMixin:
-        """Forget all updates: the student predicts as after `fit`, bit by bit.
+        """Forget all updates: the student predicts as after `fit`, bit for bit.
 
         The guarantee that ``conformalize`` gave before the first update holds again.
 

@@ -47,12 +47,12 @@ def write_onnx(
     if "_update" in vars(student):
         raise ValueError(
             "A file of ONNX holds a student as it was fitted, and this one has learnt from rows of "
-            "update. Call reset_update() before, or keep it as a pickle."
+            "update. Call reset_update() before, or keep it by save_student or as a pickle."
         )
     if "adaptation_" in vars(student):
         raise ValueError(
             "A file of ONNX holds a student as it was fitted, and this one was adapted to another "
-            "meaning of y. Keep it as a pickle."
+            "meaning of y. Keep it by save_student or as a pickle."
         )
     if student.latent_law_ is not None:
         raise ValueError(

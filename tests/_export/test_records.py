@@ -30,7 +30,7 @@ def outputs(student, X):
 
 
 def assert_same(one, other, X):
-    """Assert that two students predict the same, bit by bit."""
+    """Assert that two students predict the same, bit for bit."""
     for expected, found in zip(outputs(one, X), outputs(other, X), strict=True):
         assert_array_equal(found, expected)
 
