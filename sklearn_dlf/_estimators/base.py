@@ -62,6 +62,9 @@ class BaseStudent(BaseEstimator, ABC):
     # Jobs of joblib; a parameter of some students.
     n_jobs: int | None = None
 
+    # Number of rows that `augment` makes; a parameter of the public students.
+    n_augmented: int | str = "auto"
+
     # Most rows of `fit` that are used; a parameter of some students.
     subsample: int | None = None
 
@@ -95,7 +98,6 @@ class BaseStudent(BaseEstimator, ABC):
     ensemble: Any
     preprocessor: Any
     augment: str | Callable | None
-    n_augmented: int | str
     out_of_bag: str | None
     hidden_layer_sizes: int | Sequence[int]
     activation: str

@@ -16,6 +16,7 @@ from .._predictive.variance_functions import (
 )
 from .._transfer.residuals import MemberResiduals
 from .._transfer.transfer_set import TransferSet
+from .._utils.seeding import MAX_SEED
 from .noise_model import (
     MIN_ROWS,
     SHAPES,
@@ -149,36 +150,44 @@ def fit_target_noise(
         columns = noise_columns(rows.X, rows.mean[:, output], rows.spread[:, output])
         encodings.append(make_piecewise_linear(columns))
         parts.append(rows.of_output(output, encodings[-1](columns), np.zeros(len(columns))))
-    # Where all members saw all rows, their spread is no part of the residuals.
-    models = _fit_constants(parts, rows.least_share, rows.are_unseen and spread_has_tails)
+    seed = random_state.randint(MAX_SEED)
+
+    def fit(has_tails):
+        state = np.random.RandomState(seed)
+        models = [fit_constant(part, rows.least_share, has_tails) for part in parts]
+        if not may_depend:
+            return models
+        return [
+            fit_dependent(part, model, rows.least_share, state, required=kind == "input")
+            for part, model in zip(parts, models, strict=True)
+        ]
+
+    models = fit(False)
+    if rows.are_unseen and spread_has_tails:  # seen rows have residuals without the spread
+        models = likelier(fit(True), models, parts)
     functions: list[Factor | None] = []
-    for output, (data, encoding) in enumerate(zip(parts, encodings, strict=True)):
-        if may_depend:
-            models[output] = fit_dependent(
-                data, models[output], rows.least_share, random_state, required=kind == "input"
-            )
+    for output, (model, encoding) in enumerate(zip(models, encodings, strict=True)):
         shrinkage = rows.own_share, float(rows.typical_spread[output])
-        function = VarianceFunction(encoding, models[output].coefficients, *shrinkage)
-        functions.append(function if models[output].coefficients.any() else None)
+        function = VarianceFunction(encoding, model.coefficients, *shrinkage)
+        functions.append(function if model.coefficients.any() else None)
     return join_outputs(models, functions, squared_misfit(members, transfer_set))
 
 
-def _fit_constants(
-    parts: list[NoiseRows], least_share: float, may_have_tails: bool
+def likelier(
+    models: list[NoiseModel], simpler: list[NoiseModel], parts: list[NoiseRows]
 ) -> list[NoiseModel]:
-    """Return a model of each output, whose noise does not depend on the row.
+    """Return models of all outputs if rows are likelier by more than a standard error, or simpler.
 
-    Either the spread of all outputs has tails, or of none.
+    ``parts`` are the rows of each output.
     """
-    plain = [fit_constant(part, least_share, spread_has_tails=False) for part in parts]
-    if not may_have_tails:
-        return plain
-    with_tails = [fit_constant(part, least_share) for part in parts]
-    gains = sum(
-        part.weights * (one.log_likelihoods(part) - other.log_likelihoods(part))
-        for part, one, other in zip(parts, with_tails, plain, strict=True)
+    gains = np.sum(
+        [
+            part.weights * (one.log_likelihoods(part) - other.log_likelihoods(part))
+            for part, one, other in zip(parts, models, simpler, strict=True)
+        ],
+        axis=0,
     )
-    return with_tails if gains.mean() > gains.std() / np.sqrt(len(gains)) else plain
+    return models if gains.mean() > gains.std() / np.sqrt(len(gains)) else simpler
 
 
 def join_outputs(

@@ -273,7 +273,7 @@ def with_value(array, value):
         ({"predictions": PROBA[:, 0]}, r"\(n_samples, n_classes, n_members\) .* got 1 class"),
         ({"predictions": np.moveaxis(PROBA, -1, 0)}, "Members seem to come first"),
         ({"predictions": PROBA, "classes": [0, 1]}, r"3 columns.* classes has \[0, 1\]"),
-        ({"predictions": PROBA, "classes": [0, 1, 1]}, "one different label is expected"),
+        ({"predictions": PROBA, "classes": [0, 1, 1]}, "classes must be different labels"),
         ({"predictions": PROBA, "y": SPECIES > 0}, r"3 columns.* y has \[False, True\]"),
         (
             {"predictions": PROBA, "classes": [0, 1, 7]},
@@ -335,7 +335,7 @@ def test_contradictory_arguments_of_fit_are_refused(iris, forest):
         fit(X, y, ensemble=forest, outputs="logits")
     with pytest.raises(ValueError, match="class"):
         fit(X, np.zeros(len(X)))
-    with pytest.raises(ValueError, match="y has 1 class"):
+    with pytest.raises(ValueError, match="labels of at least two classes"):
         fit(X, np.zeros(len(X), dtype=int))
     with pytest.raises(ValueError, match="The classes of the ensemble are"):
         fit(X, y, ensemble=forest, classes=[2, 1, 0])

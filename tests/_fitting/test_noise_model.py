@@ -14,7 +14,7 @@ from sklearn_dlf._fitting.noise_model import (
     fit_dependent,
     fit_model,
 )
-from sklearn_dlf._fitting.target_noise import _fit_constants
+from sklearn_dlf._fitting.target_noise import likelier
 
 
 def make_rows(residuals, spread=0.0, excess=0.0, weights=1.0, features=None, offset=0.0):
@@ -176,6 +176,7 @@ def test_the_spread_has_tails_where_residuals_are_likelier_so(has_tails):
     if not has_tails:
         residuals = np.sqrt(spread) * rng.standard_normal(1_000) + rng.standard_t(2, size=1_000)
     rows = [make_rows(residuals, spread), make_rows(residuals[::-1], spread[::-1])]
-    models = _fit_constants(rows, 0.01, may_have_tails=True)
+    with_tails = [fit_constant(part, 0.01) for part in rows]
+    plain = [fit_constant(part, 0.01, spread_has_tails=False) for part in rows]
+    models = likelier(with_tails, plain, rows)
     assert [model.spread_has_tails for model in models] == [has_tails, has_tails]
-    assert not _fit_constants(rows[:1], 0.01, may_have_tails=False)[0].spread_has_tails
