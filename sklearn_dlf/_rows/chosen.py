@@ -129,7 +129,8 @@ def _count_rows(X: Any) -> int | None:
         return len(X)
     if shape is None:
         return len(X) if hasattr(X, "__len__") else None
-    return int(shape[0]) if len(shape) and isinstance(shape[0], int | np.integer) else None
+    is_known = isinstance(shape, tuple) and len(shape) and isinstance(shape[0], int | np.integer)
+    return int(shape[0]) if is_known else None
 
 
 def rows_at(values: Any, numbers: np.ndarray) -> Any:
