@@ -81,7 +81,7 @@ class FlipCrop:
                 f"pad={self.pad} pixels in both directions; got an array of shape {X.shape}."
             )
         height, width = X.shape[2:]
-        chosen = random_state.permutation(len(X))[np.arange(n_rows) % len(X)]
+        chosen = _pick(len(X), n_rows, random_state)
         shifts = random_state.randint(-self.pad, self.pad + 1, size=(n_rows, 2, 1))
         rows = _reflect(np.arange(height) + shifts[:, 0], height)
         columns = _reflect(np.arange(width) + shifts[:, 1], width)
@@ -91,6 +91,11 @@ class FlipCrop:
         # Axes of indices are joined in front: (n_rows, height, width, n_channels).
         made = X[chosen[:, None, None], :, rows[:, :, None], columns[:, None, :]]
         return np.ascontiguousarray(np.moveaxis(made, -1, 1))
+
+
+def _pick(n: int, n_rows: int, random_state: np.random.RandomState) -> np.ndarray:
+    """Return numbers (n_rows,) of n rows, each about equally often, in random order."""
+    return random_state.permutation(n)[np.arange(n_rows) % n]
 
 
 def _reflect(places: np.ndarray, size: int) -> np.ndarray:
@@ -165,7 +170,7 @@ class TokenDropout:
                 f"{self!r} takes a rate in [0, 1) and integers (n_sentences, n_tokens); got an "
                 f"array of {X.dtype} of shape {X.shape}."
             )
-        made = X[random_state.permutation(len(X))[np.arange(n_rows) % len(X)]]
+        made = X[_pick(len(X), n_rows, random_state)]
         can_drop = ~np.isin(made, [self.padding_id, *self.kept_ids])
         order = np.where(can_drop, random_state.uniform(size=made.shape), 2.0)
         # The token of the largest number stays, so that no sentence becomes empty.

@@ -7,7 +7,6 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from ._utils.optional import import_optional
 from ._utils.parameters import check_count
 
 __all__ = ["PretrainedBody", "SentenceTokenizer"]
@@ -335,10 +335,4 @@ def _read_tokenizer(text: str | None) -> Any:
 
 def _import(package: str, of: str) -> Any:
     """Return a package, or raise with the way to get it."""
-    try:
-        return import_module(package)
-    except ImportError as error:
-        raise ImportError(
-            f"{of} needs the package {package}, which is not installed: pip install "
-            "'sklearn-dlf[text]'."
-        ) from error
+    return import_optional(package, f"{of} needs the package {package}", "'sklearn-dlf[text]'")

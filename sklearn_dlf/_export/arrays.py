@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from .._utils.optional import import_optional
 from .bodies import TrainedBody, with_body, without_body
 from .records import find_class, name_class
 
@@ -241,10 +242,5 @@ def _read(value: Any, arrays: dict[str, np.ndarray]) -> Any:
 
 def _import_safetensors() -> Any:
     """Return the module of safetensors for numpy, or raise with the way to get it."""
-    try:
-        return import_module("safetensors.numpy")
-    except ImportError as error:
-        raise ImportError(
-            "Files of arrays need the package safetensors, which is not installed: pip install "
-            "safetensors."
-        ) from error
+    need = "Files of arrays need the package safetensors"
+    return import_optional("safetensors.numpy", need, "safetensors")

@@ -45,13 +45,12 @@ def without_body(student: Any) -> tuple[Any, TrainedBody]:
     network, shape = student.student_, _row_shape(student)
     with seeded(0):  # a callable draws from torch's own generator
         base = make_body(student.body, shape, (), "relu")
-    own = network.body.state_dict()
-    if type(network.body) is not type(base) or own.keys() != base.state_dict().keys():
+    own, given = network.body.state_dict(), base.state_dict()
+    if type(network.body) is not type(base) or own.keys() != given.keys():
         raise ValueError(
             f"A file of arrays holds one body as `body` returns it; got a {type(network.body)}. "
             "Write the student by pickle or joblib."
         )
-    given = base.state_dict()
     changed = {name: _to_array(own[name]) for name in own if not _is_same(own[name], given[name])}
     body = student.body
     if not type(body).__module__.startswith("sklearn_dlf."):

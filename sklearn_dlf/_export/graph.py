@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from .._utils.optional import import_optional
+
 # Versions of the operators and of the file. Runtimes of the last years read them.
 OPSET, ML_OPSET, IR_VERSION = 17, 3, 8
 
@@ -16,13 +18,8 @@ ML_DOMAIN = "ai.onnx.ml"
 
 def import_onnx() -> Any:
     """Return the package onnx, or raise with the way to get it."""
-    try:
-        import_module("onnx.helper")
-        return import_module("onnx")
-    except ImportError as error:
-        raise ImportError(
-            "to_onnx needs the package onnx, which is not installed: pip install onnx."
-        ) from error
+    import_optional("onnx.helper", "to_onnx needs the package onnx", "onnx")
+    return import_module("onnx")
 
 
 class Graph:

@@ -15,10 +15,7 @@ from .._predictive.target_noise import (
     node_weights,
     tail_of,
 )
-from .._predictive.variance_functions import (
-    NetworkVariance,
-    VarianceFunction,
-)
+from .._predictive.variance_functions import NetworkVariance, VarianceFunction
 from .graph import Graph
 from .onnx_members import Members
 from .onnx_transformed import WayBack

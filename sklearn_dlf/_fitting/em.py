@@ -75,7 +75,7 @@ LOOP_STATE = (
 # Draws from torch's own generators.
 TORCH_DRAWS = Draws()
 
-# Tasks of which no callbacks are told.
+# Tasks without callbacks.
 NO_TASKS = FitTasks()
 
 # Rounds of training of the published penalised start.
@@ -111,7 +111,7 @@ class ExpectationMaximisation:
     checkpoint : Checkpoint, default=None
         Keeps the state after each iteration and each round of the refinement.
     tasks : FitTasks
-        Callbacks are told of each iteration and each round. One may end EM, or the refinement.
+        Callbacks are called at each iteration and each round. One may end EM, or the refinement.
 
     Attributes
     ----------

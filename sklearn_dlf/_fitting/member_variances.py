@@ -17,10 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPRegressor
 
 from .._predictive.target_noise import TargetNoise
-from .._predictive.variance_functions import (
-    Factor,
-    NetworkVariance,
-)
+from .._predictive.variance_functions import Factor, NetworkVariance
 from .._transfer.transfer_set import TransferSet
 from .noise_model import SHAPES, NoiseModel, fit_constant
 from .target_noise import join_outputs, residual_rows, squared_misfit

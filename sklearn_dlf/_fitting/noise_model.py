@@ -1,12 +1,11 @@
 """Model of the noise of one output of y, fitted by maximum likelihood of residuals.
 
 The residual of the ensemble's mean at a row is a mixture of normals: its variance is a share of the
-members' variance there, plus ``g(x)``, both times an inverse gamma variable ``W``. All are fitted
+members' variance there, plus ``g(x) W`` with an inverse gamma variable ``W``. All are fitted
 together, so that the members' spread is not counted twice. The share is below one for members that
 have learnt the noise of y, as the trees of a forest have: their mean is better than their spread
-says. ``W`` multiplies the spread too, since that tells the size of an error only roughly; around
-members with a law of their own it does not. Whether ``g`` depends on the row, and how much it is
-shrunk, is chosen by cross-validation.
+says. ``W`` may multiply the spread too, which tells the size of an error only roughly. Whether
+``g`` depends on the row, and how much it is shrunk, is chosen by cross-validation.
 """
 
 from __future__ import annotations
@@ -132,12 +131,11 @@ def _mixture(model: NoiseModel, rows: NoiseRows) -> tuple[np.ndarray, ...]:
     logarithm = model.log_level + rows.offset + rows.features @ model.coefficients
     center = np.log(_mean_square(rows))
     noise = np.exp(np.clip(logarithm, center - LARGEST_LOGARITHM, center + LARGEST_LOGARITHM))
-    spread, fixed = model.share * rows.spread, rows.excess
-    scaled, by_share_of = noise, 1.0
+    spread = model.share * rows.spread
     if model.spread_has_tails:
-        scaled, by_share_of = noise + spread, unit
+        fixed, scaled, spread_unit = rows.excess, noise + spread, unit
     else:
-        fixed = fixed + spread
+        fixed, scaled, spread_unit = rows.excess + spread, noise, 1.0
     variance = fixed[:, None] + scaled[:, None] * unit
     ratio = rows.squares[:, None] / variance
     log_density = -0.5 * (np.log(2 * np.pi * variance) + ratio) + np.log(PROBABILITIES)
@@ -147,7 +145,7 @@ def _mixture(model: NoiseModel, rows: NoiseRows) -> tuple[np.ndarray, ...]:
     by_variance = density * (0.5 * (ratio - 1) / variance) / total[:, None]
     by_noise = (by_variance @ unit) * noise
     by_shape = (by_variance @ unit_slope) * scaled
-    by_share = (by_variance * by_share_of).sum(axis=1) * rows.spread
+    by_share = (by_variance * spread_unit).sum(axis=1) * rows.spread
     return np.log(total) + largest, by_noise, by_shape, by_share
 
 

@@ -87,7 +87,7 @@ class Refinement:
         objective = self._make_objective(em)
         odds = em.mean_error / max(1 - em.mean_error, MIN_ODDS)
         first_lr = em.first_lr * np.clip(odds, MIN_ODDS, 1.0)
-        n_rounds = self.n_rounds
+        n_rounds, held_out = self.n_rounds, self.held_out
         if n_rounds is None:
             n_rounds = round(np.interp(odds, (MIN_ODDS, MANY_ODDS), N_ROUNDS))
         if trainer.has_many_rows:
@@ -96,7 +96,6 @@ class Refinement:
         probabilities, wanted = trainer.to_device(self.probabilities, em.regression_targets())
         began, first = time.monotonic(), em.n_refined
         tasks = em.tasks.part("refinement", n_rounds)
-        held_out = self.held_out
         if held_out is not None and held_out.losses and held_out.is_over:
             first = n_rounds  # interrupted after the last round
         for number in range(first, n_rounds):
@@ -112,19 +111,19 @@ class Refinement:
             loss = trainer.train(objective, probabilities, members, wanted)
             em.n_refined = number + 1
             text = f"loss {loss:.4f}, learning rate {trainer.lr:.1e}"
-            if self.held_out is not None:
-                held_out_loss = self.held_out.record(em.network, units)
+            if held_out is not None:
+                held_out_loss = held_out.record(em.network, units)
                 text += f", at calibration rows {held_out_loss:.4f}"
             em.keep()
             if em.verbose:
                 left = seconds_left(began, number + 1 - first, n_rounds - first)
                 print(f"Refinement {number + 1} of {n_rounds}: {text}, {left}")
-            is_over = self.held_out is not None and self.held_out.is_over
+            is_over = held_out is not None and held_out.is_over
             if one_round.end() or is_over:
                 break
         tasks.end()
-        if self.held_out is not None:
-            self.held_out.restore_best(em.network)
+        if held_out is not None:
+            held_out.restore_best(em.network)
         trainer.evaluate()  # raises if training has diverged
 
     def _make_objective(self, em: ExpectationMaximisation) -> AveragedProbabilities:
@@ -156,7 +155,7 @@ class HeldOut:
     def record(self, network: StudentNetwork, units: Units) -> float:
         """Append the network's cross-entropy with the ensemble's averages, in nats a row."""
         averaged, _ = average_probabilities(network.evaluate(self.X), units)
-        logs = np.log(np.maximum(averaged, np.finfo(np.float32).tiny))
+        logs = np.log(np.maximum(averaged, LEAST_PROBABILITY))
         self.losses.append(float(-(self.probabilities * logs).sum(axis=1).mean()))
         if self.losses[-1] == min(self.losses):
             self.best = copy.deepcopy(network.state_dict())

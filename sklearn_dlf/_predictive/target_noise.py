@@ -123,13 +123,17 @@ class TargetNoise:
         return self.spread_share * np.where(np.isinf(self.shape), 1.0, self.shape)
 
     @property
-    def tail_share(self) -> np.ndarray:
-        """Multiple of the members' variance (n_outputs,) that tails of the spread add to y's.
+    def typical_unit(self) -> np.ndarray:
+        """Mean of an inverse gamma variable of scale one (n_outputs,), but at most one.
 
-        It is that of the mean of ``W``, or of its scale where the mean is far larger.
+        Tails can be so heavy that the mean is far larger than most values, or infinite.
         """
-        typical = 1 / np.where(np.isinf(self.shape), 1.0, np.maximum(self.shape - 1, 1.0))
-        return np.maximum(self.spread_scale * typical - self.spread_share, 0.0)
+        return np.minimum(self.mean_unit(), 1.0)
+
+    @property
+    def tail_share(self) -> np.ndarray:
+        """Multiple of the members' variance (n_outputs,) that tails of the spread add to y's."""
+        return np.maximum(self.spread_scale * self.typical_unit - self.spread_share, 0.0)
 
     def unit_nodes(self) -> np.ndarray:
         """Inverse gamma variables (n_outputs, n_nodes) of scale one, in place of all of them.

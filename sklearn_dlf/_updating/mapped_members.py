@@ -2,8 +2,8 @@
 
 Each member's probabilities of the old classes go through one map of a row: the map of labels, and
 what the head adds. So the mean of the members is what was fitted to the new labels, members that
-disagreed still do, and nothing that a member says of the label exceeds what it said of the class:
-the mutual information of label and member does not grow.
+disagreed still do, and the mutual information of label and member does not exceed that of class and
+member.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class MappedMembers(StudentMembers):
         """Raise, since the members are no Gaussian process of latent outputs any more."""
         raise ValueError(
             "adapt has mapped the classes of this student to other labels, and the members are "
-            "known by their probabilities, not by latent outputs. Use sample_predictions, or ask "
+            "known by their probabilities, not by latent outputs. Use sample_predictions, or "
             "the student that was adapted."
         )
 

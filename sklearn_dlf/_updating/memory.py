@@ -114,10 +114,8 @@ def value_covariance(members: Any, noise: TargetNoise, X: np.ndarray) -> np.ndar
     variance = np.diagonal(process.output_covariance, axis1=1, axis2=2)
     points = members.points(X) if noise.depends_on_row else X
     factor = noise.factor(points, process.mean, variance)
-    typical = 1 / np.where(np.isinf(noise.shape), 1.0, np.maximum(noise.shape - 1, 1.0))
-    own = factor * noise.scale * typical + noise.misfit(variance)
-    if noise.spread_has_tails:
-        own += noise.tail_share * variance
+    own = factor * noise.scale * noise.typical_unit + noise.misfit(variance)
+    own += noise.tail_share * variance
     outputs = np.arange(own.shape[1])
     covariance[:, outputs, outputs] += np.maximum(own, np.finfo(np.float64).tiny)
     return covariance

@@ -13,13 +13,10 @@ import torch
 
 from .._latent.member_process import MemberProcess
 from .._network.heads import Heads, Units
+from .._predictive.law_probabilities import JITTER
 from .._predictive.members import LatentFactorMembers, NoiseMoments, join_local
 from .coordinates import features_of
 from .posterior import Posterior
-
-# Added to the diagonal of a covariance over outputs, relative to its mean, before it is factorised:
-# fewer factors than outputs leave it singular.
-JITTER = 1e-12
 
 
 class UpdatedMembers(LatentFactorMembers):
@@ -102,9 +99,6 @@ class UpdatedNetwork:
 
 class FrozenUpdate:
     """Heads of an updated network at rows; parameters as of `UpdatedNetwork`, but frozen."""
-
-    # It has heads of its own, which are not evaluated as those of a frozen network.
-    is_double = False
 
     def __init__(self, network: Any, units: Units, ratio: np.ndarray, posterior: Posterior):
         self.network = network

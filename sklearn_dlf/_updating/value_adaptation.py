@@ -21,11 +21,18 @@ from .memory import Memory, discrepancy_root, value_covariance
 from .posterior import Normal, Posterior, average_normals, weights_of
 from .updated_members import UpdatedMembers
 from .value_update import ValueUpdate
-from .values import LinearModel, ValueSums, average_multiple, scale_loadings, sum_values
+from .values import (
+    DISCREPANCIES,
+    LinearModel,
+    ValueSums,
+    average_multiple,
+    scale_loadings,
+    sum_values,
+)
 
-# Standard deviations, in units of that of the new y: of the intercept at the mean row, of the slope
-# times the student's mean, and of the discrepancy at a typical row of `fit`. The first is none.
-AFFINE, DISCREPANCIES = 2.0, (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)
+# Standard deviation of the intercept at the mean row, and of the slope times the student's mean, in
+# units of that of the new y. Those of the discrepancy, `DISCREPANCIES`, have this unit too.
+AFFINE = 2.0
 
 # Shares of the variance of the new y that may be noise, on average over rows.
 NOISE_SHARES = tuple(np.geomspace(1e-5, 2.0, 25))

@@ -30,7 +30,6 @@ DISCREPANCIES = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)
 # noise for factors that explain new rows too well.
 NOISE_MULTIPLES = tuple(np.geomspace(1.0, 90.0, 13))
 
-
 # Sums of squared residuals, in units of the noise, that can be multiplied by sums over rows.
 MAX_SQUARE = 1e250
 

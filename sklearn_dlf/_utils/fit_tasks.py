@@ -1,4 +1,4 @@
-"""scikit-learn's callbacks: they are told which task of a fit has begun and ended.
+"""scikit-learn's callbacks, which are called when a task of a fit begins and when it ends.
 
 Versions of scikit-learn before 1.9 have none.
 """
@@ -17,7 +17,7 @@ except ImportError:
 
 
 class FitTasks:
-    """Tasks of a fit, or of a part of it, of which callbacks are told.
+    """Tasks of a fit, or of a part of it, for which callbacks are called.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class FitTasks:
 
     @classmethod
     def started(cls, estimator: Any, X: Any, y: Any) -> FitTasks:
-        """Tell the callbacks of an estimator that its fit begins, and return its tasks."""
+        """Call the callbacks of an estimator at the start of its fit, and return its tasks."""
         is_called = bool(getattr(estimator, "_skl_callbacks", None))
         if not is_called or not isinstance(estimator, CallbackSupportMixin):
             return cls()
@@ -46,20 +46,20 @@ class FitTasks:
         return cls(estimator, getattr(estimator, "_callback_fit_ctx", None))
 
     def part(self, name: str, n_tasks: int | None = None) -> FitTasks:
-        """Tell the callbacks that a part begins, and return its tasks, ``n_tasks`` if known."""
+        """Call the callbacks at the start of a part, and return its tasks, ``n_tasks`` if known."""
         if self._context is None:
             return self
         context = self._context.subcontext(task_name=name, max_subtasks=n_tasks)
         return FitTasks(self._estimator, context.call_on_fit_task_begin(estimator=self._estimator))
 
     def end(self) -> bool:
-        """Tell the callbacks that all of this has ended; return whether one wants to stop here."""
+        """Call the callbacks at the end of all this; return whether one ends the rest."""
         if self._context is None:
             return False
         return bool(self._context.call_on_fit_task_end(estimator=self._estimator))
 
     def run(self, name: str, task: Callable[[], Any]) -> bool:
-        """Run a task without parts; return whether a callback wants no more tasks after it."""
+        """Run a task without parts; return whether a callback ends the rest."""
         if self._context is None:
             task()
             return False
