@@ -8,20 +8,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _num_samples, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from .._rows.labels import check_labels, class_columns, join_classes, observed_values
 from .._updating.class_adaptation import ClassAdaptation, ClassAdapter, arrange_rows
 from .._updating.mapped_members import members_of
 from .._updating.updated_members import UpdatedMembers
 from .._updating.value_adaptation import ValueAdaptation, ValueAdapter
-from .._utils.numbers import in_memory
 from .update_mixin import (
     NO_NOISE,
     ClassifierUpdateMixin,
     RegressorUpdateMixin,
     UpdateMixin,
-    row_weights,
+    check_new_rows,
 )
 
 
@@ -42,16 +41,11 @@ class AdaptMixin(UpdateMixin):
                 "This student was adapted already; expected one as it was fitted. Adapt the fitted "
                 "student to all rows of the new meaning at once."
             )
-        X, y = in_memory(X), in_memory(y)
-        n_rows = _num_samples(X)
-        if n_rows != _num_samples(y):
-            raise ValueError(
-                f"y must have a value for each of the {n_rows} rows of X; got {_num_samples(y)}."
-            )
-        weights = row_weights(in_memory(sample_weight), n_rows)
+        X, y, weights = check_new_rows(X, y, sample_weight)
         if not weights.any():
             raise ValueError(
-                f"adapt needs at least one row of positive weight; got {n_rows} rows without any."
+                "adapt needs at least one row of positive weight; got "
+                f"{len(weights)} rows without any."
             )
         return self._standardised_rows(X), y, weights
 

@@ -136,13 +136,8 @@ class UpdateMixin(BaseStudent):
                 "Adapt the fitted student to all rows of the new meaning at once."
             )
         share = _check_options(discrepancy, forgetting)
-        X, y = in_memory(X), in_memory(y)
-        n_rows = _num_samples(X)
-        if n_rows != _num_samples(y):
-            raise ValueError(
-                f"y must have a value for each of the {n_rows} rows of X; got {_num_samples(y)}."
-            )
-        weights = row_weights(in_memory(sample_weight), n_rows)
+        X, y, weights = check_new_rows(X, y, sample_weight)
+        n_rows = len(weights)
         update = self.__dict__.get("_update")
         if not n_rows and (update is None or share == 1):
             return self
@@ -305,7 +300,18 @@ class ClassifierUpdateMixin(UpdateMixin, ClassifierStudentMixin):
         return update
 
 
-def row_weights(sample_weight: Any, n_rows: int) -> np.ndarray:
+def check_new_rows(X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, np.ndarray]:
+    """Return new rows, y and weights (n_rows,) in memory, or raise if they do not match."""
+    X, y = in_memory(X), in_memory(y)
+    n_rows = _num_samples(X)
+    if n_rows != _num_samples(y):
+        raise ValueError(
+            f"y must have a value for each of the {n_rows} rows of X; got {_num_samples(y)}."
+        )
+    return X, y, _row_weights(in_memory(sample_weight), n_rows)
+
+
+def _row_weights(sample_weight: Any, n_rows: int) -> np.ndarray:
     """Return weights of rows (n_rows,), or raise if they are invalid; all may be zero."""
     if sample_weight is None:
         return np.ones(n_rows)
