@@ -2,8 +2,8 @@
 Which rows to label next
 ========================
 
-Labels are dear. A student says where its members disagree, and ``update`` learns a label in
-milliseconds. So the next row to label can be chosen anew after each one.
+Labels are expensive. A student says where its members disagree, and ``update`` learns a label
+without a new fit. So the next row to label can be chosen anew after each one.
 """
 
 # %%

@@ -29,7 +29,7 @@ student = DLFRegressor(random_state=0).fit(X, y, ensemble=forest)
 # Permutation importance
 # ----------------------
 # By how much R^2 on test rows falls if a column is permuted. Student and teacher should agree; if
-# they do not, the student explains itself and not its teacher.
+# they do not, the importances are those of the student and not of its teacher.
 settings = {"n_repeats": 10, "random_state": 0}
 began = timeit.default_timer()
 own = permutation_importance(student, X_test, y_test, **settings)

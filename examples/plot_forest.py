@@ -2,8 +2,8 @@
 A forest with bands
 ===================
 
-A random forest is distilled. The student keeps how much the trees disagree, and adds what a forest
-does not say: an interval of y, from residuals at rows that a tree has not seen.
+A random forest is distilled. The student keeps how much the trees disagree, and adds an interval of
+y, which a forest does not have, from residuals at rows that a tree has not seen.
 """
 
 # %%
@@ -55,8 +55,8 @@ for name, interval in intervals.items():
 # Bands
 # -----
 # Left: members. Right: intervals of y, of which the blue one grows with the noise. Between 4 and
-# 5.5 a forest continues its steps, and the student of a forest follows it: neither knows that
-# there are no rows.
+# 5.5 a forest continues its steps, and the student of a forest follows it: neither takes into
+# account that there are no rows.
 grid = np.linspace(0, 8, 400)[:, None]
 mean, std = student.predict(grid, return_std=True)
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")

@@ -111,8 +111,8 @@ for name, values in [("teacher", information), ("student", own)]:
     print(f"AUROC of permuted pixels, {name}: {auroc:.3f}")
 
 # %%
-# The digits of which the student knows least
-# -------------------------------------------
+# The digits with the smallest and the largest mutual information
+# ---------------------------------------------------------------
 figure, axes = plt.subplots(2, 8, figsize=(9, 2.8), layout="constrained")
 for row, (title, places) in enumerate(
     [("least", np.argsort(own)[:8]), ("most", np.argsort(-own)[:8])]

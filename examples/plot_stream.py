@@ -2,8 +2,8 @@
 A stream of rows whose meaning changes
 ======================================
 
-Rows arrive in small batches, and what they mean drifts. ``update`` learns each batch in
-milliseconds; with ``forgetting=`` old batches count less and less.
+Rows arrive in small batches, and what they mean drifts. ``update`` learns each batch without
+a new fit; with ``forgetting=`` old batches count less and less.
 """
 
 # %%

@@ -60,8 +60,8 @@ attempt("as it should be", lambda: DLFRegressor(random_state=0).fit(X, y, ensemb
 # %%
 # Rows that the teacher does not know
 # -----------------------------------
-# The rows were scaled, and the forest was fitted to rows that were not. ``X_ensemble`` tells it: a
-# function back, or the same rows as the forest takes them.
+# The rows were scaled, and the forest was fitted to rows that were not. ``X_ensemble`` says how
+# the forest takes them: a function that makes its rows, or these rows.
 scaler = StandardScaler().fit(X)
 attempt(
     "scaled rows",
