@@ -49,7 +49,7 @@ from measuring import N_DRAWS, mean_energy_distance, measure_student, measure_te
 from sklearn.datasets import make_friedman1
 from sklearn.exceptions import ConvergenceWarning
 from studies import FULL, QUICK, STUDIES, Setup
-from tables import append_records, format_rows, load_records
+from tables import append_records, format_rows, records_of
 from uci import SETS, STUDENT
 
 from sklearn_dlf import DLFRegressor
@@ -221,7 +221,7 @@ def main():
             found = []
             for seed in range(args.seeds):
                 run = {"study": key, "set": name, "seed": seed}
-                own = [r for r in load_records(path) if run.items() <= r.items()]
+                own = records_of(path, **run)
                 if not own:
                     began = time.perf_counter()
                     setup = setup_of(name, 0 if study.on_one_split else seed)

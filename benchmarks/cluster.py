@@ -1,8 +1,8 @@
 """Speed-up of a fit whose teacher is slow, on two workers of a local cluster of dask.
 
-Members wait at each call, as those do that are asked over a network; a wait takes no processor, so
-that the figure is that of the cluster and not of this machine's cores. The student is fitted to the
-same ensemble without a cluster and with it. Needs the extra ``cluster``::
+Each call of a member sleeps, like a request over a network, and uses no processor: so the ratio is
+that of the cluster, not of this machine's cores. The student is fitted to the same ensemble without
+a cluster and with it. Needs the extra ``cluster``::
 
     OMP_NUM_THREADS=1 python benchmarks/cluster.py [--workers 2] [--members 20] [--seconds 0.3]
 
@@ -23,26 +23,27 @@ from dask.distributed import Client, LocalCluster
 
 from sklearn_dlf import DLFRegressor
 from sklearn_dlf._transfer import cache
+from sklearn_dlf._utils.blocks import row_blocks
 from sklearn_dlf.ensembles import FittedEnsemble
 
 N_FEATURES = 5
 
-# Design points, which are evaluated 2,048 at a time.
-N_ROWS = 10 * 2_048
+# Design points: those of ten jobs.
+N_ROWS = 10 * cache.JOB_ROWS
 
 # Short training: the cluster does not help it.
 BRIEF = {"augment": None, "hidden_layer_sizes": 16, "q": 2, "n_epochs": 1, "tol": 1.0}
 
 
 class SlowMember:
-    """A linear function that waits before each answer."""
+    """A linear function that sleeps before it returns."""
 
     def __init__(self, coefficients, seconds):
         self.coefficients = coefficients
         self.seconds = seconds
 
     def __call__(self, X):
-        """Return values (n,) at rows, after the wait."""
+        """Return values (n,) at rows, after a sleep."""
         time.sleep(self.seconds)
         return X @ self.coefficients
 
@@ -91,7 +92,7 @@ def fit(X, members):
         began = time.perf_counter()
         n_jobs = joblib.effective_n_jobs(options.n_jobs)
         if n_jobs == 1:  # in blocks too, so that members are called as often
-            blocks = [rows[start : start + 2_048] for start in range(0, len(rows), 2_048)]
+            blocks = [rows[block] for block in row_blocks(len(rows), cache.JOB_ROWS)]
             found = np.concatenate([evaluate(load, key, block, transformed) for block in blocks])
         else:
             found = evaluate(load, key, rows, transformed, options)

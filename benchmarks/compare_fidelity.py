@@ -52,7 +52,7 @@ from fidelity_tables import (
 )
 from measuring import N_DRAWS, measure_teachers, student_nll, time_fit
 from member_scores import compare_moments, joint_energy_distance
-from tables import append_records, load_records
+from tables import append_records, records_of
 from ten_lines import MomentsNetworkRegressor, TwoBoostedRegressor
 
 from sklearn_dlf import DLFRegressor
@@ -167,18 +167,13 @@ class Outputs(Moments):
 PARTS = {"moments": Moments, "held-out": HeldOut, "outputs": Outputs}
 
 
-def records_of(path, key):
-    """Return the records of earlier runs that have the values of ``key``."""
-    return [record for record in load_records(path) if key.items() <= record.items()]
-
-
 def run_cell(part, part_name, kind, name, args):
     """Measure what is missing in one cell; return its records, of the models that are shown."""
     found = []
     for split in range(args.splits):
         key = {"part": part_name, "set": name, "teacher": kind, "split": split}
         key |= part.options(kind)
-        done = {record["model"] for record in records_of(args.results, key)}
+        done = {record["model"] for record in records_of(args.results, **key)}
         missing = [model for model in part.models if model not in done]
         if missing:
             began = time.perf_counter()
@@ -188,7 +183,7 @@ def run_cell(part, part_name, kind, name, args):
                     append_records(args.results, [record])
             seconds = time.perf_counter() - began
             print(f"{part_name}: {name}, {kind}, split {split}: {seconds:.0f} s", flush=True)
-        found += [r for r in records_of(args.results, key) if r["model"] in part.models]
+        found += [r for r in records_of(args.results, **key) if r["model"] in part.models]
     return found
 
 

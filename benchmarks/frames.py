@@ -43,7 +43,7 @@ from sklearn.metrics import r2_score, roc_auc_score
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
-from tables import append_records, format_rows, load_records
+from tables import append_records, format_rows, records_of
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
 from sklearn_dlf.ensembles import FittedEnsemble, member_predictions
@@ -249,7 +249,6 @@ COLUMNS = {
     "fit_s": "fit, s",
 }
 STUDENTS = ["frame", "encoder"]
-KEY = "set", "teacher", "split", "rows", "model"
 
 
 def print_table(records, wanted):
@@ -274,14 +273,12 @@ def main():
     warnings.simplefilter("ignore")  # of rows that members have seen, which is about y
     RESULTS.parent.mkdir(exist_ok=True)
     for name, kind, split in product(args.sets, args.teachers, range(args.splits)):
-        done = [tuple(record[part] for part in KEY) for record in load_records(RESULTS)]
-        fit = name, kind, split, args.rows
-        missing = [model for model in STUDENTS if (*fit, model) not in done]
+        fit = {"set": name, "teacher": kind, "split": split, "rows": args.rows}
+        done = {record["model"] for record in records_of(RESULTS, **fit)}
+        missing = [model for model in STUDENTS if model not in done]
         if missing:
-            append_records(RESULTS, list(measure(*fit, missing)))
-    records = [
-        r for r in load_records(RESULTS) if r["split"] < args.splits and r["rows"] == args.rows
-    ]
+            append_records(RESULTS, list(measure(*fit.values(), missing)))
+    records = [r for r in records_of(RESULTS, rows=args.rows) if r["split"] < args.splits]
     print_table(
         records,
         [

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from fuzz_calls import N_ROWS, Call, Teachers, finite
+from fuzz_calls import Call, finite
+from fuzz_ensembles import N_ROWS, Teachers
 from fuzz_students import TINY
-from fuzz_values import SEEDS, Draw, none_inside
+from fuzz_values import READ, SEEDS, UNKNOWN_ROWS, Draw, none_inside
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from torch import nn
 
@@ -68,9 +69,6 @@ PARAMETERS = {
     "random_state": SEEDS,
     "verbose": {"edge": [0, False], "bad": [-1, "loud", None]},
 }
-# Rows of fit may have gaps, and hold categories and dates.
-EMPTY = dict.fromkeys(["NaN", "None_inside", "a_gap", "all_NaN"], "edge")
-READ = {**EMPTY, "words": "edge", "dates": "edge"}
 
 
 def fit(draw: Draw, teachers: Teachers) -> Call:
@@ -83,17 +81,11 @@ def fit(draw: Draw, teachers: Teachers) -> Call:
     for _ in range(1 + draw.rng.randint(2)):
         name = draw.pick(name for name in PARAMETERS if name in own)
         parameters[name] = draw.one_of(name, parameters.get(name, own[name]), PARAMETERS[name])
+    rows = draw.array("X", teachers.X, **READ, one_row="bad")
     if is_regressor:
-        rows = draw.array("X", teachers.X, **READ, one_row="bad")
-        y = (
-            draw.array(
-                "y", teachers.y, **{**EMPTY, "nothing": "edge", "all_NaN": "bad"}, one_row="bad"
-            )
-            if draw.rng.uniform() < 0.7
-            else None
-        )
+        levels = {**UNKNOWN_ROWS, "nothing": "edge", "all_NaN": "bad", "one_row": "bad"}
+        y = draw.array("y", teachers.y, **levels) if draw.rng.uniform() < 0.7 else None
     else:
-        rows = draw.array("X", teachers.X, **READ, one_row="bad")
         labels = teachers.labels
         others = {
             "edge": [none_inside(labels), labels.tolist(), (labels == "a").astype(int)],

@@ -1,17 +1,25 @@
-"""Calls of fitted students that ``fuzz.py`` draws: predictions, updates, scorers, files."""
+"""Calls of fitted students that ``fuzz.py`` draws: predictions, updates, scorers."""
 
 from __future__ import annotations
 
-import copy
 import pickle
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from fuzz_calls import N_ROWS, Call, Teachers, anything, drawn, finite, n_rows_of
-from fuzz_values import COUNTS, LEVELS, QUANTILES, SEEDS, SWITCHES, Draw, none_inside
+from fuzz_calls import Call, anything, drawn, finite, n_rows_of, numbers_of
+from fuzz_ensembles import N_ROWS, Teachers
+from fuzz_values import (
+    COUNTS,
+    FRAMES,
+    LEVELS,
+    QUANTILES,
+    SEEDS,
+    SWITCHES,
+    UNKNOWN_ROWS,
+    Draw,
+    none_inside,
+)
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.frozen import FrozenEstimator
@@ -22,7 +30,7 @@ from sklearn.preprocessing import StandardScaler
 import sklearn_dlf
 from sklearn_dlf import DLFClassifier, DLFRegressor, baselines, metrics, plotting
 
-# A draw of members or of y: how often, at most.
+# Values of `n_samples`.
 MANY = {**COUNTS, "variant": [np.int64(3), 1, 300], "edge": [np.uint8(2)]}
 MANY["bad"] = [*COUNTS["bad"], 3.0, "3"]
 
@@ -33,8 +41,6 @@ TINY = {
     "augment": None,
     "random_state": 0,
 }
-
-UNKNOWN_ROWS = dict.fromkeys(["NaN", "all_NaN", "None_inside", "a_gap"], "edge")
 
 
 class Students:
@@ -114,27 +120,6 @@ def as_frame(X: np.ndarray) -> pd.DataFrame:
     return frame
 
 
-FRAMES = {
-    "one row": ("variant", lambda f: f.iloc[:1]),
-    "reordered": ("edge", lambda f: f[f.columns[::-1]]),
-    "an unknown kind": ("variant", lambda f: f.assign(kind="odd")),
-    "a gap": ("variant", lambda f: f.assign(kind=None)),
-    "another index": ("variant", lambda f: f.set_axis(range(9, 9 + len(f)))),
-    "a column less": ("bad", lambda f: f[["size", "kind"]]),
-    "a column more": ("edge", lambda f: f.assign(other=1.0)),
-    "renamed": ("bad", lambda f: f.rename(columns={"size": "weight"})),
-    "words for numbers": ("edge", lambda f: f.assign(size="large")),
-    "numbers for words": ("edge", lambda f: f.assign(kind=1.5)),
-    "numbers for dates": ("edge", lambda f: f.assign(day=3)),
-    "infinity": ("edge", lambda f: f.assign(size=np.inf)),
-    "objects": ("edge", lambda f: f.astype(object)),
-    "an array": ("edge", lambda f: f.to_numpy()),
-    "no rows": ("bad", lambda f: f.iloc[:0]),
-    "a list": ("edge", lambda f: f.to_numpy().tolist()),
-    "a dict": ("edge", lambda f: f.to_dict("list")),
-}
-
-
 def rows_for(draw: Draw, X: Any, n: int, **levels: str) -> Any:
     """Return some rows as a student takes them, or spoilt ones."""
     if not isinstance(X, pd.DataFrame):
@@ -165,13 +150,7 @@ def prediction(draw: Draw, students: Students) -> Call:
         which = draw.pick(["return_std", "return_cov", "neither"])
         if which != "neither":
             arguments[which] = draw.one_of(which, True, SWITCHES)
-    if method.startswith("sample_"):
-        arguments["n_samples"] = draw.one_of("n_samples", 3, MANY)
-        arguments["random_state"] = draw.one_of("random_state", 0, SEEDS)
-    if method == "predict_interval":
-        arguments["confidence_level"] = draw.one_of("confidence_level", 0.9, LEVELS)
-    if method == "predict_quantiles":
-        arguments["quantiles"] = draw.one_of("quantiles", (0.1, 0.9), QUANTILES)
+    arguments |= arguments_of(draw, method)
     function = getattr(student, method)
     if name == "conformal" and method in ("predict_interval", "predict_quantiles"):
         draw.note("conformalize", "few rows", "edge")
@@ -185,15 +164,31 @@ def prediction(draw: Draw, students: Students) -> Call:
     return Call(function, arguments, with_rows(X))
 
 
+def arguments_of(draw: Draw, method: str) -> dict[str, Any]:
+    """Return the arguments that a method, or the function of its name, takes beside rows."""
+    if method.startswith("sample_"):
+        return {
+            "n_samples": draw.one_of("n_samples", 3, MANY),
+            "random_state": draw.one_of("random_state", 0, SEEDS),
+        }
+    if method == "predict_interval":
+        return {"confidence_level": draw.one_of("confidence_level", 0.9, LEVELS)}
+    if method == "predict_quantiles":
+        return {"quantiles": draw.one_of("quantiles", (0.1, 0.9), QUANTILES)}
+    return {}
+
+
 def with_rows(X: Any):
-    """Return a check of predictions at some rows: as many, and finite."""
+    """Return a check of predictions at some rows.
+
+    All numbers have to be finite. An array of one axis has as many entries as there are rows, or
+    one; the lengths of others are not checked.
+    """
 
     def check(result: Any) -> str | None:
-        from fuzz_calls import numbers_of
-
         for array in numbers_of(result):
-            if array.ndim and array.shape[0] not in (n_rows_of(X), 1) and array.ndim < 2:
-                return f"{array.shape[0]} rows for {n_rows_of(X)}"
+            if array.ndim == 1 and len(array) not in (n_rows_of(X), 1):
+                return f"{len(array)} rows for {n_rows_of(X)}"
         return finite(result)
 
     return check
@@ -226,14 +221,7 @@ def through_wrappers(draw: Draw, students: Students) -> Call:
         ]
     )
     X = rows_for(draw, students.rows[name], draw.rng.randint(1, 8))
-    arguments = {"estimator": student, "X": X}
-    if function.__name__.startswith("sample_"):
-        arguments["n_samples"] = draw.one_of("n_samples", 3, MANY)
-        arguments["random_state"] = draw.one_of("random_state", 0, SEEDS)
-    elif function is sklearn_dlf.predict_interval:
-        arguments["confidence_level"] = draw.one_of("confidence_level", 0.9, LEVELS)
-    elif function is sklearn_dlf.predict_quantiles:
-        arguments["quantiles"] = draw.one_of("quantiles", (0.1, 0.9), QUANTILES)
+    arguments = {"estimator": student, "X": X, **arguments_of(draw, function.__name__)}
     if name == "pipeline":
         draw.relax("X")  # its scaler reads dates
     # Which functions a student has is tested elsewhere: those of classes lack some.
@@ -391,104 +379,3 @@ def report(draw: Draw, students: Students) -> Call:
         "random_state": seed,
     }
     return Call(make, arguments, anything, allows_nan=True)
-
-
-def files(draw: Draw, students: Students) -> Call:
-    """Files of students: written and read, or refused."""
-    name, student = students.pick(draw)
-    X = students.rows[name]
-    if draw.rng.uniform() < 0.4:
-        return Call(sklearn_dlf.load_student, {"path": broken_file(draw)}, anything)
-    if draw.is_spoilt():
-        label, other = draw.pick(
-            [
-                ("not fitted", DLFRegressor()),
-                ("None", None),
-                ("text", "student"),
-                ("forest", students.teachers.regressors["forest"]),
-            ]
-        )
-        draw.note("student", label, "bad")
-        student = other
-    elif name in ("pipeline", "frozen", "target", "transformed"):
-        draw.note("student", name, "edge")
-
-    def write_and_read(student: Any) -> Any:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "student.safetensors"
-            sklearn_dlf.save_student(student, path)
-            read = sklearn_dlf.load_student(path)
-        return read.predict(X) == student.predict(X)
-
-    def check(result: Any) -> str | None:
-        return None if result.all() else "predicts otherwise"
-
-    return Call(write_and_read, {"student": student}, check)
-
-
-def broken_file(draw: Draw) -> Any:
-    """Return a path to no file of a student."""
-    folder = Path(tempfile.gettempdir()) / "sklearn_dlf_fuzz"
-    folder.mkdir(exist_ok=True)
-    contents = {
-        "absent": None,
-        "empty": b"",
-        "text": b"a student",
-        "header": (2**40).to_bytes(8, "little") + b"{}",
-        "no student": (2).to_bytes(8, "little") + b"{}",
-        "pickle": pickle.dumps({"a": 1}),
-        "zeros": bytes(64),
-    }
-    label = draw.pick([*contents, "None", "a number", "a folder"])
-    draw.note("path", label, "bad")
-    if label in ("None", "a number", "a folder"):
-        return {"None": None, "a number": 3.5, "a folder": folder}[label]
-    path = folder / f"{label}.safetensors"
-    if contents[label] is not None:
-        path.write_bytes(contents[label])
-    return path
-
-
-def exported(draw: Draw, students: Students) -> Call:
-    """Files of ONNX."""
-    name, student = students.pick(draw, lambda name: hasattr(students.fitted[name], "to_onnx"))
-    outputs = {
-        "variant": [["mean"]],
-        "edge": [["mean", "mean"], [], "mean", ("probabilities",)],
-        "bad": [["none"], 3, [3], "text"],
-    }
-    quantiles = draw.one_of("quantiles", (0.1, 0.9), QUANTILES)
-    draw.note("student", name, "edge")
-
-    def write(**options: Any) -> Any:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "student.onnx"
-            student.to_onnx(path, **options)
-            return path.stat().st_size
-
-    arguments = {
-        "outputs": draw.one_of("outputs", None, outputs),
-        "quantiles": quantiles,
-        "preprocessed": draw.one_of("preprocessed", False, SWITCHES),
-    }
-    return Call(write, arguments, anything)
-
-
-def changed_state(draw: Draw, students: Students) -> Call:
-    """Copies of students, which predict the same."""
-    name, student = students.pick(draw)
-    X = students.rows[name]
-    copies = {
-        "pickle": lambda student: pickle.loads(pickle.dumps(student)),
-        "deepcopy": copy.deepcopy,
-        "reset": lambda student: (
-            student.reset_update() if hasattr(student, "reset_update") else student
-        ),
-    }
-    label = draw.pick(copies)
-
-    def call() -> Any:
-        before = students.fitted[name].predict(X)
-        return label == "reset" or np.array_equal(copies[label](student).predict(X), before)
-
-    return Call(call, {}, lambda same: None if same else f"{name} after {label} predicts otherwise")

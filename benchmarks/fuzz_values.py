@@ -14,6 +14,13 @@ import pandas as pd
 import torch
 from scipy import sparse
 
+# Levels of values, from harmless to worst.
+ORDER = ("plain", "variant", "edge", "bad")
+
+# Levels of unusual arrays for rows that may have gaps, and that may hold categories and dates too.
+UNKNOWN_ROWS = dict.fromkeys(["NaN", "all_NaN", "None_inside", "a_gap"], "edge")
+READ = {**UNKNOWN_ROWS, "words": "edge", "dates": "edge"}
+
 
 def with_entry(array, value):
     """Return a copy, as floats, whose first entry is another one."""
@@ -168,6 +175,26 @@ WEIGHTS = {
     "none at all": ("bad", lambda n: []),
     "an object": ("bad", lambda n: object()),
 }
+# Functions of a frame with the columns size, kind and day.
+FRAMES = {
+    "one row": ("variant", lambda f: f.iloc[:1]),
+    "reordered": ("edge", lambda f: f[f.columns[::-1]]),
+    "an unknown kind": ("variant", lambda f: f.assign(kind="odd")),
+    "a gap": ("variant", lambda f: f.assign(kind=None)),
+    "another index": ("variant", lambda f: f.set_axis(range(9, 9 + len(f)))),
+    "a column less": ("bad", lambda f: f[["size", "kind"]]),
+    "a column more": ("edge", lambda f: f.assign(other=1.0)),
+    "renamed": ("bad", lambda f: f.rename(columns={"size": "weight"})),
+    "words for numbers": ("edge", lambda f: f.assign(size="large")),
+    "numbers for words": ("edge", lambda f: f.assign(kind=1.5)),
+    "numbers for dates": ("edge", lambda f: f.assign(day=3)),
+    "infinity": ("edge", lambda f: f.assign(size=np.inf)),
+    "objects": ("edge", lambda f: f.astype(object)),
+    "an array": ("edge", lambda f: f.to_numpy()),
+    "no rows": ("bad", lambda f: f.iloc[:0]),
+    "a list": ("edge", lambda f: f.to_numpy().tolist()),
+    "a dict": ("edge", lambda f: f.to_dict("list")),
+}
 
 
 class Draw:
@@ -189,9 +216,8 @@ class Draw:
     @property
     def level(self) -> str:
         """The worst level of all arguments: "plain", "variant", "edge" or "bad"."""
-        order = ["plain", "variant", "edge", "bad"]
         levels = [level for _, level in self.spoilt.values()]
-        return max(levels, key=order.index, default="plain")
+        return max(levels, key=ORDER.index, default="plain")
 
     def is_spoilt(self) -> bool:
         """Return whether the next argument is to be spoilt."""
@@ -204,8 +230,7 @@ class Draw:
 
     def note(self, name: str, label: str, level: str) -> None:
         """Keep that an argument is spoilt. Of parts of one argument, the worst counts."""
-        order = ["variant", "edge", "bad"]
-        if name not in self.spoilt or order.index(level) > order.index(self.spoilt[name][1]):
+        if name not in self.spoilt or ORDER.index(level) > ORDER.index(self.spoilt[name][1]):
             self.spoilt[name] = (label, level)
 
     def relax(self, *names: str) -> None:

@@ -46,7 +46,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits, load_sample_images
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import roc_auc_score
-from tables import append_records, format_differences, format_table, load_records, values_of
+from tables import append_records, format_differences, format_table, records_of, values_of
 from torch import nn
 
 from sklearn_dlf import DLFClassifier
@@ -145,7 +145,7 @@ def foreign_images(X_test, seed=0):
     """Return images that are none of the data, by name."""
     rng = np.random.RandomState(seed)
     digits = np.repeat(np.repeat(load_digits().images, SIDE // 8, axis=1), SIDE // 8, axis=2)
-    digits = np.minimum(16 * digits, 255).astype(np.uint8)[:N_TEST]
+    digits = np.minimum(16 * digits, 255).astype(np.uint8)
     patches = []
     for image in load_sample_images().images:
         rows, columns = (rng.randint(size - PATCH, size=500) for size in image.shape[:2])
@@ -241,7 +241,6 @@ COLUMNS = {
     "permuted": "permuted",
     "fit_s": "fit, s",
 }
-KEY = "budget", "model", "split"
 
 
 def main():
@@ -263,22 +262,22 @@ def main():
     foreign = foreign_images(X_test)
     scores, reference = score_teacher(teacher, X_test, y_test, foreign)
     for seed, model in product(range(args.seeds), args.models):
-        done = [tuple(record[key] for key in KEY) for record in load_records(args.results)]
-        if (args.budget, model, seed) in done:
+        record = {"budget": args.budget, "model": model, "split": seed}
+        if records_of(args.results, **record):
             continue
         student = make_students(BUDGETS[args.budget], seed, args.baseline_lr)[model]
         stays = patch.object(StudentNetwork, "set_growth") if model == NO_GROWTH else nullcontext()
         with stays:
             seconds = time_fit(student, X, y, ensemble=teacher)
-        record = {"budget": args.budget, "model": model, "split": seed, "fit_s": seconds}
+        record["fit_s"] = seconds
         record.update(score_student(student, X_test, y_test, foreign, reference))
         if isinstance(student, DLFClassifier):
             record["factor_share"] = share_of_factors(student, X_test)
         append_records(args.results, [record])
     records = [
         record
-        for record in load_records(args.results)
-        if record["budget"] == args.budget and record["split"] < args.seeds
+        for record in records_of(args.results, budget=args.budget)
+        if record["split"] < args.seeds
     ]
     records.append({"model": "teacher", "split": 0, **scores})
     print(format_table(records, ["teacher", *args.models], COLUMNS))

@@ -18,6 +18,11 @@ def load_records(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def records_of(path, /, **key):
+    """Return the records of earlier runs that have the values of ``key``."""
+    return [record for record in load_records(path) if key.items() <= record.items()]
+
+
 def append_records(path, records):
     """Append the records of a run that has ended; an interrupted run leaves none."""
     with path.open("a") as file:

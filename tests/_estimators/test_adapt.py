@@ -6,30 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from quick_students import QUICK, make_classifier
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.ensemble import RandomForestRegressor
 from sklearn.exceptions import NotFittedError
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
 
-QUICK = {
-    "q": 2,
-    "tol": 2.0,
-    "n_epochs": 2,
-    "body": "mlp",
-    "augment": None,
-    "hidden_layer_sizes": 10,
-    "random_state": 0,
-}
-
 
 @pytest.fixture(scope="module")
 def classifier(friedman):
-    X, y = friedman
-    labels = np.where(y > np.median(y), "high", "low")
-    forest = RandomForestClassifier(10, random_state=0).fit(X, labels)
-    return DLFClassifier(refine=False, **QUICK).fit(X, labels, ensemble=forest), X, labels
+    return make_classifier(*friedman)
 
 
 def test_the_new_student_is_of_the_same_class_and_parameters(student, friedman):

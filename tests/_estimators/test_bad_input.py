@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import softmax
 from sklearn.base import clone
 from sklearn.ensemble import (
     GradientBoostingRegressor,
@@ -436,7 +437,7 @@ def test_fit_names_the_argument_that_holds_no_numbers(arguments, message):
 )
 def test_classifiers_name_the_argument_that_is_wrong(arguments, message):
     members = np.stack([P, -P], axis=1)
-    given = {"predictions": np.exp(members) / np.exp(members).sum(axis=1, keepdims=True)}
+    given = {"predictions": softmax(members, axis=1)}
     with pytest.raises(ValueError, match=message):
         DLFClassifier(**QUICK).fit(X, **{**given, **arguments})
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from numpy.testing import assert_array_equal
 from raw_rows import TokenBody, conv_body, images, members_of, sentences, softmax
+from sklearn.base import clone
 from torch import nn
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
@@ -59,7 +60,8 @@ STUDENTS = {
 @pytest.mark.parametrize("n_before", [2, 5])
 @pytest.mark.parametrize("name", STUDENTS)
 def test_an_interrupted_fit_goes_on_to_the_same_student(name, n_before, tmp_path, monkeypatch):
-    student = STUDENTS[name].set_params(random_state=0, callbacks=[FitCheckpoint(tmp_path)])
+    student = clone(STUDENTS[name])
+    student.set_params(random_state=0, callbacks=[FitCheckpoint(tmp_path)])
     wanted = predictions(fit(student))
     assert [*tmp_path.iterdir()] == []  # a fit that ends leaves no file
     n_trained, train = 0, Trainer.train
@@ -78,7 +80,7 @@ def test_an_interrupted_fit_goes_on_to_the_same_student(name, n_before, tmp_path
     n_trained = n_before
     found = predictions(fit(student))
     assert_array_equal(found, wanted)
-    n_rounds = 6 if name not in ("EM", "separable") else {"EM": 7, "separable": 5}[name]
+    n_rounds = {"EM": 7, "separable": 5}.get(name, 6)
     assert n_trained - n_before <= n_rounds - (n_before - 1)
     assert [*tmp_path.iterdir()] == []
 
@@ -141,7 +143,7 @@ def test_a_round_of_ones_own_body_is_a_pass_or_fifty_steps(n_rows, n_steps, monk
     assert sum(steps) - 1 == n_rounds * per_round
 
 
-def make_early_stopping(losses, monkeypatch, patience=2):
+def count_refinement_rounds(losses, monkeypatch, patience=2):
     """Fit a student with held-out losses that are given; return the rounds that it took."""
     given = iter(losses)
 
@@ -174,10 +176,10 @@ def make_early_stopping(losses, monkeypatch, patience=2):
     [([3, 2, 2.5, 2.1, 1], 4), ([8, 7, 6, 5, 4, 3, 2, 1], 8), ([1, 2, 3], 3)],
 )
 def test_refinement_ends_when_calibration_rows_gain_no_more(losses, n_rounds, monkeypatch):
-    assert make_early_stopping(losses, monkeypatch) == n_rounds
+    assert count_refinement_rounds(losses, monkeypatch) == n_rounds
 
 
-def test_the_network_of_the_best_round_is_kept():
+def test_a_kept_network_is_restored():
     class Round(nn.Module):
         def __init__(self):
             super().__init__()

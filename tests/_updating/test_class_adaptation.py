@@ -5,7 +5,6 @@ import pickle
 
 import numpy as np
 import pytest
-from linear_students import make_classifier
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
@@ -18,16 +17,6 @@ from sklearn_dlf._updating.label_map import learn_map
 from sklearn_dlf._updating.offset_head import fit_head
 
 LABELS = ["kept", "mapped"]
-
-
-@pytest.fixture(scope="module")
-def two_classes():
-    return make_classifier(2)
-
-
-@pytest.fixture(scope="module")
-def three_classes():
-    return make_classifier(3)
 
 
 @pytest.fixture(params=["two_classes", "three_classes"])

@@ -5,22 +5,11 @@ import pickle
 
 import numpy as np
 import pytest
-from linear_students import make_classifier
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize
 from sklearn.metrics import log_loss
 
 from sklearn_dlf._updating.laplace import LabelledRows, derivatives, find_mode
-
-
-@pytest.fixture(scope="module")
-def two_classes():
-    return make_classifier(2)
-
-
-@pytest.fixture(scope="module")
-def three_classes():
-    return make_classifier(3)
 
 
 @pytest.fixture(params=["two_classes", "three_classes"])

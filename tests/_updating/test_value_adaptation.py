@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-from linear_students import make_regressor
+from linear_students import answers
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_dlf._updating.coordinates import read_heads
@@ -16,31 +16,9 @@ from sklearn_dlf.metrics import interval_coverage, neg_nll_scorer
 LABELS = ["kept", "mapped"]
 
 
-@pytest.fixture(scope="module")
-def one_output():
-    return make_regressor(1)
-
-
-@pytest.fixture(scope="module")
-def separable():
-    return make_regressor(2, loadings="separable")
-
-
 @pytest.fixture(params=["one_output", "separable"])
 def fitted(request):
     return request.getfixturevalue(request.param)
-
-
-def answers(student, X):
-    """All that a student predicts in closed form."""
-    found = (
-        *student.predict(X, return_std=True),
-        student.predict(X, return_cov=True)[1],
-        student.predict_interval(X),
-        student.predict_uncertainty(X).total,
-        student.latent_parameters(X).member_cov,
-    )
-    return np.concatenate([np.ravel(part) for part in found])
 
 
 def test_other_units_are_found(fitted):

@@ -5,43 +5,17 @@ import pickle
 
 import numpy as np
 import pytest
-from linear_students import make_regressor
+from linear_students import answers, make_regressor
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
 from sklearn_dlf._updating.memory import value_covariance
 
 
-@pytest.fixture(scope="module")
-def one_output():
-    return make_regressor(1)
-
-
-@pytest.fixture(scope="module")
-def separable():
-    return make_regressor(2, loadings="separable")
-
-
 @pytest.fixture(params=["one_output", "separable"])
 def fitted(request):
     student, X, y = request.getfixturevalue(request.param)
     return copy.deepcopy(student), X, y
-
-
-def answers(student, X):
-    """All that a student predicts in closed form."""
-    return np.concatenate(
-        [
-            np.ravel(part)
-            for part in (
-                *student.predict(X, return_std=True),
-                student.predict(X, return_cov=True)[1],
-                student.predict_interval(X),
-                student.predict_uncertainty(X).total,
-                student.latent_parameters(X).member_cov,
-            )
-        ]
-    )
 
 
 def dense_posterior(student, X, y, X_new):
