@@ -218,9 +218,10 @@ def judge_result(result: Any, call: Call, draw: Draw, raised: list) -> str | Non
     """Return what is not documented of a result."""
     if draw.level == "bad":
         bad = {name: label for name, (label, level) in draw.spoilt.items() if level == "bad"}
-        has_no_y = "y" in call.arguments and call.arguments["y"] is None
-        if bad == {"X": "a row too many"} and has_no_y:
-            return None  # without y, X may have any number of rows
+        others = [call.arguments.get(name) for name in ("y", "predictions")]
+        is_alone = "y" in call.arguments and all(each is None for each in others)
+        if bad == {"X": "a row too many"} and is_alone:
+            return None  # without y and predictions, X may have any number of rows
         return f"accepted {bad}"
     for each in raised:
         if issubclass(each.category, RuntimeWarning | DeprecationWarning | FutureWarning):

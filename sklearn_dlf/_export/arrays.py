@@ -1,8 +1,8 @@
 """A fitted student as plain arrays, in a file of safetensors, which holds no code.
 
-The file has the arrays, and one text of JSON that says where they belong. Whatever is in it, reading
-it makes arrays, and objects of classes of this package and of ``torch.nn``. For a `PretrainedBody`,
-transformers also loads the local folder that the file names.
+The file has the arrays, and one text of JSON that says where they belong. Whatever is in it,
+reading it makes arrays, and objects of classes of this package and of ``torch.nn``. For a
+`PretrainedBody`, transformers also loads the local folder that the file names.
 """
 
 from __future__ import annotations
