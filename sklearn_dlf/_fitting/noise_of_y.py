@@ -89,8 +89,7 @@ def _fit_to_residuals(
     with_law = fit(False)
     gaussian.takes_law = False
     rows = residuals.is_unseen & (residuals.weights > 0)
-    if not rows.any():
-        return with_law
+    rows = rows if rows.any() else residuals.weights > 0
     X = transfer_set.X[: len(rows)][rows]
     y = residuals.y[rows] - residuals.unseen_mean[rows] + members.moments(X).mean
     likelihoods = [

@@ -16,6 +16,7 @@ from .._predictive.variance_functions import (
 )
 from .._transfer.residuals import MemberResiduals
 from .._transfer.transfer_set import TransferSet
+from .._utils.medians import weighted_median
 from .._utils.seeding import MAX_SEED
 from .noise_model import (
     MIN_ROWS,
@@ -45,8 +46,8 @@ class ResidualRows(NamedTuple):
         Squared residuals, as large as at new rows, and the mean, of members that did not see the
         row.
     spread : array of shape (n, n_outputs)
-        Variance of these members, times the mean ratio of the student's to it: the student's
-        variance will stand for it at new rows. It is shrunk to its mean.
+        Variance of these members, times the ratio of the student's median variance to theirs: the
+        student's will stand for it at new rows. It is shrunk to what is typical.
     own_share : float
         Share of the variance of a row's own members in the shrunk one, on average over rows.
     typical_spread : array of shape (n_outputs,)
@@ -99,8 +100,10 @@ def residual_rows(members: Any, transfer_set: TransferSet) -> ResidualRows:
         X = X.astype(np.float64)
     weights = residuals.weights[rows] / residuals.weights[rows].mean()
     variance = residuals.variance()[rows]
-    own = np.average(members.moments(X).variance, axis=0, weights=weights)
-    theirs = np.average(variance, axis=0, weights=weights)
+    own, theirs = members.moments(X).variance, variance
+    medians = weighted_median(own, weights), weighted_median(theirs, weights)
+    means = np.average(own, axis=0, weights=weights), np.average(theirs, axis=0, weights=weights)
+    own, theirs = np.where((medians[0] > 0) & (medians[1] > 0), medians, means)
     ratio = np.divide(own, theirs, out=np.ones_like(own), where=theirs > 0)
     typical = residuals.typical_variance()
     return ResidualRows(

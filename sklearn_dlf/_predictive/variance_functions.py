@@ -62,7 +62,7 @@ class VarianceFunction(NamedTuple):
 
     The columns are those of the standardised row, the members' mean and the logarithm of their
     variance. Where ``g`` was learnt, the variance of the few members that had not seen a row was
-    shrunk to its mean. The variance at new rows is shrunk as much. Otherwise most of it would lie
+    shrunk to its median. The variance at new rows is shrunk as much. Otherwise most of it would lie
     beyond the range that was learnt.
 
     Attributes

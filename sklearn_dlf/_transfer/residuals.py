@@ -9,11 +9,13 @@ too small: an ensemble has learnt a part of the noise.
 from __future__ import annotations
 
 import numpy as np
+from scipy.stats import chi2
 
+from .._utils.medians import weighted_median
 from .design_points import Points
 from .out_of_bag import moments_of_some
 
-# The variance of members that did not see a row is shrunk to its mean over rows, as if that had
+# The variance of members that did not see a row is shrunk to its median over rows, as if that had
 # been found from this many degrees of freedom. A row that two members did not see has one.
 PRIOR_DEGREES = 5
 
@@ -138,17 +140,27 @@ class MemberResiduals:
         Members that saw a row differ more where its noise is large. So their variance must not be
         compared with its residual.
         """
-        degrees, mean = self._degrees[:, None], self.typical_variance()
-        if mean is None:
+        degrees, typical = self._degrees[:, None], self.typical_variance()
+        if typical is None:
             return self._variance
-        return (degrees * self._variance + PRIOR_DEGREES * mean) / (degrees + PRIOR_DEGREES)
+        return (degrees * self._variance + PRIOR_DEGREES * typical) / (degrees + PRIOR_DEGREES)
 
     def typical_variance(self) -> np.ndarray | None:
-        """Mean variance (n_outputs,) that `variance` is shrunk to; None if nothing is shrunk."""
-        if self.is_cross_fitted:
+        """Median variance (n_outputs,) that `variance` is shrunk to; None if nothing is shrunk.
+
+        Each estimate is divided by the median of such estimates of a variance of one. The median
+        stands for most rows even if y has outliers, by which the mean over rows may be far larger.
+        The mean is taken if members agree at most rows, as trees may.
+        """
+        weights = self._degrees * self.weights
+        if self.is_cross_fitted or not weights.any():
             return None
-        weights = self._degrees[:, None] * self.weights[:, None] * np.ones(self.y.shape[1])
-        return np.average(self._variance, axis=0, weights=weights) if weights.any() else None
+        rows = weights > 0
+        degrees, variance = self._degrees[rows], self._variance[rows]
+        estimates = variance * (degrees / chi2.median(degrees))[:, None]
+        median = weighted_median(estimates, self.weights[rows])
+        mean = np.average(variance, axis=0, weights=weights[rows])
+        return np.where(median > 0, median, mean)
 
     def own_share(self) -> np.ndarray:
         """Share of a row's own members in `variance` (n_own,); the rest is the typical variance."""

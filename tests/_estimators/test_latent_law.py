@@ -199,11 +199,13 @@ def test_two_classes_have_means_of_drawn_members():
     assert_allclose(classifier.predict_proba(X), drawn.mean(axis=-1), atol=0.03)
 
 
-def test_noise_is_around_gaussian_members_where_y_follows_no_group():
+@pytest.mark.filterwarnings("ignore::sklearn_dlf.exceptions.SeenRowsWarning")
+@pytest.mark.parametrize("unseen", [True, None])
+def test_noise_is_around_gaussian_members_where_y_follows_no_group(unseen):
     predictions = members(8)[:, 0]
     noise = 0.1 * np.random.RandomState(2).standard_normal(len(X))
     y = predictions.mean(axis=1) + noise
-    student = DLFRegressor(**QUICK).fit(X, y, predictions=predictions, unseen=True)
+    student = DLFRegressor(**QUICK).fit(X, y, predictions=predictions, unseen=unseen)
     assert student.latent_law_ is not None
     assert not student.target_noise_.takes_law
     interval = student.predict_interval(X)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import norm
 
 from sklearn_dlf._transfer.design_points import Points
 from sklearn_dlf._transfer.residuals import PRIOR_DEGREES, MemberResiduals
@@ -51,12 +52,32 @@ def test_a_mean_over_few_members_has_more_variance_than_that_over_all():
     assert_allclose(of_few - of_all, residuals.excess[0], rtol=0.05)
 
 
-def test_variance_of_few_members_is_shrunk_to_the_mean_over_rows():
-    outputs = np.array([[0.0, 2.0], [0.0, 4.0]])[:, None]  # variances 2 and 8
-    residuals = MemberResiduals(own_points(2), np.zeros((2, 1)), unseen=np.ones((2, 2), bool))
-    residuals.add(slice(0, 2), outputs)
+def test_variance_of_few_members_is_shrunk_to_the_median_over_rows():
+    outputs = np.array([[0.0, 2.0], [0.0, 4.0], [0.0, 40.0]])[:, None]  # variances 2, 8 and 800
+    residuals = MemberResiduals(own_points(3), np.zeros((3, 1)), unseen=np.ones((3, 2), bool))
+    residuals.add(slice(0, 3), outputs)
+    typical = 8 / norm.ppf(0.75) ** 2  # that of which 8 is the median of squares
     share = 1 / (1 + PRIOR_DEGREES)
-    assert_allclose(residuals.variance()[:, 0], 5 + share * np.array([-3.0, 3.0]))
+    expected = typical + share * (np.array([2.0, 8.0, 800.0]) - typical)
+    assert_allclose(residuals.variance()[:, 0], expected)
+
+
+def test_typical_variance_is_that_of_most_rows_whatever_the_outliers():
+    rng = np.random.RandomState(0)
+    outputs = rng.standard_normal((20_000, 1, 5))
+    outputs[::10] *= 100.0
+    unseen = np.arange(5) < rng.randint(2, 6, size=(20_000, 1))
+    residuals = MemberResiduals(own_points(20_000), np.zeros((20_000, 1)), unseen=unseen)
+    residuals.add(slice(0, 20_000), outputs)
+    assert_allclose(residuals.typical_variance(), 1.0, atol=0.15)
+
+
+def test_typical_variance_is_the_mean_where_members_agree_at_most_rows():
+    outputs = np.zeros((3, 1, 2))
+    outputs[0, 0, 1] = 2.0
+    residuals = MemberResiduals(own_points(3), np.zeros((3, 1)), unseen=np.ones((3, 2), bool))
+    residuals.add(slice(0, 3), outputs)
+    assert_allclose(residuals.typical_variance(), 2 / 3)
 
 
 def test_shrunk_variance_is_made_of_the_rows_own_and_the_typical_one():
@@ -71,12 +92,12 @@ def test_shrunk_variance_is_made_of_the_rows_own_and_the_typical_one():
     assert_allclose(residuals.variance()[:, 0], expected)
 
 
-def test_variance_is_shrunk_to_the_weighted_mean():
+def test_rows_without_weight_do_not_count_for_the_typical_variance():
     outputs = np.array([[0.0, 2.0], [0.0, 4.0]])[:, None]
     weights = np.array([1.0, 0.0])
     residuals = MemberResiduals(own_points(2), np.zeros((2, 1)), weights)
     residuals.add(slice(0, 2), outputs)
-    assert_allclose(residuals.variance()[0, 0], 2.0)
+    assert_allclose(residuals.typical_variance(), 2 / norm.ppf(0.75) ** 2)
 
 
 def test_cross_fitted_moments_take_the_place_of_the_members_own():
