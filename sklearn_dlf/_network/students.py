@@ -137,15 +137,21 @@ class StudentNetwork(Network):
         if self.training:
             return heads
         log_noise = torch.minimum(heads.log_noise, self.max_log_noise)
-        if self.has_own_layers or not hasattr(self, "growth_root"):
+        growth = self.growth(features)
+        if growth is None:
             return heads._replace(log_noise=log_noise)
-        deviations = features - self.growth_center
-        distances = self.growth_rest * deviations.square().sum(dim=1)
-        distances = distances - (deviations @ self.growth_root).square().sum(dim=1)
-        growth = distances.clamp_min(1.0)[:, None]
         return heads._replace(
             log_noise=log_noise + growth.log(), loadings=heads.loadings * growth.sqrt()[..., None]
         )
+
+    def growth(self, features: torch.Tensor) -> torch.Tensor | None:
+        """Multiple (m, 1) of the members' variance at features; None unless it was set."""
+        if self.has_own_layers or not hasattr(self, "growth_root"):
+            return None
+        deviations = features - self.growth_center
+        distances = self.growth_rest * deviations.square().sum(dim=1)
+        distances = distances - (deviations @ self.growth_root).square().sum(dim=1)
+        return distances.clamp_min(1.0)[:, None]
 
     def for_loss(self, X: torch.Tensor) -> torch.Tensor:
         """All heads in one matrix (m, n_columns), so that a loss has one derivative."""

@@ -174,6 +174,9 @@ class FrozenUpdate:
         mean = heads.mean + torch.addmm(self._mean[1], features, self._mean[0])
         common = torch.addmm(self._common[1], features, self._common[0])
         common = common.unflatten(-1, self._shape)
+        growth = self.network.growth(features)
+        if growth is not None:
+            common = common * growth.sqrt()[..., None]
         log_noise = heads.log_noise + self._log_ratio
         rest = mean.new_empty((*mean.shape, 0))
         if self._has_rest:

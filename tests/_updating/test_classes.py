@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -9,6 +10,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize
 from sklearn.metrics import log_loss
 
+from raw_rows import conv_body, images
+
+from sklearn_dlf import DLFClassifier
 from sklearn_dlf._updating.laplace import LabelledRows, derivatives, find_mode
 
 
@@ -21,6 +25,34 @@ def fitted(request):
 def answers(student, X):
     parts = student.predict_proba(X), student.predict_uncertainty(X).epistemic
     return np.concatenate([np.ravel(part) for part in parts])
+
+
+@pytest.fixture(scope="module")
+def of_images():
+    """A refined student of images, and images far from those it has learnt from."""
+    X, y = images(60)
+    rng = np.random.RandomState(0)
+    logits = 2.0 * np.eye(10)[y][..., None] + rng.standard_normal((60, 10, 6))
+    student = DLFClassifier(
+        q=2, body=conv_body, n_epochs=2, max_iter=2, refine=2, augment=None, random_state=0
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        student.fit(X, predictions=logits, outputs="logits")
+    student.student_.factor_shares.fill_(1.0)
+    student.student_.set_noise(1e-4)
+    return student, X, 255 - X
+
+
+def test_spread_goes_on_growing_with_the_distance_of_features(of_images):
+    fitted, X, far = of_images
+    before = fitted.predict_uncertainty(far).epistemic
+    plain = copy.deepcopy(fitted)
+    del plain.student_.growth_root
+    assert np.median(before / plain.predict_uncertainty(far).epistemic) > 1.05
+    student = copy.deepcopy(fitted)
+    student.update(X[:10], fitted.predict(X[:10]), sample_weight=[1e-9] * 10, discrepancy=None)
+    assert_allclose(student.predict_uncertainty(far).epistemic, before, rtol=0.02)
 
 
 def test_new_labels_make_new_rows_likelier(fitted):
