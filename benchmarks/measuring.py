@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import logsumexp
 from scipy.stats import energy_distance, norm
 
-from sklearn_dlf._predictive.target_noise import node_weights
+from sklearn_dlf._predictive.scale_mixture import node_weights
 from sklearn_dlf.ensembles import member_predictions, unseen_rows
 from sklearn_dlf.metrics import (
     crps_ensemble,

@@ -153,7 +153,12 @@ class RegressorAdaptMixin(AdaptMixin, RegressorUpdateMixin):
             values,
             weights[counts],
         )
-        return self._with_adaptation(adapter.adapt(labels), target_transformation_=transformation)
+        adaptation = adapter.adapt(labels)
+        return self._with_adaptation(
+            adaptation,
+            target_transformation_=transformation,
+            target_noise_=self.target_noise_.reflected(adaptation.slope < 0),
+        )
 
     @property
     def _members(self) -> Any:

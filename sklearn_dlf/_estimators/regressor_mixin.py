@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._fitting.noise_of_y import learn_noise_of_y
 from .._predictive.conformal import center_and_unit, conformal_quantiles
-from .._predictive.target_noise import node_weights
+from .._predictive.scale_mixture import node_weights
 from .._rows.labels import observed_values
 from .._transfer.tasks import RegressionTask
 from .._utils.parameters import check_count, check_levels

@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri
 
+from .._predictive import two_piece
 from .._predictive.conformal import UNIT_LEVEL, conformal_quantiles
-from .._predictive.target_noise import (
+from .._predictive.scale_mixture import (
     LOG_RATIOS,
-    TargetNoise,
-    _distance_curve,
+    distance_curve,
+    mean_std_curve,
     node_weights,
-    tail_of,
 )
+from .._predictive.target_noise import TargetNoise
 from .._predictive.variance_functions import NetworkVariance, VarianceFunction
 from .graph import Graph
 from .onnx_members import Members
@@ -50,29 +51,54 @@ class NoiseOfY:
             spread = graph.add("Mul", members.variance, noise.spread_scale)
             self.scale = graph.add("Add", self.scale, spread)
 
-    def distance(self, tail: float) -> str:
-        """Return the distance (n, c) from the mean that y exceeds with probability ``tail``."""
-        graph, z = self.graph, -float(ndtri(tail))
+    def distance(self, tails: np.ndarray) -> str:
+        """Return the distance (n, c) from the mean that y exceeds with probabilities (c,)."""
+        curves = [
+            distance_curve(shape, tail) if np.isfinite(shape) and tail < 0.5 else None
+            for shape, tail in zip(self.noise.shape.tolist(), tails.tolist(), strict=True)
+        ]
+        return self._in_units(-ndtri(tails), curves)
+
+    def mean_std(self) -> str:
+        """Return the mean standard deviation of y (n, c)."""
+        shapes = self.noise.shape.tolist()
+        curves = [mean_std_curve(shape) if np.isfinite(shape) else None for shape in shapes]
+        return self._in_units(np.ones(len(shapes)), curves)
+
+    def center(self) -> str:
+        """Return where the two sides of the distribution of y meet (n, c)."""
+        mean, skewness = self.members.mean, self.noise.skewness
+        if not self.noise.is_skewed:
+            return mean
+        shift = np.broadcast_to(two_piece.center(skewness), len(self.noise.shape))
+        return self.graph.add("Add", mean, self.graph.add("Mul", self.mean_std(), shift))
+
+    def _in_units(self, normal: np.ndarray, curves: list) -> str:
+        """Return values (n, c) by curves of the log ratio, or multiples of the std without one.
+
+        ``normal`` (c,) are the multiples, which hold where next to nothing has tails, too.
+        """
+        graph, z = self.graph, normal
         total = graph.add("Sqrt", graph.add("Add", self.fixed, self.scale))
-        normal = graph.add("Mul", total, z)
-        has_tails = np.isfinite(self.noise.shape)
-        if z == 0 or not has_tails.any():
-            return normal
+        multiple = graph.add("Mul", total, z)
+        has_tails = np.array([curve is not None for curve in curves])
+        if not has_tails.any():
+            return multiple
         logs = [graph.add("Log", graph.add("Max", each, TINY)) for each in (self.fixed, self.scale)]
         log_ratio = graph.add("Sub", *logs)
-        curve = self._interpolate(log_ratio, tail, has_tails)
+        curve = self._interpolate(log_ratio, curves)
         curve = graph.add("Mul", graph.add("Sqrt", self.scale), graph.add("Exp", curve))
         last = graph.add("Mul", graph.add("Sqrt", self.fixed), z)
         is_inside = graph.add("Less", log_ratio, LOG_RATIOS[-1])
         curve = graph.add("Where", is_inside, curve, last)
-        return curve if has_tails.all() else graph.add("Where", has_tails, curve, normal)
+        return curve if has_tails.all() else graph.add("Where", has_tails, curve, multiple)
 
-    def _interpolate(self, log_ratio: str, tail: float, has_tails: np.ndarray) -> str:
-        """Return the logarithm of the distance, in units of the root of the scale."""
+    def _interpolate(self, log_ratio: str, curves: list) -> str:
+        """Return the values of curves; where there is none, those of any."""
         graph, step = self.graph, LOG_RATIOS[1] - LOG_RATIOS[0]
         n_pieces = len(LOG_RATIOS) - 1
-        shapes = np.where(has_tails, self.noise.shape, 1.0)
-        pieces = [_distance_curve(float(shape), tail).c.T for shape in shapes]  # (n_pieces, 4)
+        any_curve = next(curve for curve in curves if curve is not None)
+        pieces = [(curve or any_curve).c.T for curve in curves]  # (n_pieces, 4)
         table = np.concatenate(pieces)
         inside = graph.add(
             "Sub", graph.clip(log_ratio, LOG_RATIOS[0], LOG_RATIOS[-1]), LOG_RATIOS[0]
@@ -80,7 +106,7 @@ class NoiseOfY:
         place = graph.add("Floor", graph.add("Div", inside, step))
         place = graph.add("Min", place, float(n_pieces - 1))
         at = graph.add("Sub", inside, graph.add("Mul", place, step))
-        index = graph.add("Add", place, n_pieces * np.arange(len(shapes), dtype=np.float64))
+        index = graph.add("Add", place, n_pieces * np.arange(len(curves), dtype=np.float64))
         found = graph.add("Gather", table, graph.cast(index, "INT64"), axis=0)
         third, second, first, value = (
             graph.add("Squeeze", part, np.array([2]))
@@ -97,10 +123,21 @@ class NoiseOfY:
         # a mixture of normals is transformed back, which is finite
         mean = noise.mean_unit() if way_back.target is None else noise.unit_nodes() @ node_weights()
         total = graph.add("Add", graph.add("Mul", self.scale, mean), self.fixed)
+        if noise.is_skewed:
+            total = self._skewed_variance(total)
         spread = graph.add("Mul", self.members.variance, noise.spread_share)
         aleatoric = graph.add("Max", graph.add("Sub", total, spread), 0.0)
         epistemic = graph.add("Mul", spread, slope**2)
         return graph.add("Mul", aleatoric, slope**2), epistemic
+
+    def _skewed_variance(self, total: str) -> str:
+        """Return the variance of the skewed mixture, from that of the symmetric one (n, c)."""
+        graph, skewness, nothing = self.graph, self.noise.skewness, np.zeros(1)
+        squares = two_piece.variance(nothing + 1, nothing, skewness)
+        shift = two_piece.variance(nothing, nothing + 1, skewness)
+        mean_std = self.mean_std()
+        square = graph.add("Mul", graph.add("Mul", mean_std, mean_std), shift)
+        return graph.add("Add", graph.add("Mul", total, squares), square)
 
     def _add_factor(self, rows: str) -> str:
         """Return ``g`` (n, c)."""
@@ -169,7 +206,9 @@ def add_quantiles(
     mean = graph.unsqueeze(members.mean, 2)
     if scores is not None:
         unit = (
-            graph.add("Sqrt", members.variance) if noise is None else noise.distance(1 - UNIT_LEVEL)
+            graph.add("Sqrt", members.variance)
+            if noise is None
+            else noise.distance(np.full(len(noise.noise.shape), 1 - UNIT_LEVEL))
         )
         unit = graph.unsqueeze(graph.add("Max", unit, TINY), 2)
         n_outputs = scores.shape[1]
@@ -178,12 +217,14 @@ def add_quantiles(
         offset = graph.add("Mul", unit, factors)
     else:
         assert noise is not None  # quantiles are wanted only where there is one of them
-        tails = np.array([tail_of(level) for level in inner.tolist()])
-        found = np.unique(tails)
-        sides = np.sign(inner - 0.5) * (tails == found[:, None])  # (n_tails, n_levels)
-        parts = [graph.unsqueeze(noise.distance(float(tail)), 2) for tail in found]
+        mean = graph.unsqueeze(noise.center(), 2)
+        of_outputs = [noise.noise.tails(inner, output) for output in range(len(noise.noise.shape))]
+        tails, factors = np.array(of_outputs).transpose(1, 2, 0)  # (n_levels, c)
+        found = np.unique(tails, axis=0)
+        is_tail = (tails == found[:, None]).all(axis=-1)  # (n_tails, n_levels)
+        parts = [graph.unsqueeze(noise.distance(tail), 2) for tail in found]
         distances = graph.add("Concat", *parts, axis=2) if len(parts) > 1 else parts[0]
-        offset = graph.add("MatMul", distances, sides)
+        offset = graph.add("Mul", graph.add("MatMul", distances, is_tail.astype(float)), factors.T)
     quantiles = way_back.invert(graph.add("Add", mean, offset), 3)
     if len(inner) == len(levels):
         return quantiles

@@ -19,7 +19,7 @@ from sklearn.neural_network import MLPRegressor
 from .._predictive.target_noise import TargetNoise
 from .._predictive.variance_functions import Factor, NetworkVariance
 from .._transfer.transfer_set import TransferSet
-from .noise_model import SHAPES, NoiseModel, fit_constant
+from .noise_model import SHAPES, NoiseModel, fit_constant, fit_skewness
 from .target_noise import join_outputs, residual_rows, squared_misfit
 
 # Layers of the network, and epochs of its training; it has a few kilobytes.
@@ -57,7 +57,8 @@ def distil_target_noise(
         if rows is not None and rows.are_unseen:
             offset = np.log(function(rows.X, rows.mean[:, output], rows.spread[:, output]))
             data = rows.of_output(output, np.empty((len(offset), 0)), offset)
-            models.append(fit_constant(data, rows.least_share, spread_has_tails=False))
+            model = fit_constant(data, rows.least_share, spread_has_tails=False)
+            models.append(fit_skewness(model, data))
             continue
         compared = chosen
         if len(compared) > MAX_ROWS:

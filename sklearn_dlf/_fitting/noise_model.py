@@ -5,7 +5,8 @@ members' variance there, plus ``g(x) W`` with an inverse gamma variable ``W``. A
 together, so that the members' spread is not counted twice. The share is below one for members that
 have learnt the noise of y, as the trees of a forest have: their mean is better than their spread
 says. ``W`` may multiply the spread too, which tells the size of an error only roughly. Whether
-``g`` depends on the row, and how much it is shrunk, is chosen by cross-validation.
+``g`` depends on the row, and how much it is shrunk, is chosen by cross-validation. Skewness is
+found last, under ``g`` as if each row had been held out.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import gammainccinv, ndtr
+from scipy.optimize import minimize, minimize_scalar
+from scipy.special import gammainccinv, logsumexp, ndtr
 from sklearn.model_selection import KFold
+
+from .._predictive import two_piece
 
 # Quadrature of `W` in the likelihood: normal scores and their probabilities. Coarser than that of
 # predictions, as an error of 1e-4 does not move an estimate.
@@ -31,10 +34,13 @@ SHAPES = 0.6, 60.0
 # shape by less than its standard error.
 TAIL_PENALTY = 2.0
 
-# The share of the members' variance is one unless the likelihood with another share is larger by
-# this, in nats: twice that follows a chi-squared distribution of one degree of freedom, whose 99 %
-# quantile this is.
-SHARE_GAIN = 3.3
+# The share of the members' variance is one, and so is the skewness, unless the likelihood with
+# another one is larger by this, in nats: twice that follows a chi-squared distribution of one
+# degree of freedom, whose 99 % quantile this is.
+LEAST_GAIN = 3.3
+
+# The logarithm of the skewness lies between these.
+LOG_SKEWNESS = -1.2, 1.2
 
 # Smallest variance of the noise, as a share of the mean squared residual.
 LEAST_NOISE = 1e-4
@@ -65,6 +71,8 @@ class NoiseRows(NamedTuple):
     ----------
     squares : array of shape (n,)
         Squared residuals of the ensemble's mean.
+    is_above : bool array of shape (n,)
+        Whether y is above the ensemble's mean.
     spread : array of shape (n,)
         The members' variance, which counts for y by its share. Zero where members saw the rows.
     excess : array of shape (n,)
@@ -78,6 +86,7 @@ class NoiseRows(NamedTuple):
     """
 
     squares: np.ndarray
+    is_above: np.ndarray
     spread: np.ndarray
     excess: np.ndarray
     weights: np.ndarray
@@ -104,6 +113,8 @@ class NoiseModel:
         Zero where the noise is constant.
     spread_has_tails : bool, default=True
         Whether ``W`` multiplies the share of the members' variance too.
+    skewness : float, default=1
+        Skewness of the distribution of residuals, which is a two-piece one.
     """
 
     log_level: float
@@ -111,6 +122,7 @@ class NoiseModel:
     share: float
     coefficients: np.ndarray
     spread_has_tails: bool = True
+    skewness: float = 1.0
 
     def log_likelihoods(self, rows: NoiseRows) -> np.ndarray:
         """Log-likelihood of each row's residual (n,), in nats."""
@@ -124,18 +136,10 @@ def _mixture(model: NoiseModel, rows: NoiseRows) -> tuple[np.ndarray, ...]:
     """
     shape = np.exp(model.log_shape)
     step = 1e-4  # of the numerical derivative by the logarithm of the shape
-    levels = ndtr(SCORES)
-    unit = shape / gammainccinv(shape, levels)
-    more = shape * np.exp(step)
-    unit_slope = (more / gammainccinv(more, levels) - unit) / step
-    logarithm = model.log_level + rows.offset + rows.features @ model.coefficients
-    center = np.log(_mean_square(rows))
-    noise = np.exp(np.clip(logarithm, center - LARGEST_LOGARITHM, center + LARGEST_LOGARITHM))
-    spread = model.share * rows.spread
-    if model.spread_has_tails:
-        fixed, scaled, spread_unit = rows.excess, noise + spread, unit
-    else:
-        fixed, scaled, spread_unit = rows.excess + spread, noise, 1.0
+    unit = _units(shape)
+    unit_slope = (_units(shape * np.exp(step)) - unit) / step
+    noise, fixed, scaled = _parts(model, rows)
+    spread_unit = unit if model.spread_has_tails else 1.0
     variance = fixed[:, None] + scaled[:, None] * unit
     ratio = rows.squares[:, None] / variance
     log_density = -0.5 * (np.log(2 * np.pi * variance) + ratio) + np.log(PROBABILITIES)
@@ -147,6 +151,52 @@ def _mixture(model: NoiseModel, rows: NoiseRows) -> tuple[np.ndarray, ...]:
     by_shape = (by_variance @ unit_slope) * scaled
     by_share = (by_variance * spread_unit).sum(axis=1) * rows.spread
     return np.log(total) + largest, by_noise, by_shape, by_share
+
+
+def _units(shape: float) -> np.ndarray:
+    """Return values of `W` at the nodes of the quadrature."""
+    return shape / gammainccinv(shape, ndtr(SCORES))
+
+
+def _parts(model: NoiseModel, rows: NoiseRows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the level of the noise, and the variance that `W` leaves and multiplies, (n,)."""
+    logarithm = model.log_level + rows.offset + rows.features @ model.coefficients
+    center = np.log(_mean_square(rows))
+    noise = np.exp(np.clip(logarithm, center - LARGEST_LOGARITHM, center + LARGEST_LOGARITHM))
+    spread = model.share * rows.spread
+    if model.spread_has_tails:
+        return noise, rows.excess, noise + spread
+    return noise, rows.excess + spread, noise
+
+
+def fit_skewness(model: NoiseModel, rows: NoiseRows) -> NoiseModel:
+    """Return a symmetric model with the skewness of largest likelihood, or as it is.
+
+    The likelihood has to be larger by `LEAST_GAIN` in all, and by a standard error in the mean.
+    """
+    _, fixed, scaled = _parts(model, rows)
+    std = np.sqrt(fixed[:, None] + scaled[:, None] * _units(np.exp(model.log_shape)))
+    mean_std = std @ PROBABILITIES
+    residuals = np.where(rows.is_above, 1, -1) * np.sqrt(rows.squares)
+
+    def log_likelihoods(log_skewness):
+        skewness = np.exp(log_skewness)
+        center = two_piece.center(skewness) * mean_std
+        values, log_factor = two_piece.to_symmetric(residuals - center, skewness)
+        log_density = -0.5 * np.square(values[:, None] / std) - np.log(std)
+        return logsumexp(log_density, b=PROBABILITIES, axis=1) + log_factor
+
+    best = minimize_scalar(
+        lambda logarithm: -_mean(log_likelihoods(logarithm), rows),
+        bounds=LOG_SKEWNESS,
+        method="bounded",
+    )
+    gains = log_likelihoods(best.x) - log_likelihoods(0.0)
+    gain = _mean(gains, rows)
+    error = np.sqrt(_mean((gains - gain) ** 2, rows) / len(gains))
+    if len(gains) * gain <= LEAST_GAIN or gain <= error:
+        return model
+    return replace(model, skewness=float(np.exp(best.x)))
 
 
 def fit_model(
@@ -225,7 +275,7 @@ def fit_constant(rows: NoiseRows, least_share: float, spread_has_tails: bool = T
     if least_share < 1:
         start = replace(start, share=max(0.5, least_share))
         other, other_likelihood = fit_model(rows, start, None, least_share)
-        if other_likelihood > likelihood + SHARE_GAIN:
+        if other_likelihood > likelihood + LEAST_GAIN:
             return other
     return model
 
@@ -243,12 +293,15 @@ class _Candidate(NamedTuple):
         The penalty, per row.
     least_share : float
         Lower bound of the share; one if it was not fitted.
+    rows : NoiseRows
+        The rows, with ``g`` as if each had been held out.
     """
 
     model: NoiseModel
     gains: np.ndarray
     penalty: float
     least_share: float
+    rows: NoiseRows
 
 
 def fit_dependent(
@@ -271,14 +324,15 @@ def fit_dependent(
     best = _choose_penalty(chosen, folds, constant, 1.0 if constant.share == 1 else least_share)
     if constant.share == 1 and least_share < 1:
         other = _choose_penalty(chosen, folds, constant, least_share)
-        if (chosen.weights * (other.gains - best.gains)).sum() > SHARE_GAIN:
+        if (chosen.weights * (other.gains - best.gains)).sum() > LEAST_GAIN:
             best = other
     gain = _mean(best.gains, chosen)
     error = np.sqrt(_mean((best.gains - gain) ** 2, chosen) / len(best.gains))
     if not required and gain <= error:
-        return constant
+        return fit_skewness(constant, rows)
     whole, _ = fit_model(rows, constant, best.penalty, best.least_share)
-    return replace(best.model, coefficients=whole.coefficients)
+    model = fit_skewness(best.model, best.rows)
+    return replace(model, coefficients=whole.coefficients)
 
 
 def _choose_penalty(
@@ -306,7 +360,7 @@ def _choose_penalty(
         gains = model.log_likelihoods(held_out) - base
         if best is not None and _mean(gains, rows) <= _mean(best.gains, rows):
             break
-        best = _Candidate(model, gains, penalty, least_share)
+        best = _Candidate(model, gains, penalty, least_share, held_out)
     assert best is not None
     return best
 

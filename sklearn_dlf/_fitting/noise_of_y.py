@@ -86,7 +86,7 @@ def _fit_to_residuals(
     gaussian = fit(True)
     if members.law is None:
         return gaussian
-    with_law = fit(False)
+    with_law = fit(False).with_skewness(1.0)  # the law may be skewed itself
     gaussian.takes_law = False
     rows = residuals.is_unseen & (residuals.weights > 0)
     rows = rows if rows.any() else residuals.weights > 0

@@ -25,6 +25,7 @@ from .noise_model import (
     NoiseRows,
     fit_constant,
     fit_dependent,
+    fit_skewness,
 )
 
 # Calibration rows are left out where members differ more than at this share of the rows of `fit`.
@@ -45,6 +46,8 @@ class ResidualRows(NamedTuple):
     squares, mean : arrays of shape (n, n_outputs)
         Squared residuals, as large as at new rows, and the mean, of members that did not see the
         row.
+    is_above : bool array of shape (n, n_outputs)
+        Whether y is above this mean.
     spread : array of shape (n, n_outputs)
         Variance of these members, times the ratio of the student's median variance to theirs: the
         student's will stand for it at new rows. It is shrunk to what is typical.
@@ -64,6 +67,7 @@ class ResidualRows(NamedTuple):
     weights: np.ndarray
     squares: np.ndarray
     mean: np.ndarray
+    is_above: np.ndarray
     spread: np.ndarray
     own_share: float
     typical_spread: np.ndarray
@@ -75,6 +79,7 @@ class ResidualRows(NamedTuple):
         spread = self.spread[:, output]
         return NoiseRows(
             self.squares[:, output],
+            self.is_above[:, output],
             spread if self.are_unseen else np.zeros_like(spread),
             self.excess[:, output],
             self.weights,
@@ -112,6 +117,7 @@ def residual_rows(members: Any, transfer_set: TransferSet) -> ResidualRows:
         weights,
         residuals.squares()[rows],
         residuals.unseen_mean[rows],
+        residuals.residuals[rows] > 0,
         ratio * variance,
         float(np.average(residuals.own_share()[rows], weights=weights)),
         np.zeros_like(ratio) if typical is None else ratio * typical,
@@ -159,7 +165,7 @@ def fit_target_noise(
         state = np.random.RandomState(seed)
         models = [fit_constant(part, rows.least_share, has_tails) for part in parts]
         if not may_depend:
-            return models
+            return [fit_skewness(model, part) for model, part in zip(models, parts, strict=True)]
         return [
             fit_dependent(part, model, rows.least_share, state, required=kind == "input")
             for part, model in zip(parts, models, strict=True)
@@ -173,7 +179,8 @@ def fit_target_noise(
         shrinkage = rows.own_share, float(rows.typical_spread[output])
         function = VarianceFunction(encoding, model.coefficients, *shrinkage)
         functions.append(function if model.coefficients.any() else None)
-    return join_outputs(models, functions, squared_misfit(members, transfer_set))
+    noise = join_outputs(models, functions, squared_misfit(members, transfer_set))
+    return noise if rows.are_unseen else noise.with_skewness(1.0)
 
 
 def likelier(
@@ -209,6 +216,7 @@ def join_outputs(
         *misfit,
         functions,
         spread_has_tails=all(model.spread_has_tails for model in models),
+        skewness=[model.skewness for model in models],
     )
 
 

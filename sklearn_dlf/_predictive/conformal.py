@@ -39,8 +39,8 @@ def center_and_unit(
     """
     tiny = np.finfo(np.float64).tiny
     has_law = noise is not None and noise.takes_law and members.law is not None
-    if noise is not None and not has_law:  # symmetric around the mean
-        ends = TargetDistribution(members, noise).quantiles(X, [0.5, UNIT_LEVEL])
+    if noise is not None and not has_law:  # symmetric: the scores of both sides are kept apart
+        ends = TargetDistribution(members, noise.with_skewness(1.0)).quantiles(X, [0.5, UNIT_LEVEL])
         return ends[..., 0], np.maximum(ends[..., 1] - ends[..., 0], tiny)
     center, unit = np.empty((2, len(X), members.n_outputs))
     for rows in row_blocks(len(X), DRAW_ROWS):

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.special import logsumexp, ndtr
 
 from .._utils.blocks import row_blocks
-from .target_noise import node_weights
+from .scale_mixture import node_weights
 
 # Every so many nodes of the noise are used: the trapezoidal rule is exact to 1e-8 with this step.
 NODE_STEP = 4

@@ -13,8 +13,10 @@ from .._utils.blocks import DRAW_ROWS, NODES_AT_ONCE, row_blocks
 from .._utils.seeding import MAX_SEED
 from .law_mixtures import mixture_log_density, mixture_quantiles
 from .members import Draws
-from .target_noise import TargetNoise, node_weights
+from .scale_mixture import node_weights
+from .target_noise import TargetNoise
 from .transformed_target import TransformedTarget
+from .two_piece import from_normal, to_symmetric
 
 # Rows whose mixtures are transformed at once; the quadrature holds 201 values of each.
 TRANSFORMED_ROWS = 2**10
@@ -38,7 +40,7 @@ class _TargetMoments(NamedTuple):
 
 
 class TargetDistribution:
-    """Distribution of y under a student: a mixture of normals at each row.
+    """Distribution of y under a student: a mixture of normals at each row, or a skewed one.
 
     Parameters
     ----------
@@ -111,14 +113,17 @@ class TargetDistribution:
                     )
                 continue
             at = self._moments(X[rows])
+            center = self.noise.center(at.mean, at.variance, at.factor, at.misfit)
+            deviation, log_factor = to_symmetric(y[rows] - center, self.noise.skewness)
             # All nodes of the mixture take many times the memory of the moments.
             for part in row_blocks(len(at.mean), NODES_AT_ONCE // (y.shape[1] * n_nodes) + 1):
                 std = self.noise.std_nodes(at.variance[part], at.factor[part], at.misfit[part])
-                scaled = (y[rows][part] - at.mean[part])[..., None] / std
+                scaled = deviation[part][..., None] / std
                 with np.errstate(over="ignore"):
                     squares = scaled**2
                 normal = -0.5 * (squares + np.log(2 * np.pi)) - np.log(std)
-                logarithms[rows][part] = logsumexp(normal, b=node_weights(), axis=-1)
+                density = logsumexp(normal, b=node_weights(), axis=-1)
+                logarithms[rows][part] = density + log_factor[part]
         return logarithms
 
     def variances(self, X: np.ndarray, transformation: TransformedTarget | None = None) -> Bunch:
@@ -137,7 +142,7 @@ class TargetDistribution:
         return Bunch(epistemic=epistemic, aleatoric=aleatoric)
 
     def _variances_in_units_of_y(self, X: np.ndarray, transformation: TransformedTarget) -> Bunch:
-        """`variances` of a transformed y, from the moments of each normal of the mixture."""
+        """`variances` of a transformed y, from the moments of each part of the mixture."""
         epistemic, aleatoric = np.empty((2, len(X), self.members.n_outputs))
         weights = node_weights()
         for rows in row_blocks(len(X), TRANSFORMED_ROWS):
@@ -145,9 +150,10 @@ class TargetDistribution:
             spread = self.noise.spread_share * at.variance
             epistemic[rows] = transformation.moments(at.mean, spread).variance
             std = self.noise.std_nodes(at.variance, at.factor, at.misfit)
+            center = self.noise.center(at.mean, at.variance, at.factor, at.misfit)
             first, second = np.zeros((2, *at.mean.shape))
             for node, weight in enumerate(weights):
-                part = transformation.moments(at.mean, std[..., node] ** 2)
+                part = transformation.moments(center, std[..., node] ** 2, self.noise.skewness)
                 first += weight * part.mean
                 second += weight * (part.variance + part.mean**2)
             aleatoric[rows] = np.maximum(second - first**2 - epistemic[rows], 0.0)
@@ -170,12 +176,25 @@ class TargetDistribution:
             for rows in row_blocks(len(X), DRAW_ROWS):
                 at = self._moments(X[rows], exact=True)
                 mean = at.mean[..., None]
-                draws[rows] = mean + share * (draws[rows] - mean)
+                deviations = share * (draws[rows] - mean)
                 variance = at.factor[..., None] * (scale * unit) + at.misfit[..., None]
-                draws[rows] += np.sqrt(variance) * noise_state.standard_normal(variance.shape)
+                deviations += np.sqrt(variance) * noise_state.standard_normal(variance.shape)
+                if self.noise.is_skewed:
+                    variance += share**2 * at.variance[..., None]
+                    deviations = self._skew(deviations, np.sqrt(variance), at)
+                draws[rows] = mean + deviations
             return draws
 
         return draw
+
+    def _skew(self, deviations: np.ndarray, std: np.ndarray, at: _TargetMoments) -> np.ndarray:
+        """Return draws (n, n_outputs, n_samples) around the mean, in their order, but skewed.
+
+        ``std`` is that of a draw, given its ``W``.
+        """
+        z = np.divide(deviations, std, out=np.zeros_like(std), where=std > 0)
+        center = self.noise.center(at.mean, at.variance, at.factor, at.misfit) - at.mean
+        return center[..., None] + std * from_normal(z, self.noise.skewness[:, None])
 
     def draw(
         self, X: np.ndarray, n_samples: int, random_state: np.random.RandomState

@@ -4,8 +4,9 @@ The variance of y around a member is ``g(x) W``. ``W`` follows an inverse gamma 
 [Park2025]_, so that the noise has tails. It may multiply the members' variance as well: their
 spread tells the size of an error only roughly. ``g`` is one at every row, or the exponential of a
 function that is piecewise linear in each column, in the members' mean, and in the logarithm of
-their variance. The predictive distribution of y is then a scale mixture of normals. It is
-evaluated here by quadrature, without drawing.
+their variance. The predictive distribution of y is then a scale mixture of normals, or that with
+two sides of different scales where the noise is skewed (`two_piece`). It is evaluated here by
+quadrature, without drawing.
 
 Around a student's members, y has more noise than around the ensemble's. The student's mean misses
 the ensemble's mean, and its mean squared error is added to the variance.
@@ -18,33 +19,15 @@ References
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.interpolate import CubicSpline
-from scipy.special import gammainccinv, ndtr, ndtri
 
+from . import two_piece
+from .scale_mixture import distance, mean_std, score_rule, tail_of, unit_variance
 from .variance_functions import Factor
-
-# Quadrature of the inverse gamma variable. It is a monotone function of a standard normal score,
-# and the trapezoidal rule over the score is exact to rounding for smooth functions of it. Scores
-# beyond the last one have a probability of 4e-8.
-SCORE_STEP, LAST_SCORE = 0.2, 5.4
-
-# Logarithms of the ratio of fixed to random variance between which quantiles are interpolated. At
-# the ends, one of the two is all of the variance.
-LOG_RATIOS = np.arange(-40.0, 40.1, 0.25)
-
-# Newton's method stops when a step is below this share of the distance; the error left is about
-# the square of it. Four or five steps mostly suffice. Tails up to RARE are found by bisection, to
-# the rounding of float64.
-STEP_SHARE, MAX_STEPS = 1e-8, 100
-RARE, N_BISECTIONS = 1e-6, 60
-
-# A standard normal density is zero in float64 beyond this, and the square of more may overflow.
-MAX_SCALED = 40.0
 
 
 class TargetNoise:
@@ -67,16 +50,20 @@ class TargetNoise:
         Whether members are taken with their law, if it is not Gaussian.
     spread_has_tails : bool, default=False
         Whether ``W`` multiplies the share of the members' variance too.
+    skewness : array of shape (n_outputs,), default=1
+        Skewness of the distribution of y around a row's mean: its square is the probability above
+        the centre, where the two sides meet, over that below.
 
     Attributes
     ----------
-    shape, scale, spread_share, squared_misfit, misfit_share, variance_functions
+    shape, scale, spread_share, squared_misfit, misfit_share, variance_functions, skewness
         As the parameters, one value for each output.
     takes_law, spread_has_tails
         As the parameters.
     """
 
     spread_has_tails = False  # in files that were written before there was a choice
+    skewness: np.ndarray = np.ones(1)  # in files that were written before there was one
 
     def __init__(
         self,
@@ -88,6 +75,7 @@ class TargetNoise:
         variance_functions: Sequence[Factor | None] | None = None,
         takes_law: bool = True,
         spread_has_tails: bool = False,
+        skewness: ArrayLike = 1.0,
     ):
         self.takes_law, self.spread_has_tails = takes_law, spread_has_tails
         self.shape = np.asarray(shape, dtype=np.float64)
@@ -97,7 +85,23 @@ class TargetNoise:
         self.spread_share = np.broadcast_to(share, n_outputs).astype(np.float64)
         self.squared_misfit = np.broadcast_to(squared_misfit, n_outputs).astype(np.float64)
         self.misfit_share = np.broadcast_to(misfit_share, n_outputs).astype(np.float64)
+        self.skewness = np.broadcast_to(skewness, n_outputs).astype(np.float64)
         self.variance_functions: list[Factor | None] = [*(variance_functions or [None] * n_outputs)]
+
+    def with_skewness(self, skewness: ArrayLike) -> TargetNoise:
+        """Return a copy with another skewness (n_outputs,)."""
+        noise = copy.copy(self)
+        noise.skewness = np.broadcast_to(skewness, self.shape.shape).astype(np.float64)
+        return noise
+
+    def reflected(self, is_reversed: np.ndarray) -> TargetNoise:
+        """Return the noise of outputs, some of which (n_outputs,) change their sign."""
+        return self.with_skewness(np.where(is_reversed, 1 / self.skewness, self.skewness))
+
+    @property
+    def is_skewed(self) -> bool:
+        """Whether the noise of any output is skewed."""
+        return bool((self.skewness != 1).any())
 
     @property
     def depends_on_row(self) -> bool:
@@ -138,10 +142,10 @@ class TargetNoise:
     def unit_nodes(self) -> np.ndarray:
         """Inverse gamma variables (n_outputs, n_nodes) of scale one, in place of all of them.
 
-        Their probabilities are those of `node_weights`.
+        Their probabilities are those of `scale_mixture.node_weights`.
         """
-        scores, _ = _score_rule()
-        return np.stack([_unit_variance(shape, scores) for shape in self.shape])
+        scores, _ = score_rule()
+        return np.stack([unit_variance(shape, scores) for shape in self.shape])
 
     def nodes(self) -> np.ndarray:
         """Variances ``W`` (n_outputs, n_nodes) in place of the distribution, where ``g`` is one."""
@@ -180,14 +184,41 @@ class TargetNoise:
         where the tails have no variance (``shape`` up to one).
         """
         fixed, scale = self._fixed_and_scale(variance, factor, misfit)
-        rest = fixed - self.spread_share * variance
-        return np.maximum(scale * self.mean_unit() + rest, 0.0)
+        total = scale * self.mean_unit() + fixed
+        if self.is_skewed:
+            mean_std = self.mean_std(variance, factor, misfit)
+            total = two_piece.variance(total, mean_std, self.skewness)
+        return np.maximum(total - self.spread_share * variance, 0.0)
+
+    def mean_std(
+        self, variance: np.ndarray, factor: np.ndarray, misfit: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return the mean of `std_nodes` (n, n_outputs)."""
+        parts = self._fixed_and_scale(variance, factor, misfit)
+        outputs = zip(*(part.T for part in parts), self.shape.tolist(), strict=True)
+        return np.stack([mean_std(*output) for output in outputs], axis=1)
+
+    def center(
+        self,
+        mean: np.ndarray,
+        variance: np.ndarray,
+        factor: np.ndarray,
+        misfit: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Return where the two sides of the distribution of y meet, (n, n_outputs).
+
+        The arguments are those of `quantiles`.
+        """
+        if not self.is_skewed:
+            return mean
+        shift = two_piece.center(self.skewness)
+        return mean + shift * self.mean_std(variance, factor, misfit)
 
     def draw(self, n_samples: int, random_state: np.random.RandomState) -> np.ndarray:
         """Draw inverse gamma variables of scale one (n_outputs, n_samples)."""
         scores = random_state.standard_normal((len(self.shape), n_samples))
         return np.stack(
-            [_unit_variance(shape, row) for shape, row in zip(self.shape, scores, strict=True)]
+            [unit_variance(shape, row) for shape, row in zip(self.shape, scores, strict=True)]
         )
 
     def quantiles(
@@ -200,22 +231,34 @@ class TargetNoise:
     ) -> np.ndarray:
         """Quantiles of y (n, n_outputs, n_levels), in units of y.
 
-        ``mean`` and ``variance`` (n, n_outputs) are those of the members. The distribution of y is
-        symmetric around the mean, so that levels ``p`` and ``1 - p`` need one distance.
+        ``mean`` and ``variance`` (n, n_outputs) are those of the members. Unless the noise is
+        skewed, levels ``p`` and ``1 - p`` need one distance.
         """
         fixed, scale = self._fixed_and_scale(variance, factor, misfit)
-        levels = np.asarray(levels, dtype=np.float64)
-        quantiles = np.empty((*mean.shape, len(levels)))
-        tails = [tail_of(level) for level in levels.tolist()]
-        sides = [(level > 0.5) - (level < 0.5) for level in levels.tolist()]
+        center = self.center(mean, variance, factor, misfit)
+        quantiles = np.empty((*mean.shape, np.size(levels)))
         for output, shape in enumerate(self.shape.tolist()):
+            tails, factors = self.tails(levels, output)
             distances = {
-                tail: _distance(fixed[:, output], scale[:, output], shape, tail)
+                tail: distance(fixed[:, output], scale[:, output], shape, tail)
                 for tail in set(tails)
             }
-            for column, (tail, side) in enumerate(zip(tails, sides, strict=True)):
-                quantiles[:, output, column] = mean[:, output] + side * distances[tail]
+            for column, (tail, side) in enumerate(zip(tails, factors, strict=True)):
+                quantiles[:, output, column] = center[:, output] + side * distances[tail]
         return quantiles
+
+    def tails(self, levels: ArrayLike, output: int) -> tuple[list[float], list[float]]:
+        """Return tails and factors of levels of an output.
+
+        The distance that a symmetric y exceeds with the tail's probability, times the factor, is
+        that of the quantile from the centre.
+        """
+        levels, skewness = np.asarray(levels, dtype=np.float64), self.skewness[output]
+        if skewness == 1:
+            tails = [tail_of(level) for level in levels.tolist()]
+            return tails, [(level > 0.5) - (level < 0.5) for level in levels.tolist()]
+        found, factors = two_piece.split_levels(levels, skewness)
+        return found.tolist(), factors.tolist()
 
     def std_nodes(
         self, variance: np.ndarray, factor: np.ndarray, misfit: np.ndarray | None = None
@@ -224,90 +267,3 @@ class TargetNoise:
         fixed, scale = self._fixed_and_scale(variance, factor, misfit)
         total = fixed[..., None] + scale[..., None] * self.unit_nodes()
         return np.sqrt(np.maximum(total, np.finfo(np.float64).tiny))
-
-
-def tail_of(level: float) -> float:
-    """Return the probability beyond a quantile, the same for both ends of an interval."""
-    if level < RARE:  # it would be rounded to zero
-        return level
-    return 1.0 - max(level, 1.0 - level)
-
-
-@cache
-def _score_rule() -> tuple[np.ndarray, np.ndarray]:
-    """Normal scores and their probabilities: a trapezoidal rule of the standard normal."""
-    scores = np.arange(-LAST_SCORE, LAST_SCORE + SCORE_STEP / 2, SCORE_STEP)
-    weights = np.exp(-0.5 * scores**2)
-    weights /= weights.sum()
-    return scores, weights
-
-
-def node_weights() -> np.ndarray:
-    """Return the probabilities (n_nodes,) of the nodes."""
-    return _score_rule()[1]
-
-
-def _unit_variance(shape: float, scores: np.ndarray) -> np.ndarray:
-    """Quantiles of an inverse gamma variable of scale one at normal scores; one without tails."""
-    if np.isinf(shape):
-        return np.ones_like(scores)
-    return 1 / gammainccinv(shape, ndtr(scores))
-
-
-def _distance(fixed: np.ndarray, scale: np.ndarray, shape: float, tail: float) -> np.ndarray:
-    """Distance that ``N(0, fixed + scale W)`` exceeds with probability ``tail`` <= 0.5.
-
-    Variances and scales are of shape (n,). In units of the root of the scale, the distance is a
-    function of one variable, the ratio of the two. It is interpolated. The relative error is below
-    1e-5 for tails from 0.01 and shapes from one.
-    """
-    z = -ndtri(tail)
-    if np.isinf(shape) or z == 0:
-        return z * np.sqrt(fixed + scale)
-    tiny = np.finfo(np.float64).tiny
-    log_ratio = np.log(np.maximum(fixed, tiny)) - np.log(np.maximum(scale, tiny))
-    inside = np.clip(log_ratio, LOG_RATIOS[0], LOG_RATIOS[-1])
-    distance = np.sqrt(scale) * np.exp(_distance_curve(shape, tail)(inside))
-    return np.where(log_ratio < LOG_RATIOS[-1], distance, z * np.sqrt(fixed))
-
-
-@lru_cache(maxsize=256)
-def _distance_curve(shape: float, tail: float) -> CubicSpline:
-    """Logarithm of the distance as a function of the logarithm of the ratio."""
-    scores, weights = _score_rule()
-    unit = _unit_variance(shape, scores)
-    std = np.sqrt(np.exp(LOG_RATIOS)[:, None] + unit)
-    find = _mixture_distance if tail > RARE else _rare_distance
-    return CubicSpline(LOG_RATIOS, np.log(find(std, weights, tail)))
-
-
-def _mixture_distance(std: np.ndarray, weights: np.ndarray, tail: float) -> np.ndarray:
-    """Distance that a mixture of ``N(0, std^2)``, std (..., n_nodes), exceeds.
-
-    The distribution function is concave to the right of the centre. After its first step, Newton's
-    method is below the root and rises to it.
-    """
-    z = -ndtri(tail)
-    low = z * std.min(axis=-1)
-    distance = z * (std @ weights)
-    for _ in range(MAX_STEPS):
-        scaled = distance[..., None] / std
-        excess = tail - ndtr(-scaled) @ weights
-        density = np.exp(-0.5 * np.square(np.minimum(scaled, MAX_SCALED)))
-        slope = ((density / std) @ weights) / np.sqrt(2 * np.pi)
-        step = excess / slope
-        distance = np.maximum(distance - step, low)
-        if np.all(np.abs(step) <= STEP_SHARE * distance):
-            break
-    return distance
-
-
-def _rare_distance(std: np.ndarray, weights: np.ndarray, tail: float) -> np.ndarray:
-    """`_mixture_distance` by bisection, where the density is too small for Newton's method."""
-    z = -ndtri(tail)
-    low, high = z * std.min(axis=-1), z * std.max(axis=-1)
-    for _ in range(N_BISECTIONS):
-        middle = (low + high) / 2
-        is_beyond = ndtr(-middle[..., None] / std) @ weights <= tail
-        low, high = np.where(is_beyond, low, middle), np.where(is_beyond, middle, high)
-    return (low + high) / 2

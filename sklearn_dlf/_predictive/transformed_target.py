@@ -14,9 +14,11 @@ from types import FunctionType
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import Bunch
 
 from .._utils.blocks import NODES_AT_ONCE, row_blocks
+from .two_piece import from_normal
 
 # Nodes of the quadrature, in standard deviations. The trapezoidal rule converges exponentially fast
 # for smooth transformations, and its error is small at kinks, where Gauss-Hermite's is not.
@@ -183,14 +185,17 @@ class TransformedTarget:
         support = (bound.reshape(shape) for bound in self.support)
         return np.clip(self.transformer.invert(np.clip(values, *bounds)), *support)
 
-    def moments(self, mean: np.ndarray, variance: np.ndarray) -> Bunch:
-        """Mean and variance in units of y, of Gaussians with these moments (n, n_outputs)."""
-        if self.is_linear:
+    def moments(self, mean: np.ndarray, variance: np.ndarray, skewness: ArrayLike = 1.0) -> Bunch:
+        """Mean and variance in units of y, of Gaussians with these moments (n, n_outputs).
+
+        With a skewness (n_outputs,), they are two-piece normal, and ``mean`` is the centre.
+        """
+        if self.is_linear and np.all(skewness == 1):
             return Bunch(mean=self.invert(mean), variance=self._slope**2 * variance)
         moments = Bunch(mean=np.empty_like(mean), variance=np.empty_like(mean))
         row_nodes = mean.shape[1] * len(Z_NODES)
         for rows in row_blocks(len(mean), max(1, NODES_AT_ONCE // row_nodes)):
-            values = self._at_nodes(mean[rows], variance[rows])
+            values = self._at_nodes(mean[rows], variance[rows], skewness)
             moments.mean[rows] = values @ Z_WEIGHTS
             deviations = values - moments.mean[rows][..., None]
             moments.variance[rows] = deviations**2 @ Z_WEIGHTS
@@ -254,9 +259,15 @@ class TransformedTarget:
         )
         return copied
 
-    def _at_nodes(self, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    def _at_nodes(
+        self, mean: np.ndarray, variance: np.ndarray, skewness: ArrayLike = 1.0
+    ) -> np.ndarray:
         """Values in units of y at the nodes of the quadrature, (n, n_outputs, n_nodes)."""
-        return self.invert(mean[..., None] + np.sqrt(variance)[..., None] * Z_NODES)
+        nodes = Z_NODES
+        if np.any(skewness != 1):
+            skewness = np.broadcast_to(skewness, mean.shape[1])[:, None]
+            nodes = from_normal(Z_NODES, skewness)
+        return self.invert(mean[..., None] + np.sqrt(variance)[..., None] * nodes)
 
     def _check_way_back(self, core: np.ndarray) -> np.ndarray:
         """Return the direction of each output; raise if outputs are mixed or not monotone."""

@@ -131,8 +131,9 @@ class ValueAdapter:
         for learnt, held_out in splits(self._folds):
             if learn == self._map and not self._is_enough(learnt):
                 continue
-            members = self._members_of(learn(learnt))
-            distribution = TargetDistribution(members, self._noise)
+            adaptation = learn(learnt)
+            noise = self._noise.reflected(adaptation.slope < 0)
+            distribution = TargetDistribution(self._members_of(adaptation), noise)
             density = distribution.log_density(self._X[held_out], self._y[held_out])
             losses[held_out] = -density.mean(axis=1)
         known, loss = ~np.isnan(losses), np.nan

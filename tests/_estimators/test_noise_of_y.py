@@ -104,6 +104,31 @@ def heavy():
     return X, *fit_noise(X, 0.3 * np.random.RandomState(5).standard_t(2, size=len(X)))
 
 
+@pytest.mark.parametrize("side", [1, -1])
+def test_both_ends_of_intervals_hold_where_noise_is_skewed(side):
+    X = make_rows(0)
+    noise = side * 0.3 * (np.random.RandomState(1).gamma(3.0, size=len(X)) - 3)
+    student, y = fit_noise(X, noise)
+    assert (student.target_noise_.skewness[0] > 1) == (side > 0)
+    X, y = X[N_FIT:], y[N_FIT:]
+    low, median, high = student.predict_quantiles(X, [0.05, 0.5, 0.95]).T
+    assert np.mean(y < low) == pytest.approx(0.05, abs=0.02)
+    assert np.mean(y < median) == pytest.approx(0.5, abs=0.03)
+    assert np.mean(y > high) == pytest.approx(0.05, abs=0.02)
+
+
+def test_skewness_changes_its_side_where_y_does():
+    X = make_rows(0, 400)
+    noise = 0.5 * (np.random.RandomState(1).standard_exponential(len(X)) - 1)
+    y = truth(X) + noise
+    student = DLFRegressor(**QUICK).fit(X, y, predictions=members(X), unseen=True)
+    adapted = student.adapt(X[:200], 3 - 2 * y[:200], labels="mapped")
+    skewness = student.target_noise_.skewness
+    assert skewness[0] > 1
+    assert_allclose(adapted.target_noise_.skewness, 1 / skewness)
+    assert_allclose(adapted.reset_update().target_noise_.skewness, 1 / skewness)
+
+
 def test_parts_of_the_variance_sum_to_it(growing):
     X, student, _ = growing
     parts = student.predict_uncertainty(X)

@@ -1,5 +1,6 @@
 """Students as ONNX files, run by onnxruntime: they predict what the student predicts."""
 
+import copy
 import json
 
 import numpy as np
@@ -88,6 +89,22 @@ def test_values_are_those_of_the_student(kind, tmp_path):
         parts = student.predict_uncertainty(X)
         assert_allclose(found["aleatoric"], columns(parts.aleatoric), rtol=RTOL)
         assert_allclose(found["epistemic"], columns(parts.epistemic), rtol=RTOL)
+
+
+@pytest.mark.parametrize("shape", [np.inf, 3.0])
+def test_skewed_noise_is_that_of_the_student(shape, tmp_path):
+    student, X = copy.deepcopy(make_student("several"))
+    X = new_rows(X)
+    noise = student.target_noise_.with_skewness([1.6, 0.8, 1.0])
+    noise.shape = np.array([shape, 2.5, 2.5])
+    student.target_noise_ = noise
+    found = run(open_file(student, tmp_path / "student.onnx", quantiles=LEVELS), X)
+    assert_allclose(found["quantiles"], student.predict_quantiles(X, LEVELS), rtol=RTOL, atol=1e-9)
+    parts = student.predict_uncertainty(X)
+    assert_allclose(found["aleatoric"], parts.aleatoric, rtol=RTOL)
+    student.conformalize(X, student.predict(X) + 0.1)
+    found = run(open_file(student, tmp_path / "conformal.onnx", quantiles=LEVELS), X)
+    assert_allclose(found["quantiles"], student.predict_quantiles(X, LEVELS), rtol=RTOL)
 
 
 @pytest.mark.parametrize("kind", FACTOR_CLASSIFIERS)

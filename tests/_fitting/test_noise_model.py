@@ -13,15 +13,19 @@ from sklearn_dlf._fitting.noise_model import (
     fit_constant,
     fit_dependent,
     fit_model,
+    fit_skewness,
 )
 from sklearn_dlf._fitting.target_noise import likelier
+from sklearn_dlf._predictive.two_piece import center, from_normal
 
 
 def make_rows(residuals, spread=0.0, excess=0.0, weights=1.0, features=None, offset=0.0):
     n = len(residuals)
     parts = (np.broadcast_to(part, n).astype(float) for part in (spread, excess, weights))
     features = np.empty((n, 0)) if features is None else features
-    return NoiseRows(residuals**2, *parts, features, np.broadcast_to(offset, n).astype(float))
+    return NoiseRows(
+        residuals**2, residuals > 0, *parts, features, np.broadcast_to(offset, n).astype(float)
+    )
 
 
 def random_rows(rng, n=40):
@@ -180,3 +184,26 @@ def test_the_spread_has_tails_where_residuals_are_likelier_so(has_tails):
     plain = [fit_constant(part, 0.01, spread_has_tails=False) for part in rows]
     models = likelier(with_tails, plain, rows)
     assert [model.spread_has_tails for model in models] == [has_tails, has_tails]
+
+
+@pytest.mark.parametrize("spread_has_tails", [False, True])
+def test_skewness_is_found_whatever_the_tails(spread_has_tails):
+    rng = np.random.RandomState(0)
+    std = np.sqrt(1.0 + 3.0 / rng.gamma(3.0, size=2000))
+    skewness = 1.7
+    drawn = std * from_normal(rng.standard_normal(2000), skewness)
+    drawn += center(skewness) * std.mean()
+    rows = make_rows(drawn, spread=1.0)
+    model = fit_skewness(fit_constant(rows, 1.0, spread_has_tails), rows)
+    assert model.skewness == pytest.approx(skewness, rel=0.1)
+    mirrored = make_rows(-drawn, spread=1.0)
+    other = fit_skewness(fit_constant(mirrored, 1.0, spread_has_tails), mirrored)
+    assert other.skewness == pytest.approx(1 / model.skewness, rel=1e-3)
+
+
+def test_symmetric_residuals_have_no_skewness():
+    n_skewed = 0
+    for seed in range(20):
+        rows = make_rows(np.random.RandomState(seed).standard_t(4, size=300))
+        n_skewed += fit_skewness(fit_constant(rows, 1.0), rows).skewness != 1
+    assert n_skewed <= 2  # one in a hundred is expected

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 from scipy.stats import norm
 
 from sklearn_dlf._predictive.law_mixtures import mixture_log_density, mixture_quantiles
-from sklearn_dlf._predictive.target_noise import node_weights
+from sklearn_dlf._predictive.scale_mixture import node_weights
 
 rng = np.random.RandomState(0)
 N_NODES = len(node_weights())

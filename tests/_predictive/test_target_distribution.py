@@ -57,6 +57,8 @@ def test_noise_grows_with_the_row():
         {},
         {"spread_share": [0.3], "squared_misfit": [0.5]},
         {"spread_share": [0.7], "squared_misfit": [0.5], "spread_has_tails": True},
+        {"spread_share": [0.3], "squared_misfit": [0.5], "skewness": [1.8]},
+        {"spread_share": [0.7], "spread_has_tails": True, "skewness": [0.5]},
     ],
 )
 def test_draws_follow_the_quantiles(options):
@@ -74,12 +76,17 @@ def test_first_draws_do_not_depend_on_later_rows():
     assert_allclose(draws[:2], distribution.draw(X[:2], 7, np.random.RandomState(0)))
 
 
-def test_density_integrates_to_one():
-    distribution = TargetDistribution(KnownMembers(1.5), growing_noise())
+@pytest.mark.parametrize("skewness", [1.0, 1.8])
+def test_density_is_that_of_the_quantiles(skewness):
+    distribution = TargetDistribution(KnownMembers(1.5), growing_noise(skewness=[skewness]))
     y = np.linspace(-400, 400, 160_001)
     row = np.full((len(y), 1), 0.7)
     density = np.exp(distribution.log_density(row, y[:, None]))[:, 0]
-    assert_allclose(density.sum() * (y[1] - y[0]), 1.0, atol=1e-5)
+    below = np.cumsum(density) * (y[1] - y[0])
+    assert_allclose(below[-1], 1.0, atol=1e-3)
+    levels = np.array([0.01, 0.3, 0.5, 0.9])
+    quantiles = distribution.quantiles(row[:1], levels)[0, 0]
+    assert_allclose(np.interp(quantiles, y, below), levels, atol=2e-3)
 
 
 def test_density_without_spread_is_that_of_a_scaled_t():
@@ -91,11 +98,13 @@ def test_density_without_spread_is_that_of_a_scaled_t():
 
 
 @pytest.mark.parametrize("spread_has_tails", [False, True])
-def test_variances_are_those_of_draws(spread_has_tails):
-    options = {"spread_share": [0.3], "squared_misfit": [0.5]}
+@pytest.mark.parametrize("skewness", [1.0, 1.8])
+def test_moments_are_those_of_draws(spread_has_tails, skewness):
+    options = {"spread_share": [0.3], "squared_misfit": [0.5], "skewness": [skewness]}
     noise = growing_noise(shape=6.0, spread_has_tails=spread_has_tails, **options)
     distribution = TargetDistribution(KnownMembers(1.5), noise)
     parts = distribution.variances(X)
     assert_allclose(parts.epistemic, 0.3 * 1.5)
     draws = distribution.draw(X, 40_000, np.random.RandomState(0))
-    assert_allclose(draws.var(axis=-1), parts.epistemic + parts.aleatoric, rtol=0.04)
+    assert_allclose(draws.var(axis=-1), parts.epistemic + parts.aleatoric, rtol=0.05)
+    assert_allclose(draws.mean(axis=-1), X, atol=0.06)

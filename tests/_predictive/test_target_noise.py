@@ -5,10 +5,8 @@ from scipy.special import ndtr
 from scipy.stats import norm, t
 
 from sklearn_dlf import DLFRegressor
-from sklearn_dlf._predictive.target_noise import (
-    TargetNoise,
-    node_weights,
-)
+from sklearn_dlf._predictive.scale_mixture import node_weights
+from sklearn_dlf._predictive.target_noise import TargetNoise
 from sklearn_dlf._predictive.variance_functions import (
     N_PIECES,
     VarianceFunction,

@@ -14,6 +14,7 @@ from sklearn.preprocessing import (
 )
 
 from sklearn_dlf._predictive.transformed_target import TargetTransformer, TransformedTarget
+from sklearn_dlf._predictive.two_piece import from_normal
 
 RNG = np.random.RandomState(0)
 POSITIVE = np.exp(1 + RNG.standard_normal((200, 2)))
@@ -53,6 +54,17 @@ def test_moments_of_logarithms_are_those_of_a_log_normal(gaussian):
     assert_allclose(moments.mean, expected, rtol=1e-8)
     # standard deviations reach 2.5: their squares have a hundredth of a millionth beyond the nodes
     assert_allclose(moments.variance, expected**2 * np.expm1(variance), rtol=1e-5)
+
+
+@pytest.mark.parametrize("transformer", [LOG, FunctionTransformer()])
+def test_moments_of_two_piece_normals_are_those_of_draws(transformer):
+    target, skewness = make_target(POSITIVE, transformer), np.array([0.6, 1.7])
+    center, std = np.array([[0.3, -0.2]]), np.array([[0.4, 0.6]])
+    z = from_normal(RNG.standard_normal((400_000, 2)), skewness)
+    draws = target.invert(center + std * z)
+    moments = target.moments(center, std**2, skewness)
+    assert_allclose(moments.mean[0], draws.mean(axis=0), rtol=0.02, atol=0.01)
+    assert_allclose(moments.variance[0], draws.var(axis=0), rtol=0.05)
 
 
 def test_covariance_of_logarithms_is_that_of_a_log_normal(gaussian):

@@ -7,10 +7,9 @@ import warnings
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from raw_rows import conv_body, images
 from scipy.optimize import minimize
 from sklearn.metrics import log_loss
-
-from raw_rows import conv_body, images
 
 from sklearn_dlf import DLFClassifier
 from sklearn_dlf._updating.laplace import LabelledRows, derivatives, find_mode

@@ -19,7 +19,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
 from sklearn_dlf._latent import full
-from sklearn_dlf._predictive.target_noise import node_weights
+from sklearn_dlf._predictive.scale_mixture import node_weights
 from sklearn_dlf.ensembles import FittedEnsemble, member_predictions
 from sklearn_dlf.metrics import (
     crps_ensemble,
