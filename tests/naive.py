@@ -64,5 +64,5 @@ def make_common(student):
     """
     network = student.student_
     network.factor_shares.fill_(1.0)
-    network.row_correlation[0] = 0.0
+    network.row_correlation[[0, 2]] = 0.0
     return student

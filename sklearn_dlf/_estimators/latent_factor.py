@@ -176,7 +176,7 @@ class LatentFactorStudent(CallbackSupportMixin, BaseStudent):
             network.noise_head = learn_output_noise(network, X, contrasts)
         self.factor_shares_, self.row_correlation_ = np.ones(q), RowCorrelation()
         if self.em == "restricted" and self.member_noise == "input":
-            process = learn_process(network, X, contrasts, random_state)
+            process = learn_process(network, X, contrasts, random_state, transfer_set.n_own)
             self.factor_shares_, self.row_correlation_, _ = process
         self._choose_law(network, transfer_set, em.model.noise_variance, random_state)
         if em.refinement is not None:

@@ -128,7 +128,7 @@ class MemberProcess(NamedTuple):
         block[:, outputs, :, outputs] += own.T[:, :, None] * own.T[:, None]
         block *= correlation.among(X[rows])[:, None, :, None]
         block = block.reshape(own.size, own.size)
-        if correlation.share > 0:  # rows that recur would leave the covariance singular
+        if not correlation.is_independent:  # rows that recur would leave the covariance singular
             block[np.diag_indices(own.size)] *= 1 + NUGGET
         return block
 

@@ -5,8 +5,8 @@ region: it is similar at rows that are near each other, and independent between 
 apart. The noise of a member, divided by its standard deviation at each row, is a Gaussian process
 of the standardised rows with a Matern correlation of smoothness 3/2 [Rasmussen2006], Eq. (30).
 Draws of it are sums of random cosines [Rahimi2007], Eq. (31). With a share of one they are
-functions: rows may come in any order and in any number of blocks. What a smaller share leaves is
-drawn row by row.
+functions: rows may come in any order and in any number of blocks. A further share may be common to
+all rows, however far apart. What both leave is drawn row by row.
 
 References
 ----------
@@ -40,10 +40,13 @@ class RowCorrelation(NamedTuple):
         row.
     length_scale : float
         Distance of standardised rows by which the correlation has fallen to about a half.
+    common : float
+        Correlation at rows that are far apart. It adds to the share at near rows.
     """
 
     share: float = 0.0
     length_scale: float = 1.0
+    common: float = 0.0
 
     def between(self, X: np.ndarray, others: np.ndarray) -> np.ndarray:
         """Correlation (n, n_others) of the noise at different rows.
@@ -51,14 +54,47 @@ class RowCorrelation(NamedTuple):
         Without any, rows may be of any kind, such as images: their distances are not taken.
         """
         if self.share == 0:
-            return np.zeros((len(X), len(others)))
-        return self.share * matern(cdist(X, others) / self.length_scale)
+            return np.full((len(X), len(others)), self.common)
+        return self.common + self.share * matern(cdist(X, others) / self.length_scale)
 
     def among(self, X: np.ndarray) -> np.ndarray:
         """Correlation (n, n) of the noise at rows of X, with ones on the diagonal."""
         correlation = self.between(X, X)
         np.fill_diagonal(correlation, 1.0)
         return correlation
+
+    @property
+    def is_independent(self) -> bool:
+        """Whether the noise of different rows is independent."""
+        return self.share == 0 and self.common == 0
+
+    def with_mean_variance(self, wanted: float, std: np.ndarray, X: np.ndarray) -> RowCorrelation:
+        """Return the correlation under which the mean over rows has a variance, or nearly so.
+
+        Where it is too large, the share is reduced; where it is too small, all rows get something
+        in common.
+
+        Parameters
+        ----------
+        wanted : float
+            Variance of the mean over rows, summed over outputs.
+        std : array of shape (n, n_outputs)
+            Standard deviation of the noise.
+        X : array of shape (n, n_features)
+            Standardised rows.
+        """
+        sums = std.sum(axis=0)
+        alone = np.square(std).sum()
+        pairs = np.square(sums).sum() - alone  # of different rows, if they were the same
+        near = self._replace(common=0.0).between(X, X)
+        np.fill_diagonal(near, 0.0)
+        of_near = np.einsum("ic,ij,jc->", std, near, std, optimize=True)
+        rest = wanted * len(std) ** 2 - alone
+        if of_near > rest:
+            return self._replace(share=self.share * max(rest, 0.0) / of_near, common=0.0)
+        if pairs <= 0:
+            return self
+        return self._replace(common=float(min((rest - of_near) / pairs, 1 - self.share)))
 
 
 def matern(distance: np.ndarray) -> np.ndarray:
@@ -89,9 +125,12 @@ class RandomFunctions:
         n_members: int,
         random_state: np.random.RandomState,
     ):
-        self.share = correlation.share
+        self.share, self.common = correlation.share, correlation.common
         self.shape = n_outputs, n_members
         self.random_state = random_state
+        self._offsets = np.zeros(1)
+        if self.common > 0:
+            self._offsets = np.sqrt(self.common) * random_state.standard_normal(self.shape)
         self._groups = []
         degrees = 2 * SMOOTHNESS
         for start in range(0, n_members if self.share > 0 else 0, GROUP_SIZE):
@@ -114,9 +153,9 @@ class RandomFunctions:
             members = slice(start, start + n_group)
             values[..., members] = product.reshape(len(X), -1, n_group)
             start += n_group
-        if self.share < 1:
-            noise = self.random_state.standard_normal(values.shape)
-            if not self._groups:
-                return noise
-            values += np.sqrt(1 - self.share) * noise
-        return values
+        if not self._groups:
+            values[:] = 0.0
+        rest = 1 - self.share - self.common
+        if rest > 0:
+            values += np.sqrt(rest) * self.random_state.standard_normal(values.shape)
+        return values + self._offsets

@@ -53,6 +53,8 @@ class TransferSet:
         Whether the student encodes columns.
     variances : array of shape (n_design, n_outputs, n_members) or None
         Variance of y around the members, in squared units of y, if members have one of their own.
+    n_own : int
+        Rows of `fit`, which are the first design points.
     """
 
     X: np.ndarray
@@ -65,6 +67,7 @@ class TransferSet:
     augment: Any = None
     is_encoded: bool = False
     variances: np.ndarray | None = None
+    n_own: int = 0
 
     @property
     def design(self) -> np.ndarray:
@@ -138,6 +141,7 @@ def build_transfer_set(
         points.augment,
         is_encoded,
         teacher.evaluate_variance(points),
+        points.n_own,
     )
 
 

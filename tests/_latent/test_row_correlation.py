@@ -30,12 +30,35 @@ def test_share_holds_off_the_diagonal_only():
     assert_allclose(np.diag(correlation), 1.0)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.6, 1.0])
-def test_draws_have_the_correlation(share):
-    correlation = RowCorrelation(share, 1.5)
+@pytest.mark.parametrize(("share", "common"), [(0, 0), (0.6, 0), (1, 0), (0, 0.5), (0.6, 0.4)])
+def test_draws_have_the_correlation(share, common):
+    correlation = RowCorrelation(share, 1.5, common)
     draws = draw(correlation, 8_000).evaluate(X)[:, 0]
     # The standard error of a correlation is at most 0.011.
     assert_allclose(np.cov(draws), correlation.among(X), atol=0.06)
+
+
+def variance_of_mean(correlation, std):
+    among = correlation.among(X)
+    return sum(each @ among @ each for each in std.T) / len(std) ** 2
+
+
+@pytest.mark.parametrize("factor", [0.8, 1.4, 1.8])
+def test_correlation_is_changed_to_the_variance_of_the_mean(factor):
+    std = np.random.RandomState(1).uniform(0.5, 2, (len(X), 2))
+    before = RowCorrelation(0.6, 1.5)
+    wanted = factor * variance_of_mean(before, std)
+    after = before.with_mean_variance(wanted, std, X)
+    assert_allclose(variance_of_mean(after, std), wanted)
+    assert after.length_scale == before.length_scale
+    assert (after.common > 0) == (factor > 1)
+
+
+@pytest.mark.parametrize("wanted", [0.0, 1e9])
+def test_a_correlation_stays_one_whatever_is_wanted(wanted):
+    after = RowCorrelation(0.6, 1.5).with_mean_variance(wanted, np.ones((len(X), 1)), X)
+    assert after.share >= 0
+    assert after.share + after.common <= 1
 
 
 def test_draws_of_different_outputs_and_members_are_independent():
