@@ -265,7 +265,8 @@ class DLFRegressor(RegressorAdaptMixin, LatentFactorStudent):
     row_correlation_ : RowCorrelation
         Correlation between rows of all that is not common: ``share`` at near rows, and the
         ``length_scale`` in standardised rows, of a Matern correlation of smoothness 3/2;
-        ``common``, what all rows have in common. Both are zero where they are not estimated. Standardised features of the body stand for raw rows.
+        ``common``, what all rows have in common. Shares are zero where they are not estimated.
+        Standardised features of the body stand for raw rows.
 
     n_members_, n_outputs_, n_rows_used_ : int
         Numbers of members, of their outputs, and of the rows of X that were used: all, or
