@@ -16,7 +16,7 @@ from .._predictive.variance_functions import (
 )
 from .._transfer.residuals import MemberResiduals
 from .._transfer.transfer_set import TransferSet
-from .._utils.medians import weighted_median
+from .._utils.robust_means import trimmed_mean
 from .._utils.seeding import MAX_SEED
 from .noise_model import (
     MIN_ROWS,
@@ -49,8 +49,9 @@ class ResidualRows(NamedTuple):
     is_above : bool array of shape (n, n_outputs)
         Whether y is above this mean.
     spread : array of shape (n, n_outputs)
-        Variance of these members, times the ratio of the student's median variance to theirs: the
-        student's will stand for it at new rows. It is shrunk to what is typical.
+        Variance of these members, times the ratio of the student's mean variance to theirs, both
+        without the largest ones: the student's will stand for it at new rows. It is shrunk to
+        what is typical.
     own_share : float
         Share of the variance of a row's own members in the shrunk one, on average over rows.
     typical_spread : array of shape (n_outputs,)
@@ -106,9 +107,9 @@ def residual_rows(members: Any, transfer_set: TransferSet) -> ResidualRows:
     weights = residuals.weights[rows] / residuals.weights[rows].mean()
     variance = residuals.variance()[rows]
     own, theirs = members.moments(X).variance, variance
-    medians = weighted_median(own, weights), weighted_median(theirs, weights)
+    trimmed = trimmed_mean(own, weights), trimmed_mean(theirs, weights)
     means = np.average(own, axis=0, weights=weights), np.average(theirs, axis=0, weights=weights)
-    own, theirs = np.where((medians[0] > 0) & (medians[1] > 0), medians, means)
+    own, theirs = np.where((trimmed[0] > 0) & (trimmed[1] > 0), trimmed, means)
     ratio = np.divide(own, theirs, out=np.ones_like(own), where=theirs > 0)
     typical = residuals.typical_variance()
     return ResidualRows(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import chi2
 
-from .._utils.medians import weighted_median
+from .._utils.robust_means import weighted_median
 from .design_points import Points
 from .out_of_bag import moments_of_some
 

@@ -1,8 +1,11 @@
-"""Medians of weighted values."""
+"""Medians and means that outliers hardly move."""
 
 from __future__ import annotations
 
 import numpy as np
+
+# Share of the values that a trimmed mean is over, the smallest ones.
+KEPT_SHARE = 0.95
 
 
 def weighted_median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -25,3 +28,13 @@ def weighted_median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     first, second = (shares < half).sum(axis=0), (shares <= half).sum(axis=0)
     columns = np.arange(values.shape[1])
     return (ordered[first, columns] + ordered[second, columns]) / 2
+
+
+def trimmed_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the weighted mean of each column without its largest values, (n_columns,).
+
+    The arguments are those of `weighted_median`.
+    """
+    values, weights = values[weights > 0], weights[weights > 0]
+    kept = values <= np.quantile(values, KEPT_SHARE, axis=0)
+    return (kept * values).T @ weights / (kept.T @ weights)
