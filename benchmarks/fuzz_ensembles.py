@@ -180,7 +180,9 @@ LENIENT = {label.replace(" ", "_"): "edge" for label in BAD}
 def drawn_parameters(draw: Draw) -> Call:
     """Draws of a model's parameters."""
     models = {"variant": [nn.Linear(3, 1)], "bad": [None, "model", nn.Linear, 3]}
-    model = draw.one_of("model", lambda draw, X: np.asarray(X)[:, 0] * np.size(draw), models)
+    model = draw.one_of(
+        "model", lambda draw, X: np.asarray(X)[:, 0] * np.asarray(draw).size, models
+    )
     size = 4 if isinstance(model, nn.Module) else 3
     base = draw.normal(4, size)
     # A function takes any draws that it understands.
