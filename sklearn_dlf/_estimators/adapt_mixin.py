@@ -267,7 +267,7 @@ class ClassifierAdaptMixin(AdaptMixin, ClassifierUpdateMixin):
         """Return the sorted classes of the new meaning, or raise if y has others."""
         own = set(self.classes_.tolist())
         if classes is not None:
-            new = np.unique(check_labels(classes))
+            new = np.unique(check_labels(classes, "classes"))
             others = [each for each in np.unique(y).tolist() if each not in set(new.tolist())]
             if others:
                 raise ValueError(f"y has labels that are none of classes={new}: {others[:10]}.")

@@ -179,6 +179,21 @@ def test_labels_that_the_rows_lack_are_named_by_classes(three_classes):
     assert (adapted.predict(X) == 1).all()
 
 
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (3, "classes must have one label"),
+        ([["a", "b"]], "classes must have one label"),
+        ([0, None], "classes has missing labels"),
+        ([[0], [0, 1]], "classes must hold as many"),
+    ],
+)
+def test_wrong_classes_are_named(two_classes, classes, message):
+    student, X, y = two_classes
+    with pytest.raises(ValueError, match=message):
+        student.adapt(X[:9], y[:9], classes=classes)
+
+
 def test_kept_classes_without_a_head_have_latent_parameters(two_classes):
     student, X, y = two_classes
     adapted = student.adapt(X[:50], y[:50], labels="kept")
