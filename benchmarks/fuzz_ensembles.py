@@ -173,6 +173,30 @@ def described_members(draw: Draw) -> Call:
     return Call(ensembles.Members, arguments, anything)
 
 
+def registered(draw: Draw) -> Call:
+    """Types of one's own, and their members."""
+
+    class Own:
+        """An ensemble of a type of one's own."""
+
+    kinds = {"edge": ["no.Module"], "bad": [None, 3, Own(), [Own]]}
+    extractors = {"edge": [lambda own: None, lambda own: 3], "bad": [None, "members", 3]}
+    arguments = {
+        "ensemble_type": draw.one_of("ensemble_type", Own, kinds),
+        "extractor": draw.one_of(
+            "extractor",
+            lambda own: ensembles.Members("regressor", 2, lambda X: (X[:, 0], X[:, 1])),
+            extractors,
+        ),
+    }
+
+    def call(**arguments: Any) -> Any:
+        ensembles.register_ensemble(**arguments)
+        return ensembles.member_predictions(Own(), draw.normal(4, 3))
+
+    return Call(call, arguments, finite)
+
+
 # Levels of a wrong array where it may be accepted.
 LENIENT = {label.replace(" ", "_"): "edge" for label in BAD}
 
