@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ._utils.numbers import as_array
 from ._utils.parameters import check_integer
 
 __all__ = ["FlipCrop", "TokenDropout"]
@@ -80,7 +81,7 @@ class FlipCrop:
         TypeError
             If `pad` is no integer.
         """
-        X = np.asarray(X)
+        X = as_array(X, "X")
         pad = check_integer(self.pad, "pad", 0)
         if X.ndim != 4 or not len(X) or pad >= min(X.shape[2:]):
             raise ValueError(
@@ -173,7 +174,7 @@ class TokenDropout:
         TypeError
             If `mask_id` or `padding_id` is no integer.
         """
-        X, kept = np.asarray(X), np.asarray(self.kept_ids)
+        X, kept = as_array(X, "X"), as_array(self.kept_ids, "kept_ids")
         rate: Any = self.rate
         is_share = isinstance(rate, Real) and 0 <= float(rate) < 1
         if X.ndim != 2 or not len(X) or X.dtype.kind not in "iu" or not is_share:

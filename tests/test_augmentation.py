@@ -92,6 +92,12 @@ def test_makers_need_a_row(maker, X, rng):
         maker(X[:0], 4, rng)
 
 
+@pytest.mark.parametrize("maker", [FlipCrop(), TokenDropout()])
+def test_rows_of_several_lengths_are_refused_by_name(maker, rng):
+    with pytest.raises(ValueError, match="X must be an array of numbers, with rows of one length"):
+        maker([[1, 2], [1]], 4, rng)
+
+
 def test_tokens_are_left_out_and_padding_moves_to_the_end(rng):
     X = sentences(30)
     made = TokenDropout(0.4)(X, 300, rng)
