@@ -1,4 +1,4 @@
-"""Calls of fitted students that ``fuzz.py`` draws: predictions, updates, scorers."""
+"""Calls of fitted students that ``fuzz.py`` draws: predictions, also through wrappers."""
 
 from __future__ import annotations
 

@@ -32,7 +32,8 @@ class FitCheckpoint(Callback):
     evaluated again (see `memory`), and training goes on from the file. A fit that ends removes it.
     Fits are the same if rows, outputs of the teacher, parameters and the first weights of the
     network are, which takes a `random_state` that is an integer. Files of different fits have
-    different names, so that the candidates of a search may share a folder.
+    different names, so that the candidates of a search may share a folder. `fit` raises ValueError
+    for a file that is damaged; without the file it begins anew.
 
     Networks of this package's own layers are trained by skorch with it, as with any other callback,
     so that their last digits differ from those without it.
