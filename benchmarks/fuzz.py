@@ -90,6 +90,7 @@ WORDS = {
         "fit was called without y",
         "member",
         "output",
+        "model",
     ),
     "student": ("student", "fitted", "onnx"),
     "path": ("file", "directory"),

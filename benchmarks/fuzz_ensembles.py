@@ -70,11 +70,11 @@ class Teachers:
             "functions": [len, len],
         }
 
-    def pick(self, draw: Draw, name: str = "ensemble") -> Any:
-        """Return a fitted ensemble, or what is none."""
+    def pick(self, draw: Draw, name: str = "ensemble", **levels: str) -> Any:
+        """Return a fitted ensemble, or what is none. `levels` are those of this call alone."""
         if draw.is_spoilt():
             label = draw.pick(self.refused)
-            draw.note(name, label, "bad")
+            draw.note(name, label, levels.get(label, "bad"))
             return self.refused[label]
         table = draw.pick([self.regressors, self.classifiers])
         return table[draw.pick(table)]

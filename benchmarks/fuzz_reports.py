@@ -46,10 +46,9 @@ def scorers(draw: Draw, students: Students) -> Call:
         draw.spoilt.pop("y", None)
         scorer: Any = metrics.member_log_likelihood_scorer
     elif kind == 3:
-        arguments = {"estimator": student, "X": X, "ensemble": teachers.pick(draw)}
+        ensemble = teachers.pick(draw, modules="edge")
+        arguments = {"estimator": student, "X": X, "ensemble": ensemble}
         draw.spoilt.pop("y", None)
-        if draw.spoilt.get("ensemble", ("",))[0] == "modules":
-            draw.relax("ensemble")  # their outputs are values
         scorer = score_of_members
     else:
         scorer = metrics.neg_crps_scorer if kind == 1 else metrics.neg_nll_scorer
@@ -91,7 +90,7 @@ def report(draw: Draw, students: Students) -> Call:
     if draw.rng.uniform() < 0.6:
         arguments["predictions"] = draw.array("predictions", members, nothing="bad", list="edge")
     else:
-        arguments["ensemble"] = teachers.pick(draw)
+        arguments["ensemble"] = teachers.pick(draw, modules="edge")
         # A teacher may be of another kind or of other classes than the student.
         draw.note("ensemble", *draw.spoilt.get("ensemble", ("any", "edge")))
     levels = {k: [v for v in vs if np.ndim(v) == 1] for k, vs in QUANTILES.items()}
