@@ -22,7 +22,7 @@ from .._updating.memory import (
     value_covariance,
 )
 from .._updating.value_update import ValueUpdate
-from .._utils.numbers import in_memory, refuse_dates, with_gaps
+from .._utils.numbers import in_memory, without_dates
 from .._utils.warning import warn_user
 from .base import BaseStudent
 from .classifier_mixin import ClassifierStudentMixin
@@ -317,9 +317,8 @@ def _row_weights(sample_weight: Any, n_rows: int) -> np.ndarray:
     """Return weights of rows (n_rows,), or raise if they are invalid; all may be zero."""
     if sample_weight is None:
         return np.ones(n_rows)
-    refuse_dates(sample_weight, "sample_weight")
     weights = check_array(
-        with_gaps(sample_weight),
+        without_dates(sample_weight, "sample_weight"),
         dtype=np.float64,
         ensure_2d=False,
         ensure_min_samples=0,

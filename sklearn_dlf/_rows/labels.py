@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_array
 
-from .._utils.numbers import refuse_dates, with_gaps
+from .._utils.numbers import with_gaps, without_dates
 from .columns import is_missing
 
 
@@ -72,8 +72,8 @@ def observed_values(y: Any, n_rows: int, n_outputs: int) -> np.ndarray:
     ValueError
         If they are missing, not finite, or of another shape.
     """
-    refuse_dates(y, "y")
-    values = check_array(with_gaps(y), dtype=np.float64, ensure_2d=False, input_name="y")
+    values = without_dates(y, "y")
+    values = check_array(values, dtype=np.float64, ensure_2d=False, input_name="y")
     values = values.reshape(len(values), -1)
     if values.shape != (n_rows, n_outputs):
         raise ValueError(

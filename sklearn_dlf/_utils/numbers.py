@@ -62,6 +62,12 @@ def refuse_dates(values: Any, name: str) -> None:
         raise ValueError(f"{name} must be numbers; got dates or durations.")
 
 
+def without_dates(values: Any, name: str) -> Any:
+    """Do what `with_gaps` does, or raise ValueError if values are dates."""
+    refuse_dates(values, name)
+    return with_gaps(values)
+
+
 def as_array(values: Any, name: str) -> np.ndarray:
     """Return values as an array, or raise if they have no common shape."""
     try:
