@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ._utils.numbers import as_array
+from ._utils.numbers import as_array, with_gaps
 from ._utils.parameters import check_integer
 
 __all__ = ["FlipCrop", "TokenDropout"]
@@ -174,7 +174,7 @@ class TokenDropout:
         TypeError
             If `mask_id` or `padding_id` is no integer.
         """
-        X, kept = as_array(X, "X"), as_array(self.kept_ids, "kept_ids")
+        X, kept = as_array(with_gaps(X), "X"), as_array(self.kept_ids, "kept_ids")
         rate: Any = self.rate
         is_share = isinstance(rate, Real) and 0 <= float(rate) < 1
         if X.ndim != 2 or not len(X) or X.dtype.kind not in "iu" or not is_share:

@@ -92,6 +92,12 @@ def test_makers_need_a_row(maker, X, rng):
         maker(X[:0], 4, rng)
 
 
+def test_gaps_are_no_tokens(rng):
+    X = np.ma.masked_array([[1, 2], [3, 4]], [[True, False], [False, False]])
+    with pytest.raises(ValueError, match="integers"):
+        TokenDropout()(X, 4, rng)
+
+
 @pytest.mark.parametrize("maker", [FlipCrop(), TokenDropout()])
 def test_rows_of_several_lengths_are_refused_by_name(maker, rng):
     with pytest.raises(ValueError, match="X must be an array of numbers, with rows of one length"):
