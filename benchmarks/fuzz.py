@@ -30,7 +30,10 @@ import fuzz_calls
 import fuzz_ensembles
 import fuzz_files
 import fuzz_fits
+import fuzz_reports
+import fuzz_rows
 import fuzz_students
+import fuzz_updates
 import numpy as np
 import pandas as pd
 import sklearn
@@ -57,7 +60,8 @@ OWN, SKLEARN = (str(Path(module.__file__).parent) for module in (sklearn_dlf, sk
 
 # Other words by which a message may name an argument.
 WORDS = {
-    "X": ("row", "sample", "feature", "column", "array", "extreme", "members"),
+    "X": ("row", "sample", "feature", "column", "array", "extreme", "members", "strings", "images"),
+    "X_outside": ("row", "sample", "feature", "column", "array", "input x"),
     "X_unlabeled": ("members", "member", "extreme", "x must lie"),
     "y": ("label", "values of y", "targets", "samples", "classes", "class "),
     "y_true": ("samples", "input", "labels", "array"),
@@ -78,9 +82,21 @@ WORDS = {
     "student_spread": ("samples",),
     "ensemble": ("list", "model", "fitted", "class", "outputs", "member"),
     "models": ("list", "model", "fitted", "class", "outputs", "n_members", "array"),
-    "estimator": ("student", "fitted", "class", "target", "fit was called without y", "member"),
+    "estimator": (
+        "student",
+        "fitted",
+        "class",
+        "target",
+        "fit was called without y",
+        "member",
+        "output",
+        "model",
+    ),
     "student": ("student", "fitted", "onnx"),
     "path": ("file", "directory"),
+    "new": ("strings", "columns"),
+    "dirname": ("folder",),
+    "ensemble_type": ("registered",),
     "classes": ("labels", "columns"),
     "n_members": ("members",),
     "max_iter": ("training",),
@@ -145,16 +161,22 @@ class Calls:
             partial(fuzz_ensembles.wrapped_models, teachers=teachers): 1,
             fuzz_ensembles.described_members: 0.5,
             fuzz_ensembles.drawn_parameters: 0.7,
+            fuzz_ensembles.registered: 0.3,
             partial(fuzz_ensembles.deep_ensemble, teachers=teachers): 1,
             partial(fuzz_students.prediction, students=students): 6,
             partial(fuzz_students.through_wrappers, students=students): 2,
-            partial(fuzz_students.held_out, students=students): 3,
-            partial(fuzz_students.scorers, students=students): 2,
-            partial(fuzz_students.report, students=students): 0.7,
+            partial(fuzz_updates.held_out, students=students): 3,
+            partial(fuzz_updates.adapted, students=students): 2,
+            partial(fuzz_updates.conformalized, students=students): 1,
+            partial(fuzz_reports.scorers, students=students): 2,
+            partial(fuzz_reports.report, students=students): 1,
             partial(fuzz_files.files, students=students): 0.5,
             partial(fuzz_files.exported, students=students): 0.3,
             partial(fuzz_files.changed_state, students=students): 0.3,
+            partial(fuzz_files.checkpoints, teachers=teachers): 0.3,
             partial(fuzz_fits.fit, teachers=teachers): 4,
+            fuzz_rows.sentences: 0.5,
+            fuzz_rows.made_rows: 0.5,
         }
 
     def draw(self, seed: int, number: int) -> tuple[str, Draw, Call]:

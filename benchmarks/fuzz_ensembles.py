@@ -70,11 +70,11 @@ class Teachers:
             "functions": [len, len],
         }
 
-    def pick(self, draw: Draw, name: str = "ensemble") -> Any:
-        """Return a fitted ensemble, or what is none."""
+    def pick(self, draw: Draw, name: str = "ensemble", **levels: str) -> Any:
+        """Return a fitted ensemble, or what is none. `levels` are those of this call alone."""
         if draw.is_spoilt():
             label = draw.pick(self.refused)
-            draw.note(name, label, "bad")
+            draw.note(name, label, levels.get(label, "bad"))
             return self.refused[label]
         table = draw.pick([self.regressors, self.classifiers])
         return table[draw.pick(table)]
@@ -173,6 +173,30 @@ def described_members(draw: Draw) -> Call:
     return Call(ensembles.Members, arguments, anything)
 
 
+def registered(draw: Draw) -> Call:
+    """Types of one's own, and their members."""
+
+    class Own:
+        """An ensemble of a type of one's own."""
+
+    kinds = {"edge": ["no.Module"], "bad": [None, 3, Own(), [Own]]}
+    extractors = {"edge": [lambda own: None, lambda own: 3], "bad": [None, "members", 3]}
+    arguments = {
+        "ensemble_type": draw.one_of("ensemble_type", Own, kinds),
+        "extractor": draw.one_of(
+            "extractor",
+            lambda own: ensembles.Members("regressor", 2, lambda X: (X[:, 0], X[:, 1])),
+            extractors,
+        ),
+    }
+
+    def call(**arguments: Any) -> Any:
+        ensembles.register_ensemble(**arguments)
+        return ensembles.member_predictions(Own(), draw.normal(4, 3))
+
+    return Call(call, arguments, finite)
+
+
 # Levels of a wrong array where it may be accepted.
 LENIENT = {label.replace(" ", "_"): "edge" for label in BAD}
 
@@ -180,7 +204,9 @@ LENIENT = {label.replace(" ", "_"): "edge" for label in BAD}
 def drawn_parameters(draw: Draw) -> Call:
     """Draws of a model's parameters."""
     models = {"variant": [nn.Linear(3, 1)], "bad": [None, "model", nn.Linear, 3]}
-    model = draw.one_of("model", lambda draw, X: np.asarray(X)[:, 0] * np.size(draw), models)
+    model = draw.one_of(
+        "model", lambda draw, X: np.asarray(X)[:, 0] * np.asarray(draw).size, models
+    )
     size = 4 if isinstance(model, nn.Module) else 3
     base = draw.normal(4, size)
     # A function takes any draws that it understands.

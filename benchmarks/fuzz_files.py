@@ -1,7 +1,8 @@
-"""Calls that ``fuzz.py`` draws of files and copies of students."""
+"""Calls that ``fuzz.py`` draws of files and copies of students, and of interrupted fits."""
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import pickle
 import tempfile
@@ -10,11 +11,14 @@ from typing import Any
 
 import numpy as np
 from fuzz_calls import Call, anything
-from fuzz_students import Students
+from fuzz_ensembles import N_ROWS, Teachers
+from fuzz_students import TINY, Students
 from fuzz_values import QUANTILES, SWITCHES, Draw
+from skorch.callbacks import Callback
 
 import sklearn_dlf
-from sklearn_dlf import DLFRegressor
+from sklearn_dlf import DLFClassifier, DLFRegressor, baselines
+from sklearn_dlf.callbacks import FitCheckpoint
 
 # What files hold that are none of a student; None is no file.
 CONTENTS = {
@@ -48,10 +52,12 @@ def files(draw: Draw, students: Students) -> Call:
     elif name in ("pipeline", "frozen", "target", "transformed"):
         draw.note("student", name, "edge")
 
+    wrong = draw.one_of("path", None, {"bad": [3, b"file", object()]})
+
     def write_and_read(student: Any) -> Any:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "student.safetensors"
-            sklearn_dlf.save_student(student, path)
+            sklearn_dlf.save_student(student, path if wrong is None else wrong)
             read = sklearn_dlf.load_student(path)
         return read.predict(X) == student.predict(X)
 
@@ -87,11 +93,12 @@ def exported(draw: Draw, students: Students) -> Call:
     }
     quantiles = draw.one_of("quantiles", (0.1, 0.9), QUANTILES)
     draw.note("student", name, "edge")
+    wrong = draw.one_of("path", None, {"bad": [3, b"file", object()]})
 
     def write(**options: Any) -> Any:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "student.onnx"
-            student.to_onnx(path, **options)
+            student.to_onnx(path if wrong is None else wrong, **options)
             return path.stat().st_size
 
     arguments = {
@@ -122,3 +129,51 @@ def changed_state(draw: Draw, students: Students) -> Call:
         return is_other or np.array_equal(found, before)
 
     return Call(call, {}, lambda same: None if same else f"{name} after {label} predicts otherwise")
+
+
+class Stop(Callback):
+    """Interrupts a fit at the second round of training."""
+
+    def __init__(self) -> None:
+        self.n_rounds = 0
+
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+        """Count the rounds; raise in the second one."""
+        self.n_rounds += 1
+        if self.n_rounds == 2:
+            raise InterruptedError
+
+
+def checkpoints(draw: Draw, teachers: Teachers) -> Call:
+    """Fits that are interrupted and go on from a file, which may be damaged."""
+    cls = draw.pick([DLFRegressor, DLFClassifier, baselines.HydraRegressor])
+    folder = draw.one_of("dirname", "fits", {"bad": [None, 3, b"fits", object(), ["a"]]})
+    files = {"variant": ["absent"], "bad": ["empty", "text", "zeros", "pickle"]}
+    file = draw.one_of("path", "kept", files)
+    members = draw.probabilities(N_ROWS, 3, 5) if cls is DLFClassifier else teachers.members
+
+    def call(dirname: Any, file: str) -> Any:
+        with tempfile.TemporaryDirectory() as root:
+            path = Path(root, dirname) if dirname == "fits" else dirname
+
+            def fit(*others: Any) -> Any:
+                student = cls(**TINY, callbacks=[FitCheckpoint(path), *others])
+                return student.fit(teachers.X, predictions=members)
+
+            wanted = fit().predict(teachers.X)
+            with contextlib.suppress(InterruptedError):
+                fit(Stop())
+            kept = [*path.iterdir()]
+            if file != "kept":
+                for each in kept:
+                    each.unlink()
+                    if CONTENTS[file] is not None:
+                        each.write_bytes(CONTENTS[file])
+            found = fit().predict(teachers.X)
+            return len(kept), len([*path.iterdir()]), np.array_equal(found, wanted)
+
+    def check(result: Any) -> str | None:
+        wanted = 1, 0, True
+        return None if result == wanted else f"files before, after, and equality: {result}"
+
+    return Call(call, {"dirname": folder, "file": file}, check)

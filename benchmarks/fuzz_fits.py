@@ -28,6 +28,8 @@ PARAMETERS = {
     "loadings": {"edge": ["separable"], "bad": ["diagonal", None, 3]},
     "latent": {"edge": ["smoothed", "gaussian"], "bad": ["normal", None]},
     "augment": {"edge": ["auto", "mixup", "local", "far_neighbors"], "bad": ["none", 3, True]},
+    "n_augmented": {"edge": [0, 5, np.int64(3)], "bad": [-1, 2.5, "many", None]},
+    "subsample": {"edge": [2, 10, None], "bad": [1, 0, 2.5, "few"]},
     "out_of_bag": {"edge": ["match", None], "bad": ["none", True]},
     "target_noise": {"edge": ["input", "constant"], "bad": ["none", None, 0.1]},
     "cv": {"edge": [2, 3], "bad": [1, 0, "five", 2.5, -1]},
@@ -53,7 +55,9 @@ PARAMETERS = {
     "tol": {"edge": [0, 1e300], "bad": [-1.0, np.nan, "small", None]},
     "n_epochs": {"edge": [1], "bad": [0, 1.5, "many", None]},
     "probability_floor": {"edge": [1e-300, 0.4], "bad": [0, 0.5, -1, np.nan, "a"]},
-    "refine": {"edge": [False], "bad": ["no", None, 2]},
+    "refine": {"edge": [False, 2], "bad": ["no", None, 0, -1, 1.5]},
+    "early_stopping": {"edge": [1, 2], "bad": [0, -1, 1.5, "yes"]},
+    "average_masks": {"edge": [True], "bad": ["yes", None, 2]},
     "loadings_weight": {"edge": [1e-300, 1e30], "bad": [0, -1.0, np.nan, np.inf, "a"]},
     "mmd_weight": {"edge": [0, 1e30], "bad": [-1.0, np.nan, "a"]},
     "batch_size": {"edge": [1, 7, 10**9], "bad": [0, -1, 2.5, "large", True]},
@@ -103,6 +107,12 @@ def fit(draw: Draw, teachers: Teachers) -> Call:
         }
         y = draw.one_of("y", labels, others) if draw.rng.uniform() < 0.7 else None
     arguments = {"X": rows, "y": y, **teacher_of(draw, teachers, is_regressor, y)}
+    if "ensemble" in arguments and draw.rng.uniform() < 0.2:
+        wrong = {"one_row": "bad", "nothing": "variant", "a_type": "variant"}
+        other = draw.array("X_ensemble", teachers.X, **READ, **wrong)
+        # A type would be a function of rows.
+        arguments["X_ensemble"] = np.asarray if isinstance(other, type) else other
+        draw.note("X_ensemble", "given", "edge")
     if draw.rng.uniform() < 0.3:
         arguments["sample_weight"] = draw.weights(N_ROWS)
     if draw.rng.uniform() < 0.2:

@@ -1,4 +1,4 @@
-"""Calls of fitted students that ``fuzz.py`` draws: predictions, updates, scorers."""
+"""Calls of fitted students that ``fuzz.py`` draws: predictions, also through wrappers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from fuzz_calls import Call, anything, drawn, finite, n_rows_of, numbers_of
-from fuzz_ensembles import N_ROWS, Teachers
+from fuzz_calls import Call, finite, n_rows_of, numbers_of
+from fuzz_ensembles import Teachers
 from fuzz_values import (
     COUNTS,
     FRAMES,
@@ -18,7 +18,6 @@ from fuzz_values import (
     SWITCHES,
     UNKNOWN_ROWS,
     Draw,
-    none_inside,
 )
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
@@ -28,7 +27,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import sklearn_dlf
-from sklearn_dlf import DLFClassifier, DLFRegressor, baselines, metrics, plotting
+from sklearn_dlf import DLFClassifier, DLFRegressor, baselines
 
 # Values of `n_samples`.
 MANY = {**COUNTS, "variant": [np.int64(3), 1, 300], "edge": [np.uint8(2)]}
@@ -66,6 +65,7 @@ class Students:
         self.fitted["conformal"].conformalize(X, y)
         self._add("updated", regressor, X, **with_y)
         self.fitted["updated"].update(X[:5], y[:5] + 1)
+        self._keep("adapted", self.fitted["plain"].adapt(X, 20 - 3 * y), X)
         self._add("frame", regressor, self.frame, **with_y)
         logs = [
             TransformedTargetRegressor(Ridge(a), func=np.log, inverse_func=np.exp) for a in (1, 9)
@@ -76,6 +76,8 @@ class Students:
         self._add(
             "labels", classifier, X, y=teachers.labels, ensemble=teachers.classifiers["logistic"]
         )
+        renamed = self.fitted["labels"].adapt(X, names_of(teachers.labels), labels="mapped")
+        self._keep("renamed", renamed, X)
         self._add("binary", classifier, X, predictions=logits[:, :2], outputs="logits")
         self._add("hydra", baselines.HydraRegressor(**TINY), X, **with_y)
         self._add("batch", baselines.BatchEnsembleRegressor(**TINY), X, **with_y)
@@ -109,7 +111,12 @@ class Students:
             return np.exp(self.teachers.y)
         if name in ("outputs", "separable"):
             return np.c_[self.teachers.y, 2 - self.teachers.y]
-        return self.teachers.y
+        return 20 - 3 * self.teachers.y if name == "adapted" else self.teachers.y
+
+
+def names_of(labels: np.ndarray) -> np.ndarray:
+    """Return other names of the classes "a" to "c", in another order."""
+    return np.array(["three", "two", "one"])[np.unique(labels, return_inverse=True)[1]]
 
 
 def as_frame(X: np.ndarray) -> pd.DataFrame:
@@ -161,6 +168,8 @@ def prediction(draw: Draw, students: Students) -> Call:
         "predict_uncertainty",
     ):
         draw.note("y", "not given to fit", "bad")
+    if name == "renamed" and method == "latent_parameters":
+        draw.note("student", name, "bad")
     return Call(function, arguments, with_rows(X))
 
 
@@ -227,155 +236,3 @@ def through_wrappers(draw: Draw, students: Students) -> Call:
     # Which functions a student has is tested elsewhere: those of classes lack some.
     draw.note("estimator", *draw.spoilt.get("estimator", (name, "edge")))
     return Call(function, arguments, with_rows(X))
-
-
-def held_out(draw: Draw, students: Students) -> Call:
-    """Updates of a student, and guarantees by held-out rows."""
-    has_factors = {
-        "plain",
-        "without y",
-        "outputs",
-        "separable",
-        "groups",
-        "conformal",
-        "updated",
-        "frame",
-        "transformed",
-        "classes",
-        "labels",
-        "binary",
-    }
-    name, student = students.pick(draw, has_factors.__contains__)
-    n = draw.rng.randint(1, 12)
-    X = rows_for(draw, students.rows[name], n, a_row_too_many="bad", one_row="edge")
-    is_regressor = isinstance(student, DLFRegressor)
-    if is_regressor:
-        y = draw.array("y", students.values(name)[:n], one_row="edge", no_rows="bad")
-    else:
-        labels = np.asarray(student.classes_)[np.arange(n) % len(student.classes_)]
-        others = {
-            "variant": [labels.tolist()],
-            "bad": [
-                np.full(n, "no class"),
-                np.full(n, 99),
-                None,
-                3,
-                labels[:-1],
-                np.full(n, np.nan),
-                none_inside(labels),
-                np.c_[labels, labels],
-                [["a"], ["a", "b"]],
-                object(),
-            ],
-        }
-        y = draw.one_of("y", labels, others)
-    arguments = {"X": X, "y": y}
-    if is_regressor and draw.rng.uniform() < 0.4:
-        function, method = student.conformalize, "median"
-    else:
-        function, method = student.update, "predict"
-        arguments["sample_weight"] = draw.weights(n)
-        if draw.spoilt.get("sample_weight", ("",))[0] == "zeros":
-            draw.relax("sample_weight")  # such rows change nothing
-        arguments["discrepancy"] = draw.one_of(
-            "discrepancy", "auto", {"variant": [None], "bad": ["none", 3, True, np.nan]}
-        )
-        forgetting = {
-            "variant": [0, 1, 0.9],
-            "edge": [1e-300],
-            "bad": [-1, 2, np.nan, "a", True, [0.5]],
-        }
-        arguments["forgetting"] = draw.one_of("forgetting", None, forgetting)
-    if name == "without y":
-        draw.note("y", "not given to fit", "edge" if function == student.conformalize else "bad")
-    if name == "transformed" and draw.level != "bad":
-        draw.note("y", "transformed", "edge")  # negative values have no logarithm
-    base = students.rows[name][:7]
-
-    def predict() -> Any:
-        # Few held-out rows have no other quantile, and a student without y has none before.
-        has_median = method == "median" and (
-            name != "without y" or hasattr(student, "conformal_scores_")
-        )
-        return student.predict_quantiles(base, [0.5]) if has_median else student.predict(base)
-
-    def call(**arguments: Any) -> Any:
-        function(**arguments)
-        return predict()
-
-    call.__name__ = f"{type(student).__name__}.{function.__name__} of {name}"
-    return Call(call, arguments, finite, unchanged=predict)
-
-
-def scorers(draw: Draw, students: Students) -> Call:
-    """Scorers of students."""
-    name, student = students.pick(draw, lambda name: name not in ("frame", "frozen"))
-    teachers = students.teachers
-    is_classifier = hasattr(student, "classes_")
-    if draw.is_spoilt():
-        kinds = {
-            "not fitted": clone(student),
-            "None": None,
-            "an estimator": Ridge(),
-            "text": "student",
-        }
-        label = draw.pick(kinds)
-        student = kinds[label]
-        draw.note("estimator", label, "bad")
-    kind = draw.rng.randint(3)
-    if is_classifier:
-        y: Any = np.asarray(students.fitted[name].classes_)[np.arange(N_ROWS) % 2]
-    else:
-        y = draw.array("y", students.values(name))
-    X = draw.array("X", teachers.X, **UNKNOWN_ROWS)
-    arguments: dict[str, Any] = {"estimator": student, "X": X, "y": y}
-    if kind < 2:
-        arguments["sample_weight"] = draw.weights(N_ROWS)
-    if kind == 2:
-        members = draw.array("predictions", teachers.members, nothing="edge")
-        arguments = {"estimator": student, "X": X, "predictions": members}
-        draw.spoilt.pop("y", None)
-        scorer: Any = metrics.member_log_likelihood_scorer
-    else:
-        scorer = metrics.neg_crps_scorer if kind == 1 else metrics.neg_nll_scorer
-    if name == "pipeline":
-        draw.relax("X")  # its scaler reads dates
-    # Which scores a student has is tested elsewhere.
-    draw.note("estimator", *draw.spoilt.get("estimator", (name, "edge")))
-    return Call(scorer, arguments, lambda result: finite(float(result)))
-
-
-def report(draw: Draw, students: Students) -> Call:
-    """A report on a student, as text, or a figure of its spread."""
-    names = "plain", "without y", "conformal", "updated", "hydra", "pipeline"
-    name, student = students.pick(draw, names.__contains__)
-    teachers = students.teachers
-    if draw.rng.uniform() < 0.3:
-        X = draw.array("X", teachers.X, a_row_too_many="variant")
-        ensemble = draw.pick(list(teachers.regressors.values()))
-        arguments = {"estimator": student, "X": X, "ensemble": ensemble}
-        return Call(plotting.SpreadDisplay.from_estimator, arguments, drawn)
-    X = draw.array("X", teachers.X, one_row="bad", a_row_too_many="bad")
-    if name == "pipeline" and draw.spoilt.get("X", ("",))[0] == "dates":
-        draw.relax("X")  # its scaler reads them
-    y = draw.array("y", teachers.y, nothing="variant", one_row="bad")
-    members = draw.array("predictions", teachers.members, nothing="bad", list="edge")
-    levels = draw.one_of(
-        "levels", (0.5, 0.9), {k: [v for v in vs if np.ndim(v) == 1] for k, vs in QUANTILES.items()}
-    )
-    seed = draw.one_of("random_state", 0, SEEDS)
-
-    def make(**arguments: Any) -> Any:
-        found = metrics.FidelityReport.from_estimator(**arguments)
-        return len(str(found)), len(repr(found))
-
-    arguments = {
-        "student": student,
-        "ensemble": None,
-        "X": X,
-        "y": y,
-        "predictions": members,
-        "levels": levels,
-        "random_state": seed,
-    }
-    return Call(make, arguments, anything, allows_nan=True)

@@ -169,6 +169,8 @@ WEIGHTS = {
     "infinite": ("bad", lambda n: with_entry(np.ones(n), np.inf)),
     "too many": ("bad", lambda n: np.ones(n + 1)),
     "words": ("bad", lambda n: np.full(n, "word")),
+    "dates": ("bad", lambda n: np.full(n, np.datetime64("2020-01-01"))),
+    "a gap": ("bad", lambda n: with_gap(np.ones(n))),
     "text": ("bad", lambda n: "balanced"),
     "complex": ("bad", lambda n: np.ones(n) + 1j),
     "a matrix": ("bad", lambda n: np.ones((n, 2))),

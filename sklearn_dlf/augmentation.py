@@ -10,8 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
+from typing import Any
 
 import numpy as np
+
+from ._utils.numbers import as_array, with_gaps
+from ._utils.parameters import check_integer
 
 __all__ = ["FlipCrop", "TokenDropout"]
 
@@ -72,17 +77,20 @@ class FlipCrop:
         Raises
         ------
         ValueError
-            If X are no images, or are not larger than `pad`.
+            If X are no images, or are not larger than `pad`, or `pad` is negative.
+        TypeError
+            If `pad` is no integer.
         """
-        X = np.asarray(X)
-        if X.ndim != 4 or not 0 <= self.pad < min(X.shape[2:]):
+        X = as_array(X, "X")
+        pad = check_integer(self.pad, "pad", 0)
+        if X.ndim != 4 or not len(X) or pad >= min(X.shape[2:]):
             raise ValueError(
-                f"{self!r} takes images (n_images, n_channels, height, width) of more than "
-                f"pad={self.pad} pixels in both directions; got an array of shape {X.shape}."
+                f"{self!r} takes one or more images (n_images, n_channels, height, width) of more "
+                f"than pad={pad} pixels in both directions; got an array of shape {X.shape}."
             )
         height, width = X.shape[2:]
         chosen = _pick(len(X), n_rows, random_state)
-        shifts = random_state.randint(-self.pad, self.pad + 1, size=(n_rows, 2, 1))
+        shifts = random_state.randint(-pad, pad + 1, size=(n_rows, 2, 1))
         rows = _reflect(np.arange(height) + shifts[:, 0], height)
         columns = _reflect(np.arange(width) + shifts[:, 1], width)
         if self.flip:
@@ -162,16 +170,25 @@ class TokenDropout:
         Raises
         ------
         ValueError
-            If X are no ids of tokens, or `rate` is no share.
+            If X are no ids of tokens, `rate` is no share, or `kept_ids` are no integers.
+        TypeError
+            If `mask_id` or `padding_id` is no integer.
         """
-        X = np.asarray(X)
-        if X.ndim != 2 or X.dtype.kind not in "iu" or not 0 <= self.rate < 1:
+        X, kept = as_array(with_gaps(X), "X"), as_array(self.kept_ids, "kept_ids")
+        rate: Any = self.rate
+        is_share = isinstance(rate, Real) and 0 <= float(rate) < 1
+        if X.ndim != 2 or not len(X) or X.dtype.kind not in "iu" or not is_share:
             raise ValueError(
-                f"{self!r} takes a rate in [0, 1) and integers (n_sentences, n_tokens); got an "
-                f"array of {X.dtype} of shape {X.shape}."
+                f"{self!r} takes a rate in [0, 1) and integers (n_sentences, n_tokens), one or "
+                f"more sentences; got an array of {X.dtype} of shape {X.shape}."
             )
+        if kept.ndim != 1 or (kept.size and kept.dtype.kind not in "iu"):
+            raise ValueError(f"kept_ids must be integers; got {self.kept_ids!r}.")
+        check_integer(self.padding_id, "padding_id")
+        if self.mask_id is not None:
+            check_integer(self.mask_id, "mask_id")
         made = X[_pick(len(X), n_rows, random_state)]
-        can_drop = ~np.isin(made, [self.padding_id, *self.kept_ids])
+        can_drop = ~np.isin(made, [self.padding_id, *kept])
         order = np.where(can_drop, random_state.uniform(size=made.shape), 2.0)
         # The token of the largest number stays, so that no sentence becomes empty.
         largest = np.where(can_drop, order, -1.0).argmax(axis=1)

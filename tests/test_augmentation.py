@@ -63,8 +63,45 @@ def test_images_are_not_mirrored_on_request(rng):
 
 @pytest.mark.parametrize("X", [np.zeros((4, 5)), np.zeros((4, 1, 3, 8))])
 def test_images_have_four_dimensions_and_are_larger_than_the_padding(X, rng):
-    with pytest.raises(ValueError, match="of more than pad=3 pixels"):
+    with pytest.raises(ValueError, match="than pad=3 pixels"):
         FlipCrop(3)(X, 4, rng)
+
+
+@pytest.mark.parametrize(
+    ("maker", "error", "message"),
+    [
+        (FlipCrop(-1), ValueError, "pad == -1"),
+        (FlipCrop(1.5), TypeError, "pad must be an instance of int"),
+        (TokenDropout("0.1"), ValueError, "takes a rate in"),
+        (TokenDropout(mask_id=[3]), TypeError, "mask_id must be an instance of int"),
+        (TokenDropout(padding_id=None), TypeError, "padding_id must be an instance of int"),
+        (TokenDropout(kept_ids="12"), ValueError, "kept_ids must be integers; got '12'"),
+    ],
+)
+def test_parameters_of_makers_are_checked_by_name(maker, error, message, rng):
+    X = images(2)[0] if isinstance(maker, FlipCrop) else sentences(2)
+    with pytest.raises(error, match=message):
+        maker(X, 4, rng)
+
+
+@pytest.mark.parametrize(
+    ("maker", "X"), [(FlipCrop(), images(1)[0]), (TokenDropout(), sentences(1))]
+)
+def test_makers_need_a_row(maker, X, rng):
+    with pytest.raises(ValueError, match="one or more"):
+        maker(X[:0], 4, rng)
+
+
+def test_gaps_are_no_tokens(rng):
+    X = np.ma.masked_array([[1, 2], [3, 4]], [[True, False], [False, False]])
+    with pytest.raises(ValueError, match="integers"):
+        TokenDropout()(X, 4, rng)
+
+
+@pytest.mark.parametrize("maker", [FlipCrop(), TokenDropout()])
+def test_rows_of_several_lengths_are_refused_by_name(maker, rng):
+    with pytest.raises(ValueError, match="X must be an array of numbers, with rows of one length"):
+        maker([[1, 2], [1]], 4, rng)
 
 
 def test_tokens_are_left_out_and_padding_moves_to_the_end(rng):

@@ -70,8 +70,13 @@ def test_a_tokenizer_of_a_file_is_read(tmp_path):
     for path in (tmp_path, tmp_path / "tokenizer.json"):
         tokenizer = SentenceTokenizer(path, max_length=3).fit(["film"])
         assert_array_equal(tokenizer.transform(["a film"]), [[1, 2, 0]])
-    with pytest.raises(ValueError, match=r"There is no .*missing"):
+    with pytest.raises(ValueError, match=r"There is no tokenizer .*missing"):
         SentenceTokenizer(tmp_path / "missing").fit(["film"])
+    with pytest.raises(TypeError, match="tokenizer must be a string or a path; got 3"):
+        SentenceTokenizer(3).fit(["film"])
+    (tmp_path / "tokenizer.json").write_text("a tokenizer")
+    with pytest.raises(ValueError, match="file of tokenizer is none"):
+        SentenceTokenizer(tmp_path).fit(["film"])
 
 
 def sentence_student(**params):
@@ -166,7 +171,7 @@ def test_a_transformer_has_as_many_layers_as_are_kept(pretrained, n_layers):
 
 def test_a_folder_that_is_missing_is_named():
     pytest.importorskip("transformers")
-    with pytest.raises(ValueError, match="There is no sklearn_dlf/nowhere"):
+    with pytest.raises(ValueError, match="There is no folder sklearn_dlf/nowhere"):
         PretrainedBody("sklearn_dlf/nowhere")(LENGTH)
 
 

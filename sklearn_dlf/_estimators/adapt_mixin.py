@@ -16,6 +16,7 @@ from .._updating.mapped_members import members_of
 from .._updating.updated_members import UpdatedMembers
 from .._updating.value_adaptation import ValueAdaptation, ValueAdapter
 from .update_mixin import (
+    LEAST_WEIGHT,
     NO_NOISE,
     ClassifierUpdateMixin,
     RegressorUpdateMixin,
@@ -44,8 +45,8 @@ class AdaptMixin(UpdateMixin):
         X, y, weights = check_new_rows(X, y, sample_weight)
         if not weights.any():
             raise ValueError(
-                "adapt needs at least one row of positive weight; got "
-                f"{len(weights)} rows without any."
+                f"adapt needs at least one row of positive weight; got {len(weights)} rows of "
+                f"weights below {LEAST_WEIGHT:g}."
             )
         return self._standardised_rows(X), y, weights
 
@@ -88,7 +89,7 @@ class RegressorAdaptMixin(AdaptMixin, RegressorUpdateMixin):
             Values of the new meaning. If the teacher transforms y, they are transformed too.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows, as numbers of equal rows.
+            Weights of the rows, as numbers of equal rows. Below 1e-30 they count as zero.
 
         labels : {"auto", "kept", "mapped"}, default="auto"
             What y is now. "kept": a value of the same units, from which a head on the features of
@@ -197,7 +198,7 @@ class ClassifierAdaptMixin(AdaptMixin, ClassifierUpdateMixin):
             Labels of the new meaning, of any kind.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows, as numbers of equal rows.
+            Weights of the rows, as numbers of equal rows. Below 1e-30 they count as zero.
 
         labels : {"auto", "kept", "mapped"}, default="auto"
             What labels are now. "kept": classes have kept their names, and there may be new ones.
@@ -272,7 +273,7 @@ class ClassifierAdaptMixin(AdaptMixin, ClassifierUpdateMixin):
         """Return the sorted classes of the new meaning, or raise if y has others."""
         own = set(self.classes_.tolist())
         if classes is not None:
-            new = np.unique(check_labels(classes))
+            new = np.unique(check_labels(classes, "classes"))
             others = [each for each in np.unique(y).tolist() if each not in set(new.tolist())]
             if others:
                 raise ValueError(f"y has labels that are none of classes={new}: {others[:10]}.")

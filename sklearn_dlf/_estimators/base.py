@@ -40,7 +40,7 @@ from .._transfer.teachers import is_fitted_teacher
 from .._transfer.transfer_set import TransferSet
 from .._utils.content_keys import content_key
 from .._utils.fit_tasks import FitTasks
-from .._utils.numbers import in_memory, refuse_dates
+from .._utils.numbers import in_memory, refuse_dates, without_dates
 from .._utils.parameters import BodyMaker, Count, Device, LayerSizes
 from .._utils.threads import one_blas_thread
 from .._utils.torch_settings import plain_torch
@@ -88,7 +88,11 @@ class BaseStudent(BaseEstimator, ABC):
         "device": [Device()],
         "callbacks": [list, None],
         "memory": [str, HasMethods("cache"), None],
-        "n_jobs": [numbers.Integral, None],
+        "n_jobs": [
+            Interval(numbers.Integral, None, -1, closed="right"),
+            Interval(numbers.Integral, 1, None, closed="left"),
+            None,
+        ],
         "subsample": [Interval(numbers.Integral, 2, None, closed="left"), None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -231,7 +235,7 @@ class BaseStudent(BaseEstimator, ABC):
         ensemble_rows, adapt = self._rows_of_ensemble(table, X_ensemble, order)
         if X_unlabeled is not None:
             X_unlabeled = self._read_unlabeled(table, reader, X_unlabeled)
-        weights = sample_weight
+        weights = without_dates(sample_weight, "sample_weight")
         if weights is not None:
             if order is not None and np.shape(weights) == (order.n_given,):
                 weights = np.asarray(weights)[order.numbers]

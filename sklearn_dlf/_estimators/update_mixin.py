@@ -22,7 +22,7 @@ from .._updating.memory import (
     value_covariance,
 )
 from .._updating.value_update import ValueUpdate
-from .._utils.numbers import in_memory
+from .._utils.numbers import in_memory, without_dates
 from .._utils.warning import warn_user
 from .base import BaseStudent
 from .classifier_mixin import ClassifierStudentMixin
@@ -30,8 +30,9 @@ from .regressor_mixin import RegressorStudentMixin
 
 # Largest weight of a row, and largest distance of a value of y from the values of fit, in units of
 # the standard deviation of the ensemble's mean. Larger ones are mistakes, and posteriors of them
-# would not be finite. They are choices.
-MAX_WEIGHT, MAX_DISTANCE = 1e12, 1e30
+# would not be finite. Smaller weights than the least one tell nothing, and count as zero: their
+# squares would leave the range of float64. All are choices.
+LEAST_WEIGHT, MAX_WEIGHT, MAX_DISTANCE = 1e-30, 1e12, 1e30
 
 NO_NOISE = (
     "{} needs the noise of y around the ensemble, and fit was called without y. Call "
@@ -75,7 +76,8 @@ class UpdateMixin(BaseStudent):
             Observed values, in units of y, or labels of classes that the student knows.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows, as numbers of equal rows. Rows of weight zero change nothing.
+            Weights of the rows, as numbers of equal rows. Rows of weight zero, or below
+            1e-30, change nothing.
 
         discrepancy : "auto" or None, default="auto"
             Whether the student itself may be wrong. None: it is right, but for its factors. These
@@ -316,7 +318,7 @@ def _row_weights(sample_weight: Any, n_rows: int) -> np.ndarray:
     if sample_weight is None:
         return np.ones(n_rows)
     weights = check_array(
-        sample_weight,
+        without_dates(sample_weight, "sample_weight"),
         dtype=np.float64,
         ensure_2d=False,
         ensure_min_samples=0,
@@ -328,7 +330,7 @@ def _row_weights(sample_weight: Any, n_rows: int) -> np.ndarray:
             f"sample_weight must hold a number from 0 to {MAX_WEIGHT:g}, of equal rows, for each "
             f"of the {n_rows} rows of X; got shape {weights.shape}{ends}."
         )
-    return weights
+    return np.where(weights < LEAST_WEIGHT, 0.0, weights)
 
 
 def _check_options(discrepancy: Any, forgetting: Any) -> float:

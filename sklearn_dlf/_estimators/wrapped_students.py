@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import Bunch, check_array
 
+from .._utils.numbers import without_dates
 from .._utils.parameters import check_levels
 from .unwrap import find_with_method
 
@@ -300,7 +301,8 @@ def conformalize(estimator: Any, X: ArrayLike, y: ArrayLike) -> Any:
     (120, 2)
     """
     wrapped = find_with_method(estimator, "conformalize", "a student of regressors")
-    values = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
+    values = without_dates(y, "y")
+    values = check_array(values, dtype=np.float64, ensure_2d=False, input_name="y")
     wrapped.student.conformalize(wrapped.transform(X), wrapped.transform_target(values))
     return estimator
 

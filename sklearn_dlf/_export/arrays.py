@@ -12,12 +12,12 @@ from collections.abc import Callable
 from dataclasses import is_dataclass
 from importlib import import_module
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .._utils.optional import import_optional
+from .._utils.parameters import check_path
 from .bodies import TrainedBody, with_body, without_body
 from .records import find_class, name_class
 
@@ -75,6 +75,7 @@ def save_student(student: Any, path: str | PathLike[str]) -> None:
         )
     if not hasattr(student, "student_"):
         raise ValueError(f"This {type(student).__name__} is not fitted; expected a fitted one.")
+    check_path(path, "path")
     writer, record = _Writer(), {"class": name_class(type(student))}
     if student.body_ == "custom":
         student, body = without_body(student)
@@ -144,9 +145,7 @@ def _read_file(path: Any) -> tuple[str | None, dict[str, np.ndarray]]:
     """Return the text and the arrays of a file of safetensors, or raise if it is none."""
     _import_safetensors()
     package = import_module("safetensors")
-    if not isinstance(path, str | PathLike):
-        raise TypeError(f"path must be a string or a path; got {path!r}.")
-    if not Path(path).is_file():
+    if not check_path(path, "path").is_file():
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
     try:
         with package.safe_open(path, framework="numpy") as file:

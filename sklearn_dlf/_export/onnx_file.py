@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .._rows.table_encoder import TableEncoder
-from .._utils.parameters import check_levels
+from .._utils.parameters import check_levels, check_path
 from .._version import __version__
 from .graph import Graph
 from .onnx_classes import (
@@ -59,6 +58,7 @@ def write_onnx(
             "A file of ONNX holds Gaussian members; those of this student have a latent_law_. "
             "Fit with latent='gaussian', or keep the student as a pickle."
         )
+    file = check_path(path, "path")
     is_classifier = hasattr(student, "classes_")
     known = CLASSIFICATION if is_classifier else REGRESSION
     if outputs is not None:
@@ -84,7 +84,7 @@ def write_onnx(
             raise ValueError(f"The output {name!r} is not available: {reasons[name]}.")
         graph.output(name, *found[name])
     model = graph.make_model(_describe(student, levels, preprocessed, known), __version__)
-    Path(path).write_bytes(model.SerializeToString())
+    file.write_bytes(model.SerializeToString())
 
 
 def _add_values(

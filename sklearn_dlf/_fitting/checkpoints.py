@@ -12,12 +12,16 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from .._transfer.transfer_set import TransferSet
+from .._utils.parameters import check_path
 from .._utils.seeding import Draws
 from .._version import __version__
 from .trainer import Trainer
 
 # Parameters that leave the numbers of a fit as they are.
 OF_NO_EFFECT = {"callbacks", "ensemble", "memory", "n_jobs", "verbose"}
+
+# What a file holds.
+KEYS = ("trainer", "generators", "loop")
 
 
 class FitCheckpoint(Callback):
@@ -28,7 +32,8 @@ class FitCheckpoint(Callback):
     evaluated again (see `memory`), and training goes on from the file. A fit that ends removes it.
     Fits are the same if rows, outputs of the teacher, parameters and the first weights of the
     network are, which takes a `random_state` that is an integer. Files of different fits have
-    different names, so that the candidates of a search may share a folder.
+    different names, so that the candidates of a search may share a folder. `fit` raises ValueError
+    for a file that is damaged; without the file it begins anew.
 
     Networks of this package's own layers are trained by skorch with it, as with any other callback,
     so that their last digits differ from those without it.
@@ -67,19 +72,28 @@ class Checkpoint:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_suffix(f".{os.getpid()}.part")
         generators = [None if one is None else one.get_state() for one in _generators(draws)]
-        torch.save({"trainer": trainer.state(), "generators": generators, "loop": loop}, part)
+        torch.save(dict(zip(KEYS, (trainer.state(), generators, loop), strict=True)), part)
         part.replace(self.path)
 
     def read(self, trainer: Trainer, draws: Draws) -> Any:
         """Restore trainer and generators, and return the state of the loop; None if no file is."""
         if not self.path.exists():
             return None
-        state = torch.load(self.path, map_location="cpu", weights_only=False)
-        trainer.restore(state["trainer"])
-        for generator, kept in zip(_generators(draws), state["generators"], strict=True):
+        try:
+            state = torch.load(self.path, map_location="cpu", weights_only=False)
+            kept_trainer, kept_generators, loop = (state[key] for key in KEYS)
+        except OSError:
+            raise
+        except Exception as error:  # unpickling raises errors of many kinds
+            raise ValueError(
+                f"{self.path} is no file of FitCheckpoint, or it is damaged ({error!r}). Remove "
+                "it, and the fit begins anew."
+            ) from error
+        trainer.restore(kept_trainer)
+        for generator, kept in zip(_generators(draws), kept_generators, strict=True):
             if generator is not None:
                 generator.set_state(kept)
-        return state["loop"]
+        return loop
 
     def remove(self) -> None:
         """Remove the file, once the fit has ended."""
@@ -98,6 +112,7 @@ def find_checkpoint(
             f"FitCheckpoint keeps the state of restricted EM; got em={student.em!r}. Leave it out "
             "of `callbacks`, or use em='restricted'."
         )
+    folder = check_path(wanted[0].dirname, "dirname of FitCheckpoint")
     params = student.get_params(deep=False)
     named = {
         name: getattr(value, "__qualname__", repr(value)) if callable(value) else repr(value)
@@ -108,7 +123,7 @@ def find_checkpoint(
     contrasts = transfer_set.contrasts
     content = [__version__, type(student).__name__, named, weights, transfer_set.X]
     key = joblib.hash([*content, contrasts.mean, contrasts.residuals, contrasts.weights])
-    return Checkpoint(Path(wanted[0].dirname) / f"{key}.pt")
+    return Checkpoint(folder / f"{key}.pt")
 
 
 def _generators(draws: Draws) -> list[torch.Generator | None]:

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_array
 
-from .._utils.numbers import refuse_dates, with_gaps
+from .._utils.numbers import with_gaps, without_dates
 from .columns import is_missing
 
 
-def label_array(y: Any) -> np.ndarray:
+def label_array(y: Any, name: str = "y") -> np.ndarray:
     """Return values of y or labels as an array, or raise ValueError if they have no shape."""
     try:
         return np.asarray(with_gaps(y))
     except ValueError as error:
         raise ValueError(
-            f"y must hold as many values in each row; got a {type(y).__name__} that does not: "
+            f"{name} must hold as many values in each row; got a {type(y).__name__} that does not: "
             f"{error}"
         ) from error
 
@@ -72,8 +72,8 @@ def observed_values(y: Any, n_rows: int, n_outputs: int) -> np.ndarray:
     ValueError
         If they are missing, not finite, or of another shape.
     """
-    refuse_dates(y, "y")
-    values = check_array(with_gaps(y), dtype=np.float64, ensure_2d=False, input_name="y")
+    values = without_dates(y, "y")
+    values = check_array(values, dtype=np.float64, ensure_2d=False, input_name="y")
     values = values.reshape(len(values), -1)
     if values.shape != (n_rows, n_outputs):
         raise ValueError(
@@ -83,16 +83,16 @@ def observed_values(y: Any, n_rows: int, n_outputs: int) -> np.ndarray:
     return values
 
 
-def check_labels(y: Any) -> np.ndarray:
+def check_labels(y: Any, name: str = "y") -> np.ndarray:
     """Return labels (n,), or raise ValueError if they are missing or have another shape."""
-    labels = label_array(y)
+    labels = label_array(y, name)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1:
-        raise ValueError(f"y must have one label for each row; got shape {labels.shape}.")
+        raise ValueError(f"{name} must have one label for each row; got shape {labels.shape}.")
     if not has_label(labels).all():
         raise ValueError(
-            "y has missing labels; expected one of the classes for each row. Leave out rows "
+            f"{name} has missing labels; expected one of the classes for each row. Leave out rows "
             "without a label."
         )
     return take_labels(labels, np.arange(len(labels)))

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import eigh
 
+from .._network.heads import Units
+
 # Hypotheses with less of the posterior mass are left out of averages.
 LEAST_WEIGHT = 1e-12
 
@@ -20,7 +22,7 @@ class Posterior(NamedTuple):
     Attributes
     ----------
     mean : array of shape (c, p)
-        Coefficients that are added to those of the mean.
+        Coefficients that are added to those of the mean, or take their place if there are `units`.
     loadings : array of shape (c, p, r)
         Root of the coefficients' covariance: the loadings of the posterior's factors.
     noise_multiple : float or array of shape (c,)
@@ -32,6 +34,9 @@ class Posterior(NamedTuple):
         Mean of that variance over the rows of the update.
     slope : array of shape (c,), or None
         Multiple of what members have at near rows only, where y has got other units; None for one.
+    units : Units or None
+        Units of the members where y has got other ones; None for those of the student. So small
+        values are not differences of large ones.
     """
 
     mean: np.ndarray
@@ -40,6 +45,7 @@ class Posterior(NamedTuple):
     unknown: np.ndarray | None = None
     typical_unknown: np.ndarray | None = None
     slope: np.ndarray | None = None
+    units: Units | None = None
 
     def multiples(self, features: np.ndarray) -> np.ndarray:
         """Multiples of the noise (n, c) at rows with features (n, p).

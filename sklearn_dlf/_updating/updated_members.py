@@ -35,10 +35,10 @@ class UpdatedMembers(LatentFactorMembers):
     def __init__(self, network: Any, units: Units, posterior: Posterior):
         # Where all members agreed, the unit of their spread is zero, but the posterior's is not.
         spread = np.where(units.spread > 0, units.spread, units.scale)
-        ratio = units.spread / spread
+        own = posterior.units or Units(units.center, units.scale, spread)
+        ratio = units.spread / own.spread
         if posterior.slope is not None:
             ratio = ratio * posterior.slope
-        own = Units(units.center, units.scale, spread)
         super().__init__(UpdatedNetwork(network, own, ratio, posterior), own)
         self._fitted = LatentFactorMembers(network, units)
         self._posterior = posterior
@@ -116,6 +116,7 @@ class FrozenUpdate:
         common = tensor(common.transpose(1, 0, 2).reshape(len(divisor), -1))
         self._common = common[:-1], common[-1]
         self._shape = n_outputs, posterior.loadings.shape[2]
+        self._is_added = posterior.units is None
         self._ratio = tensor(ratio)
         with np.errstate(divide="ignore"):
             self._log_ratio = tensor(2 * np.log(np.abs(ratio)))
@@ -149,8 +150,10 @@ class FrozenUpdate:
 
         def mean(rows):
             features = self.network.body(rows)
-            changed = torch.addmm(self._mean[1], features, self._mean[0])
-            return (torch.nn.functional.linear(features, *self.network.mean_head()) + changed,)
+            own = torch.addmm(self._mean[1], features, self._mean[0])
+            if self._is_added:
+                own += torch.nn.functional.linear(features, *self.network.mean_head())
+            return (own,)
 
         return self.network.in_blocks(X, mean)[0]
 
@@ -171,7 +174,9 @@ class FrozenUpdate:
         """Mean, log noise, common loadings, local loadings, and shares of the noise if any."""
         features = self.network.body(rows)
         heads = self.network.heads_of(features)
-        mean = heads.mean + torch.addmm(self._mean[1], features, self._mean[0])
+        mean = torch.addmm(self._mean[1], features, self._mean[0])
+        if self._is_added:
+            mean += heads.mean
         common = torch.addmm(self._common[1], features, self._common[0])
         common = common.unflatten(-1, self._shape)
         growth = self.network.growth(features)

@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._network.heads import Units
 from .._predictive.target_distribution import TargetDistribution
 from .._predictive.target_noise import TargetNoise
+from .._utils.standardise import check_std, in_units
 from .coordinates import Coordinates, choose_coordinates, features_of, read_heads
 from .folds import LEAST_GAIN, join_equal_rows, make_folds, splits
 from .memory import Memory, discrepancy_root, value_covariance
@@ -162,11 +164,11 @@ class ValueAdapter:
         """Return what some rows tell if y may have other units."""
         X, y, weights = self._X[rows], self._y[rows], self._weights[rows]
         units, network = self._members.units, self._members.network
-        center = weights @ y / weights.sum()
-        unit = np.sqrt(weights @ np.square(y - center) / weights.sum())
+        center, unit = _center_and_unit(y, weights)
         covariance = value_covariance(self._members, self._noise, X)
         typical = weights @ np.diagonal(covariance, axis1=1, axis2=2) / weights.sum()
         noise_unit = unit / np.sqrt(typical)
+        check_std(noise_unit, "y, in units of the noise of fit,")
         heads = read_heads(network, units)
         features, root_share = features_of(network, X), np.sqrt(self._noise.spread_share)
         covariance *= noise_unit[:, None] * noise_unit
@@ -177,13 +179,12 @@ class ValueAdapter:
             sums = sum_values(coordinates, features, y - center, covariance, weights, nothing)
             normal, share, affine = self._average(coordinates, sums, unit, typical)
             slope = affine[:, 1]
-        change = coordinates.coefficients(normal.mean) - heads.mean
-        change[:, -1] += center - units.center
         posterior = Posterior(
-            change,
+            coordinates.coefficients(normal.mean),
             coordinates.coefficients(normal.root) / root_share[:, None, None],
             share * noise_unit**2,
             slope=slope,
+            units=Units(center, unit, unit),
         )
         intercept = center + affine[:, 0] - slope * units.center
         return ValueAdaptation("mapped", slope, intercept, posterior, np.nan)
@@ -222,3 +223,13 @@ class ValueAdapter:
             masses.append(mass)
         share = average_multiple(weights.sum(axis=0), NOISE_SHARES)
         return average_normals(normals, np.array(masses)), share, found
+
+
+def _center_and_unit(y: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return weighted means and standard deviations (c,) of y (n, c), or raise if out of range."""
+    scaled, exponents = in_units(y)
+    center = weights @ scaled / weights.sum()
+    variance = weights @ np.square(scaled - center) / weights.sum()
+    unit = np.ldexp(np.sqrt(variance), exponents)
+    check_std(unit, "y")
+    return np.ldexp(center, exponents), unit

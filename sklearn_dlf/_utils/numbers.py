@@ -37,7 +37,7 @@ def numeric_array(values: Any, name: str = "X") -> np.ndarray:
     if hasattr(values, "detach"):  # a tensor of torch; NumPy has no bfloat16
         values = values.detach().cpu()
         values = values.float() if str(values.dtype) == "torch.bfloat16" else values
-    array = _as_array(values, name)
+    array = as_array(values, name)
     if array.dtype.kind == "O" and array.ndim == 2:
         columns = [_numbers(column) for column in array.T]
         _raise_if_not_numbers(columns, list(range(array.shape[1])), name)
@@ -62,7 +62,13 @@ def refuse_dates(values: Any, name: str) -> None:
         raise ValueError(f"{name} must be numbers; got dates or durations.")
 
 
-def _as_array(values: Any, name: str) -> np.ndarray:
+def without_dates(values: Any, name: str) -> Any:
+    """Do what `with_gaps` does, or raise ValueError if values are dates."""
+    refuse_dates(values, name)
+    return with_gaps(values)
+
+
+def as_array(values: Any, name: str) -> np.ndarray:
     """Return values as an array, or raise if they have no common shape."""
     try:
         return np.asarray(values)

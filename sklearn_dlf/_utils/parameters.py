@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,9 +41,21 @@ class Count(Interval):
 
 def check_count(value: Any, name: str) -> int:
     """Return an argument that counts something, or raise if it is no positive integer."""
+    return check_integer(value, name, 1)
+
+
+def check_integer(value: Any, name: str, least: int | None = None) -> int:
+    """Return an argument, or raise if it is no integer, or is below the least one."""
     if isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be an instance of int, not bool; got {value}.")
-    return int(check_scalar(value, name, numbers.Integral, min_val=1))
+    return int(check_scalar(value, name, numbers.Integral, min_val=least))
+
+
+def check_path(value: Any, name: str) -> Path:
+    """Return an argument as a path, or raise TypeError if it is no string and no path."""
+    if not isinstance(value, str | PathLike):
+        raise TypeError(f"{name} must be a string or a path; got {value!r}.")
+    return Path(value)
 
 
 def check_levels(levels: ArrayLike, name: str) -> np.ndarray:

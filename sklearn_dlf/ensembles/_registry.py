@@ -181,6 +181,11 @@ def describe_ensemble(ensemble: Any) -> Members:
             "`fit` first."
         )
     members = extractor(ensemble)
+    if not isinstance(members, Members):
+        raise TypeError(
+            f"The extractor of {type(ensemble).__name__} must return Members; got "
+            f"{type_name(type(members))}. It was given to register_ensemble."
+        )
     if members.n_members < 2:
         raise ValueError(
             f"An ensemble needs at least two members, got {members.n_members} "

@@ -68,10 +68,11 @@ def test_bad_options_are_refused(student, friedman, labels):
         student.adapt(*friedman, labels=labels)
 
 
-def test_rows_that_do_not_count_are_refused(student, friedman):
+@pytest.mark.parametrize("weight", [0.0, 1e-310])
+def test_rows_that_do_not_count_are_refused(student, friedman, weight):
     X, y = friedman
     with pytest.raises(ValueError, match="at least one row of positive weight; got 3 rows"):
-        student.adapt(X[:3], y[:3], sample_weight=np.zeros(3))
+        student.adapt(X[:3], y[:3], sample_weight=np.full(3, weight))
     with pytest.raises(ValueError, match="at least one row of positive weight; got 0 rows"):
         student.adapt(X[:0], y[:0])
 

@@ -17,7 +17,7 @@ from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.utils._param_validation import InvalidParameterError
 from torch import nn
 
-from sklearn_dlf import DLFClassifier, DLFRegressor
+from sklearn_dlf import DLFClassifier, DLFRegressor, conformalize
 from sklearn_dlf.baselines import (
     BatchEnsembleClassifier,
     BatchEnsembleRegressor,
@@ -27,7 +27,7 @@ from sklearn_dlf.baselines import (
     SmallEnsembleClassifier,
     SmallEnsembleRegressor,
 )
-from sklearn_dlf.ensembles import DeepEnsembleClassifier
+from sklearn_dlf.ensembles import DeepEnsembleClassifier, DeepEnsembleRegressor
 from sklearn_dlf.exceptions import TrainingDivergedError
 
 STUDENTS = [
@@ -485,3 +485,42 @@ def test_a_frame_takes_further_rows_in_any_byte_order():
     student = DLFRegressor(**QUICK).set_params(augment=None)
     student.fit(frame, ensemble=ensemble, X_unlabeled=X.astype(">f8"))
     assert student.predict(frame).shape == (30,)
+
+
+DATES = np.full(30, np.datetime64("2020-01-01"))
+WITH_A_GAP = np.ma.masked_array(np.ones(30), np.arange(30) == 3)
+
+
+@pytest.mark.parametrize("name", ["fit", "deep", "update", "adapt"])
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (DATES, "sample_weight must be numbers; got dates"),
+        (WITH_A_GAP, "sample_weight contains NaN"),
+    ],
+)
+def test_weights_that_are_dates_or_missing_are_refused(name, weights, message):
+    student = DLFRegressor(**QUICK)
+    deep = DeepEnsembleRegressor(2, max_iter=1)
+    calls = {
+        "fit": lambda: student.fit(X, Y, predictions=P, sample_weight=weights),
+        "deep": lambda: deep.fit(X, Y, weights),
+        "update": lambda: student.fit(X, Y, predictions=P).update(X, Y, weights),
+        "adapt": lambda: student.fit(X, Y, predictions=P).adapt(X, Y, weights),
+    }
+    with pytest.raises(ValueError, match=message):
+        calls[name]()
+
+
+@pytest.mark.parametrize(
+    ("y", "message"), [(DATES, "y must be numbers; got dates"), (WITH_A_GAP, "y contains NaN")]
+)
+def test_held_out_values_that_are_dates_or_missing_are_refused(y, message):
+    student = DLFRegressor(**QUICK).fit(X, Y, predictions=P)
+    with pytest.raises(ValueError, match=message):
+        conformalize(student, X, y)
+
+
+def test_no_threads_are_none():
+    with pytest.raises(InvalidParameterError, match=r"'n_jobs' parameter .* Got 0"):
+        DLFRegressor(**QUICK, n_jobs=0).fit(X, Y, predictions=P)

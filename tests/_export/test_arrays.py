@@ -118,6 +118,12 @@ def test_paths_to_no_file_are_refused(tmp_path):
         load_student(None)
 
 
+def test_a_student_is_saved_at_a_path():
+    student = DLFRegressor(q=1, tol=1.0).fit(np.eye(5), predictions=np.eye(5))
+    with pytest.raises(TypeError, match="path must be a string or a path; got None"):
+        save_student(student, None)
+
+
 @pytest.mark.parametrize("changes", [{"state": {"scaler_": {"array": "none"}}}])
 def test_a_damaged_record_is_refused(changes, tmp_path):
     path = tmp_path / "student.safetensors"

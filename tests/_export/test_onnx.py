@@ -200,3 +200,5 @@ def test_what_a_file_cannot_hold_is_refused_with_the_way_out(tmp_path):
         make_student("without_y")[0].to_onnx(path, outputs=["quantiles"])
     with pytest.raises(ValueError, match=r"outputs must be some of mean, .*; got \['label'\]"):
         student.to_onnx(path, outputs=["label"])
+    with pytest.raises(TypeError, match="path must be a string or a path; got 3"):
+        student.to_onnx(3)

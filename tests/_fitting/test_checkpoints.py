@@ -1,5 +1,7 @@
 """Fits that are interrupted and go on, that end early, and their lengths."""
 
+import pickle
+
 import pytest
 import torch
 from numpy.testing import assert_array_equal
@@ -94,6 +96,24 @@ def test_fits_of_other_parameters_or_rows_have_other_files(tmp_path, monkeypatch
         assert len([*(tmp_path / "new").iterdir()]) == max(1, number)
     fit(student, X[::-1])
     assert len([*(tmp_path / "new").iterdir()]) == 4
+
+
+@pytest.mark.parametrize("content", [b"", b"text", pickle.dumps({"a": 1})])
+def test_a_damaged_file_is_named(content, tmp_path, monkeypatch):
+    monkeypatch.setattr(Checkpoint, "remove", lambda checkpoint: None)
+    student = HydraClassifier(body=conv_body, n_epochs=1, max_iter=2, random_state=0)
+    fit(student.set_params(callbacks=[FitCheckpoint(tmp_path)]))
+    [path] = tmp_path.iterdir()
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{path.name} is no file of FitCheckpoint, or it is dam"):
+        fit(student)
+
+
+@pytest.mark.parametrize("folder", [None, 3, b"fits"])
+def test_a_folder_that_is_no_path_is_refused(folder):
+    student = HydraClassifier(body=conv_body, callbacks=[FitCheckpoint(folder)])
+    with pytest.raises(TypeError, match="dirname of FitCheckpoint must be a string or a path"):
+        fit(student)
 
 
 def test_the_published_algorithm_has_no_checkpoint(tmp_path):

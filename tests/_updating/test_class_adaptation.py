@@ -179,6 +179,29 @@ def test_labels_that_the_rows_lack_are_named_by_classes(three_classes):
     assert (adapted.predict(X) == 1).all()
 
 
+@pytest.mark.parametrize("labels", ["auto", *LABELS])
+def test_rows_of_tiny_weights_tell_nothing_beside_others(three_classes, labels):
+    student, X, y = three_classes
+    weights = np.where(np.arange(50) < 40, 1.0, 1e-310)
+    one = student.adapt(X[:50], y[:50], weights, labels=labels)
+    assert_array_equal(answers(one, X), answers(student.adapt(X[:40], y[:40], labels=labels), X))
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (3, "classes must have one label"),
+        ([["a", "b"]], "classes must have one label"),
+        ([0, None], "classes has missing labels"),
+        ([[0], [0, 1]], "classes must hold as many"),
+    ],
+)
+def test_wrong_classes_are_named(two_classes, classes, message):
+    student, X, y = two_classes
+    with pytest.raises(ValueError, match=message):
+        student.adapt(X[:9], y[:9], classes=classes)
+
+
 def test_kept_classes_without_a_head_have_latent_parameters(two_classes):
     student, X, y = two_classes
     adapted = student.adapt(X[:50], y[:50], labels="kept")

@@ -65,15 +65,23 @@ def test_covariance_of_outputs_gets_the_signs_of_the_slopes(separable):
     assert_allclose(found.output_covariance, units * before.output_covariance, rtol=1e-5)
 
 
-def test_answers_follow_the_units_of_the_new_y(fitted):
+@pytest.mark.parametrize("unit", [-100.0, 1e-20])
+def test_answers_follow_the_units_of_the_new_y(fitted, unit):
     student, X, y = fitted
     one = student.adapt(X, y, labels="mapped")
-    other = student.adapt(X, 7 - 100 * y, labels="mapped")
-    assert_allclose(other.predict(X), 7 - 100 * one.predict(X), rtol=0, atol=1e-6)
+    other = student.adapt(X, unit * (y - 7), labels="mapped")
+    assert_allclose(other.predict(X) / unit, one.predict(X) - 7, rtol=0, atol=1e-8)
     stds = [each.predict(X, return_std=True)[1] for each in (one, other)]
-    assert_allclose(stds[1], 100 * stds[0], rtol=1e-6)
+    assert_allclose(stds[1], abs(unit) * stds[0], rtol=1e-6)
     noise = [each.predict_uncertainty(X).aleatoric for each in (one, other)]
-    assert_allclose(noise[1], 1e4 * noise[0], rtol=1e-6)
+    assert_allclose(noise[1], unit**2 * noise[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e200])
+def test_values_whose_variance_is_not_held_are_refused(one_output, unit):
+    student, X, y = one_output
+    with pytest.raises(ValueError, match="y must vary by 1e-140 to 1e"):
+        student.adapt(X, unit * y, labels="mapped")
 
 
 @pytest.mark.parametrize("labels", LABELS)

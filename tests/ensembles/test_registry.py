@@ -70,6 +70,16 @@ def test_a_wrong_registration_raises(ensemble_type, extractor, message):
         register_ensemble(ensemble_type, extractor)
 
 
+@pytest.mark.parametrize("returned", [None, 3])
+def test_what_an_extractor_returns_is_checked(returned):
+    class Own:
+        pass
+
+    register_ensemble(Own, lambda own: returned)
+    with pytest.raises(TypeError, match="The extractor of Own must return Members; got"):
+        member_predictions(Own(), X)
+
+
 @pytest.mark.parametrize(
     ("kind", "n_members", "error", "message"),
     [

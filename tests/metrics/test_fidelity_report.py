@@ -398,3 +398,16 @@ def test_other_kinds_and_estimators_without_a_student_are_refused(
         FidelityReport.from_estimator(student_of_trees, trees, iris[0], ["z"] * 150)
     with pytest.raises(ValueError, match="missing labels"):
         FidelityReport.from_estimator(student_of_trees, trees, iris[0], [None, *iris[1][1:]])
+
+
+@pytest.mark.parametrize(
+    ("labels", "match"),
+    [
+        ([["a"], ["a", "b"]], "y must hold as many values"),
+        (np.zeros((150, 2)), "y must have one label"),
+        (3, "y must have one label"),
+    ],
+)
+def test_labels_of_another_shape_are_refused(student_of_trees, trees, iris, labels, match):
+    with pytest.raises(ValueError, match=match):
+        FidelityReport.from_estimator(student_of_trees, trees, iris[0], labels)

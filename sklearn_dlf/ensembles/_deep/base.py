@@ -21,7 +21,7 @@ from ..._network.rows import as_tensor, place_rows
 from ..._rows.containers import as_container
 from ..._rows.reader import read_rows, read_rows_of_fit, set_input_tags
 from ..._utils.blocks import row_blocks
-from ..._utils.numbers import with_gaps
+from ..._utils.numbers import with_gaps, without_dates
 from ..._utils.parameters import BodyMaker, Count, Device, LayerSizes, layer_sizes
 from ..._utils.standardise import divide_out, scale_weights
 from ..._utils.threads import one_thread
@@ -142,7 +142,8 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
         check_consistent_length(X, y)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        weights = _check_sample_weight(sample_weight, X, dtype=float, ensure_non_negative=True)
+        weights = without_dates(sample_weight, "sample_weight")
+        weights = _check_sample_weight(weights, X, dtype=float, ensure_non_negative=True)
         weights = cast(np.ndarray, scale_weights(weights))
         present = weights > 0
         if np.count_nonzero(present) < 2:

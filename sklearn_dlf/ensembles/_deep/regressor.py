@@ -203,6 +203,8 @@ class DeepEnsembleRegressor(RegressorMixin, BaseDeepEnsemble):
         rows, target, weights, present = self._validate(
             X, y, sample_weight, multi_output=True, y_numeric=True
         )
+        if target.dtype.kind not in "biuf":  # scikit-learn refuses objects, but not strings
+            raise ValueError(f"y must be numbers; got an array of dtype {target.dtype}.")
         self._has_one_target = target.ndim == 1
         targets = target.reshape(len(target), -1)
         self.n_outputs_ = targets.shape[1]

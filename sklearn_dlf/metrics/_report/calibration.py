@@ -9,7 +9,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import log_loss
 
 from ..._estimators.wrapped_students import predict_interval
-from ..._rows.labels import class_indicators, has_label, observed_values
+from ..._rows.labels import check_labels, class_indicators, observed_values
 from .._scorers import neg_nll_scorer
 from .._scores import expected_calibration_error, interval_coverage
 from .comparison import Comparison
@@ -77,7 +77,7 @@ def calibrate_at(
 
 
 def _of_classes(compared: Comparison, y: Any, classes: np.ndarray) -> Calibration:
-    labels = np.asarray(y)
+    labels = check_labels(y)
     if len(labels) != len(compared.mean):
         raise ValueError(
             f"y must have a label for each of the {len(compared.mean)} rows of X; got "
@@ -95,9 +95,8 @@ def _of_classes(compared: Comparison, y: Any, classes: np.ndarray) -> Calibratio
 
 def _indicators(labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """Return labels (n,) as zeros and ones (n, n_classes), or raise ValueError."""
-    # Missing labels are refused below, with a message of their own.
-    known = np.isin(labels, classes) | ~has_label(labels)
-    if labels.ndim == 1 and not known.all():
+    known = np.isin(labels, classes)
+    if not known.all():
         raise ValueError(
             f"y has the labels {np.unique(labels[~known].astype(str)).tolist()}, which are no "
             f"classes of the student; its classes are {classes.tolist()}."

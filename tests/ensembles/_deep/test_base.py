@@ -338,6 +338,7 @@ def test_few_rows_are_enough(estimator_class, n_samples, bootstrap):
             ValueError,
             "Negative values",
         ),
+        (DeepEnsembleRegressor(), np.eye(3), ["a", "b", "c"], {}, ValueError, "y must be numbers"),
         (DeepEnsembleClassifier(), np.eye(3), ["a"] * 3, {}, ValueError, "1 class .*'a'.*two"),
         (DeepEnsembleClassifier(), np.eye(3), [0.1, 0.2, 0.3], {}, ValueError, "[Cc]ontinuous"),
     ],
