@@ -39,8 +39,9 @@ TAIL_PENALTY = 2.0
 # degree of freedom, whose 99 % quantile this is.
 LEAST_GAIN = 3.3
 
-# The logarithm of the skewness lies between these.
-LOG_SKEWNESS = -1.2, 1.2
+# The logarithm of the skewness lies between these, and its prior is a normal of this standard
+# deviation: few residuals hardly tell it.
+LOG_SKEWNESS, SKEWNESS_PRIOR = (-1.2, 1.2), 0.3
 
 # Smallest variance of the noise, as a share of the mean squared residual.
 LEAST_NOISE = 1e-4
@@ -172,7 +173,8 @@ def _parts(model: NoiseModel, rows: NoiseRows) -> tuple[np.ndarray, np.ndarray, 
 def fit_skewness(model: NoiseModel, rows: NoiseRows) -> NoiseModel:
     """Return a symmetric model with the skewness of largest likelihood, or as it is.
 
-    The likelihood has to be larger by `LEAST_GAIN` in all, and by a standard error in the mean.
+    The penalised likelihood has to be larger by `LEAST_GAIN` in all, and the likelihood by a
+    standard error in the mean.
     """
     _, fixed, scaled = _parts(model, rows)
     std = np.sqrt(fixed[:, None] + scaled[:, None] * _units(np.exp(model.log_shape)))
@@ -186,15 +188,15 @@ def fit_skewness(model: NoiseModel, rows: NoiseRows) -> NoiseModel:
         log_density = -0.5 * np.square(values[:, None] / std) - np.log(std)
         return logsumexp(log_density, b=PROBABILITIES, axis=1) + log_factor
 
-    best = minimize_scalar(
-        lambda logarithm: -_mean(log_likelihoods(logarithm), rows),
-        bounds=LOG_SKEWNESS,
-        method="bounded",
-    )
+    def loss(log_skewness):
+        penalty = 0.5 * (log_skewness / SKEWNESS_PRIOR) ** 2
+        return penalty - len(residuals) * _mean(log_likelihoods(log_skewness), rows)
+
+    best = minimize_scalar(loss, bounds=LOG_SKEWNESS, method="bounded")
     gains = log_likelihoods(best.x) - log_likelihoods(0.0)
     gain = _mean(gains, rows)
     error = np.sqrt(_mean((gains - gain) ** 2, rows) / len(gains))
-    if len(gains) * gain <= LEAST_GAIN or gain <= error:
+    if loss(0.0) - best.fun <= LEAST_GAIN or gain <= error:
         return model
     return replace(model, skewness=float(np.exp(best.x)))
 
