@@ -91,7 +91,8 @@ class RowCorrelation(NamedTuple):
         of_near = np.einsum("ic,ij,jc->", std, near, std, optimize=True)
         rest = wanted * len(std) ** 2 - alone
         if of_near > rest:
-            return self._replace(share=self.share * max(rest, 0.0) / of_near, common=0.0)
+            factor = max(rest, 0.0) / of_near if of_near > 0 else 0.0
+            return self._replace(share=float(self.share * factor), common=0.0)
         if pairs <= 0:
             return self
         return self._replace(common=float(min((rest - of_near) / pairs, 1 - self.share)))

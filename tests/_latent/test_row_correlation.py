@@ -55,8 +55,11 @@ def test_correlation_is_changed_to_the_variance_of_the_mean(factor):
 
 
 @pytest.mark.parametrize("wanted", [0.0, 1e9])
-def test_a_correlation_stays_one_whatever_is_wanted(wanted):
-    after = RowCorrelation(0.6, 1.5).with_mean_variance(wanted, np.ones((len(X), 1)), X)
+@pytest.mark.parametrize("share", [0.0, 0.6])
+@pytest.mark.parametrize("std", [0.0, 1.0])
+def test_a_correlation_stays_one_whatever_is_wanted(wanted, share, std):
+    std = np.full((len(X), 1), std)
+    after = RowCorrelation(share, 1.5).with_mean_variance(wanted, std, X)
     assert after.share >= 0
     assert after.share + after.common <= 1
 
