@@ -10,7 +10,7 @@ from .._predictive.target_noise import TargetNoise
 from .coordinates import choose_coordinates, features_of, read_heads
 from .memory import Memory, discrepancy_root, value_covariance
 from .models import Model
-from .posterior import Posterior
+from .posterior import Posterior, variance_along
 from .update import Update
 from .value_streams import ValueStream, stream_models
 from .values import (
@@ -81,6 +81,10 @@ class ValueUpdate(Update):
         self._sums = self._sums.plus(sums)
         if self._stream is not None:
             self._stream.add(sums)
+
+    def unknown_variance(self, members: Any, X: np.ndarray) -> np.ndarray:
+        """Return the variance (n, c) at rows of a discrepancy of which `fit` tells nothing."""
+        return variance_along(self._unknown, features_of(members.network, X))
 
     def _drift(self, share: float) -> None:
         """Forget earlier rows to a degree."""
