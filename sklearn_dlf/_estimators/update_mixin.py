@@ -21,7 +21,7 @@ from .._updating.memory import (
     learn_memory,
     value_covariance,
 )
-from .._updating.other_meaning import warn_of_other_values
+from .._updating.other_meaning import warn_of_other_labels, warn_of_other_values
 from .._updating.value_update import ValueUpdate
 from .._utils.numbers import in_memory
 from .._utils.warning import warn_user
@@ -121,6 +121,8 @@ class UpdateMixin(BaseStudent):
         UserWarning
             If the student was conformalized: the guarantee does not hold for the posterior, so that
             it is removed. Call ``conformalize`` again, with rows that are held out from the update.
+            If y is far from all that the student thought possible, unless `forgetting` is below 1:
+            it may mean something else, which `adapt` learns. At least five rows tell it.
             At the first update of a student whose members have a law (`latent_law_`): they are
             Gaussian afterwards.
 
@@ -313,6 +315,8 @@ class ClassifierUpdateMixin(UpdateMixin, ClassifierStudentMixin):
             X, y, weights = rows
             rows = X, weights[:, None] * class_indicators(y, self.classes_)
         update.add(self._fitted_members, rows, discrepancy=discrepancy, forgetting=forgetting)
+        if rows is not None and forgetting == 1:
+            warn_of_other_labels(rows, self.classes_, self._members)
         return update
 
 

@@ -184,9 +184,7 @@ def _warn_if_members_agree(contrasts: Contrasts, has_further_rows: bool) -> None
     share = spread / scale
     if n_agree:
         where = "" if n_outputs == 1 else f" in {n_agree} of {n_outputs} outputs"
-        what = (
-            f"All members agree at all design points{where}: the student's spread is zero there."
-        )
+        what = f"All members agree at all design points{where}: the student's spread is zero there."
     elif share.min() < LITTLE_SPREAD:
         what = (
             f"The members hardly differ at the design points: their spread is {share.min():.1g} of "

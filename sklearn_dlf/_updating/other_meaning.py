@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.special import logsumexp
 
 from .._predictive.conformal import center_and_unit
 from .._predictive.target_noise import TargetNoise
@@ -21,6 +22,13 @@ LEAST_ROWS, MOST_ROWS = 5, 200
 # Median distance of values from the student's predictions, in units of what it thought possible: it
 # is 0.67 where the student is right.
 MAX_DISTANCE = 3.0
+
+# Mean log loss of labels less that of equal probabilities, and the median of one label's less that
+# of its frequency, in nats. Both are negative where the student knows something.
+MAX_MEAN_EXCESS, MAX_LABEL_EXCESS = 0.7, 1.5
+
+# A mean of fewer losses is mostly chance.
+LEAST_MEAN_ROWS = 20
 
 REMEDY = (
     "update holds the student to what it predicted at the rows of fit. If y means something else "
@@ -63,3 +71,43 @@ def warn_of_other_values(
             f"them are more than {distance.max():.2g} standard deviations away. "
             + REMEDY.format("such as other units")
         )
+
+
+def warn_of_other_labels(rows: tuple[np.ndarray, np.ndarray], classes: Any, members: Any) -> None:
+    """Warn if labels are far less likely than under a guess that does not know the rows.
+
+    Parameters
+    ----------
+    rows : tuple of arrays (n, *row_shape) and (n, n_classes)
+        Standardised rows, and the weight of their label.
+    classes : array of shape (n_classes,)
+        Labels.
+    members : StudentMembers
+        Members of the student before this update.
+    """
+    X, labels = (each[rows[1].any(axis=1)] for each in rows)
+    if len(X) < LEAST_ROWS:
+        return
+    X, labels = (each[spaced_rows(len(X), MOST_ROWS)] for each in (X, labels))
+    codes, logarithms = labels.argmax(axis=1), members.log_probabilities(X)
+    losses = -logarithms[np.arange(len(X)), codes]
+    log_frequency = logsumexp(logarithms, axis=0) - np.log(len(X))
+    excess = np.array(
+        [
+            np.median(losses[codes == code]) + log_frequency[code]
+            if np.count_nonzero(codes == code) >= LEAST_ROWS
+            else -np.inf
+            for code in range(len(classes))
+        ]
+    )
+    mean_excess = losses.mean() - np.log(len(classes))
+    if excess.max() > MAX_LABEL_EXCESS:
+        what = f"label {classes[excess.argmax()]!s} is less likely by {excess.max():.2g} nats"
+    elif mean_excess > MAX_MEAN_EXCESS and len(X) >= LEAST_MEAN_ROWS:
+        what = f"labels are less likely by {mean_excess:.2g} nats"
+    else:
+        return
+    warn_user(
+        f"By the student, the new {what} than by a guess that does not know the rows. "
+        + REMEDY.format("such as labels with other names")
+    )

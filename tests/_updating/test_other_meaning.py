@@ -19,6 +19,14 @@ def test_the_output_in_other_units_is_named(separable):
         copy.deepcopy(student).update(X, y * [1, 1] + [0, 30])
 
 
+def test_labels_with_other_names_are_told(three_classes):
+    student, X, y = three_classes
+    names = {"a": "b", "b": "a", "c": "c"}
+    with pytest.warns(UserWarning, match=r"less likely by .* nats than by a guess.*adapt with all"):
+        copy.deepcopy(student).update(X, [names[each] for each in y])
+    copy.deepcopy(student).update(X, y)
+
+
 def test_values_of_a_stream_may_mean_something_else(one_output):
     student, X, y = one_output
     copy.deepcopy(student).update(X, 1.8 * y + 32, forgetting=0.9)
