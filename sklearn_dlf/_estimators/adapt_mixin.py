@@ -24,7 +24,6 @@ from .update_mixin import (
     check_new_rows,
 )
 
-
 UPDATES_LEFT_OUT = (
     "What this student has learnt by update is left out: adapt starts from the student as it was "
     "fitted. Rows of update whose y has the new meaning can be given to adapt, together with the "
@@ -128,7 +127,7 @@ class RegressorAdaptMixin(AdaptMixin, RegressorUpdateMixin):
         Warns
         -----
         UserWarning
-            If `update` has changed the student: the new one is made of the student as it was fitted.
+            If `update` has changed the student: what it has learnt is left out.
 
         See Also
         --------
@@ -251,7 +250,7 @@ class ClassifierAdaptMixin(AdaptMixin, ClassifierUpdateMixin):
         Warns
         -----
         UserWarning
-            If `update` has changed the student: the new one is made of the student as it was fitted.
+            If `update` has changed the student: what it has learnt is left out.
 
         See Also
         --------

@@ -181,6 +181,8 @@ default=None
     ) -> np.ndarray:
         """Draw values of y: a member, a variance of the noise, and the noise.
 
+        Several outputs of a draw have one member, and noise that is independent over outputs.
+
         Parameters
         ----------
         X : array-like of shape (n_rows, n_features)
@@ -245,7 +247,7 @@ default=None
         further = NODE_COPIES * self.n_outputs_ * len(node_weights())
         epistemic, aleatoric = predict_in_parts(self, X, predict, further)
         total = epistemic + aleatoric
-        if np.isinf(total).any():
+        if self.target_noise_ is not None and np.isinf(total).any():
             warn_user(NO_VARIANCE.format(np.round(self.target_noise_.shape, 2)))
         return Bunch(total=total, aleatoric=aleatoric, epistemic=epistemic, std=np.sqrt(total))
 

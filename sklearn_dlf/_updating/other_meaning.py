@@ -20,11 +20,19 @@ from .value_update import ValueUpdate
 LEAST_ROWS, MOST_ROWS = 5, 200
 
 # Median distance of values from the student's predictions, in units of what it thought possible: it
-# is 0.67 where the student is right.
+# is 0.67 where the student is right. Students of networks and of forests on six sets of regression
+# (two seeds; 5, 20 and 50 new rows, two draws of each) gave no warning in 144 updates of the same
+# region. In a new one (the upper fifth along the first principal component) they gave none in 120,
+# and one in all 24 of the set "energy", where the student covers next to nothing. They warned of y
+# in degrees F for C in 144 of 144, of ten times y in 144, of a tenth in 139, and of y with its sign
+# changed in 72.
 MAX_DISTANCE = 3.0
 
 # Mean log loss of labels less that of equal probabilities, and the median of one label's less that
-# of its frequency, in nats. Both are negative where the student knows something.
+# of its frequency, in nats. Both are negative where the student knows something. Students of
+# networks on five sets (20, 50 and 100 rows, eight draws) gave no warning in 120 updates of the
+# same region, and two in 96 of a new one. They warned of two swapped names in 29, 39 and 40 of 40
+# updates of 20, 50 and 100 rows, and of names in reversed order in 118 of 120.
 MAX_MEAN_EXCESS, MAX_LABEL_EXCESS = 0.7, 1.5
 
 # A mean of fewer losses is mostly chance.
@@ -39,7 +47,7 @@ REMEDY = (
 
 def warn_of_other_values(
     rows: tuple[np.ndarray, np.ndarray, np.ndarray],
-    noise: TargetNoise,
+    noise: TargetNoise | None,
     members: Any,
     fitted: Any,
     update: ValueUpdate,
@@ -57,7 +65,7 @@ def warn_of_other_values(
     update : ValueUpdate
         Tells where features are unlike those of the rows of `fit`.
     """
-    X, y, weights = (each[rows[2] > 0] for each in rows)
+    X, y = (each[rows[2] > 0] for each in rows[:2])
     if len(X) < LEAST_ROWS:
         return
     X, y = (each[spaced_rows(len(X), MOST_ROWS)] for each in (X, y))

@@ -329,8 +329,8 @@ def test_equal_members_are_told_to_differ_by_their_rows(X):
     model = Ridge().fit(X, X[:, 0])
     with pytest.warns(UserWarning, match=r"points: the .*rows that are not among .*bootstrap"):
         DLFRegressor(**QUICK).fit(X, ensemble=[model] * 3, X_unlabeled=X + 1)
+    predictions = np.stack([X[:, :1] * np.ones(3), rng().standard_normal((40, 3))], axis=1)
     with pytest.warns(UserWarning, match=r"in 1 of 2 outputs.*X_unlabeled"):
-        predictions = np.stack([X[:, :1] * np.ones(3), rng().standard_normal((40, 3))], axis=1)
         DLFRegressor(**QUICK).fit(X, predictions=predictions)
 
 
