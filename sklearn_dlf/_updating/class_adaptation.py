@@ -33,9 +33,9 @@ LATENT, BODY = "latent", "body"
 HEAD_ERRORS = 1.0
 
 # Rows that a class has to have, by the student, for its name to be known. On five sets, of three,
-# three, ten, two and ten classes, two swapped names were then found in 38 of 40 draws of 20 rows and
-# in 40 of 40 of 100, and names that had been kept were kept in 80 of 80. In a new region of four of
-# the sets, errors of the student were taken for other names in 38 of 64.
+# three, ten, two and ten classes, two swapped names were then found in 38 of 40 draws of 20 rows
+# and in 40 of 40 of 100, and names that had been kept were kept in 80 of 80. In a new region of
+# four of the sets, errors of the student were taken for other names in 38 of 64.
 LEAST_MASS = 1.0
 
 # Takes numbers of rows, and returns log-probabilities of all rows (n, K), a posterior if classes
