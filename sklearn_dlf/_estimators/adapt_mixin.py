@@ -15,6 +15,7 @@ from .._updating.class_adaptation import ClassAdaptation, ClassAdapter, arrange_
 from .._updating.mapped_members import members_of
 from .._updating.updated_members import UpdatedMembers
 from .._updating.value_adaptation import ValueAdaptation, ValueAdapter
+from .._utils.warning import warn_user
 from .update_mixin import (
     LEAST_WEIGHT,
     NO_NOISE,
@@ -22,6 +23,12 @@ from .update_mixin import (
     RegressorUpdateMixin,
     UpdateMixin,
     check_new_rows,
+)
+
+UPDATES_LEFT_OUT = (
+    "What this student has learnt by update is left out: adapt starts from the student as it was "
+    "fitted. Rows of update whose y has the new meaning can be given to adapt, together with the "
+    "others. What other rows have told is lost in the new student; the updated one keeps it."
 )
 
 
@@ -52,6 +59,8 @@ class AdaptMixin(UpdateMixin):
 
     def _with_adaptation(self, adaptation: Any, **attributes: Any) -> Any:
         """Return a student of the same network with an adaptation, and without updates."""
+        if "_update" in self.__dict__:
+            warn_user(UPDATES_LEFT_OUT)
         adapted = object.__new__(type(self))
         adapted.__dict__.update(self.__dict__)
         adapted.reset_update()
@@ -77,8 +86,9 @@ class RegressorAdaptMixin(AdaptMixin, RegressorUpdateMixin):
 
         Where `update` holds the student to what it predicted at the rows of `fit`, y may mean
         something else here: it may be in other units, or another quantity that depends on the same
-        columns. The student is not changed. The page :doc:`/updating` explains what is learnt, and
-        measures it.
+        columns. The student is not changed. The new one starts from the student as it was fitted:
+        what `update` has learnt is left out, with a warning. The page :doc:`/updating` explains
+        what is learnt, and measures it.
 
         Parameters
         ----------
@@ -114,6 +124,11 @@ class RegressorAdaptMixin(AdaptMixin, RegressorUpdateMixin):
             If the student was adapted already, no row counts, y has values that are missing or not
             finite, also after the teacher's transformation, if there are too few rows for
             "mapped", if shapes do not match, or if X is not like the rows of `fit`.
+
+        Warns
+        -----
+        UserWarning
+            If `update` has changed the student: what it has learnt is left out.
 
         See Also
         --------
@@ -186,8 +201,9 @@ class ClassifierAdaptMixin(AdaptMixin, ClassifierUpdateMixin):
         """Return a new student that has learnt what labels mean now, without the teacher.
 
         Where `update` holds the student to what it predicted at the rows of `fit`, labels may mean
-        something else here, and there may be others. The student is not changed. The page
-        :doc:`/updating` explains what is learnt, and measures it.
+        something else here, and there may be others. The student is not changed. The new one starts
+        from the student as it was fitted: what `update` has learnt is left out, with a warning. The
+        page :doc:`/updating` explains what is learnt, and measures it.
 
         Parameters
         ----------
@@ -231,6 +247,11 @@ class ClassifierAdaptMixin(AdaptMixin, ClassifierUpdateMixin):
             If the student was adapted already, no row counts, labels are missing or none of
             `classes`, there is one class only, classes to be kept are missing in `classes`, if
             shapes do not match, or if X is not like the rows of `fit`.
+
+        Warns
+        -----
+        UserWarning
+            If `update` has changed the student: what it has learnt is left out.
 
         See Also
         --------

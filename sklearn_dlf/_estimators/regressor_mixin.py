@@ -17,6 +17,7 @@ from .._predictive.scale_mixture import node_weights
 from .._rows.labels import observed_values
 from .._transfer.tasks import RegressionTask
 from .._utils.parameters import check_count, check_levels
+from .._utils.warning import warn_user
 from .regressor_student import RegressorStudent
 from .row_parts import predict_in_parts
 
@@ -26,6 +27,14 @@ QUANTILE_COPIES = 6
 # Copies of what is computed for each node of the noise, where y is transformed: of its standard
 # deviation, and of its square.
 NODE_COPIES = 3
+
+NO_VARIANCE = (
+    "y has no variance: its noise has so heavy tails (target_noise_.shape is {}, and a variance "
+    "needs more than 1) that total, aleatoric and std are infinite. Sort and compare rows by the "
+    "width of predict_interval, or by epistemic. Where y is positive, a teacher of its logarithm, "
+    "TransformedTargetRegressor(model, func=np.log1p, inverse_func=np.expm1), may have lighter "
+    "tails."
+)
 
 
 class RegressorStudentMixin(RegressorMixin, RegressorStudent):
@@ -172,6 +181,8 @@ default=None
     ) -> np.ndarray:
         """Draw values of y: a member, a variance of the noise, and the noise.
 
+        Several outputs of a draw have one member, and noise that is independent over outputs.
+
         Parameters
         ----------
         X : array-like of shape (n_rows, n_features)
@@ -212,13 +223,19 @@ default=None
             Each (n_samples,) or (n_samples, n_outputs). In squared units of y: ``total``, the
             variance of y; ``epistemic``, the variance of the members, times the share of it that
             counts for y (`target_noise_.spread_share`, mostly one); ``aleatoric``, the variance of
-            y around a member. In units of y: ``std``, the root of ``total``. Noise with very heavy
-            tails has an infinite variance; use `predict_interval` then.
+            y around a member. In units of y: ``std``, the root of ``total``.
 
         Raises
         ------
         NotFittedError
             If `fit` was not given y, and the members have no variance of their own.
+
+        Warns
+        -----
+        UserWarning
+            If y has no variance, since its noise has very heavy tails (`target_noise_.shape` up to
+            one): ``total``, ``aleatoric`` and ``std`` are infinite then. The width of
+            `predict_interval` is not.
         """
         check_is_fitted(self)
 
@@ -230,6 +247,8 @@ default=None
         further = NODE_COPIES * self.n_outputs_ * len(node_weights())
         epistemic, aleatoric = predict_in_parts(self, X, predict, further)
         total = epistemic + aleatoric
+        if self.target_noise_ is not None and np.isinf(total).any():
+            warn_user(NO_VARIANCE.format(np.round(self.target_noise_.shape, 2)))
         return Bunch(total=total, aleatoric=aleatoric, epistemic=epistemic, std=np.sqrt(total))
 
     def predict_quantiles(

@@ -21,6 +21,7 @@ from .._updating.memory import (
     learn_memory,
     value_covariance,
 )
+from .._updating.other_meaning import warn_of_other_labels, warn_of_other_values
 from .._updating.value_update import ValueUpdate
 from .._utils.numbers import in_memory, without_dates
 from .._utils.warning import warn_user
@@ -42,6 +43,14 @@ NO_NOISE = (
 NOTHING_KEPT = (
     "update and adapt need what fit keeps of its rows and their values, and this student has "
     "nothing of the kind: fit was called without y. Call fit(X, y, ...) with the observed values."
+)
+
+
+NO_GROUPS = (
+    "The members of this student have a law that is not Gaussian (latent_law_): they may fall into "
+    "groups, and draws of members did. An update makes them Gaussian: draws, probabilities and "
+    "quantiles have no groups afterwards. If you need the groups, call reset_update, train the "
+    "ensemble on all rows, and fit a new student. latent='gaussian' fits a student without a law."
 )
 
 
@@ -114,6 +123,10 @@ class UpdateMixin(BaseStudent):
         UserWarning
             If the student was conformalized: the guarantee does not hold for the posterior, so that
             it is removed. Call ``conformalize`` again, with rows that are held out from the update.
+            If y is far from all that the student thought possible, unless `forgetting` is below 1:
+            it may mean something else, which `adapt` learns. At least five rows tell it.
+            At the first update of a student whose members have a law (`latent_law_`): they are
+            Gaussian afterwards.
 
         Examples
         --------
@@ -152,6 +165,8 @@ class UpdateMixin(BaseStudent):
         if update.is_empty:  # no row counts, or none does any more
             return self.reset_update()
         self._drop_guarantee(update)
+        if "_update" not in self.__dict__ and getattr(self, "latent_law_", None) is not None:
+            warn_user(NO_GROUPS)
         self._update = update
         return self
 
@@ -268,6 +283,9 @@ class RegressorUpdateMixin(UpdateMixin, RegressorStudentMixin):
             forgetting=forgetting,
         )
         if rows is not None:
+            if forgetting == 1:
+                members = self._members, self._fitted_members
+                warn_of_other_values(rows, self.target_noise_, *members, update)
             self.target_transformation_ = transformation
         return update
 
@@ -299,6 +317,8 @@ class ClassifierUpdateMixin(UpdateMixin, ClassifierStudentMixin):
             X, y, weights = rows
             rows = X, weights[:, None] * class_indicators(y, self.classes_)
         update.add(self._fitted_members, rows, discrepancy=discrepancy, forgetting=forgetting)
+        if rows is not None and forgetting == 1:
+            warn_of_other_labels(rows, self.classes_, self._members)
         return update
 
 

@@ -10,11 +10,15 @@ import numpy as np
 from .._rows.chosen import RowOrder, rows_at
 from .._utils.blocks import row_blocks
 from .._utils.numbers import in_memory, is_dask, numeric_array
+from .._utils.warning import warn_user
 from .design_points import Points
 from .teacher import Teacher, with_outputs
 
 # Rows of given predictions at a time. Smaller blocks cost nothing here.
 GIVEN_ROWS = 2**12
+
+# So few members of so many outputs are more likely to be outputs of members, in the wrong order.
+FEW_MEMBERS, MANY_OUTPUTS = 5, 20
 
 
 class PredictionsTeacher(Teacher):
@@ -57,6 +61,16 @@ class PredictionsTeacher(Teacher):
 
     def evaluate_variance(self, points: Points) -> None:
         """Return None: predictions have no variance."""
+
+    def warn_of_swapped_axes(self) -> None:
+        """Warn if there are far more outputs than members, and very few of these."""
+        shape = self.predictions.shape
+        if len(shape) == 3 and shape[2] < FEW_MEMBERS and shape[1] >= MANY_OUTPUTS:
+            warn_user(
+                f"predictions have shape {shape}, which is read as (n_samples, n_outputs, "
+                f"n_members): {shape[1]} outputs of {shape[2]} members. If they are {shape[1]} "
+                f"members of {shape[2]} outputs, use np.swapaxes(predictions, 1, 2)."
+            )
 
     def _check_finite(self) -> None:
         """Raise if not all predictions are finite."""

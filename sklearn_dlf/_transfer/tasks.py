@@ -32,7 +32,8 @@ SEEN_ROWS = (
     "it is too small, and intervals of y are too narrow. There are three ways out. Say by `unseen` "
     "which rows of X the members were not fitted to, such as rows that you have held out. Or give "
     "an ensemble that knows it (bagging, a forest with bootstrap=True, a deep ensemble), or an "
-    "unfitted one of any kind with cv=5. Or call conformalize(X, y) with held-out rows."
+    "unfitted one of any kind with cv=5 (models in a VotingRegressor). Or call conformalize(X, y) "
+    "with held-out rows."
 )
 
 

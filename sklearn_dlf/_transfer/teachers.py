@@ -203,7 +203,10 @@ def find_teacher(
                 "Both an ensemble and predictions were given; expected one of them. The ensemble "
                 "may come from fit or from the constructor."
             )
-        return PredictionsTeacher(predictions, _num_samples(X), order)
+        teacher = PredictionsTeacher(predictions, _num_samples(X), order)
+        if kind == "regressor":
+            teacher.warn_of_swapped_axes()
+        return teacher
     rows = _EnsembleRows(X, y, sample_weight, adapt, order)
     if _is_fitted(ensemble):
         _check_list_is_whole(given, rows.n_given)

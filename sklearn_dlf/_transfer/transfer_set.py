@@ -26,6 +26,21 @@ OTHER_SCALE = 3.0
 # Spreads below this share of the standard deviation of the members' mean over rows give a warning.
 LITTLE_SPREAD = 1e-3
 
+# What to do about it, with and without rows beside those of `fit` among the design points.
+LIKE_MEMBERS = (
+    "So they do at rows that are not among those of fit. Models that differ by random_state alone "
+    "are the same model if nothing is random in their fit: give each its own rows, by a bootstrap "
+    "sample (BaggingRegressor, BaggingClassifier) or by subsample with bagging of its own "
+    "(LightGBM: subsample and subsample_freq; XGBoost: subsample)."
+)
+SEEN_POINTS = (
+    "Members that interpolate their training rows differ at other rows only: give rows that they "
+    "were not trained on by X_unlabeled, or let augment='neighbors' make rows; both need an "
+    "ensemble that can be evaluated. With predictions, put such rows into X. If members differ "
+    "nowhere, such as models that differ by random_state alone and have no subsample, give each "
+    "its own bootstrap sample."
+)
+
 
 @dataclass(frozen=True)
 class TransferSet:
@@ -128,7 +143,7 @@ def build_transfer_set(
         n_others = points.n_design - len(weights)
         weights = np.concatenate([weights, np.full(n_others, weights.mean())])
     contrasts = builder.build(weights)
-    _warn_if_members_agree(contrasts)
+    _warn_if_members_agree(contrasts, points.n_design > points.n_own)
     X = reader.standardise_as_single(points.table.numbers)
     return TransferSet(
         X,
@@ -162,16 +177,14 @@ def _is_in_other_units(mean: np.ndarray, y: np.ndarray) -> bool:
     return bool(((bias > unit) | (mean.std(axis=0) > OTHER_SCALE * unit)).any())
 
 
-def _warn_if_members_agree(contrasts: Contrasts) -> None:
+def _warn_if_members_agree(contrasts: Contrasts, has_further_rows: bool) -> None:
     """Warn if members do not differ at the design points, or hardly so."""
     _, scale, spread = contrasts.units
-    n_agree = np.count_nonzero(spread == 0)
+    n_outputs, n_agree = len(spread), np.count_nonzero(spread == 0)
     share = spread / scale
     if n_agree:
-        what = (
-            f"All members agree at all design points in {n_agree} of {len(spread)} outputs: the "
-            "student's spread is zero there."
-        )
+        where = "" if n_outputs == 1 else f" in {n_agree} of {n_outputs} outputs"
+        what = f"All members agree at all design points{where}: the student's spread is zero there."
     elif share.min() < LITTLE_SPREAD:
         what = (
             f"The members hardly differ at the design points: their spread is {share.min():.1g} of "
@@ -179,8 +192,4 @@ def _warn_if_members_agree(contrasts: Contrasts) -> None:
         )
     else:
         return
-    warn_user(
-        f"{what} Members that interpolate their training rows differ at other rows only: give rows "
-        "that they were not trained on by X_unlabeled, or let augment='neighbors' make rows; both "
-        "need an ensemble that can be evaluated. With predictions, put such rows into X."
-    )
+    warn_user(f"{what} {LIKE_MEMBERS}" if has_further_rows else f"{what} {SEEN_POINTS}")

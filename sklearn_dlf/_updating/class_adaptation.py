@@ -32,6 +32,12 @@ LATENT, BODY = "latent", "body"
 # with few rows, the simpler model is rarely far off.
 HEAD_ERRORS = 1.0
 
+# Rows that a class has to have, by the student, for its name to be known. On five sets, of three,
+# three, ten, two and ten classes, two swapped names were then found in 38 of 40 draws of 20 rows
+# and in 40 of 40 of 100, and names that had been kept were kept in 80 of 80. In a new region of
+# four of the sets, errors of the student were taken for other names in 38 of 64.
+LEAST_MASS = 1.0
+
 # Takes numbers of rows, and returns log-probabilities of all rows (n, K), a posterior if classes
 # are kept, and a map of labels.
 Learn = Callable[[np.ndarray], tuple[np.ndarray, Posterior | None, np.ndarray]]
@@ -132,8 +138,27 @@ class ClassAdapter:
         if labels == "kept":
             return kept
         mapped, mapped_losses = self._mapped()
+        # "mapped" has to be likelier than the student with the old names, which has learnt nothing
+        if np.nansum(self._losses_of_old_names(columns) - self._weights * mapped_losses) <= (
+            LEAST_GAIN
+        ):
+            return kept
         gain = np.nansum(self._weights * (losses - mapped_losses))
-        return mapped if gain > LEAST_GAIN else kept
+        # The posterior of "kept" can learn other names, too, and is hardly less likely then.
+        least = -LEAST_GAIN if self._renames(mapped.label_map, columns) else LEAST_GAIN
+        return mapped if gain > least else kept
+
+    def _losses_of_old_names(self, columns: np.ndarray) -> np.ndarray:
+        """Return the cross-entropy (n,) of each row times its weight, if nothing has changed."""
+        labels = self._rows.labels
+        mapped = self._members.probabilities(self._rows.X)[0] @ keep_map(labels, columns)
+        return -np.sum(labels * np.log(np.maximum(mapped, SMALL_PROBABILITY)), axis=1)
+
+    def _renames(self, label_map: np.ndarray, columns: np.ndarray) -> bool:
+        """Return whether a map gives each class a name of its own, and some another one."""
+        is_there = self._weights @ self._members.probabilities(self._rows.X)[0] >= LEAST_MASS
+        names, own = label_map.argmax(axis=1)[is_there], columns[is_there]
+        return len(np.unique(names)) == len(names) and bool((names != own).any())
 
     def _kept(self, columns: np.ndarray) -> tuple[ClassAdaptation, np.ndarray]:
         """Do what `_choose_head` does, for classes that have kept their meaning."""

@@ -184,3 +184,21 @@ def discrepancy_root(coordinates: Coordinates, memory: Memory, std: np.ndarray) 
         values, turn = eigh(memory.gram[output] / memory.noise_variance[output] + alone)
         roots.append(vectors.T @ (turn / np.sqrt(values)))
     return np.concatenate(roots, axis=1)
+
+
+def typical_unknown(coordinates: Coordinates, memory: Memory, std: np.ndarray) -> np.ndarray:
+    """Mean variance (c,) of a discrepancy over the rows of `fit`; see `discrepancy_root`."""
+    if not memory.gram.any():
+        return np.zeros(coordinates.n_outputs)
+    if coordinates.basis is None:
+        values, _ = memory.spectrum()
+        alone = memory.square / np.square(std)[:, None]
+        known = values / memory.noise_variance[:, None]
+        return (values / (alone + known)).sum(axis=1) / memory.gram[-1]
+    typical = []
+    for output, gram in enumerate(memory.gram.astype(np.float64)):
+        sums = np.diag(gram)
+        alone = np.diag([1.0, sums[1] / sums[0] if sums[1] > 0 else 1.0]) / std[output] ** 2
+        precision = gram / memory.noise_variance[output] + alone
+        typical.append(np.trace(np.linalg.solve(precision, gram)) / sums[0])
+    return np.array(typical)

@@ -8,9 +8,9 @@ import numpy as np
 
 from .._predictive.target_noise import TargetNoise
 from .coordinates import choose_coordinates, features_of, read_heads
-from .memory import Memory, discrepancy_root, value_covariance
+from .memory import Memory, discrepancy_root, typical_unknown, value_covariance
 from .models import Model
-from .posterior import Posterior
+from .posterior import Posterior, variance_along
 from .update import Update
 from .value_streams import ValueStream, stream_models
 from .values import (
@@ -81,6 +81,14 @@ class ValueUpdate(Update):
         self._sums = self._sums.plus(sums)
         if self._stream is not None:
             self._stream.add(sums)
+
+    def unknown_variance(self, members: Any, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the variance of a discrepancy at rows (n, c), and its mean at those of `fit` (c,).
+
+        The former grows where features are unlike those of the rows of `fit`.
+        """
+        typical = typical_unknown(self._coordinates, self._memory, self._unit)
+        return variance_along(self._unknown, features_of(members.network, X)), typical
 
     def _drift(self, share: float) -> None:
         """Forget earlier rows to a degree."""

@@ -86,6 +86,11 @@ def is_fitted(model: Any) -> bool:
         return False
 
 
+def _voting(model: Any) -> str:
+    """Return the estimator that fits a list of models like this one."""
+    return "VotingClassifier" if is_classifier(model) else "VotingRegressor"
+
+
 def describe_model(
     model: Any,
     outputs: Outputs | None = None,
@@ -104,8 +109,10 @@ def describe_model(
         raise TypeError(f"{label} is the class {model.__name__}, expected a fitted instance.")
     if not is_fitted(model):
         raise NotFittedError(
-            f"{label} is not fitted, expected fitted models: call its `fit`. Where a search "
-            "or another estimator has cloned them unfitted, wrap the list in FittedEnsemble."
+            f"{label} is not fitted, expected fitted models: call its `fit`. To have models fitted "
+            f'here, and cross-fitted by cv, give {_voting(model)}([("0", model), ...]) in place of '
+            "the list. Where a search or another estimator has cloned fitted ones, wrap the list "
+            "in FittedEnsemble."
         )
     kind = kind_of(model)
     if hasattr(model, "pred_dist") and kind != "classifier" and outputs is None:

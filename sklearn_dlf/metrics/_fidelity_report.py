@@ -16,11 +16,18 @@ from ..ensembles._members import Members
 from ..exceptions import SeenRowsWarning
 from ._report.calibration import Calibration, calibrate_at
 from ._report.ceilings import MIN_MEMBERS
-from ._report.checks import as_values, check_calibration, check_fidelity, reason_of, verdict_of
+from ._report.checks import (
+    as_values,
+    check_calibration,
+    check_classes,
+    check_fidelity,
+    reason_of,
+    verdict_of,
+)
 from ._report.comparison import Comparison, compare_at_rows
 from ._report.figure import draw
 from ._report.page import as_html, as_text
-from ._report.scores import mean_errors, score_parts, spread_errors
+from ._report.scores import mean_errors, score_classes, score_parts, spread_errors
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,6 +55,10 @@ class FidelityReport:
         Predictions of student and teacher.
     calibration : object
         Scores at observed y.
+    class_ratio : ndarray of shape (n_classes,) or None
+        Mean probability of each class over rows, student over teacher. `checks` has the one that is
+        farthest from one, with the factor by which two ensembles of this size differ. None of
+        regressors.
     levels : ndarray of shape (n_levels,)
         Levels of the intervals of y.
     notes : list of str
@@ -58,8 +69,9 @@ class FidelityReport:
     Attributes
     ----------
     verdict : {"faithful", "roughly faithful", "not faithful", "unknown"}
-        The worst grade of mean, spread and covariance. Calibration is not part of it: a student can
-        be faithful to a teacher whose intervals are wrong.
+        The worst grade of mean, spread and covariance. The mean probabilities of classes are not
+        part of it. Nor is calibration: a student can be faithful to a teacher whose intervals are
+        wrong.
     reason : str
         What the verdict is due to.
     checks : list of named tuples
@@ -178,7 +190,13 @@ class FidelityReport:
         self.worst_spread_rows = _worst_rows(self.spread_errors)
         fidelity = check_fidelity(scores, self.kind, self.n_members)
         self.verdict, self.reason = verdict_of(fidelity), reason_of(fidelity)
-        self.checks = [*fidelity, *check_calibration(calibration, levels)]
+        shares = score_classes(comparison)
+        self.class_ratio = None if shares is None else shares.ratio
+        self.checks = [
+            *fidelity,
+            *check_classes(shares, comparison.classes),
+            *check_calibration(calibration, levels),
+        ]
 
     @classmethod
     def from_estimator(

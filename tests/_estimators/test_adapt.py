@@ -1,5 +1,6 @@
 """`adapt`: what it takes, what the new student is, and what it says of what it does not take."""
 
+import copy
 import warnings
 
 import numpy as np
@@ -60,6 +61,16 @@ def test_a_new_fit_forgets_the_adaptation(friedman, forest):
     refitted = model.adapt(X, -y).fit(X, y, ensemble=forest)
     assert_array_equal(refitted.predict(X), before)
     assert not hasattr(refitted, "adaptation_")
+
+
+@pytest.mark.parametrize("task", ["values", "classes"])
+def test_updates_are_left_out_with_a_warning(task, student, classifier, friedman):
+    model, X, y = (student, *friedman) if task == "values" else classifier
+    before = model.adapt(X[:30], y[:30])
+    model = copy.deepcopy(model).update(X[30:60], y[30:60])
+    with pytest.warns(UserWarning, match="learnt by update is left out: adapt starts"):
+        adapted = model.adapt(X[:30], y[:30])
+    assert_array_equal(adapted.predict(X), before.predict(X))
 
 
 @pytest.mark.parametrize("labels", ["both", None])

@@ -152,6 +152,13 @@ def test_pickles_keep_the_law(student):
     assert not hasattr(clone(student), "latent_law_")
 
 
+def test_the_first_update_says_that_groups_are_lost(student, y):
+    updated = copy.deepcopy(student)
+    with pytest.warns(UserWarning, match="An update makes them Gaussian"):
+        updated.update(X[:5], y[:5])
+    updated.update(X[5:10], y[5:10])  # it is said once
+
+
 def test_separable_factors_and_transformed_targets_are_gaussian():
     outputs = members(8, n_outputs=2)
     student = DLFRegressor(loadings="separable", **QUICK).fit(X, predictions=outputs)

@@ -104,6 +104,17 @@ def heavy():
     return X, *fit_noise(X, 0.3 * np.random.RandomState(5).standard_t(2, size=len(X)))
 
 
+def test_an_infinite_variance_of_y_is_told_with_what_is_finite():
+    X = make_rows(4, 600)
+    student, _ = fit_noise(X, 0.3 * np.random.RandomState(5).standard_cauchy(len(X)), **QUICK)
+    student.target_noise_.shape = np.array([0.8])
+    with pytest.warns(UserWarning, match=r"shape is \[0.8\].*width of predict_interval"):
+        parts = student.predict_uncertainty(X)
+    assert np.isinf(parts.std).all()
+    assert np.isfinite(parts.epistemic).all()
+    assert np.isfinite(student.predict_interval(X)).all()
+
+
 @pytest.mark.parametrize("side", [1, -1])
 def test_both_ends_of_intervals_hold_where_noise_is_skewed(side):
     X = make_rows(0)

@@ -6,6 +6,7 @@ from scipy.stats import norm
 from sklearn.datasets import load_iris, make_friedman1
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestClassifier, RandomForestRegressor
 from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
@@ -321,6 +322,15 @@ def test_made_rows_restore_the_spread_of_trees_that_interpolate():
 def test_members_that_hardly_differ_give_a_warning(X):
     predictions = X[:, :1] + 1e-5 * rng().standard_normal((40, 4))
     with pytest.warns(UserWarning, match="hardly differ .* X_unlabeled"):
+        DLFRegressor(**QUICK).fit(X, predictions=predictions)
+
+
+def test_equal_members_are_told_to_differ_by_their_rows(X):
+    model = Ridge().fit(X, X[:, 0])
+    with pytest.warns(UserWarning, match=r"points: the .*rows that are not among .*bootstrap"):
+        DLFRegressor(**QUICK).fit(X, ensemble=[model] * 3, X_unlabeled=X + 1)
+    predictions = np.stack([X[:, :1] * np.ones(3), rng().standard_normal((40, 3))], axis=1)
+    with pytest.warns(UserWarning, match=r"in 1 of 2 outputs.*X_unlabeled"):
         DLFRegressor(**QUICK).fit(X, predictions=predictions)
 
 

@@ -1,5 +1,7 @@
 """Predictions of members in containers of any kind."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -101,3 +103,13 @@ def test_classifiers_take_frames_of_members():
     student = DLFClassifier(**QUICK).fit(P, predictions=[pl.DataFrame(m) for m in members])
     expected = DLFClassifier(**QUICK).fit(P, predictions=members)
     assert_array_equal(student.predict_proba(P), expected.predict_proba(P))
+
+
+def test_outputs_that_seem_to_be_members_are_told():
+    predictions = np.random.RandomState(0).standard_normal((30, 20, 2))
+    with pytest.warns(UserWarning, match=r"20 outputs of 2 members.*np.swapaxes"):
+        PredictionsTeacher(predictions, 30).warn_of_swapped_axes()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        PredictionsTeacher(predictions[..., :1].repeat(5, axis=2), 30).warn_of_swapped_axes()
+        PredictionsTeacher(predictions[:, :3], 30).warn_of_swapped_axes()

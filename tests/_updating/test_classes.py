@@ -133,6 +133,7 @@ def test_forgetting_has_no_and_full_forgetting_at_its_ends(fitted):
     assert_allclose(answers(ends, X), own, rtol=0, atol=1e-10)
 
 
+@pytest.mark.filterwarnings("ignore:By the student, the new")
 def test_a_stream_follows_labels_that_change(two_classes):
     student, X, y = two_classes
     flipped = np.where(y == "a", "b", "a")

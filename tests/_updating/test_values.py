@@ -51,6 +51,7 @@ def test_factors_alone_equal_dense_conditioning_of_the_process(fitted):
     assert_allclose(found[1].reshape(mean.shape), std, rtol=1e-10)
 
 
+@pytest.mark.filterwarnings("ignore:New values of y")
 def test_factors_alone_never_widen_the_spread(fitted):
     student, X, y = fitted
     before = student.predict(X, return_std=True)[1]
@@ -139,6 +140,7 @@ def test_full_forgetting_without_rows_restores_the_fit(fitted):
     assert_array_equal(answers(student, X), before)
 
 
+@pytest.mark.filterwarnings("ignore:New values of y")
 def test_a_stream_follows_values_that_change(one_output):
     student, X, y = one_output
     errors = []
@@ -165,6 +167,7 @@ def test_noise_is_never_below_the_students(one_output):
     assert (after >= before * (1 - 1e-12)).all()
 
 
+@pytest.mark.filterwarnings("ignore:New values of y")
 def test_noise_grows_in_a_noisier_region_and_less_where_fit_was(one_output):
     student, X, y = copy.deepcopy(one_output)
     far = 3 * X[:40]

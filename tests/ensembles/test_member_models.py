@@ -8,11 +8,13 @@ from sklearn.base import clone
 from sklearn.ensemble import (
     RandomForestRegressor,
 )
-from sklearn.linear_model import LogisticRegression
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 from small_ensembles import X, classifiers_of, fitted_ridges, labels, y
 
 from sklearn_dlf.ensembles import (
+    FittedEnsemble,
     describe_ensemble,
     member_predictions,
 )
@@ -90,3 +92,12 @@ def test_labels_of_two_types_raise():
     numbers = LogisticRegression().fit(X, y > 0)
     with pytest.raises(ValueError, match=r"labels cannot be ordered together: .*<U1.*bool"):
         member_predictions([*classifiers_of("abc"), numbers], X)
+
+
+@pytest.mark.parametrize(
+    ("make", "voting"),
+    [(LinearRegression, "VotingRegressor"), (DecisionTreeClassifier, "VotingClassifier")],
+)
+def test_models_that_are_not_fitted_are_pointed_to_an_ensemble_that_fits_them(make, voting):
+    with pytest.raises(NotFittedError, match=rf'cv, give {voting}\(\[\("0", model\), ...\]\)'):
+        FittedEnsemble([make(), make()])

@@ -223,6 +223,31 @@ def test_classifiers_have_calibration_errors_of_both_and_mutual_information(
     assert report.coverage is None
 
 
+def test_a_rare_class_that_is_less_probable_than_the_teachers_is_told(iris, trees):
+    X = iris[0][1::2]
+    members = member_predictions(trees, X)
+    rare = np.concatenate([members[:, :1] * 0.05, 1 - members[:, :1] * 0.05], axis=1)
+    mean = rare.mean(axis=-1)
+    mean[:, 0] *= 0.8
+    mean[:, 1] = 1 - mean[:, 0]
+    comparison = Comparison(
+        "classifier",
+        rare,
+        mean,
+        np.full((75, 1), 0.1),
+        np.full((75, 1), 0.1),
+        np.arange(75),
+        rare,
+        np.array(["rare", "common"]),
+    )
+    report = FidelityReport("Student", comparison, Calibration(), np.array([0.9]), [])
+    assert_allclose(report.class_ratio[0], 0.8)
+    check = check_named(report, "mean probability of class rare")
+    assert (check.value, check.grade) == (report.class_ratio[0], "poor")
+    assert 1 < check.reference < 1.1
+    assert "mean probability of class rare, student / teacher" in str(report)
+
+
 def test_columns_of_a_teacher_are_put_into_the_students_order(iris, trees, student_of_trees):
     X = iris[0][1::2]
     members = member_predictions(trees, X)

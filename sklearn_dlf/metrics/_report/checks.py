@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from .calibration import Calibration
-from .scores import Scores
+from .scores import ClassShares, Scores
 
 Grade = Literal["good", "fair", "poor", "unknown"]
 
@@ -37,6 +37,8 @@ MIN_CEILING = 0.3
 # The spread is good at this error, as a share of the teacher's mean spread, whatever the
 # correlation: the spread may be the same at all rows.
 SMALL_SPREAD_ERROR = 0.1
+# Factor between the mean probabilities of a class.
+CLASS_LIMITS = 1.05, 1.15
 # How far coverage may be from its level, beyond two standard errors of a share of the rows.
 COVERAGE_LIMITS = 0.05, 0.1
 # By how much the calibration error may exceed the teacher's.
@@ -82,6 +84,30 @@ def check_fidelity(scores: list[Scores], kind: str, n_members: int) -> list[Chec
         [_check_covariance_pattern(each) for each in scores],
     ]
     return [_worst(checks) for checks in candidates]
+
+
+def check_classes(shares: ClassShares | None, classes: np.ndarray | None) -> list[Check]:
+    """Judge the mean probability of the class that is farthest from the teacher's, if any."""
+    if shares is None or classes is None:
+        return []
+    good, fair = CLASS_LIMITS
+    # of two classes that are as far from the teacher's, the one with less noise is worse
+    distance = np.array([_log_factor(ratio) for ratio in shares.ratio])
+    excess = distance - np.log(np.maximum(shares.noise, good))
+    if np.isnan(excess).all():
+        return []
+    worst = int(np.nanargmax(excess))
+    noise = float(shares.noise[worst])
+    limits = math.log(max(good, noise)), math.log(max(fair, noise**2))
+    return [
+        Check(
+            f"mean probability of class {classes[worst]}, student / teacher",
+            float(shares.ratio[worst]),
+            noise,
+            "factor between two such ensembles",
+            _grade_below(float(distance[worst]), limits),
+        )
+    ]
 
 
 def check_calibration(calibration: Calibration, levels: np.ndarray) -> list[Check]:

@@ -32,6 +32,28 @@ class Scores(NamedTuple):
     covariance_ceiling: float
 
 
+class ClassShares(NamedTuple):
+    """Mean probability of each class (n_classes,) over rows, student over teacher; NaN for none.
+
+    ``noise`` is the factor by which those of two ensembles of the teacher's size differ.
+    """
+
+    ratio: np.ndarray
+    noise: np.ndarray
+
+
+def score_classes(compared: Comparison) -> ClassShares | None:
+    """Return what a student makes of the frequency of each class; None of regressors."""
+    if compared.kind != "classifier":
+        return None
+    of_members = compared.members.mean(axis=0)  # (k, n_members)
+    of_teacher = of_members.mean(axis=1)
+    error = of_members.std(axis=1, ddof=1) * np.sqrt(2 / of_members.shape[1])
+    return ClassShares(
+        _divide(compared.mean.mean(axis=0), of_teacher), np.exp(_divide(error, of_teacher))
+    )
+
+
 def score_parts(compared: Comparison, random_state: np.random.RandomState) -> list[Scores]:
     """Return the scores of each output, or of all classes at once."""
     n_samples = len(compared.mean)

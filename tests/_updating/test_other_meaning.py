@@ -1,0 +1,43 @@
+"""An update warns where y seems to mean something else than in `fit`, and only there."""
+
+import copy
+
+import numpy as np
+import pytest
+
+
+@pytest.mark.parametrize("change", [lambda y: 1.8 * y + 32, lambda y: 20 * y], ids=["offset", "20"])
+def test_values_in_other_units_are_told(one_output, change):
+    student, X, y = one_output
+    with pytest.warns(UserWarning, match=r"standard deviations away.*other units.*adapt with all"):
+        copy.deepcopy(student).update(X, change(y))
+
+
+def test_the_output_in_other_units_is_named(separable):
+    student, X, y = separable
+    with pytest.warns(UserWarning, match="of output 1 are far"):
+        copy.deepcopy(student).update(X, y * [1, 1] + [0, 30])
+
+
+def test_labels_with_other_names_are_told(three_classes):
+    student, X, y = three_classes
+    names = {"a": "b", "b": "a", "c": "c"}
+    with pytest.warns(UserWarning, match=r"less likely by .* nats than by a guess.*adapt with all"):
+        copy.deepcopy(student).update(X, [names[each] for each in y])
+    copy.deepcopy(student).update(X, y)
+
+
+def test_values_of_a_stream_may_mean_something_else(one_output):
+    student, X, y = one_output
+    copy.deepcopy(student).update(X, 1.8 * y + 32, forgetting=0.9)
+
+
+def test_one_outlier_is_not_another_meaning(one_output):
+    student, X, y = one_output
+    copy.deepcopy(student).update(X[:1], y[:1] + 100)
+    copy.deepcopy(student).update(X, np.where(np.arange(len(y)) % 3 == 0, y + 100, y))
+
+
+def test_values_of_a_new_region_are_not_another_meaning(one_output):
+    student, X, y = one_output
+    copy.deepcopy(student).update(X + 8, y + 3)
