@@ -231,6 +231,8 @@ def refuse_records(X: Any, preprocessor: Any) -> None:
 
     One row is easily given so.
     """
+    if sparse.issparse(X):  # a sparse dictionary of keys is a dict, too
+        return
     if isinstance(X, dict):
         raise ValueError(
             "X must have rows and columns; got a dict. If it is one record, give "

@@ -208,7 +208,7 @@ def test_infinite_numbers_are_refused_by_name():
         DLFRegressor(**QUICK).fit(frame, predictions=np.column_stack([Y, Y + 1]))
 
 
-@pytest.mark.parametrize("make", [sparse.csr_matrix, sparse.csr_array, sparse.coo_array])
+@pytest.mark.parametrize("make", [sparse.csr_matrix, sparse.dok_array, sparse.coo_array])
 def test_sparse_rows_of_a_text_pipeline(make):
     rng = np.random.RandomState(0)
     X = make(rng.poisson(0.3, size=(N, 150)).astype(float))
