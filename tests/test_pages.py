@@ -16,6 +16,8 @@ from grammar import LENGTH, make_sentences, save_small_transformer
 from raw_rows import images
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 import sklearn_dlf
 from sklearn_dlf import DLFClassifier, DLFRegressor
@@ -24,7 +26,7 @@ from sklearn_dlf.ensembles import FittedEnsemble
 ROOT = Path(__file__).parents[1]
 QUICK = {"hidden_layer_sizes": (20,), "n_epochs": 1, "tol": 1.0, "augment": None, "random_state": 0}
 # Pages whose plain blocks run here or in tests/_export/test_page.py, with their number.
-N_BLOCKS = {"README.md": 3, "index.md": 1, "large_data.md": 4, "deployment.md": 6}
+N_BLOCKS = {"README.md": 3, "index.md": 1, "large_data.md": 4, "deployment.md": 8}
 N_BLOCKS |= {"images_and_text.md": 3}
 
 
@@ -108,6 +110,20 @@ def test_blocks_for_clusters(forest):
     student = names["student"]
     assert np.allclose(names["mean"].compute(), student.predict(X))
     assert names["proba"].compute().shape == (442, 2)
+
+    X = X.sort_values("age", ignore_index=True)
+    some = X["age"] > X["age"].median()  # none of the first partition
+    frame = dd.from_pandas(X, npartitions=3)
+    names["frame"] = frame[frame["age"] > X["age"].median()]
+    run(partitions, names)
+    assert np.allclose(names["mean"].compute(), student.predict(X[some]))
+    assert names["interval"].compute().shape == names["proba"].compute().shape == (some.sum(), 2)
+    pipeline = make_pipeline(FunctionTransformer(), student)
+    mapped = names["map_rows"](names["frame"], pipeline.predict, np.empty(0))
+    assert np.allclose(mapped.compute(), student.predict(X[some]))
+    interval = partial(sklearn_dlf.predict_interval, pipeline)
+    mapped = names["map_rows"](names["frame"], interval, np.empty((0, 2)))
+    assert np.allclose(mapped.compute(), student.predict_interval(X[some]))
 
     class Frame:
         """What a frame of Spark does: it calls a function with an iterator of frames."""

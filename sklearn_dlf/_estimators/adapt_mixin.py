@@ -49,7 +49,7 @@ class AdaptMixin(UpdateMixin):
                 "This student was adapted already; expected one as it was fitted. Adapt the fitted "
                 "student to all rows of the new meaning at once."
             )
-        X, y, weights = check_new_rows(X, y, sample_weight)
+        X, y, weights = check_new_rows(self, X, y, sample_weight)
         if not weights.any():
             raise ValueError(
                 f"adapt needs at least one row of positive weight; got {len(weights)} rows of "

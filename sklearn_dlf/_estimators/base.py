@@ -31,7 +31,14 @@ from .._network.heads import Units
 from .._rows.chosen import RowOrder, choose_rows, order_rows, rows_at
 from .._rows.containers import as_container, in_container_of
 from .._rows.labels import order_by_labels, take_labels
-from .._rows.reader import RowReader, read_rows, read_rows_of_fit, set_input_tags
+from .._rows.novelties import Novelties
+from .._rows.reader import (
+    RowReader,
+    read_rows,
+    read_rows_of_fit,
+    refuse_records,
+    set_input_tags,
+)
 from .._rows.table import Table
 from .._transfer.query import FitRows, query_teacher
 from .._transfer.row_makers import ROW_MAKERS
@@ -40,7 +47,7 @@ from .._transfer.teachers import is_fitted_teacher
 from .._transfer.transfer_set import TransferSet
 from .._utils.content_keys import content_key
 from .._utils.fit_tasks import FitTasks
-from .._utils.numbers import in_memory, refuse_dates, without_dates
+from .._utils.numbers import as_frame, in_memory, refuse_dates, without_dates
 from .._utils.parameters import BodyMaker, Count, Device, LayerSizes
 from .._utils.threads import one_blas_thread
 from .._utils.torch_settings import plain_torch
@@ -142,6 +149,8 @@ class BaseStudent(BaseEstimator, ABC):
         tasks = FitTasks.started(self, X, y)
         random_state = check_random_state(self.random_state)
         ensemble = self.ensemble if ensemble is None else ensemble
+        X = as_frame(X)
+        refuse_records(X, self.preprocessor)
         y, X_unlabeled, sample_weight = map(in_memory, (y, X_unlabeled, sample_weight))
         chosen = choose_rows(X, y, sample_weight, unseen, self.subsample, random_state)
         # An ensemble that has yet to be fitted gets all rows, and the student some of them.
@@ -265,6 +274,7 @@ class BaseStudent(BaseEstimator, ABC):
             return table.rows, attrgetter("rows")
         if callable(X_ensemble):
             return X_ensemble(table.rows), lambda table: X_ensemble(table.rows)
+        X_ensemble = as_frame(X_ensemble)
         n_rows, n_given = _num_samples(X_ensemble), len(table) if order is None else order.n_given
         if n_rows != n_given:
             raise ValueError(
@@ -297,11 +307,14 @@ class BaseStudent(BaseEstimator, ABC):
         """Units of the network's outputs."""
         return Units(self.output_center_, self.output_scale_, self.output_spread_)
 
-    def _standardised_rows(self, X: Any) -> np.ndarray:
-        """Return validated and standardised rows (n, n_features)."""
+    def _standardised_rows(self, X: Any, novelties: Novelties | None = None) -> np.ndarray:
+        """Return validated and standardised rows (n, n_features).
+
+        Warn of what `fit` has not seen, or add it to ``novelties``, of which the caller warns.
+        """
         if not hasattr(self, "student_"):  # `check_is_fitted` takes a tenth of the time of a row
             check_is_fitted(self)
-        return self._reader.standardise(read_rows(self, self._reader, in_memory(X)))
+        return self._reader.standardise(read_rows(self, self._reader, X, novelties))
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "student_")

@@ -343,7 +343,7 @@ class LatentFactorStudent(CallbackSupportMixin, BaseStudent):
         self,
         path: str | PathLike[str],
         *,
-        outputs: Sequence[str] | None = None,
+        outputs: str | Sequence[str] | None = None,
         quantiles: ArrayLike = (0.05, 0.5, 0.95),
         preprocessed: bool = False,
     ) -> None:
@@ -351,17 +351,17 @@ class LatentFactorStudent(CallbackSupportMixin, BaseStudent):
 
         The file computes in float64, from rows as `fit` took them: standardisation, and missing
         values, categories and dates of ``preprocessor="auto"``, are inside. It has one input ``X``
-        (n_rows, n_features) of float64, in which NaN is a missing value. If there are categories or
-        dates, it has an input (n_rows,) for each column instead, of the column's name: float64 for
-        numbers and booleans, strings for categories ("" if missing), and float64 days since 1970
-        for dates. Needs the package onnx.
+        (n_rows, n_features) of float64. If there are categories or dates, it has an input (n_rows,)
+        for each column instead, of the column's name: float64 for numbers and booleans, strings for
+        categories ("" if missing), and float64 days since 1970 for dates. NaN is a missing value if
+        `fit` had gaps, categories or dates; else outputs are NaN at such rows. Needs onnx.
 
         Parameters
         ----------
         path : str or path-like
             File to write.
 
-        outputs : sequence of str, default=None
+        outputs : str or sequence of str, default=None
             Outputs of the file; None for all that the student has. Few take less time. Of
             regressors: ``mean``, ``std`` (n_rows, n_outputs), of the members, and ``quantiles``
             (n_rows, n_outputs, n_quantiles), ``aleatoric`` and ``epistemic`` (n_rows, n_outputs),
@@ -375,9 +375,9 @@ class LatentFactorStudent(CallbackSupportMixin, BaseStudent):
             the transformed y if the teacher transforms y. Noise of near rows is correlated in
             `sample_predictions`, and not here.
 
-        quantiles : array-like of shape (n_quantiles,), default=(0.05, 0.5, 0.95)
-            Levels of ``quantiles``, strictly between 0 and 1. After `conformalize`, these are the
-            conformal ones.
+        quantiles : float or array-like of shape (n_quantiles,), default=(0.05, 0.5, 0.95)
+            Levels of ``quantiles``, one or more, strictly between 0 and 1. After `conformalize`,
+            these are the conformal ones.
 
         preprocessed : bool, default=False
             Whether the file takes the numbers that ``preprocessor_.transform`` returns, as ``X``.

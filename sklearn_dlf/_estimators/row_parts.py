@@ -16,8 +16,9 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from .._predictive.members import EXACT_ROWS
+from .._rows.novelties import Novelties
 from .._utils.blocks import row_blocks
-from .._utils.numbers import is_dask
+from .._utils.numbers import as_frame, is_dask
 
 # Bytes that the rows of a part take at most while they are read and predicted, by estimate. What
 # numpy and torch hold beside it stays below three times as much.
@@ -60,23 +61,34 @@ def predict_in_parts(
     """
     if not hasattr(student, "student_"):
         check_is_fitted(student)
+    X = as_frame(X)
+    found = Novelties()
+    predicted = _predict_in_parts(student, X, predict, further, in_order, found)
+    found.warn()
+    return predicted
+
+
+def _predict_in_parts(
+    student: Any, X: Any, predict: Predict, further: float, in_order: bool, novelties: Novelties
+) -> Any:
+    """Do what `predict_in_parts` does with rows of a known number, or with partitions."""
     members = student._members
     shape: tuple[Any, ...] = getattr(X, "shape", ())
     if not isinstance(shape, tuple) or len(shape) < 2 or not isinstance(shape[0], int):
         if is_partitioned(X):
-            return _predict_partitions(student, X, predict, further, in_order)
-        return predict(members, student._standardised_rows(X))
+            return _predict_partitions(student, X, predict, further, in_order, novelties)
+        return predict(members, student._standardised_rows(X, novelties))
     row_numbers = ROW_COPIES * prod(shape[1:]) + members.row_numbers + further
     size = part_size(row_numbers)
     if shape[0] <= size:
-        return predict(members, student._standardised_rows(X))
+        return predict(members, student._standardised_rows(X, novelties))
     members.is_exact = shape[0] <= EXACT_ROWS
     X = X.tocsr() if sparse.issparse(X) else X
     n_jobs = 1 if in_order else effective_n_jobs(student.n_jobs)
     first, *others = row_blocks(shape[0], part_size(row_numbers * n_jobs))
 
     def predict_part(rows):
-        found = predict(members, student._standardised_rows(rows_of(X, rows)))
+        found = predict(members, student._standardised_rows(rows_of(X, rows), novelties))
         return found if isinstance(found, tuple) else (found,)
 
     def fill(rows):
@@ -116,14 +128,14 @@ def is_partitioned(X: Any) -> bool:
 
 
 def _predict_partitions(
-    student: Any, X: Any, predict: Predict, further: float, in_order: bool
+    student: Any, X: Any, predict: Predict, further: float, in_order: bool, novelties: Novelties
 ) -> Any:
     """Do what `predict_in_parts` does with the partitions of a frame, one after another."""
     computed = (X.partitions[number].compute() for number in range(X.npartitions))
-    options = predict, further, in_order
-    found = [predict_in_parts(student, part, *options) for part in computed if len(part)]
+    options = predict, further, in_order, novelties
+    found = [_predict_in_parts(student, part, *options) for part in computed if len(part)]
     if not found:
-        return predict_in_parts(student, X.partitions[0].compute(), *options)
+        return _predict_in_parts(student, X.partitions[0].compute(), *options)
     if isinstance(found[0], tuple):
         return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
     return np.concatenate(found)

@@ -13,6 +13,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from .._rows.labels import class_indicators, observed_values
+from .._rows.reader import refuse_records
 from .._updating.class_update import ClassUpdate
 from .._updating.coordinates import read_heads
 from .._updating.memory import (
@@ -151,7 +152,7 @@ class UpdateMixin(BaseStudent):
                 "Adapt the fitted student to all rows of the new meaning at once."
             )
         share = _check_options(discrepancy, forgetting)
-        X, y, weights = check_new_rows(X, y, sample_weight)
+        X, y, weights = check_new_rows(self, X, y, sample_weight)
         n_rows = len(weights)
         update = self.__dict__.get("_update")
         if not n_rows and (update is None or share == 1):
@@ -322,9 +323,10 @@ class ClassifierUpdateMixin(UpdateMixin, ClassifierStudentMixin):
         return update
 
 
-def check_new_rows(X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, np.ndarray]:
+def check_new_rows(student: Any, X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, np.ndarray]:
     """Return new rows, y and weights (n_rows,) in memory, or raise if they do not match."""
     X, y = in_memory(X), in_memory(y)
+    refuse_records(X, student.preprocessor)
     n_rows = _num_samples(X)
     if n_rows != _num_samples(y):
         raise ValueError(

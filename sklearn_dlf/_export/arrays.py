@@ -8,6 +8,7 @@ reading it makes arrays, and objects of classes of this package and of ``torch.n
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable
 from dataclasses import is_dataclass
 from importlib import import_module
@@ -27,6 +28,9 @@ METADATA_KEY, KINDS = "sklearn_dlf", "fiub"
 # How values that JSON does not have are written: a dictionary with one of these keys.
 ARRAY, SCALAR, TEXTS, TUPLE, DICT, TYPE = "array", "scalar", "texts", "tuple", "dict", "type"
 VALUE = "value"
+
+# First bytes of other files: of a pickle, before its protocol, and of a zip archive.
+PICKLE_START, ZIP_START = b"\x80", b"PK"
 
 
 def save_student(student: Any, path: str | PathLike[str]) -> None:
@@ -52,6 +56,8 @@ def save_student(student: Any, path: str | PathLike[str]) -> None:
     ValueError
         If it is not fitted, or an attribute or a parameter is no number, string or array, as an
         ensemble is, or the network has several bodies, or one that no callable of `body` returned.
+    FileNotFoundError
+        If there is no such folder.
     ImportError
         If safetensors is not installed.
 
@@ -75,14 +81,14 @@ def save_student(student: Any, path: str | PathLike[str]) -> None:
         )
     if not hasattr(student, "student_"):
         raise ValueError(f"This {type(student).__name__} is not fitted; expected a fitted one.")
-    check_path(path, "path")
+    file = check_path(path, "path")
     writer, record = _Writer(), {"class": name_class(type(student))}
     if student.body_ == "custom":
         student, body = without_body(student)
         record["body"] = {key: writer.write(each, "body") for key, each in body._asdict().items()}
     state = {key: writer.write(each, key) for key, each in student.__getstate__().items()}
     text = json.dumps({**record, "state": state})
-    safetensors.save_file(writer.arrays, path, metadata={METADATA_KEY: text})
+    file.write_bytes(safetensors.save(writer.arrays, metadata={METADATA_KEY: text}))
 
 
 def load_student(path: str | PathLike[str], *, body: Callable[..., Any] | None = None) -> Any:
@@ -154,8 +160,19 @@ def _read_file(path: Any) -> tuple[str | None, dict[str, np.ndarray]]:
     except package.SafetensorError as error:
         raise ValueError(
             f"{path} is no file of safetensors, or it is damaged ({error}); expected a file of "
-            "save_student."
+            f"save_student.{_name_reader(path)}"
         ) from error
+
+
+def _name_reader(path: Any) -> str:
+    """Return what reads a file that looks like one of pickle, joblib or skops; else nothing."""
+    with open(path, "rb") as file:
+        start = file.read(2)
+    if start[:1] == PICKLE_START and start[1:] <= bytes([pickle.HIGHEST_PROTOCOL]):
+        return " It looks like a pickle: read it by pickle.load or joblib.load, if you trust it."
+    if start == ZIP_START:
+        return " It looks like a file of skops: read it by skops.io.load."
+    return ""
 
 
 class _Writer:

@@ -38,7 +38,7 @@ Found = dict[str, tuple[str, list[Any]]]
 def write_onnx(
     student: Any,
     path: str | PathLike[str],
-    outputs: Sequence[str] | None,
+    outputs: str | Sequence[str] | None,
     quantiles: ArrayLike,
     preprocessed: bool,
 ) -> None:
@@ -79,12 +79,27 @@ def write_onnx(
         reasons = _add_values(graph, student, members, rows, levels, outputs, found)
     found.update(add_draws(graph, members, network))
     reasons["shared_noise"] = "this student's noise is independent from output to output"
+    gaps = _find_gaps(graph, rows)
     for name in outputs if outputs is not None else found:
         if name not in found:
             raise ValueError(f"The output {name!r} is not available: {reasons[name]}.")
-        graph.output(name, *found[name])
+        value, shape = found[name]
+        graph.output(name, graph.add("Add", value, gaps[len(shape)]), shape)
     model = graph.make_model(_describe(student, levels, preprocessed, known), __version__)
     file.write_bytes(model.SerializeToString())
+
+
+def _find_gaps(graph: Graph, rows: str) -> dict[int, str]:
+    """Return NaN where a standardised row (n, d) is not finite, and 0 elsewhere, by number of axes.
+
+    All outputs add it: a runtime may lose NaN on the way, by operators such as "Max".
+    """
+    gaps = graph.sum(graph.add("Mul", rows, 0.0), 1, keepdims=True)
+    return {
+        1: graph.add("Squeeze", gaps, np.array([1])),
+        2: gaps,
+        3: graph.unsqueeze(gaps, 2),
+    }
 
 
 def _add_values(

@@ -106,6 +106,8 @@ class NoiseOfY:
         place = graph.add("Floor", graph.add("Div", inside, step))
         place = graph.add("Min", place, float(n_pieces - 1))
         at = graph.add("Sub", inside, graph.add("Mul", place, step))
+        # NaN is no index; `at` still carries it
+        place = graph.add("Where", graph.add("IsNaN", place), 0.0, place)
         index = graph.add("Add", place, n_pieces * np.arange(len(curves), dtype=np.float64))
         found = graph.add("Gather", table, graph.cast(index, "INT64"), axis=0)
         third, second, first, value = (

@@ -16,10 +16,11 @@ from sklearn.utils import Tags, check_array, get_tags
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
 from .._utils.blocks import row_blocks
-from .._utils.numbers import refuse_dates, with_gaps
+from .._utils.numbers import in_memory, refuse_dates, with_gaps
 from .._utils.standardise import fit_scaler, standardise
 from .columns import is_missing
 from .containers import as_container, columns_of, is_frame, number_columns, take
+from .novelties import Novelties
 from .table import Table
 from .table_encoder import TableEncoder
 
@@ -55,8 +56,10 @@ class RowReader:
         self.scaler: StandardScaler | None = None
         self.raw_shape: tuple[int, ...] | None = None
 
-    def read(self, rows: Any) -> np.ndarray:
+    def read(self, rows: Any, novelties: Novelties | None = None) -> np.ndarray:
         """Return rows as numbers (n, n_features), or as they are (n, *raw_shape).
+
+        What `fit` has not seen is added to ``novelties``.
 
         Raises
         ------
@@ -65,7 +68,10 @@ class RowReader:
         """
         name = "X"
         if self.preprocessor is not None:
-            rows = self.preprocessor.transform(rows)
+            if novelties is not None and isinstance(self.preprocessor, TableEncoder):
+                rows = self.preprocessor.transform(rows, novelties)
+            else:
+                rows = self.preprocessor.transform(rows)
             name = f"X, as {type(self.preprocessor).__name__} returns it,"
         if self.is_raw:
             return self._check_raw(np.asarray(rows), name)
@@ -140,7 +146,8 @@ def read_rows_of_fit(estimator: Any, X: Any, y: Any = None) -> tuple[RowReader, 
     table : Table
         The rows, and what is read there.
     """
-    X = with_gaps(X)
+    X = with_gaps(in_memory(X))
+    refuse_records(X, estimator.preprocessor)
     rows = as_container(X)
     preprocessor = choose_preprocessor(estimator.preprocessor, rows)
     if preprocessor is None and not _goes_raw(estimator.preprocessor, rows):
@@ -183,12 +190,20 @@ def _check_body(estimator: Any, numbers: np.ndarray) -> None:
     )
 
 
-def read_rows(estimator: Any, reader: RowReader, X: Any) -> np.ndarray:
-    """Return further rows as numbers; raise if they are not like those of `fit`."""
+def read_rows(
+    estimator: Any, reader: RowReader, X: Any, novelties: Novelties | None = None
+) -> np.ndarray:
+    """Return further rows as numbers; raise if they are not like those of `fit`.
+
+    Warn of what `fit` has not seen, or add it to ``novelties``, of which the caller warns.
+    """
+    if reader.is_plain and _is_valid(estimator, X):
+        return X
+    X = in_memory(X)
+    refuse_records(X, estimator.preprocessor)
     if reader.is_plain:
-        if _is_valid(estimator, X):
-            return X
         refuse_dates(X, "X")
+        _refuse_strings(X)
         try:
             return validate_data(estimator, with_gaps(X), dtype=np.float64, reset=False)
         except ValueError as error:
@@ -200,9 +215,62 @@ def read_rows(estimator: Any, reader: RowReader, X: Any) -> np.ndarray:
                 "before, or give an imputer by preprocessor."
             ) from error
     rows = as_container(X)
+    if isinstance(estimator.preprocessor, str) and len(getattr(rows, "shape", (0, 0))) < 2:
+        check_array(rows, dtype=None)  # raises, and says how one row is given
     validate_data(estimator, rows, reset=False, skip_check_array=True)
     _check_count(rows, 1)
-    return reader.read(rows)
+    found = Novelties() if novelties is None else novelties
+    numbers = reader.read(rows, found)
+    if novelties is None:
+        found.warn()
+    return numbers
+
+
+def refuse_records(X: Any, preprocessor: Any) -> None:
+    """Raise ValueError if rows are a Series or records, unless a transformer of the user's reads X.
+
+    One row is easily given so.
+    """
+    if sparse.issparse(X):  # a sparse dictionary of keys is a dict, too
+        return
+    if isinstance(X, dict):
+        raise ValueError(
+            "X must have rows and columns; got a dict. If it is one record, give "
+            "pandas.DataFrame([record]), and of a dict of columns pandas.DataFrame(columns)."
+        )
+    if preprocessor is not None and not isinstance(preprocessor, str):
+        return
+    if isinstance(X, list) and X and isinstance(X[0], dict):
+        raise ValueError(
+            f"X must have rows and columns; got a list of {len(X)} dict(s). Give "
+            "pandas.DataFrame(records)."
+        )
+    if not is_frame(X) and (hasattr(X, "iloc") or hasattr(X, "to_frame")):
+        raise ValueError(
+            f"X must have rows and columns; got a Series of {len(X)} value(s). For one row of a "
+            "frame give X.iloc[[0]], which is a frame, in place of X.iloc[0]; for one column, its "
+            "to_frame()."
+        )
+
+
+def _refuse_strings(X: Any) -> None:
+    """Raise ValueError if rows are strings, also if these spell numbers.
+
+    scikit-learn converts them where a type of numbers is asked for.
+    """
+    array = np.asarray(X) if isinstance(X, list | tuple) and _holds_string(X) else X
+    if isinstance(array, np.ndarray) and array.dtype.kind in "US":
+        raise ValueError(
+            f"X must be numbers, as in fit; got strings, of dtype {array.dtype}. Turn them into "
+            "numbers before, by numpy.asarray(X, dtype=float)."
+        )
+
+
+def _holds_string(rows: Any) -> bool:
+    """Return whether the first entry of nested lists is a string."""
+    while isinstance(rows, list | tuple) and len(rows):
+        rows = rows[0]
+    return isinstance(rows, str | bytes)
 
 
 def _is_valid(estimator: Any, X: Any) -> bool:

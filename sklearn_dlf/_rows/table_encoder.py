@@ -11,8 +11,16 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.utils.validation import check_is_fitted
 
-from .columns import SECONDS_PER_DAY, kind_of_column, read_dates, read_labels, read_numbers
+from .columns import (
+    MISSING,
+    SECONDS_PER_DAY,
+    kind_of_column,
+    read_dates,
+    read_labels,
+    read_numbers,
+)
 from .containers import as_container, columns_of, is_frame
+from .novelties import MANY_ROWS, MAX_SHOWN, Novelties, Unknown
 
 # Categories of a column that get an indicator of their own at most, and the rows that each has at
 # least. Rarer ones share an indicator, and so do those that are unknown. A choice.
@@ -72,8 +80,10 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         self.units_ = self._find_units(parts, numbers.shape[1], labels.shape[1])
         return self
 
-    def transform(self, X: Any) -> np.ndarray:
+    def transform(self, X: Any, novelties: Novelties | None = None) -> np.ndarray:
         """Return rows as numbers (n_samples, n_features_out).
+
+        What `fit` has not seen is added to ``novelties``.
 
         Raises
         ------
@@ -92,6 +102,10 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             parts.append(self._imputer.transform(numbers))
         if labels.shape[1]:
             parts.append(self._one_hot.transform(labels))
+        if novelties is not None and numbers.shape[1]:
+            self._find_gaps(numbers, novelties)
+        if novelties is not None and labels.shape[1]:
+            self._find_unknown(labels, parts[-1], novelties)
         return np.concatenate(parts, axis=1)
 
     def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> np.ndarray:
@@ -147,6 +161,51 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             np.stack(numbers, axis=1) if numbers else np.empty((n_rows, 0)),
             np.stack(labels, axis=1) if labels else np.empty((n_rows, 0), dtype=object),
         )
+
+    def _find_gaps(self, numbers: np.ndarray, novelties: Novelties) -> None:
+        """Add columns of numbers and dates with gaps that had none in `fit`."""
+        has_gap = np.isnan(numbers).any(axis=0)
+        has_gap[self._imputer.indicator_.features_] = False
+        if not has_gap.any():
+            return
+        place = 0
+        for name, kind, cycles in zip(self._names, self.kinds_, self._cycles, strict=True):
+            if kind == "category":
+                continue
+            if has_gap[place]:
+                median = self._imputer.statistics_[place]
+                shown = f"{median:.6g}"
+                if kind == "date":
+                    shown = str(np.datetime64(round(median * SECONDS_PER_DAY), "s"))
+                novelties.add_gap(name, f"{shown}, the median of fit")
+            place += 1 + len(cycles)
+
+    def _find_unknown(
+        self, labels: np.ndarray, indicators: np.ndarray, novelties: Novelties
+    ) -> None:
+        """Add columns of categories, given their labels and what is read of these."""
+        names = [n for n, kind in zip(self._names, self.kinds_, strict=True) if kind == "category"]
+        rare, stop = self._one_hot.infrequent_categories_, 0
+        for place, size in enumerate(self._count_indicators()):
+            start, stop = stop, stop + size
+            own, known = labels[:, place], self._one_hot.categories_[place]
+            is_gap = own == MISSING
+            if known[0] != MISSING and is_gap.any():  # categories are sorted
+                novelties.add_gap(names[place], "a category that was not in fit")
+            if rare[place] is None:
+                is_unknown = ~indicators[:, start:stop].any(axis=1)
+            elif len(own) < MANY_ROWS:  # new ones are read as rare ones of fit
+                continue
+            else:
+                categories = set(known)
+                is_unknown = np.array([label not in categories for label in own])
+            is_unknown &= ~is_gap
+            unknown = own[is_unknown]
+            found = Unknown(names[place], len(own), len(unknown), [], [])
+            if len(unknown):
+                shown = list(dict.fromkeys(unknown))[:MAX_SHOWN]
+                found = found._replace(shown=shown, known=list(filter(None, known))[:MAX_SHOWN])
+            novelties.add_unknown(found)
 
     def _find_units(self, parts: list[np.ndarray], n_numbers: int, n_categories: int) -> np.ndarray:
         """Return the unit of each number."""

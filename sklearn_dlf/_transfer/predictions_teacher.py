@@ -9,7 +9,7 @@ import numpy as np
 
 from .._rows.chosen import RowOrder, rows_at
 from .._utils.blocks import row_blocks
-from .._utils.numbers import in_memory, is_dask, numeric_array
+from .._utils.numbers import as_frame, in_memory, is_dask, numeric_array
 from .._utils.warning import warn_user
 from .design_points import Points
 from .teacher import Teacher, with_outputs
@@ -42,6 +42,7 @@ class PredictionsTeacher(Teacher):
         n_given = n_samples if order is None else order.n_given
         if isinstance(predictions, list | tuple):
             predictions = _stack_members(predictions, n_given)
+        predictions = as_frame(predictions)
         if is_dask(predictions) and not isinstance(predictions.shape[0], int):
             predictions = in_memory(predictions)  # their number is not known before
         if not is_dask(predictions):

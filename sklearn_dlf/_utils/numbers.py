@@ -85,8 +85,19 @@ def is_frame(values: Any) -> bool:
 
 
 def in_memory(values: Any) -> Any:
-    """Return an array or frame of dask as one of numpy or pandas, anything else as it is."""
-    return values.compute() if is_dask(values) else values
+    """Return a collection of dask as an array or a frame of pandas, others as `as_frame` does."""
+    return values.compute() if is_dask(values) else as_frame(values)
+
+
+def as_frame(values: Any) -> Any:
+    """Return a table of Arrow as a frame of pandas, and a lazy frame of polars as a frame.
+
+    Names and types of columns stay. Anything else is returned as it is.
+    """
+    package = type(values).__module__.partition(".")[0]
+    if package == "pyarrow" and hasattr(values, "column_names"):
+        return values.to_pandas()
+    return values.collect() if package == "polars" and hasattr(values, "collect") else values
 
 
 def is_dask(values: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from .._utils.numbers import numeric_array
+from .._utils.numbers import as_frame, numeric_array
 from .._utils.parameters import check_count
 from ._members import Members
 from ._registry import describe_ensemble
@@ -98,7 +98,8 @@ def evaluate_members(members: Members, X: Any, dtype: DTypeLike = np.float64) ->
 
 
 def as_rows(X: Any) -> Any:
-    """Return rows as they are if they have a shape, others as an array, or raise."""
+    """Return rows as they are if they have a shape, others as a frame or an array, or raise."""
+    X = as_frame(X)
     if isinstance(getattr(X, "shape", None), tuple):
         return X
     try:

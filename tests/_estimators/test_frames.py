@@ -26,6 +26,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
+from sklearn_dlf._estimators import row_parts
 from sklearn_dlf.baselines import HydraRegressor
 from sklearn_dlf.ensembles import DeepEnsembleRegressor, FittedEnsemble, member_predictions
 
@@ -126,7 +127,62 @@ def test_the_container_of_equal_values_does_not_matter():
 def test_unknown_categories_and_new_gaps_are_read(teacher):
     student = DLFRegressor(**QUICK).fit(FRAME, Y, ensemble=teacher)
     rows = FRAME.head(3).assign(sex="unknown", size=pd.array([1, None, 3], dtype="Int64"))
-    assert np.isfinite(student.predict(rows)).all()
+    with pytest.warns(UserWarning, match="fit") as warned:
+        assert np.isfinite(student.predict(rows)).all()
+    gap, category = sorted((str(each.message) for each in warned), reverse=True)
+    assert "no gap in fit, so that nothing was learnt of gaps there. They" in gap
+    assert f"'size' as {FRAME['size'].median():.6g}, the median of fit. " in gap
+    assert "'sex' in 3 of 3 rows, such as 'unknown'" in category
+    assert all(each.filename == __file__ for each in warned)
+
+
+def test_a_call_warns_once_of_all_its_parts(teacher, monkeypatch):
+    student = DLFRegressor(**QUICK).fit(FRAME, Y, ensemble=teacher)
+    monkeypatch.setattr(row_parts, "part_size", lambda row_numbers: 8)
+    rows = FRAME.assign(sex=np.where(np.arange(N) < 40, FRAME["sex"], "M"))
+    with pytest.warns(UserWarning, match="fit") as warned:
+        student.predict_interval(rows.assign(size=np.where(np.arange(N) % 40, 1.0, np.nan)))
+    assert len(warned) == 2
+    assert f"'sex' in {N - 40} of {N} rows" in str(warned[1].message)
+    student.predict(rows.head(75))  # unknown in fewer than half of the rows
+
+
+TABLES = {
+    "arrow": lambda frame: pytest.importorskip("pyarrow").table(frame),
+    "arrow batch": lambda frame: pytest.importorskip("pyarrow").RecordBatch.from_pandas(frame),
+    "lazy": pl.LazyFrame,
+}
+
+
+@pytest.mark.parametrize("columns", [["size", "income"], ["income", "sex"]])
+@pytest.mark.parametrize("make", TABLES.values(), ids=TABLES)
+def test_names_and_types_of_tables_and_lazy_frames_are_read(make, columns):
+    frame = FRAME[columns].copy()
+    frame["income"] = frame["income"].fillna(1.0) if "size" in columns else frame["income"]
+    P = Y[:, None] + [0.0, 0.1, 0.2]
+    student = DLFRegressor(**QUICK).fit(frame, Y, predictions=P, unseen=True)
+    table, swapped = make(frame), make(frame[columns[::-1]])
+    calls = [student.predict, student.predict_interval, student.latent_parameters]
+    calls += [lambda X: student.conformalize(X, Y), lambda X: student.update(X, Y)]
+    calls += [lambda X: student.adapt(X, Y)]
+    for call in calls:
+        with pytest.raises(ValueError, match="feature names"):
+            call(swapped)
+    assert_array_equal(student.predict(table), student.predict(frame))
+    for again in (student, HydraRegressor(hidden_layer_sizes=(8,), max_iter=1, random_state=0)):
+        expected = clone(again).fit(frame, Y, predictions=P, unseen=True)
+        again = clone(again).fit(table, Y, predictions=P, unseen=True)
+        assert again.feature_names_in_.tolist() == columns
+        assert_allclose(again.predict(table), expected.predict(frame))
+
+
+def test_a_teacher_gets_the_frame_of_a_table(teacher):
+    table = pytest.importorskip("pyarrow").table(FRAME)
+    students = [
+        DLFRegressor(**QUICK).fit(X, Y, ensemble=teacher, X_unlabeled=X) for X in (table, FRAME)
+    ]
+    assert_allclose(*(student.predict(FRAME) for student in students))
+    assert_array_equal(member_predictions(teacher, table), member_predictions(teacher, FRAME))
 
 
 def test_text_is_refused_by_name(teacher):
@@ -152,7 +208,7 @@ def test_infinite_numbers_are_refused_by_name():
         DLFRegressor(**QUICK).fit(frame, predictions=np.column_stack([Y, Y + 1]))
 
 
-@pytest.mark.parametrize("make", [sparse.csr_matrix, sparse.csr_array, sparse.coo_array])
+@pytest.mark.parametrize("make", [sparse.csr_matrix, sparse.dok_array, sparse.coo_array])
 def test_sparse_rows_of_a_text_pipeline(make):
     rng = np.random.RandomState(0)
     X = make(rng.poisson(0.3, size=(N, 150)).astype(float))
@@ -274,7 +330,8 @@ def test_unlabeled_frames_are_joined_by_name_and_category(teacher):
     recorder = Recorder()
     further = make_frame(12, seed=5)
     further["city"] = pd.Categorical(["z"] * 12)
-    DLFRegressor(**QUICK).fit(FRAME, ensemble=recorder.ensemble(), X_unlabeled=further)
+    with pytest.warns(UserWarning, match="'city' in 12 of 12 rows, such as 'z'"):
+        DLFRegressor(**QUICK).fit(FRAME, ensemble=recorder.ensemble(), X_unlabeled=further)
     assert "z" in set(max(recorder.rows, key=len)["city"])
 
 

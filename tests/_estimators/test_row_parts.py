@@ -84,8 +84,8 @@ def read_sizes(monkeypatch, fitted):
     monkeypatch.setattr(row_parts, "part_size", lambda row_numbers: 64)
     sizes, original = [], BaseStudent._standardised_rows
 
-    def read(self, X):
-        rows = original(self, X)
+    def read(self, X, *novelties):
+        rows = original(self, X, *novelties)
         sizes.append(len(rows))
         return rows
 
@@ -188,9 +188,9 @@ def test_threads_predict_what_one_does(fitted, read_sizes, monkeypatch, jobs):
     expected = student.predict_interval(X), student.sample_predictions(X, 3, random_state=0)
     threads, standardised = set(), BaseStudent._standardised_rows
 
-    def note_thread(self, rows):
+    def note_thread(self, *rows):
         threads.add(threading.get_ident())
-        return standardised(self, rows)
+        return standardised(self, *rows)
 
     monkeypatch.setattr(BaseStudent, "_standardised_rows", note_thread)
     try:

@@ -1,5 +1,7 @@
 """Sets of classes by MAPIE around a fitted student, as docs/workflow.md describes them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
@@ -14,6 +16,8 @@ mapie = pytest.importorskip("mapie.classification")
 QUICK = {"q": 3, "hidden_layer_sizes": (20,), "n_epochs": 1, "tol": 1.0, "random_state": 0}
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+PAGE = Path(__file__).parents[2] / "docs" / "workflow.md"
 
 N_HELD_OUT, LEVEL, N_CHOICES = 100, 0.9, 40
 
@@ -54,6 +58,31 @@ def test_sets_contain_the_class_as_often_as_asked_for(student, score):
     # is three times what both make together.
     assert np.mean(coverage) > LEVEL - 0.025
     assert is_in_set.mean() < 1  # by sets that leave classes out
+
+
+def rare_class(n_rows, rng):
+    """Probabilities of three classes, one of which is rare, and classes drawn by them."""
+    proba = rng.dirichlet([4.0, 4.0, 0.4], n_rows)
+    return proba, (rng.uniform(size=(n_rows, 1)) > proba.cumsum(axis=1)).sum(axis=1)
+
+
+def test_limits_of_each_class_on_the_page_hold_for_a_rare_class():
+    lines = PAGE.read_text().split(">>> def limits_of_classes")[1].split(">>>")[0].splitlines()
+    names = {"np": np}
+    exec("\n".join(["def limits_of_classes" + lines[0], *(line[4:] for line in lines[1:])]), names)
+    rng = np.random.RandomState(0)
+    proba, labels = rare_class(20_000, rng)
+    scores = 1 - proba[labels == 2, 2]
+    coverage, of_all_rows = [], []
+    for _ in range(200):
+        own, own_labels = rare_class(300, rng)
+        limits = names["limits_of_classes"](own, own_labels, np.arange(3), LEVEL)
+        coverage.append((scores <= limits[2]).mean())
+        limit = np.quantile(1 - own[np.arange(300), own_labels], LEVEL, method="higher")
+        of_all_rows.append((scores <= limit).mean())
+    # The standard deviation of one coverage is 0.1 or less, and of the mean of 200 it is 0.007.
+    assert np.mean(coverage) > LEVEL - 0.02
+    assert np.mean(of_all_rows) < 0.7
 
 
 def test_sets_of_a_pipeline_are_those_of_its_student(student):

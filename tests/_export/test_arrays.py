@@ -1,7 +1,9 @@
 """Students as plain arrays in files of safetensors."""
 
 import json
+import pickle
 
+import joblib
 import numpy as np
 import pytest
 from every_student import EVERY_KIND, TRANSFORMATIONS, make_student
@@ -122,6 +124,28 @@ def test_a_student_is_saved_at_a_path():
     student = DLFRegressor(q=1, tol=1.0).fit(np.eye(5), predictions=np.eye(5))
     with pytest.raises(TypeError, match="path must be a string or a path; got None"):
         save_student(student, None)
+
+
+def test_a_folder_that_does_not_exist_is_named(tmp_path):
+    path = tmp_path / "absent" / "student.safetensors"
+    with pytest.raises(FileNotFoundError, match=r"absent.student\.safetensors"):
+        save_student(make_student("without_y")[0], path)
+
+
+@pytest.mark.parametrize("dump", [pickle.dump, joblib.dump])
+def test_a_pickle_is_named_as_one(dump, tmp_path):
+    path = tmp_path / "student.pickle"
+    with open(path, "wb") as file:
+        dump(make_student("without_y")[0], file)
+    with pytest.raises(ValueError, match=r"looks like a pickle: read it by pickle\.load"):
+        load_student(path)
+
+
+def test_a_file_of_skops_is_named_as_one(tmp_path):
+    path = tmp_path / "student.skops"
+    pytest.importorskip("skops.io").dump({"a": 1}, path)
+    with pytest.raises(ValueError, match=r"looks like a file of skops"):
+        load_student(path)
 
 
 @pytest.mark.parametrize("changes", [{"state": {"scaler_": {"array": "none"}}}])

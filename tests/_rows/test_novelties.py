@@ -1,0 +1,84 @@
+"""Warnings of gaps and categories that were not in `fit`."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sklearn_dlf._rows.novelties import Novelties
+from sklearn_dlf._rows.table_encoder import TableEncoder
+
+N = 200
+RNG = np.random.RandomState(0)
+FRAME = pd.DataFrame(
+    {
+        "area": RNG.permutation(N).astype(float),
+        "gaps": np.where(np.arange(N) % 9, 1.0, np.nan),
+        "day": pd.Timestamp("2020-01-01") + pd.to_timedelta(np.arange(N) * 4, "D"),
+        "city": RNG.choice(["north", "south"], N),
+        "shop": ["one-off", *RNG.choice(["a", "b"], N - 1)],  # fit has a rare category
+    }
+)
+ENCODER = TableEncoder().fit(FRAME)
+
+
+def messages(*parts):
+    """What a call warns of, given its parts."""
+    novelties = Novelties()
+    for part in parts:
+        ENCODER.transform(part, novelties)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        novelties.warn()
+    return [str(each.message) for each in warned]
+
+
+@pytest.mark.parametrize("n_rows", [1, 3, N])
+def test_rows_of_fit_give_no_warning(n_rows):
+    assert messages(FRAME.tail(n_rows)) == []
+
+
+@pytest.mark.parametrize(
+    ("column", "filled"),
+    [
+        ("area", "'area' as 99.5, the median of fit."),
+        ("day", "'day' as 2021-02-02T00:00:00, the median of fit."),
+        ("city", "'city' as a category that was not in fit."),
+        ("shop", "'shop' as a category that was not in fit."),
+    ],
+)
+def test_a_column_with_a_new_gap_is_named_with_what_is_filled_in(column, filled):
+    rows = FRAME.tail(20).copy()
+    rows.loc[rows.index[0], column] = None
+    [message] = messages(rows)
+    assert "no gap in fit" in message
+    assert filled in message
+
+
+def test_gaps_where_fit_had_some_are_ordinary():
+    assert messages(FRAME.assign(gaps=np.nan)) == []
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_new", "is_told"),
+    [(20, 11, True), (20, 10, False), (9, 9, True), (9, 8, False), (1, 1, True)],
+)
+def test_new_categories_in_most_of_many_rows_or_all_of_few_are_told(n_rows, n_new, is_told):
+    rows = FRAME.tail(n_rows).copy()
+    rows.loc[rows.index[:n_new], "city"] = "North"
+    found = messages(rows)
+    assert len(found) == is_told
+    assert all(f"'city' in {n_new} of {n_rows} rows, such as 'North'" in each for each in found)
+    assert all("fit had, for example, 'north', 'south'" in each for each in found)
+
+
+def test_a_new_category_is_ordinary_in_few_rows_where_fit_had_rare_ones():
+    assert messages(FRAME.tail(9).assign(shop="new")) == []
+    assert "'shop' in 10 of 10" in messages(FRAME.tail(10).assign(shop=7))[0]
+
+
+def test_parts_of_a_call_are_counted_together():
+    new = FRAME.assign(city=1)
+    assert len(messages(FRAME, new, new)) == 1
+    assert messages(FRAME, FRAME, new) == []
