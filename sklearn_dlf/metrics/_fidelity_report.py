@@ -110,6 +110,9 @@ class FidelityReport:
         classes. The student's are those of 1,000 draws.
     covariance_correlation, covariance_ceiling : float, or of each output
         Correlation of these covariances, and its ceiling.
+    sum_ratio, sum_noise : float, or of each output
+        Standard deviation of the sum over these rows, of the student's draws over the members', and
+        the factor by which those of two ensembles of this size differ.
     levels : ndarray of shape (n_levels,)
         Levels of the intervals of y.
     coverage : ndarray of shape (n_levels,) or (n_levels, n_outputs), or None
@@ -159,6 +162,8 @@ class FidelityReport:
     covariance_ratio: Any
     covariance_correlation: Any
     covariance_ceiling: Any
+    sum_ratio: Any
+    sum_noise: Any
 
     def __init__(
         self,

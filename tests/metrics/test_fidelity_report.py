@@ -160,6 +160,19 @@ def test_each_fault_alone_makes_a_student_unfaithful(process, change, culprit):
     assert culprit in report.reason
 
 
+def test_sums_over_rows_that_are_too_certain_make_a_student_unfaithful(process):
+    mean, _, _, _ = process
+    rng = np.random.RandomState(0)
+    members = mean[:, None, None] + rng.standard_normal((len(mean), 1, 100))
+    members += 0.3 * rng.standard_normal(100)
+    std = members.std(axis=-1, ddof=1)[:, 0]
+    draws = mean[:, None, None] + 1.04 * rng.standard_normal((len(mean), 1, 400))
+    report = compare(mean, std, members, draws)
+    assert report.sum_ratio < 0.6
+    assert check_named(report, "spread of sums").grade == "poor"
+    assert "spread of sums" in report.reason
+
+
 def test_an_error_of_the_mean_within_the_noise_of_few_members_is_good(process):
     mean, std, _, draws = process
     members = mean[:, None, None] + 8 * np.random.RandomState(0).standard_normal((60, 1, 5))

@@ -82,6 +82,7 @@ def check_fidelity(scores: list[Scores], kind: str, n_members: int) -> list[Chec
         [_check_pattern(each, pattern, kind) for each in scores],
         [_check_covariance(each) for each in scores],
         [_check_covariance_pattern(each) for each in scores],
+        [_check_sums(each) for each in scores],
     ]
     return [_worst(checks) for checks in candidates]
 
@@ -233,6 +234,19 @@ def _check_covariance_pattern(scores: Scores) -> _Judged:
         "correlation of covariances over rows",
         scores.covariance_correlation,
         scores.covariance_ceiling,
+    )
+
+
+def _check_sums(scores: Scores) -> _Judged:
+    noise = 1.0 if math.isnan(scores.sum_noise) else scores.sum_noise
+    good, fair = RATIO_LIMITS
+    return _judge(
+        "spread of sums over rows, student / teacher",
+        scores.sum_ratio,
+        scores.sum_noise,
+        "factor between two such ensembles",
+        _log_factor(scores.sum_ratio),
+        (math.log(max(good, noise)), math.log(max(fair, noise**2))),
     )
 
 

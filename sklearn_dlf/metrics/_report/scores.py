@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import NamedTuple
 
@@ -30,6 +31,8 @@ class Scores(NamedTuple):
     covariance_ratio: float
     covariance_correlation: float
     covariance_ceiling: float
+    sum_ratio: float
+    sum_noise: float
 
 
 class ClassShares(NamedTuple):
@@ -127,6 +130,7 @@ def _score_part(
         spread_rank_correlation=rank_correlation,
         spread_ceiling=halves.ceiling,
         **_score_covariance(members[compared.rows], compared.draws[:, columns], random_state),
+        **_score_sums(members[compared.rows], compared.draws[:, columns]),
     )
 
 
@@ -146,6 +150,16 @@ def _score_covariance(
         "covariance_correlation": pearson(off_diagonal(draws), off_diagonal(members)),
         "covariance_ceiling": halves.ceiling,
     }
+
+
+def _score_sums(members: np.ndarray, draws: np.ndarray) -> dict[str, float]:
+    """Compare the spread of sums over rows of members and draws (m, k, ...)."""
+    if len(members) < 3:
+        return {"sum_ratio": float("nan"), "sum_noise": float("nan")}
+    variances = [part.mean(axis=0).var(axis=-1, ddof=1).sum() for part in (draws, members)]
+    # The logarithm of a standard deviation of M values has about the variance 1 / (2 (M - 1)).
+    noise = math.exp(1 / math.sqrt(members.shape[-1] - 1))
+    return {"sum_ratio": math.sqrt(float(_divide(*map(np.asarray, variances)))), "sum_noise": noise}
 
 
 def _unit(compared: Comparison, columns: slice) -> np.ndarray:
