@@ -95,6 +95,7 @@ def transfer_set(X, outputs, targets=None, variances=None):
         is_transformed=False,
         transformation=None,
         reader=SimpleNamespace(is_raw=True),
+        n_own=len(X),
     )
 
 
