@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.linalg import eigh
+from scipy.spatial.distance import pdist
 from scipy.stats import chi2
 from sklearn.neighbors import NearestNeighbors
 
 from .._latent.deviations import dense_loadings
 from .._latent.full import cross_product
 from .._latent.process import MIN_MEMBERS, N_ROWS, Process, estimate_process
+from .._latent.row_correlation import RowCorrelation
 from .._network.heads import Units
 from .._network.students import StudentNetwork
 from .._predictive.members import LatentFactorMembers
@@ -33,9 +35,8 @@ N_MEAN_ROWS, MIN_MEAN_ROWS, SAMPLE_TAIL = 1_000, 100, 0.01
 
 # Members that were trained agree on the mean over the rows that they have seen, and nearly so over
 # rows that were made of these: its variance there was 0.4 to 0.6 of that over new rows, for
-# networks, a forest and bagged boosting on Friedman 1. At 0.4, the covariance of fifty networks
-# would be reduced there to about half of that of other members. A linear posterior has 0.05.
-SEEN_SHARE = 0.2
+# networks, a forest and bagged boosting on Friedman 1. So it may be as much smaller than found.
+SEEN_SHARE = 0.4
 
 
 def learn_process(
@@ -114,13 +115,27 @@ def match_mean_over_rows(
     loadings = dense_loadings(at.loadings, at.mixing)[:, outputs]
     of_factors = np.square(loadings.mean(axis=0)).sum()
     std, correlation = np.sqrt(at.local_variance[:, outputs]), process.row_correlation
-    among = correlation.among(members.correlated(X[rows]))
+    points = members.correlated(X[rows])
+    among = correlation.among(points)
     found = of_factors + np.einsum("ic,ij,jc->", std, among, std, optimize=True) / len(rows) ** 2
     low, high = chi2.ppf([SAMPLE_TAIL, 1 - SAMPLE_TAIL], n_members - 1) / (n_members - 1)
-    if SEEN_SHARE * low * found <= wanted <= high * found:
-        return process
-    own = wanted - of_factors, std, members.correlated(X[rows])
-    return process._replace(row_correlation=correlation.with_mean_variance(*own))
+    if wanted > high * found or (
+        wanted < SEEN_SHARE * low * found and _is_smooth(correlation, points)
+    ):
+        correlation = correlation.with_mean_variance(wanted - of_factors, std, points)
+        return process._replace(row_correlation=correlation)
+    return process
+
+
+def _is_smooth(correlation: RowCorrelation, points: np.ndarray) -> bool:
+    """Return whether a correlation reaches over all rows.
+
+    That of the noise does so where factors carry all that members differ in, and what a student
+    leaves to the noise is its own error.
+    """
+    if correlation.share == 0 or len(points) < 2:
+        return False
+    return bool(correlation.length_scale > np.median(pdist(points)))
 
 
 def _choose_rows(X, contrasts, outputs, random_state):
