@@ -63,6 +63,7 @@ WORDS = {
     "X": ("row", "sample", "feature", "column", "array", "extreme", "members", "strings", "images"),
     "X_outside": ("row", "sample", "feature", "column", "array", "input x"),
     "X_unlabeled": ("members", "member", "extreme", "x must lie"),
+    "X_ensemble": ("members",),
     "y": ("label", "values of y", "targets", "samples", "classes", "class "),
     "y_true": ("samples", "input", "labels", "array"),
     "sample_weight": ("weight",),

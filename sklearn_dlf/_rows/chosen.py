@@ -78,7 +78,8 @@ def choose_rows(
         usable = np.asarray(sample_weight) > 0
         if not usable.any() or not (np.asarray(sample_weight) >= 0).all():
             return None  # `fit` refuses such weights
-    telling = np.zeros(n_rows, dtype=bool) if y is None else has_label(y)
+    # a y that is no list of values is refused by `fit`
+    telling = has_label(y) if np.ndim(y) > 0 else np.zeros(n_rows, dtype=bool)
     if (telling & usable).any():
         telling &= usable
     usable |= telling

@@ -133,6 +133,6 @@ def standardise(scaler: StandardScaler, X: np.ndarray) -> np.ndarray:
         if largest > MAX_DISTANCE:
             raise ValueError(
                 f"X must lie within {MAX_DISTANCE:g} standard deviations of the rows of fit, since "
-                f"the student computes in float32; got a value {largest:.3g} away."
+                f"networks compute in float32; got a value {largest:.3g} away."
             )
     return standardised

@@ -91,7 +91,13 @@ def evaluate_members(members: Members, X: Any, dtype: DTypeLike = np.float64) ->
                 f"{output.shape}, expected {members.n_members} members with the shape of the "
                 f"first, {predictions.shape[:-1]}."
             )
-        predictions[..., number - 1] = output
+        with np.errstate(over="ignore"):
+            predictions[..., number - 1] = output
+        if not np.isfinite(predictions[..., number - 1]).all():
+            raise ValueError(
+                f"Member {number} returned {np.abs(output).max():.3g}, which dtype={dtype} cannot "
+                "hold. Take dtype=np.float64, or give the members in a larger unit."
+            )
     if number < members.n_members:
         raise ValueError(f"Only {number} of {members.n_members} members returned outputs.")
     return predictions

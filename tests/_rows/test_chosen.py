@@ -106,3 +106,9 @@ def test_rows_of_dask():
     assert_array_equal(rows_at(da.from_array(X, chunks=(300, 1)), numbers), X[numbers])
     frame = dd.from_pandas(pd.DataFrame(X, columns=["a"]), npartitions=4)
     assert_array_equal(rows_at(frame, numbers), X[numbers])
+
+
+def test_a_y_that_is_no_list_is_left_to_fit_to_refuse():
+    unseen = np.ones(20, dtype=bool)
+    chosen = choose_rows(np.zeros((20, 2)), "text", None, unseen, 5, np.random.RandomState(0))
+    assert len(chosen) == 5

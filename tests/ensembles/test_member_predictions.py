@@ -16,6 +16,7 @@ from sklearn.linear_model import LinearRegression
 from small_ensembles import Constants, Probabilities, X, fitted_ridges, labels, y
 
 from sklearn_dlf.ensembles import (
+    FittedEnsemble,
     ensemble_kind,
     member_predictions,
     unseen_rows,
@@ -169,3 +170,12 @@ def test_what_holds_no_rows_is_refused_by_name(rows):
 def test_a_number_of_rows_that_is_none_is_refused_by_name(n_samples, error):
     with pytest.raises(error, match="n_samples"):
         unseen_rows(fitted_ridges(), n_samples)
+
+
+def test_outputs_that_a_dtype_does_not_hold_are_refused():
+    models = FittedEnsemble([lambda X: np.full(len(X), 1e100)] * 2, outputs="values")
+    with pytest.raises(
+        ValueError, match="Member 1 returned 1e\\+100, which dtype=float32 cannot hold"
+    ):
+        member_predictions(models, np.zeros((3, 1)), dtype=np.float32)
+    assert member_predictions(models, np.zeros((3, 1))).max() == 1e100

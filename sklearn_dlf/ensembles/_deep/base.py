@@ -23,7 +23,7 @@ from ..._rows.reader import read_rows, read_rows_of_fit, set_input_tags
 from ..._utils.blocks import row_blocks
 from ..._utils.numbers import with_gaps, without_dates
 from ..._utils.parameters import BodyMaker, Count, Device, LayerSizes, layer_sizes
-from ..._utils.standardise import divide_out, scale_weights
+from ..._utils.standardise import scale_weights, standardise
 from ..._utils.threads import one_thread
 from ..._utils.torch_settings import plain_torch
 from .._member_predictions import check_floating
@@ -229,7 +229,7 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
 
     def _standardise(self, X: np.ndarray) -> np.ndarray:
         """Return rows as the networks get them; raw ones as they are."""
-        return X if self._X_scaler is None else divide_out(self._X_scaler, X)
+        return X if self._X_scaler is None else standardise(self._X_scaler, X)
 
     def _place(self, X: np.ndarray) -> Tensor:
         """Return the rows of `fit` for training. A body of the user's own gets raw ones as is."""
