@@ -37,6 +37,9 @@ MIN_CEILING = 0.3
 # The spread is good at this error, as a share of the teacher's mean spread, whatever the
 # correlation: the spread may be the same at all rows.
 SMALL_SPREAD_ERROR = 0.1
+# Factor between the spreads of sums, each of which is one number: they are allowed three and four
+# times the noise, in logarithms.
+SUM_LIMITS = 1.6, 2.5
 # Factor between the mean probabilities of a class.
 CLASS_LIMITS = 1.05, 1.15
 # How far coverage may be from its level, beyond two standard errors of a share of the rows.
@@ -239,14 +242,14 @@ def _check_covariance_pattern(scores: Scores) -> _Judged:
 
 def _check_sums(scores: Scores) -> _Judged:
     noise = 1.0 if math.isnan(scores.sum_noise) else scores.sum_noise
-    good, fair = RATIO_LIMITS
+    good, fair = SUM_LIMITS
     return _judge(
         "spread of sums over rows, student / teacher",
         scores.sum_ratio,
         scores.sum_noise,
         "factor between two such ensembles",
         _log_factor(scores.sum_ratio),
-        (math.log(max(good, noise)), math.log(max(fair, noise**2))),
+        (math.log(max(good, noise**3)), math.log(max(fair, noise**4))),
     )
 
 
