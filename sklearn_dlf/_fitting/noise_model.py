@@ -194,8 +194,7 @@ def fit_skewness(model: NoiseModel, rows: NoiseRows) -> NoiseModel:
 
     best = minimize_scalar(loss, bounds=LOG_SKEWNESS, method="bounded")
     gains = log_likelihoods(best.x) - log_likelihoods(0.0)
-    gain = _mean(gains, rows)
-    error = np.sqrt(_mean((gains - gain) ** 2, rows) / len(gains))
+    gain, error = _mean_and_error(gains, rows)
     if loss(0.0) - best.fun <= LEAST_GAIN or gain <= error:
         return model
     return replace(model, skewness=float(np.exp(best.x)))
@@ -328,8 +327,7 @@ def fit_dependent(
         other = _choose_penalty(chosen, folds, constant, least_share)
         if (chosen.weights * (other.gains - best.gains)).sum() > LEAST_GAIN:
             best = other
-    gain = _mean(best.gains, chosen)
-    error = np.sqrt(_mean((best.gains - gain) ** 2, chosen) / len(best.gains))
+    gain, error = _mean_and_error(best.gains, chosen)
     if not required and gain <= error:
         return fit_skewness(constant, rows)
     whole, _ = fit_model(rows, constant, best.penalty, best.least_share)
@@ -370,3 +368,9 @@ def _choose_penalty(
 def _mean(values: np.ndarray, rows: NoiseRows) -> float:
     """Return the weighted mean over rows."""
     return float(np.average(values, weights=rows.weights))
+
+
+def _mean_and_error(values: np.ndarray, rows: NoiseRows) -> tuple[float, float]:
+    """Return the weighted mean over rows, and its standard error."""
+    mean = _mean(values, rows)
+    return mean, float(np.sqrt(_mean((values - mean) ** 2, rows) / len(values)))

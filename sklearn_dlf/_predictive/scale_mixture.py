@@ -97,19 +97,19 @@ def _in_units(
 @lru_cache(maxsize=64)
 def mean_std_curve(shape: float) -> CubicSpline:
     """Logarithm of the mean standard deviation as a function of the logarithm of the ratio."""
-    scores, weights = score_rule()
-    std = np.sqrt(np.exp(LOG_RATIOS)[:, None] + unit_variance(shape, scores))
-    return CubicSpline(LOG_RATIOS, np.log(std @ weights))
+    return CubicSpline(LOG_RATIOS, np.log(_std_by_ratio(shape) @ node_weights()))
 
 
 @lru_cache(maxsize=256)
 def distance_curve(shape: float, tail: float) -> CubicSpline:
     """Logarithm of the distance as a function of the logarithm of the ratio."""
-    scores, weights = score_rule()
-    unit = unit_variance(shape, scores)
-    std = np.sqrt(np.exp(LOG_RATIOS)[:, None] + unit)
     find = _mixture_distance if tail > RARE else _rare_distance
-    return CubicSpline(LOG_RATIOS, np.log(find(std, weights, tail)))
+    return CubicSpline(LOG_RATIOS, np.log(find(_std_by_ratio(shape), node_weights(), tail)))
+
+
+def _std_by_ratio(shape: float) -> np.ndarray:
+    """Standard deviations (n_ratios, n_nodes) in units of the root of the scale."""
+    return np.sqrt(np.exp(LOG_RATIOS)[:, None] + unit_variance(shape, score_rule()[0]))
 
 
 def _mixture_distance(std: np.ndarray, weights: np.ndarray, tail: float) -> np.ndarray:

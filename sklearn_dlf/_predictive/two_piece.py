@@ -3,9 +3,8 @@
 A symmetric variable with density ``f`` becomes a skewed one with the density ``2 / (g + 1 / g)``
 times ``f(x / g)`` above zero and ``f(g x)`` below. The skewness ``g`` is one for the symmetric
 variable and more than one if the upper side is the longer one. Here the skewed variable is also
-scaled and shifted: it has the mean of the symmetric one and, if that is normal, its variance. It
-has a mixture of normals as its own one: a skewed mixture is the mixture of its skewed normals,
-around one centre.
+scaled and shifted: it has the mean of the symmetric one and, if that is normal, its variance. A
+mixture of normals around one centre stays one: it becomes the mixture of the skewed normals.
 
 All functions take an array of skewness, and broadcast.
 
@@ -24,15 +23,20 @@ from scipy.special import ndtr, ndtri
 MEAN_ABSOLUTE = np.sqrt(2 / np.pi)
 
 
+def _moments(skewness: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and mean square of a skewed standard normal, not scaled and not shifted."""
+    return MEAN_ABSOLUTE * (skewness - 1 / skewness), skewness**2 - 1 + skewness**-2.0
+
+
 def unit(skewness: np.ndarray) -> np.ndarray:
     """Return the scale of the skewed variable under which normals keep their variance."""
-    squares = skewness**2 - 1 + skewness**-2.0
-    return 1 / np.sqrt(squares - np.square(MEAN_ABSOLUTE * (skewness - 1 / skewness)))
+    mean, square = _moments(skewness)
+    return 1 / np.sqrt(square - mean**2)
 
 
 def center(skewness: np.ndarray) -> np.ndarray:
     """Return where the two pieces meet, for a standard normal or in units of the mean std."""
-    return -unit(skewness) * (skewness - 1 / skewness) * MEAN_ABSOLUTE
+    return -unit(skewness) * _moments(skewness)[0]
 
 
 def split_levels(levels: np.ndarray, skewness: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -41,20 +45,23 @@ def split_levels(levels: np.ndarray, skewness: np.ndarray) -> tuple[np.ndarray, 
     The skewed variable's quantile is `center`, plus the factor times the distance that the
     symmetric variable exceeds with the tail's probability.
     """
+    return _split(levels, 1 - levels, skewness)
+
+
+def _split(
+    below: np.ndarray, above: np.ndarray, skewness: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Do what `split_levels` does, with the probabilities below and above the quantiles."""
     lower = 1 / (1 + skewness**2)  # probability below the centre
-    is_lower = levels < lower
-    tails = np.where(is_lower, levels / lower, (1 - levels) / (1 - lower)) / 2
+    is_lower = below < lower
+    tails = np.where(is_lower, below / lower, above / (1 - lower)) / 2
     factors = unit(skewness) * np.where(is_lower, -1 / skewness, skewness)
     return np.minimum(tails, 0.5), factors
 
 
 def from_normal(z: np.ndarray, skewness: np.ndarray) -> np.ndarray:
     """Return the values around the centre that standard normal ones become, in the same order."""
-    lower = 1 / (1 + skewness**2)
-    below, above = ndtr(z), ndtr(-z)
-    is_lower = below < lower
-    tails = np.minimum(np.where(is_lower, below / lower, above / (1 - lower)) / 2, 0.5)
-    factors = unit(skewness) * np.where(is_lower, -1 / skewness, skewness)
+    tails, factors = _split(ndtr(z), ndtr(-z), skewness)
     return factors * -ndtri(tails)
 
 
@@ -80,6 +87,5 @@ def variance(mean_square: np.ndarray, mean_std: np.ndarray, skewness: np.ndarray
     skewness : array
         Skewness.
     """
-    squares = (skewness**2 - 1 + skewness**-2.0) * mean_square
-    shift = MEAN_ABSOLUTE * (skewness - 1 / skewness) * mean_std
-    return unit(skewness) ** 2 * (squares - shift**2)
+    mean, square = _moments(skewness)
+    return unit(skewness) ** 2 * (square * mean_square - (mean * mean_std) ** 2)

@@ -256,7 +256,7 @@ def refuse_records(X: Any, preprocessor: Any) -> None:
 def _refuse_strings(X: Any) -> None:
     """Raise ValueError if rows are strings, also if these spell numbers.
 
-    scikit-learn converts them where a type of numbers is asked for.
+    The validation that follows would convert strings to numbers.
     """
     array = np.asarray(X) if isinstance(X, list | tuple) and _holds_string(X) else X
     if isinstance(array, np.ndarray) and array.dtype.kind in "US":

@@ -14,7 +14,7 @@ def import_optional(module: str, need: str, install: str) -> Any:
     module : str
         Name of the module.
     need : str
-        Begin of the error, such as "Figures need matplotlib".
+        Start of the error, such as "Figures need matplotlib".
     install : str
         What pip installs.
     """

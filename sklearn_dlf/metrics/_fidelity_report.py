@@ -69,9 +69,9 @@ class FidelityReport:
     Attributes
     ----------
     verdict : {"faithful", "roughly faithful", "not faithful", "unknown"}
-        The worst grade of mean, spread and covariance. The mean probabilities of classes are not
-        part of it. Nor is calibration: a student can be faithful to a teacher whose intervals are
-        wrong.
+        The worst grade of mean, spread, covariance and sums. The mean probabilities of classes are
+        not part of it. Nor is calibration: a student can be faithful to a teacher whose intervals
+        are wrong.
     reason : str
         What the verdict is due to.
     checks : list of named tuples

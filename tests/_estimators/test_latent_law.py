@@ -156,7 +156,7 @@ def test_the_first_update_says_that_groups_are_lost(student, y):
     updated = copy.deepcopy(student)
     with pytest.warns(UserWarning, match="An update makes them Gaussian"):
         updated.update(X[:5], y[:5])
-    updated.update(X[5:10], y[5:10])  # it is said once
+    updated.update(X[5:10], y[5:10])  # a second update does not warn
 
 
 def test_separable_factors_and_transformed_targets_are_gaussian():

@@ -94,22 +94,20 @@ def check_classes(shares: ClassShares | None, classes: np.ndarray | None) -> lis
     """Judge the mean probability of the class that is farthest from the teacher's, if any."""
     if shares is None or classes is None:
         return []
-    good, fair = CLASS_LIMITS
     # of two classes that are as far from the teacher's, the one with less noise is worse
     distance = np.array([_log_factor(ratio) for ratio in shares.ratio])
-    excess = distance - np.log(np.maximum(shares.noise, good))
+    excess = distance - np.log(np.maximum(shares.noise, CLASS_LIMITS[0]))
     if np.isnan(excess).all():
         return []
     worst = int(np.nanargmax(excess))
     noise = float(shares.noise[worst])
-    limits = math.log(max(good, noise)), math.log(max(fair, noise**2))
     return [
         Check(
             f"mean probability of class {classes[worst]}, student / teacher",
             float(shares.ratio[worst]),
             noise,
             "factor between two such ensembles",
-            _grade_below(float(distance[worst]), limits),
+            _grade_below(float(distance[worst]), _log_limits(CLASS_LIMITS, noise, 1)),
         )
     ]
 
@@ -198,15 +196,13 @@ def _check_mean(scores: Scores) -> _Judged:
 
 
 def _check_ratio(scores: Scores, spread: str, too_small: float) -> _Judged:
-    noise = 1.0 if math.isnan(scores.spread_noise) else scores.spread_noise
-    good, fair = RATIO_LIMITS
     return _judge(
         f"{spread}, student / teacher",
         scores.spread_ratio,
         scores.spread_noise,
         "factor between two such ensembles",
         _log_factor(scores.spread_ratio, too_small),
-        (math.log(max(good, noise)), math.log(max(fair, noise**2))),
+        _log_limits(RATIO_LIMITS, scores.spread_noise, 1),
     )
 
 
@@ -241,15 +237,13 @@ def _check_covariance_pattern(scores: Scores) -> _Judged:
 
 
 def _check_sums(scores: Scores) -> _Judged:
-    noise = 1.0 if math.isnan(scores.sum_noise) else scores.sum_noise
-    good, fair = SUM_LIMITS
     return _judge(
         "spread of sums over rows, student / teacher",
         scores.sum_ratio,
         scores.sum_noise,
         "factor between two such ensembles",
         _log_factor(scores.sum_ratio),
-        (math.log(max(good, noise**3)), math.log(max(fair, noise**4))),
+        _log_limits(SUM_LIMITS, scores.sum_noise, 3),
     )
 
 
@@ -258,6 +252,16 @@ def _check_share(name: str, value: float, ceiling: float) -> _Judged:
     share = value / ceiling if ceiling >= MIN_CEILING else float("nan")
     meaning = "ceiling by halves of the members"
     return _judge(name, value, ceiling, meaning, -share, (-good, -fair))
+
+
+def _log_limits(limits: tuple[float, float], noise: float, n_errors: int) -> tuple[float, float]:
+    """Return logarithms of limits of a factor, and so many times the noise and once more at least.
+
+    The noise is a factor, too, or NaN if it is not known.
+    """
+    known = 0.0 if math.isnan(noise) else math.log(noise)
+    good, fair = map(math.log, limits)
+    return max(good, n_errors * known), max(fair, (n_errors + 1) * known)
 
 
 def _log_factor(ratio: float, expected: float = 1.0) -> float:
