@@ -38,7 +38,10 @@ class WrappedStudent(NamedTuple):
 
     def in_units_of_y(self, values: np.ndarray) -> np.ndarray:
         """Return values (n, ...) or (n, n_outputs, ...) of the student in units of y."""
-        return values if self.invert is None else self.invert(values)
+        if self.invert is None:
+            return values
+        with np.errstate(over="ignore"):  # the end of an interval may be beyond float64
+            return self.invert(values)
 
 
 def find_student(estimator: Any) -> WrappedStudent:

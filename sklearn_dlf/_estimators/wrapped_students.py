@@ -213,7 +213,7 @@ def predict_interval(estimator: Any, X: ArrayLike, confidence_level: float = 0.9
     Returns
     -------
     ndarray of shape (n_samples, 2) or (n_samples, n_outputs, 2)
-        Lower and upper end, in units of y.
+        Lower and upper end, in units of y. An end beyond what float64 can hold is infinite.
 
     Raises
     ------

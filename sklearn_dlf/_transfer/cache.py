@@ -22,6 +22,7 @@ from .._predictive.transformed_target import TargetTransformer
 from .._utils.blocks import row_blocks
 from .._utils.content_keys import content_key
 from .._utils.progress import Progress
+from .._utils.standardise import scale_weights
 from .._utils.warning import warn_user
 from ..ensembles import Members, describe_ensemble, ensemble_kind, unseen_rows
 from ..ensembles._member_predictions import evaluate_members, member_variances
@@ -224,7 +225,7 @@ def fit_ensemble(prototype: Any, X: Any, y: Any, sample_weight: Any) -> Any:
     """Fit a clone of an unfitted ensemble, with weights if it takes weights."""
     ensemble = clone(prototype)
     if sample_weight is not None and has_fit_parameter(ensemble, "sample_weight"):
-        return ensemble.fit(X, y, sample_weight=sample_weight)
+        return ensemble.fit(X, y, sample_weight=scale_weights(np.asarray(sample_weight)))
     return ensemble.fit(X, y)
 
 

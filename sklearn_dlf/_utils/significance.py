@@ -21,6 +21,10 @@ def mean_in_errors(
         for them is not significant.
     """
     weights = np.ones(len(values)) if weights is None else weights
+    scale = np.abs(values).max()
+    if not scale > 0:
+        return 0.0 if scale == 0 else float("nan")
+    values, least_error = values / scale, least_error / scale  # whose squares float64 can hold
     mean = np.average(values, weights=weights)
     variance = np.average((values - mean) ** 2, weights=weights)
     n_effective = weights.sum() ** 2 / (weights**2).sum()

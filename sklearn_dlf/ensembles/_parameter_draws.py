@@ -105,7 +105,11 @@ class _ModuleAt:
         if not isinstance(parameters, Mapping):
             if not isinstance(parameters, torch.Tensor):
                 parameters = torch.as_tensor(numeric_array(parameters, "A draw of draws"))
-            parameters = parameters.ravel()
+            if parameters.ndim != 1:
+                raise ValueError(
+                    "draws must be vectors of parameters, one for each draw; got a draw of shape "
+                    f"{tuple(parameters.shape)}."
+                )
             n_parameters = sum(parameter.numel() for parameter in module.parameters())
             if len(parameters) != n_parameters:
                 raise ValueError(

@@ -38,6 +38,9 @@ N_WORST = 5
 # Below this number of rows, correlations over rows are mostly chance; a choice.
 FEW_ROWS = 30
 
+# Errors beyond this, whose fourth powers float64 cannot hold, count as this one.
+MAX_ERROR = 1e70
+
 
 class FidelityReport:
     """How faithful a student is to its teacher at given rows: scores, a verdict and a figure.
@@ -324,8 +327,9 @@ def _note_on_seen_rows(
         "has seen."
     )
     if targets is not None:
-        loss = ((compared.members - targets[:, :, None]) ** 2).sum(axis=1)
-        if not seen_is_better(loss, unseen):
+        errors = compared.members - targets[:, :, None]
+        errors = errors.clip(-MAX_ERROR, MAX_ERROR)
+        if not seen_is_better((errors**2).sum(axis=1), unseen):
             return []
         note = note.replace("If they are", "They seem to be").replace(
             "rows, members", "rows: members"

@@ -21,6 +21,7 @@ from .._latent.models import NOISE_FLOOR
 from .._transfer.cache import TeacherCache
 from .._transfer.teachers import EnsembleTeacher, PredictionsTeacher
 from .._utils.blocks import row_blocks
+from .._utils.numbers import as_array
 from ..ensembles import is_fitted_ensemble
 from ..ensembles._fitted_ensemble import with_known_outputs
 from ._scores import crps_ensemble
@@ -187,6 +188,8 @@ def _member_log_likelihood(
     if predictions is not None:
         teacher = PredictionsTeacher(predictions, _num_samples(X))
     else:
+        if isinstance(X, list | tuple):
+            as_array(X, "X")
         if X_ensemble is None:
             _check_rows_are_shared(student, ensemble)
             X_ensemble = rows if ensemble is None else X

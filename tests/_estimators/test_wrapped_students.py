@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -14,6 +16,7 @@ from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardSca
 from sklearn_dlf import (
     DLFClassifier,
     DLFRegressor,
+    conformalize,
     predict_interval,
     predict_quantiles,
     predict_uncertainty,
@@ -110,6 +113,16 @@ def test_the_lower_end_comes_first_under_a_decreasing_transformation(friedman):
     intervals = predict_interval(model, X)
     assert np.all(intervals[:, 0] < intervals[:, 1])
     assert_allclose(intervals, -model.regressor_.predict_interval(X)[:, ::-1], rtol=1e-12)
+
+
+def test_an_end_beyond_float64_is_infinite(friedman):
+    X, y = friedman
+    student = DLFRegressor(small_forest(), **QUICK)
+    model = TransformedTargetRegressor(student, func=np.log, inverse_func=np.exp).fit(X, y)
+    conformalize(model, X, np.full(len(y), 1e307))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        assert np.any(predict_interval(model, X)[:, 1] == np.inf)
 
 
 def test_each_output_is_inverted_by_its_own_scale(two_outputs):

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
 
 from sklearn_dlf import DLFRegressor
@@ -81,3 +81,12 @@ def test_the_student_does_not_depend_on_folds():
 def test_folds_are_printed_if_verbose(capsys):
     DLFRegressor(TREES, cv=3, verbose=1, **QUICK).fit(X, Y)
     assert "[cross-fitting] fold 2 of 3" in capsys.readouterr().out
+
+
+def test_weights_whose_sum_overflows_are_taken():
+    forest = RandomForestRegressor(3, random_state=0)
+    large, ones = (
+        DLFRegressor(forest, cv=3, **QUICK).fit(X, Y, sample_weight=np.full(60, weight))
+        for weight in (1e308, 1.0)
+    )
+    assert_allclose(large.predict(X), ones.predict(X), rtol=1e-6)

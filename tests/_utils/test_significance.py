@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from numpy.testing import assert_allclose
 from scipy.stats import ttest_1samp
 
@@ -21,3 +22,13 @@ def test_rounding_errors_are_not_significant():
     values = np.full(50, 1e-16)
     assert mean_in_errors(values) > 3
     assert mean_in_errors(values, least_error=1e-12) < 3
+
+
+@pytest.mark.parametrize("unit", [1e-310, 1e-200, 1e200, 1e307])
+def test_units_do_not_matter(unit):
+    values = np.random.RandomState(0).standard_normal(50) + 0.3
+    assert_allclose(mean_in_errors(unit * values), mean_in_errors(values), rtol=1e-6)
+
+
+def test_zeros_do_not_differ_from_zero():
+    assert mean_in_errors(np.zeros(5)) == 0

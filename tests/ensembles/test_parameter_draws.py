@@ -99,6 +99,8 @@ def test_draws_of_other_parameters_raise(module, draws):
         parameter_draws("net", draws)
     with pytest.raises(ValueError, match="draws must be at least two draws"):
         parameter_draws(module, draws[:1])
+    with pytest.raises(ValueError, match=r"draws must be vectors .* of shape \(\d+, 1\)"):
+        parameter_draws(module, draws[:, :, None])
 
 
 @pytest.mark.parametrize("draws", [None, 3, [], [1.0], object()])

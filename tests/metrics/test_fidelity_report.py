@@ -341,6 +341,17 @@ def test_rows_that_members_have_seen_are_told(friedman, forest, student):
     assert "If they are the same rows" in report.notes[-1]
 
 
+def test_a_value_whose_square_overflows_gives_a_report(friedman, forest):
+    X, y = friedman
+    student = DLFRegressor(forest, **QUICK).fit(X)
+    y = np.where(np.arange(len(y)) == 0, -1e300, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        warnings.simplefilter("ignore", SeenRowsWarning)
+        report = FidelityReport.from_estimator(student, forest, X, y)
+    assert any("the same rows" in note for note in report.notes)
+
+
 def test_as_many_fresh_rows_as_those_of_the_fit_give_no_warning(forest, student):
     X, y = make_friedman1(200, noise=1.0, random_state=2)
     with warnings.catch_warnings():

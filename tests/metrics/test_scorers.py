@@ -302,3 +302,9 @@ def test_values_that_cannot_be_scored_are_refused_by_name(
 ):
     with pytest.raises(error, match=message):
         scorer(taught, known.X, make(known.y))
+
+
+def test_rows_of_different_length_are_refused_by_name(taught, friedman, forest):
+    rows = [list(friedman[0][0]), [1.0]]
+    with pytest.raises(ValueError, match="X must be an array of numbers, with rows of one length"):
+        make_member_log_likelihood_scorer(forest)(taught, rows)
