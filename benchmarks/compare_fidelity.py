@@ -51,7 +51,7 @@ from fidelity_tables import (
     print_outputs,
 )
 from measuring import N_DRAWS, measure_teachers, student_nll, time_fit
-from member_scores import compare_moments, joint_energy_distance
+from member_scores import compare_moments, joint_energy_distance, member_law_gain
 from tables import append_records, records_of
 from ten_lines import MomentsNetworkRegressor, TwoBoostedRegressor
 
@@ -88,6 +88,7 @@ def measure_moments(record, data, wanted, memory):
             **record,
             "model": model,
             **compare_moments(members, mean, std),
+            "member_law_gain": member_law_gain(student, members, mean, std),
             "joint_energy": joint_energy_distance(members, draws),
             "nll": student_nll(student, data.X_test, data.y_test),
             "fit_s": seconds,

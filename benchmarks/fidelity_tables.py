@@ -21,6 +21,7 @@ MOMENTS = {
     "std_rank_corr": "Rank correlation of std",
     "n_exploding": "Rows with more than 5 times the largest spread of the members",
     "member_nll_gap": "Member NLL less that of the members' own moments, nats",
+    "member_law_gain": "Gain of the law of members at a row, nats",
     "joint_energy": "Joint energy distance",
     "nll": "NLL of y, nats",
     "fit_s": "Processor seconds of the fit",

@@ -80,6 +80,19 @@ def members_nll(members, mean, std):
     return float(np.mean(np.log(std) + 0.5 * squares + 0.5 * np.log(2 * np.pi)))
 
 
+def member_law_gain(student, members, mean, std):
+    """Return by how much members are likelier at a row under the student's law than as normals.
+
+    It is in nats per value, and zero for a student whose members are normal.
+    """
+    law = getattr(student, "member_law_", None)
+    if law is None:
+        return 0.0
+    unit = (members - mean[:, None]) / std[:, None]
+    normal, log_slope = law.to_normal(unit[:, None])
+    return float(np.mean(log_slope - 0.5 * normal**2) + 0.5 * np.mean(unit**2))
+
+
 def joint_energy_distance(members, draws):
     """Return the energy distance of members and draws, each a vector over all rows.
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import StrOptions
 
+from .._fitting.member_law import choose_member_law
 from .adapt_mixin import RegressorAdaptMixin
 from .latent_factor import LatentFactorStudent
 from .row_parts import predict_in_parts
@@ -48,8 +49,10 @@ class DLFRegressor(RegressorAdaptMixin, LatentFactorStudent):
     latent : {"auto", "gaussian", "smoothed"}, default="auto"
         Law of the members' factors. "gaussian": standard normal, as in [1]_. "smoothed": near those
         of the ensemble's members, so that groups of members stay groups; mean and covariance are
-        the same. "auto": smoothed if `latent_gain_` is above 20 nats. "smoothed" is not available
-        for separable loadings of several outputs, nor if the teacher transforms y.
+        the same. "auto": smoothed if `latent_gain_` is above 20 nats; otherwise members get the
+        skewness and the tails at a row that they have in the ensemble (`member_law_`), if they are
+        likelier so. Laws are not available for separable loadings of several outputs, nor if the
+        teacher transforms y.
 
     preprocessor : "auto", transformer or None, default="auto"
         How the student reads rows; the ensemble gets them as they are. "auto": numbers are
@@ -255,6 +258,11 @@ class DLFRegressor(RegressorAdaptMixin, LatentFactorStudent):
         The smoothed law, a mixture of normals: ``centers`` (`n_members_`, `q_`) and ``std``
         (`q_`,). None is the standard normal.
 
+    member_law_ : MemberLaw or None
+        Law of the members at a row, the same at all rows: ``skewness`` and ``tail`` (`n_outputs_`,)
+        of a sinh-arcsinh distribution. Draws and the likelihood of members have it. None is the
+        normal.
+
     body_ : {"mlp", "piecewise_linear", "custom"}
         Kind of the body: what "auto" has chosen. "custom" is a callable's.
 
@@ -356,6 +364,12 @@ class DLFRegressor(RegressorAdaptMixin, LatentFactorStudent):
         "target_noise": [StrOptions({"auto", "input", "constant"})],
         "cv": ["cv_object"],
     }
+
+    def _learn_targets(self, members, transfer_set, random_state):
+        super()._learn_targets(members, transfer_set, random_state)
+        self.member_law_ = None
+        if self.latent == "auto" and self.member_noise == "input":
+            self.member_law_ = choose_member_law(members, transfer_set)
 
     def predict(
         self, X: ArrayLike, return_std: bool = False, return_cov: bool = False

@@ -27,6 +27,7 @@ from .._fitting.published import PublishedEM
 from .._fitting.refinement import make_refinement
 from .._fitting.student_bodies import BODY_LR_CONSTRAINTS, make_student_body
 from .._fitting.trainer import make_trainer, trains_swiftly
+from .._latent.member_law import MemberLaw
 from .._latent.models import NOISE_FLOOR, FullModel, SeparableModel
 from .._latent.number_of_factors import factor_scores
 from .._latent.row_correlation import RowCorrelation
@@ -66,6 +67,7 @@ class LatentFactorStudent(CallbackSupportMixin, BaseStudent):
     loadings: str
     latent: str
     latent_law_: LatentLaw | None
+    member_law_: MemberLaw | None = None  # of regressors; None in files of before there was one
     member_noise: str | None
     init: str
     em: str
@@ -178,19 +180,24 @@ class LatentFactorStudent(CallbackSupportMixin, BaseStudent):
         if self.em == "restricted" and self.member_noise == "input":
             process = learn_process(network, X, contrasts, random_state, transfer_set.n_own)
             self.factor_shares_, self.row_correlation_, _ = process
-        self._choose_law(network, transfer_set, em.model.noise_variance, random_state)
+        self.latent_law_, self.latent_gain_, self.latent_normality_ = choose_law(
+            network, transfer_set, em.model.noise_variance, self.latent, random_state
+        )
         if em.refinement is not None:
             self.latent_law_ = None  # it was trained for Gaussian members
             self._calibrate(network, transfer_set, random_state)
+        if checkpoint is not None:
+            checkpoint.remove()
         self.q_ = q
-        self.n_iter_ = em.n_iter
-        self.converged_ = em.converged
+        self._keep_course(em)
+        return network
+
+    def _keep_course(self, em: ExpectationMaximisation) -> None:
+        """Keep how EM went."""
+        self.n_iter_, self.converged_ = em.n_iter, em.converged
         self.log_likelihoods_ = em.log_likelihoods
         self.log_likelihood_bound_ = em.log_likelihood_bound
         self.history_ = em.history
-        if checkpoint is not None:
-            checkpoint.remove()
-        return network
 
     def _calibrate(self, network: Any, transfer_set: TransferSet, random_state: Any) -> None:
         """Match the refined network's averages and mutual information to the ensemble's."""
@@ -198,35 +205,6 @@ class LatentFactorStudent(CallbackSupportMixin, BaseStudent):
             network.set_growth(transfer_set.design)
         ensemble = ensemble_probabilities(transfer_set, random_state)
         calibrate(network, ensemble, transfer_set.contrasts.units)
-
-    def _choose_law(
-        self,
-        network: StudentNetwork,
-        transfer_set: TransferSet,
-        noise_variance: float,
-        random_state: np.random.RandomState,
-    ) -> None:
-        """Set the law of the latent variables, and what is known of it."""
-        self.latent_law_ = None
-        self.latent_gain_, self.latent_normality_ = None, None
-        if network.mixing is not None:
-            return
-        if transfer_set.transformation is not None:
-            if self.latent == "smoothed":
-                raise ValueError(
-                    "latent='smoothed' was given, and the teacher transforms y; expected "
-                    "latent='auto' or 'gaussian': moments in units of y are those of Gaussian "
-                    "members."
-                )
-            return
-        self.latent_law_, self.latent_gain_, self.latent_normality_ = choose_law(
-            network,
-            transfer_set.design,
-            transfer_set.contrasts,
-            noise_variance,
-            self.latent,
-            random_state,
-        )
 
     def _suits_refinement(self, em: ExpectationMaximisation, X: np.ndarray) -> bool:
         """Return whether members are Gaussian, as the refinement and the calibration take them."""
@@ -293,7 +271,7 @@ class LatentFactorStudent(CallbackSupportMixin, BaseStudent):
         return signature(type(self)).parameters[name].default
 
     def _make_members(self, network: Any) -> LatentFactorMembers:
-        return LatentFactorMembers(network, self._units, self.latent_law_)
+        return LatentFactorMembers(network, self._units, self.latent_law_, self.member_law_)
 
     def latent_parameters(self, X: ArrayLike) -> Bunch:
         """Return the parameters of the members' distribution at each row.

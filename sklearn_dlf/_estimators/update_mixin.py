@@ -224,7 +224,7 @@ class UpdateMixin(BaseStudent):
         update = self.__dict__.get("_update")
         if update is None:
             return self._make_members(self.student_)
-        return update.members(self.student_, self._units)
+        return update.members(self.student_, self._units).with_member_law(self.member_law_)
 
     def _kept_memory(self) -> Memory:
         """Return what `fit` has kept, or raise."""

@@ -167,6 +167,9 @@ def _describe(
         "sklearn_dlf": __version__,
         "row_correlation": [float(each) for each in student.row_correlation_],
     }
+    if student.member_law_ is not None:
+        law = student.member_law_._asdict()
+        described["member_law"] = {name: values.tolist() for name, values in law.items()}
     if hasattr(student, "classes_"):
         described["classes"] = student.classes_.tolist()
     else:

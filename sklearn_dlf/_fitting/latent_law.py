@@ -12,6 +12,7 @@ from .._latent.full import posterior, project
 from .._latent.smoothed import LatentLaw, normality_p_value, smoothed_law, standardise
 from .._network.students import StudentNetwork
 from .._transfer.contrasts import Contrasts
+from .._transfer.transfer_set import TransferSet
 from .._utils.warning import warn_user
 
 # "auto" takes the smoothed law from this gain on, in nats. Gaussian ensembles have hardly one
@@ -26,43 +27,55 @@ class LawChoice(NamedTuple):
     ----------
     law : LatentLaw or None
         The smoothed law; None is the Gaussian.
-    gain : float
-        Gain of the smoothed law in log-likelihood over the Gaussian, in nats.
-    normality : float
+    gain : float or None
+        Gain of the smoothed law in log-likelihood over the Gaussian, in nats. None where no law is
+        available.
+    normality : float or None
         P-value of the normality of the latent variables.
     """
 
     law: LatentLaw | None
-    gain: float
-    normality: float
+    gain: float | None
+    normality: float | None
 
 
 def choose_law(
     network: StudentNetwork,
-    X: np.ndarray,
-    contrasts: Contrasts,
+    transfer_set: TransferSet,
     noise_variance: float,
     latent: str,
     random_state: np.random.RandomState,
 ) -> LawChoice:
-    """Choose the law of a trained network with full loadings, whose factors are turned if needed.
+    """Choose the law of a trained network, whose factors are turned if needed.
 
     Parameters
     ----------
     network : StudentNetwork
-        Trained network.
-    X : array of shape (m, *row_shape)
-        Design points.
-    contrasts : Contrasts
-        Members' contrasts at them.
+        Trained network. It has no law if its loadings are separable.
+    transfer_set : TransferSet
+        What it has learnt from.
     noise_variance : float
         Variance of the member noise, in units of the members' mean variance.
     latent : {"auto", "gaussian", "smoothed"}
         As in the estimators.
     random_state : RandomState instance
         Source of the test of normality. It is copied.
+
+    Raises
+    ------
+    ValueError
+        If the smoothed law was asked for, and the teacher transforms y.
     """
-    found = _find_law(network, X, contrasts, noise_variance)
+    if network.mixing is not None:
+        return LawChoice(None, None, None)
+    if transfer_set.transformation is not None:
+        if latent == "smoothed":
+            raise ValueError(
+                "latent='smoothed' was given, and the teacher transforms y; expected "
+                "latent='auto' or 'gaussian': moments in units of y are those of Gaussian members."
+            )
+        return LawChoice(None, None, None)
+    found = _find_law(network, transfer_set.design, transfer_set.contrasts, noise_variance)
     if found is None:
         return LawChoice(None, 0.0, 1.0)
     law, gain, standardised, directions = found

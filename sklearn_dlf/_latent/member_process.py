@@ -20,6 +20,7 @@ from .deviations import (
     output_covariance,
 )
 from .full import member_log_likelihood
+from .member_law import MemberLaw
 from .row_correlation import RandomFunctions, RowCorrelation
 from .smoothed import LatentLaw, law_log_likelihood
 
@@ -75,6 +76,27 @@ class MemberProcess(NamedTuple):
         outputs = np.arange(std.shape[1])
         correlation[:, outputs, outputs] = 1.0
         return correlation
+
+    @property
+    def variance(self) -> np.ndarray:
+        """Variance (n, c) of the members, of loadings without a mixing."""
+        return self.local_variance + np.square(self.loadings).sum(axis=-1)
+
+    def with_law(self, members: np.ndarray, law: MemberLaw) -> np.ndarray:
+        """Return draws (n, c, k) of the Gaussian process, with a law at each row."""
+        mean, std = self.mean[..., None], np.sqrt(self.variance)[..., None]
+        unit = np.divide(members - mean, std, out=np.zeros_like(members), where=std > 0)
+        return mean + std * law.from_normal(unit)
+
+    def without_law(self, members: np.ndarray, law: MemberLaw) -> tuple[np.ndarray, float]:
+        """Return the draws (n, c, k) that `with_law` takes to these members, and the log slope.
+
+        The latter is what the log-likelihood of members exceeds that of the draws by, in nats per
+        entry and member.
+        """
+        mean, std = self.mean[..., None], np.sqrt(self.variance)[..., None]
+        unit, log_slope = law.to_normal((members - mean) / std)
+        return mean + std * unit, float(log_slope.mean())
 
     @property
     def output_covariance(self) -> np.ndarray:

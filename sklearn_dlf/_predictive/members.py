@@ -8,12 +8,13 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from sklearn.utils import Bunch
 
 from .._latent.deviations import split_noise
+from .._latent.member_law import MemberLaw
 from .._latent.member_process import MemberFunctions, MemberProcess
 from .._latent.row_correlation import RowCorrelation
 from .._latent.smoothed import LatentLaw
@@ -23,6 +24,8 @@ from .averaged_probabilities import average_log_probabilities, average_probabili
 from .few_rows import FewRows, few_rows_of
 from .law_probabilities import average_under_law, log_average_under_law
 from .transformed_target import TransformedTarget
+
+Own = TypeVar("Own", bound="StudentMembers")
 
 # Takes rows, returns draws at them.
 Draws = Callable[[np.ndarray], np.ndarray]
@@ -113,12 +116,22 @@ class StudentMembers(ABC):
     #: Law of the latent variables, if it is not Gaussian.
     law: LatentLaw | None = None
 
+    #: Law at a row, if it is not Gaussian. Draws have it.
+    member_law: MemberLaw | None = None
+
     def as_gaussian(self) -> StudentMembers:
         """Return members of the same mean and covariance whose law is Gaussian."""
-        if self.law is None:
+        return self._with_laws(None, None)
+
+    def with_member_law(self: Own, member_law: MemberLaw | None) -> Own:
+        """Return members with another law at a row."""
+        return self._with_laws(self.law, member_law)
+
+    def _with_laws(self: Own, law: LatentLaw | None, member_law: MemberLaw | None) -> Own:
+        if self.law is law and self.member_law is member_law:
             return self
         members = copy.copy(self)
-        members.law = None
+        members.law, members.member_law = law, member_law
         return members
 
     @property
@@ -204,11 +217,19 @@ class LatentFactorMembers(StudentMembers):
         As in `StudentMembers`.
     law : LatentLaw or None
         Law of ``z``; None is the standard normal.
+    member_law : MemberLaw or None
+        Law at a row; None is the normal.
     """
 
-    def __init__(self, network: Any, units: Units, law: LatentLaw | None = None):
+    def __init__(
+        self,
+        network: Any,
+        units: Units,
+        law: LatentLaw | None = None,
+        member_law: MemberLaw | None = None,
+    ):
         super().__init__(network, units)
-        self.law = law
+        self.law, self.member_law = law, member_law
 
     def components(self, X: np.ndarray) -> Components:
         """Members as a mixture of normals, if their law is not Gaussian."""
@@ -279,6 +300,8 @@ class LatentFactorMembers(StudentMembers):
             for rows in row_blocks(len(X), DRAW_ROWS):
                 process = self.process(X[rows], exact=True)
                 draws[rows] = functions.evaluate(process, self.correlated(X[rows]))
+                if self.member_law is not None:
+                    draws[rows] = process.with_law(draws[rows], self.member_law)
             return draws
 
         return draw

@@ -45,13 +45,14 @@ class TargetDistribution:
     Parameters
     ----------
     members : StudentMembers
-        Members of the student, which have moments. All rows are standardised.
+        Members of the student, which have moments. All rows are standardised. Their law at a row
+        is left out: what of it shows in y is part of the noise, which is fitted to y.
     noise : TargetNoise
         Noise of y around them.
     """
 
     def __init__(self, members: Any, noise: TargetNoise):
-        self.members = members if noise.takes_law else members.as_gaussian()
+        self.members = members.with_member_law(None) if noise.takes_law else members.as_gaussian()
         self.noise = noise
 
     def _moments(self, X: np.ndarray, exact: bool = False) -> _TargetMoments:

@@ -217,7 +217,10 @@ def _member_log_likelihood(
     process = process._replace(own_std=own_std)
     points = student_members.correlated(X)
     correlation = student_members.row_correlation
-    return process.log_likelihood(members, correlation, points, student_members.law)
+    law, log_slope = student_members.member_law, 0.0
+    if law is not None:
+        members, log_slope = process.without_law(members, law)
+    return log_slope + process.log_likelihood(members, correlation, points, student_members.law)
 
 
 def _check_rows_are_shared(student: Any, ensemble: Any) -> None:

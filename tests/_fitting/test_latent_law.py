@@ -1,6 +1,7 @@
 """The choice of the law of the latent variables of a trained network."""
 
 import copy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -39,11 +40,16 @@ def members(network):
     return members + 0.01 * members.std() * rng.standard_normal(members.shape)
 
 
+def learnt(contrasts):
+    """Return what stands for the transfer set of members with these contrasts."""
+    return SimpleNamespace(design=X, contrasts=contrasts, transformation=None)
+
+
 def law_of(network, members, latent="smoothed", **weights):
     """Return the law, and the centers of its normals as functions (n, n_members)."""
     network = copy.deepcopy(network)
     contrasts = make_contrasts(members.copy(), **weights)
-    choice = choose_law(network, X, contrasts, 1e-4, latent, np.random.RandomState(0))
+    choice = choose_law(network, learnt(contrasts), 1e-4, latent, np.random.RandomState(0))
     centers = None if choice.law is None else choice.law.centers
     functions = None if centers is None else network.evaluate(X).loadings[:, 0] @ centers.T
     return choice, functions
@@ -79,14 +85,15 @@ def test_a_gaussian_choice_leaves_the_network_as_it_is(network, members):
     before = copy.deepcopy(network.state_dict())
     contrasts = make_contrasts(members.copy())
     with pytest.warns(UserWarning, match="members are not Gaussian"):
-        choice = choose_law(network, X, contrasts, 1e-4, "gaussian", np.random.RandomState(0))
+        choice = choose_law(network, learnt(contrasts), 1e-4, "gaussian", np.random.RandomState(0))
     assert choice.law is None
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
 def test_the_test_of_normality_takes_no_draw_from_the_random_state(network, members):
     rng = np.random.RandomState(0)
-    choose_law(copy.deepcopy(network), X, make_contrasts(members.copy()), 1e-4, "smoothed", rng)
+    contrasts = make_contrasts(members.copy())
+    choose_law(copy.deepcopy(network), learnt(contrasts), 1e-4, "smoothed", rng)
     assert rng.randint(1000) == np.random.RandomState(0).randint(1000)
 
 

@@ -32,6 +32,9 @@ class KnownMembers:
     def points(self, X):
         return X
 
+    def with_member_law(self, member_law):
+        return self
+
     def start_draws(self, n_samples, random_state):
         z = random_state.standard_normal(n_samples)
         return lambda X: X[:, None] + np.sqrt(self.variance) * z

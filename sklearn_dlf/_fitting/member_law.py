@@ -1,0 +1,151 @@
+"""The law of the members at a row, pooled over rows, where it is not Gaussian."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize
+
+from .._latent.member_law import MemberLaw, log_density
+from .._latent.models import NOISE_FLOOR
+from .._transfer.transfer_set import TransferSet
+from .._utils.blocks import spaced_rows
+
+# Most rows, and values of one output, that the law is fitted to, and the least number of rows.
+N_ROWS, N_VALUES, MIN_ROWS = 1_000, 20_000, 100
+
+# Most rows at which members are compared jointly.
+N_JOINT_ROWS = 250
+
+# The law of an output is taken from this gain on, in nats per value, which must exceed so many
+# standard errors over rows that it was not fitted to. All of them together must also gain as much
+# in the joint likelihood of the members, per value and in all.
+LEAST_GAIN, Z, LEAST_NATS = 0.002, 3.0, 20.0
+
+# Bounds of skewness and of the logarithm of the tail: rare values must not be thrown far.
+MAX_SKEWNESS, MAX_LOG_TAIL = 1.0, 0.7
+
+# Members agree at a row if their variance is less than this share of the mean variance.
+AGREE = 1e-3
+
+# Skewness and tail of a normal.
+NORMAL = (0.0, 1.0)
+
+
+def choose_member_law(members: Any, transfer_set: TransferSet) -> MemberLaw | None:
+    """Return the law of the members at a row, or None where a normal is as good.
+
+    The ensemble's members are compared at rows that were made, if there are enough: none of them
+    has seen such a row. At rows of `fit`, those that have seen a row lie close together, and the
+    others far off. Then, if it is known, members count only where they have not seen the row.
+
+    Parameters
+    ----------
+    members : StudentMembers
+        Members of the trained network, which have moments.
+    transfer_set : TransferSet
+        What the student has learnt from.
+    """
+    if members.network.mixing is not None or transfer_set.transformation is not None:
+        return None
+    contrasts, n_own = transfer_set.contrasts, transfer_set.n_own
+    n_made = len(transfer_set.design) - n_own
+    are_made = n_made >= MIN_ROWS
+    rows = n_own + spaced_rows(n_made, N_ROWS) if are_made else spaced_rows(n_own, N_ROWS)
+    rows = rows[contrasts.weights[rows] > 0]
+    if len(rows) < MIN_ROWS:
+        return None
+    values, variance = _standardised_members(members, transfer_set, rows)
+    known = np.broadcast_to((variance > AGREE * variance.mean(axis=0))[..., None], values.shape)
+    unseen = getattr(transfer_set.targets, "unseen", None)
+    if not are_made and unseen is not None:
+        known = known & unseen[rows][:, None]
+    found = [_fit_law(values[:, c], known[:, c]) for c in range(values.shape[1])]
+    if not any(found):
+        return None
+    skewness, tail = np.array([each or NORMAL for each in found]).T
+    law = MemberLaw(skewness, tail)
+    at = spaced_rows(len(rows), N_JOINT_ROWS)
+    gain = _joint_gain(members, transfer_set.design[rows[at]], values[at], law)
+    return law if gain > max(LEAST_GAIN, LEAST_NATS / values[at].size) else None
+
+
+def _joint_gain(members: Any, X: np.ndarray, values: np.ndarray, law: MemberLaw) -> float:
+    """Return by how much standardised members (n, c, n_members) are likelier with a law, jointly.
+
+    In nats per value. Where factors have most of the spread, values at a row may seem to have
+    tails that are those of few functions.
+    """
+    differ = (members.moments(X, exact=True).variance > 0).all(axis=1)
+    X, values = X[differ], values[differ]
+    process = members.process(X, exact=True)
+    spread = np.sqrt(process.variance)
+    own_std = np.maximum(process.own_std, NOISE_FLOOR**0.5 * spread)
+    process = process._replace(own_std=own_std)
+    observed = process.mean[..., None] + spread[..., None] * values
+    inner, log_slope = process.without_law(observed, law)
+    likelihoods = [
+        process.log_likelihood(each, members.row_correlation, members.correlated(X), members.law)
+        for each in (inner, observed)
+    ]
+    return log_slope + likelihoods[0] - likelihoods[1]
+
+
+def _standardised_members(
+    members: Any, transfer_set: TransferSet, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ensemble's members (n, c, n_members) in units of the student's, and its variance.
+
+    They are zero where the student's members do not differ.
+    """
+    contrasts = transfer_set.contrasts
+    center, scale, spread = contrasts.units
+    moments = members.moments(transfer_set.design[rows], exact=True)
+    mean = center + scale * contrasts.mean[rows]
+    deviations = spread[:, None] * contrasts.residuals_at(rows)
+    deviations += (mean - moments.mean)[..., None]
+    std = np.sqrt(moments.variance)[..., None]
+    return np.divide(
+        deviations, std, out=np.zeros_like(deviations), where=std > 0
+    ), moments.variance
+
+
+def _fit_law(values: np.ndarray, known: np.ndarray) -> tuple[float, float] | None:
+    """Return skewness and tail of values (n_rows, n_members) where they are known, or None.
+
+    They are learnt at every other row, and have to be likelier at the others than a normal.
+    """
+    learnt = _maximise(values[::2], known[::2])
+    held_out, counts = known[1::2], known[1::2].sum(axis=1)
+    if learnt is None or not counts.any():
+        return None
+    shown = _standardised(values[1::2], held_out)
+    gains = log_density(shown.ravel(), *learnt).reshape(shown.shape)
+    gains += 0.5 * (np.square(shown) + np.log(2 * np.pi))
+    of_row = np.where(held_out, gains, 0.0).sum(axis=1)  # members of a row belong together
+    gain = of_row.sum() / counts.sum()
+    error = np.sqrt(np.square(of_row - gain * counts).sum()) / counts.sum()
+    return _maximise(values, known) if gain > max(LEAST_GAIN, Z * error) else None
+
+
+def _standardised(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return values with mean zero and variance one where known: only their shape is learnt."""
+    of_law = values[known]
+    return (values - of_law.mean()) / of_law.std()
+
+
+def _maximise(values: np.ndarray, known: np.ndarray) -> tuple[float, float] | None:
+    """Return skewness and tail of the largest likelihood of known values."""
+    if np.count_nonzero(known) < MIN_ROWS or not np.ptp(values[known]) > 0:
+        return None
+    scaled = _standardised(values, known)[known]
+    scaled = scaled[:: max(1, len(scaled) // N_VALUES)]
+    found = minimize(
+        lambda at: -log_density(scaled, at[0], np.exp(at[1])).mean(),
+        np.zeros(2),
+        method="Nelder-Mead",
+        bounds=[(-MAX_SKEWNESS, MAX_SKEWNESS), (-MAX_LOG_TAIL, MAX_LOG_TAIL)],
+        options={"xatol": 1e-3, "fatol": 1e-6, "maxiter": 200},
+    )
+    return float(found.x[0]), float(np.exp(found.x[1]))
