@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
@@ -33,12 +33,30 @@ AGREE = 1e-3
 NORMAL = (0.0, 1.0)
 
 
+class _Sample(NamedTuple):
+    """Members of the ensemble at some rows, in units of the student's.
+
+    Attributes
+    ----------
+    rows : array of shape (n,)
+        Numbers of the design points.
+    values : array of shape (n, n_outputs, n_members)
+    known : bool array of the same shape
+        Where members differ, and have not seen the row.
+    """
+
+    rows: np.ndarray
+    values: np.ndarray
+    known: np.ndarray
+
+
 def choose_member_law(members: Any, transfer_set: TransferSet) -> MemberLaw | None:
     """Return the law of the members at a row, or None where a normal is as good.
 
-    The ensemble's members are compared at rows that were made, if there are enough: none of them
-    has seen such a row. At rows of `fit`, those that have seen a row lie close together, and the
-    others far off. Then, if it is known, members count only where they have not seen the row.
+    Members that have seen a row lie close together there, and the others far off. So they are
+    compared at rows that were made, of which no member has seen any, and at rows of `fit` where it
+    is known which members have not seen them. The law is learnt at the former, if there are
+    enough. It must not make members at the latter less likely; then it is learnt there.
 
     Parameters
     ----------
@@ -49,26 +67,55 @@ def choose_member_law(members: Any, transfer_set: TransferSet) -> MemberLaw | No
     """
     if members.network.mixing is not None or transfer_set.transformation is not None:
         return None
-    contrasts, n_own = transfer_set.contrasts, transfer_set.n_own
-    n_made = len(transfer_set.design) - n_own
-    are_made = n_made >= MIN_ROWS
-    rows = n_own + spaced_rows(n_made, N_ROWS) if are_made else spaced_rows(n_own, N_ROWS)
-    rows = rows[contrasts.weights[rows] > 0]
+    n_own, n_design = transfer_set.n_own, len(transfer_set.design)
+    unseen = getattr(transfer_set.targets, "unseen", None)
+    made = _sample(members, transfer_set, range(n_own, n_design), None)
+    own = None if unseen is None else _sample(members, transfer_set, range(n_own), unseen)
+    for sample in (made, own):
+        law = None if sample is None else _fit_laws(sample)
+        if sample is None or law is None or not (own is None or _is_likelier(law, own)):
+            continue
+        at = spaced_rows(len(sample.rows), N_JOINT_ROWS)
+        X, values = transfer_set.design[sample.rows[at]], sample.values[at]
+        least = max(LEAST_GAIN, LEAST_NATS / values.size)
+        return law if _joint_gain(members, X, values, law) > least else None
+    return None
+
+
+def _sample(
+    members: Any, transfer_set: TransferSet, points: range, unseen: np.ndarray | None
+) -> _Sample | None:
+    """Return members at some of the design points in a range; None if these are too few."""
+    if len(points) < MIN_ROWS:
+        return None
+    rows = points.start + spaced_rows(len(points), N_ROWS)
+    rows = rows[transfer_set.contrasts.weights[rows] > 0]
     if len(rows) < MIN_ROWS:
         return None
     values, variance = _standardised_members(members, transfer_set, rows)
     known = np.broadcast_to((variance > AGREE * variance.mean(axis=0))[..., None], values.shape)
-    unseen = getattr(transfer_set.targets, "unseen", None)
-    if not are_made and unseen is not None:
-        known = known & unseen[rows][:, None]
+    return _Sample(rows, values, known if unseen is None else known & unseen[rows][:, None])
+
+
+def _fit_laws(sample: _Sample) -> MemberLaw | None:
+    """Return the law of all outputs, or None if all are normal."""
+    _, values, known = sample
     found = [_fit_law(values[:, c], known[:, c]) for c in range(values.shape[1])]
     if not any(found):
         return None
     skewness, tail = np.array([each or NORMAL for each in found]).T
-    law = MemberLaw(skewness, tail)
-    at = spaced_rows(len(rows), N_JOINT_ROWS)
-    gain = _joint_gain(members, transfer_set.design[rows[at]], values[at], law)
-    return law if gain > max(LEAST_GAIN, LEAST_NATS / values[at].size) else None
+    return MemberLaw(skewness, tail)
+
+
+def _is_likelier(law: MemberLaw, sample: _Sample) -> bool:
+    """Return whether the members of each output are no less likely with a law."""
+    for c, (skewness, tail) in enumerate(zip(*law, strict=True)):
+        known = sample.known[:, c]
+        if (skewness, tail) != NORMAL and known.any():
+            values = _standardised(sample.values[:, c], known)[known]
+            if _gains(values, skewness, tail).mean() < 0:
+                return False
+    return True
 
 
 def _joint_gain(members: Any, X: np.ndarray, values: np.ndarray, law: MemberLaw) -> float:
@@ -121,12 +168,16 @@ def _fit_law(values: np.ndarray, known: np.ndarray) -> tuple[float, float] | Non
     if learnt is None or not counts.any():
         return None
     shown = _standardised(values[1::2], held_out)
-    gains = log_density(shown.ravel(), *learnt).reshape(shown.shape)
-    gains += 0.5 * (np.square(shown) + np.log(2 * np.pi))
+    gains = _gains(shown.ravel(), *learnt).reshape(shown.shape)
     of_row = np.where(held_out, gains, 0.0).sum(axis=1)  # members of a row belong together
     gain = of_row.sum() / counts.sum()
     error = np.sqrt(np.square(of_row - gain * counts).sum()) / counts.sum()
     return _maximise(values, known) if gain > max(LEAST_GAIN, Z * error) else None
+
+
+def _gains(values: np.ndarray, skewness: float, tail: float) -> np.ndarray:
+    """Return the log-density of standardised values (k,) under a law, less that of a normal."""
+    return log_density(values, skewness, tail) + 0.5 * (np.square(values) + np.log(2 * np.pi))
 
 
 def _standardised(values: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.compose import TransformedTargetRegressor
+from sklearn.datasets import load_diabetes
+from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LinearRegression
 
 from sklearn_dlf import DLFRegressor, load_student, save_student
@@ -29,6 +31,15 @@ def members(law=None, seed=1, n_members=60):
     return np.sin(2 * X[:, 1:]) + std * noise[:, 0]
 
 
+def fit(predictions, y=None, **parameters):
+    """Return a student of members none of which has seen a row."""
+    y = predictions.mean(axis=-1) if y is None else y
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # y has no noise
+        student = DLFRegressor(**{**QUICK, **parameters})
+        return student.fit(X[: len(y)], y, predictions=predictions, unseen=True)
+
+
 def normal(student):
     """Return a copy of a student whose members are normal at a row."""
     student = copy.copy(student)
@@ -39,7 +50,7 @@ def normal(student):
 @pytest.fixture(scope="module")
 def student():
     y = np.sin(2 * X[:, 1]) + 0.3 * np.random.RandomState(2).standard_normal(len(X))
-    return DLFRegressor(**QUICK).fit(X, y, predictions=members(LAW), unseen=True)
+    return fit(members(LAW), y)
 
 
 def test_skewness_and_tails_are_found(student):
@@ -49,8 +60,7 @@ def test_skewness_and_tails_are_found(student):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_normal_members_have_no_law(seed):
-    student = DLFRegressor(**QUICK).fit(X, predictions=members(seed=10 + seed))
-    assert student.member_law_ is None
+    assert fit(members(seed=10 + seed)).member_law_ is None
 
 
 def test_draws_have_the_law_and_keep_mean_and_std(student):
@@ -105,17 +115,19 @@ def test_onnx_files_name_the_law(student, tmp_path):
 
 def test_each_output_has_a_law_of_its_own():
     both = np.stack([members(), members(LAW, seed=4)], axis=1)
-    student = DLFRegressor(loadings="full", **QUICK).fit(X, predictions=both)
+    student = fit(both, loadings="full")
     assert_array_equal(student.member_law_.tail == 1, [True, False])
     assert_allclose(student.member_law_.tail[1], LAW.tail[0], atol=0.2)
 
 
 @pytest.mark.parametrize("parameters", [{"latent": "gaussian"}, {"latent": "smoothed"}])
 def test_a_law_of_the_factors_that_was_asked_for_is_all(parameters):
-    student = DLFRegressor(**QUICK, **parameters)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        assert student.fit(X, predictions=members(LAW)).member_law_ is None
+    assert fit(members(LAW), **parameters).member_law_ is None
+
+
+def test_rows_that_members_may_have_seen_give_no_law():
+    student = DLFRegressor(**QUICK).fit(X, predictions=members(LAW))
+    assert student.member_law_ is None
 
 
 def test_transformed_targets_and_few_rows_have_none():
@@ -129,5 +141,11 @@ def test_transformed_targets_and_few_rows_have_none():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert DLFRegressor(**QUICK).fit(X, ensemble=models).member_law_ is None
-    few = DLFRegressor(augment=None, **QUICK).fit(X[:60], predictions=members(LAW)[:60])
-    assert few.member_law_ is None
+    assert fit(members(LAW)[:60]).member_law_ is None
+
+
+def test_the_trees_of_a_forest_are_skewed():
+    X, y = load_diabetes(return_X_y=True)
+    forest = RandomForestRegressor(40, random_state=0).fit(X, y)
+    student = DLFRegressor(forest, **QUICK).fit(X, y)
+    assert student.member_law_.skewness[0] > 0.1
