@@ -68,7 +68,7 @@ N_TRAIN, N_TEST, N_MEMBERS, BATCH = 10_000, 2_000, 4, 128
 # The student whose spread does not grow away from the design points.
 NO_GROWTH = "DLF, no growth"
 
-# Passes over the design points.
+# Passes over the design points, and made images among them.
 BUDGETS = {"full": (16, 2 * N_TRAIN), "half": (12, N_TRAIN)}
 
 # Widths of the four convolutions of the teachers and of the students.

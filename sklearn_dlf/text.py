@@ -78,6 +78,8 @@ class SentenceTokenizer(TransformerMixin, BaseEstimator):
            [2, 1, 3, 6, 0]])
     """
 
+    makes_ids = True  # numbers without an order, which only a body can read
+
     def __init__(self, tokenizer: Any = None, *, max_length: int = 64, min_count: int = 1):
         self.tokenizer = tokenizer
         self.max_length = max_length

@@ -201,3 +201,12 @@ def test_columns_of_sentences_are_those_of_fit():
         tokenizer.transform(["a b"])
     with pytest.raises(ValueError, match="max_length"):
         SentenceTokenizer(max_length=0).fit(["a"])
+
+
+def test_ids_without_a_body_that_reads_them_give_a_warning():
+    X, _ = make_sentences(40)
+    student = DLFClassifier(
+        q=1, preprocessor=SentenceTokenizer(max_length=LENGTH), max_iter=1, n_epochs=1
+    )
+    with pytest.warns(UserWarning, match="ids are taken for numbers, whose order means nothing"):
+        student.fit(X, predictions=members_of(X), outputs="logits")

@@ -169,7 +169,7 @@ class LatentFactorStudent(CallbackSupportMixin, BaseStudent):
                 annealing=PLAIN_ANNEALING if trains_swiftly(self) else ANNEALING,
                 suits_refinement=lambda em: self._suits_refinement(em, X),
                 draws=draws,
-                is_planned=self.max_iter == "auto" and self._longest_em == PLANNED_ITER,
+                is_planned=self._is_refined and self.body_ == "custom",
                 checkpoint=checkpoint,
                 tasks=FitTasks.of(self),
             ).run()

@@ -205,7 +205,12 @@ class _Writer:
             return {VALUE: name_class(type(value)), "fields": fields}
         what = getattr(value, "__name__", type(value).__name__)
         is_parameter = not where.endswith("_") and not where.startswith("_")
-        hint = f" Or leave it out before: student.set_params({where}=None)." if is_parameter else ""
+        hint = ""
+        if is_parameter:
+            hint = (
+                f" Or leave the parameter out before: student.set_params({where}=None). What was "
+                "learnt stays in the file."
+            )
         raise ValueError(
             f"A file of arrays cannot hold {what}, in {where!r} of the student; expected numbers, "
             f"strings and arrays. Write it by pickle, joblib or skops.{hint}"

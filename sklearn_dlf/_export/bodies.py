@@ -18,6 +18,9 @@ from torch.nn.parameter import is_lazy
 from .._network.bodies import make_body
 from .._utils.seeding import seeded
 
+# Features of the same body are as close as this, in units of the largest.
+CLOSE = 1e-3
+
 
 class TrainedBody(NamedTuple):
     """What a file holds of a body.
@@ -32,12 +35,17 @@ class TrainedBody(NamedTuple):
         Parameters and buffers that the callable does not return.
     base_key : str
         Key of those that it does, by their values.
+    probe, features : arrays or None
+        Rows that were made up, and what the trained body returns there. None where that is not the
+        same each time, and in files that were written before they were kept.
     """
 
     made_by: Any
     shape: tuple[int, ...]
     tensors: dict[str, np.ndarray]
     base_key: str
+    probe: np.ndarray | None = None
+    features: np.ndarray | None = None
 
 
 def without_body(student: Any) -> tuple[Any, TrainedBody]:
@@ -60,7 +68,7 @@ def without_body(student: Any) -> tuple[Any, TrainedBody]:
     bare.__dict__.update(network.__getstate__())
     bare.__dict__["_modules"] = {**network._modules, "body": nn.Identity()}
     lean.__dict__.update(student.__dict__, student_=bare, body=None)
-    return lean, TrainedBody(body, shape, changed, key)
+    return lean, TrainedBody(body, shape, changed, key, *_probe(network, shape))
 
 
 def with_body(student: Any, kept: TrainedBody, body: Any = None) -> Any:
@@ -88,10 +96,50 @@ def with_body(student: Any, kept: TrainedBody, body: Any = None) -> Any:
             f"same base, as made by {kept.made_by!r}."
         )
     tensors = {name: torch.from_numpy(array.copy()) for name, array in kept.tensors.items()}
-    base.load_state_dict({**others, **tensors})
+    another = (
+        f"The body that {made_by!r} returns is not the one that the student was trained on: {{}}. "
+        f"Give the same body, as made by {kept.made_by!r}."
+    )
+    try:
+        base.load_state_dict({**others, **tensors})
+    except RuntimeError as error:
+        raise ValueError(another.format(error)) from error
     student.student_.body = base.eval().requires_grad_(False)
+    if kept.probe is not None:
+        features = _features(student.student_, kept.probe)
+        if features is None or not _are_close(features, kept.features):
+            raise ValueError(another.format("with the same tensors it returns other features"))
     student.body = made_by
     return student
+
+
+def _probe(network: Any, shape: tuple[int, ...]) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return made-up rows, and the features of the body there; None if they change."""
+    numbers = np.arange(2 * int(np.prod(shape))).reshape(2, *shape)
+    for probe in (np.sin(numbers).astype(np.float32), numbers % 2):  # ids of tokens are integers
+        one, other = _features(network, probe), _features(network, probe)
+        if one is not None and other is not None and _are_close(one, other):
+            return probe, one
+    return None, None
+
+
+@torch.no_grad()
+def _features(network: Any, probe: np.ndarray) -> np.ndarray | None:
+    """Return the features of the body at made-up rows; None if it cannot read them."""
+    rows = torch.from_numpy(probe).to(next(iter(network.parameters())).device)
+    try:
+        features = network.body(rows)
+    except (RuntimeError, IndexError, ValueError, TypeError):
+        return None
+    found = _to_array(features)
+    return found if np.isfinite(found).all() else None
+
+
+def _are_close(one: np.ndarray, other: np.ndarray | None) -> bool:
+    """Return whether features are the same, but for rounding."""
+    if other is None or one.shape != other.shape:
+        return False
+    return bool(np.abs(one - other).max() <= CLOSE * max(np.abs(other).max(), 1e-30))
 
 
 def _row_shape(student: Any) -> tuple[int, ...]:

@@ -191,6 +191,8 @@ class ExpectationMaximisation:
                 ConvergenceWarning,
             )
         self.finish()
+        if self.verbose:
+            print("[DLF] trained; noise, calibration and memory for updates follow", flush=True)
         return self
 
     def _iterate_until(self, min_share: float, tasks: FitTasks) -> bool:

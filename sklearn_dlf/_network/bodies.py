@@ -187,8 +187,10 @@ def measure_body(body: nn.Module, rows: RowsOrShape) -> BodySize:
     except (RuntimeError, IndexError) as error:
         what = f"of {two.dtype} and of shape {tuple(two.shape[1:])}"
         raise ValueError(
-            f"The student's body cannot read the rows that it gets, {what}: {error} Rows of "
-            "integers, such as ids of tokens, stay integers with preprocessor=None."
+            f"The student's body cannot read the rows that it gets, {what}: "
+            f"{str(error).rstrip('.')}. Images are read channels first. Bytes become float32; "
+            "other integers stay integers, such as ids of tokens with preprocessor=None: cast "
+            "images of integers to float32."
         ) from error
     if not isinstance(features, torch.Tensor) or features.dtype != torch.float32:
         what = getattr(features, "dtype", type(features).__name__)

@@ -18,6 +18,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted, validate_dat
 from .._utils.blocks import row_blocks
 from .._utils.numbers import in_memory, refuse_dates, with_gaps
 from .._utils.standardise import fit_scaler, standardise
+from .._utils.warning import warn_user
 from .columns import is_missing
 from .containers import as_container, columns_of, is_frame, number_columns, take
 from .novelties import Novelties
@@ -27,6 +28,13 @@ from .table_encoder import TableEncoder
 # Sparse rows of more columns than this are projected on that many singular vectors; others are
 # made dense. A choice: a first layer of 100 units has 100 weights for each.
 MAX_SPARSE_COLUMNS = 100
+
+IDS_AS_NUMBERS = (
+    "The preprocessor returns ids of tokens, and the student has no body that reads them: ids are "
+    "taken for numbers, whose order means nothing. Give body=PretrainedBody(...), or a callable "
+    "whose module begins with nn.Embedding; or another preprocessor, such as TfidfVectorizer in a "
+    "pipeline."
+)
 
 # Rows that are standardised at a time on their way to float32: 10 MB of 20 columns in float64.
 STANDARDISED_ROWS = 2**16
@@ -86,13 +94,22 @@ class RowReader:
                 f"{name} goes to the body as it is, and must be an array of numbers with at least "
                 f"two dimensions; got dtype {rows.dtype} and shape {rows.shape}."
             )
-        if self.raw_shape is not None and rows.shape[1:] != self.raw_shape:
-            raise ValueError(
-                f"{name} has rows of shape {rows.shape[1:]}, expected {self.raw_shape} as in fit."
-            )
+        self.check_shape(np.shape(rows), name)
         if rows.dtype.kind == "f":
             check_array(rows, dtype=None, allow_nd=True, input_name=name)
         return rows
+
+    def check_shape(self, shape: tuple[int, ...], name: str = "X") -> None:
+        """Raise ValueError if raw rows in an array of a shape are unlike those of `fit`."""
+        expected = self.raw_shape
+        if expected is None or shape[1:] == expected:
+            return
+        hint = " A single row needs an axis more: X[None]." if shape == expected else ""
+        if shape[1:] != expected and sorted(shape[1:]) == sorted(expected):
+            hint = " Its axes are in another order."
+        raise ValueError(
+            f"{name} has rows of shape {shape[1:]}, expected {expected} as in fit.{hint}"
+        )
 
     def standardise(self, numbers: np.ndarray) -> np.ndarray:
         """Return numbers in units of the standard deviation of those of `fit`; raw ones as is."""
@@ -161,6 +178,8 @@ def read_rows_of_fit(estimator: Any, X: Any, y: Any = None) -> tuple[RowReader, 
         dtype = getattr(probe, "dtype", np.dtype(np.float64))
         takes_raw = callable(getattr(estimator, "body", None))
         reader.is_raw = len(probe.shape) > 2 or (dtype.kind in "iu" and takes_raw)
+        if getattr(preprocessor, "makes_ids", False) and not takes_raw:
+            warn_user(IDS_AS_NUMBERS)
     numbers = reader.read(rows)
     if reader.is_raw:
         _check_body(estimator, numbers)
@@ -217,6 +236,8 @@ def read_rows(
     rows = as_container(X)
     if isinstance(estimator.preprocessor, str) and len(getattr(rows, "shape", (0, 0))) < 2:
         check_array(rows, dtype=None)  # raises, and says how one row is given
+    if reader.is_raw and reader.preprocessor is None and len(getattr(rows, "shape", ())) > 1:
+        reader.check_shape(rows.shape)
     validate_data(estimator, rows, reset=False, skip_check_array=True)
     _check_count(rows, 1)
     found = Novelties() if novelties is None else novelties

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from .._network.rows import are_points
 from .._utils.significance import mean_in_errors
@@ -122,6 +123,10 @@ def check_values(
     return _compare_with_linear(X, y, loss_of, loss, constant, weights, facts.are_scaled)
 
 
+# Columns of classes are in another order if another one is right so much more often.
+MUCH = 0.3
+
+
 def check_labels(
     X: np.ndarray,
     codes: np.ndarray,
@@ -158,6 +163,11 @@ def check_labels(
     chance = (predicted_shares * frequencies).sum()
     if is_less_accurate and _z(chance - right, weights) > Z:
         return "predicts y worse than its most frequent label does, and worse than chance"
+    accuracy = np.average(right, weights=weights)
+    counts = np.zeros((n_classes, n_classes))
+    np.add.at(counts, (codes, predicted), weights / weights.sum())
+    if counts[linear_sum_assignment(-counts)].sum() > max(accuracy, frequencies.max()) + MUCH:
+        return "seems to have its columns of classes in another order than those of y"
     known = frequencies > 0
     divergence = (frequencies * np.log(np.maximum(frequencies, FLOOR) / mean))[known].sum()
     of_equal = (frequencies * np.log(np.maximum(frequencies, FLOOR) * n_classes))[known].sum()

@@ -255,6 +255,6 @@ class ClassificationTask(Task):
         if problem is not None and facts.match is not False:
             warn_user(
                 f"The ensemble {problem} (accuracy {score:.2f} at the rows of fit). {REMEDY} Are "
-                "the columns of predictions in the order of classes_?"
+                "the columns of predictions in the order of classes_? Say it by `classes`."
             )
         return float(score)

@@ -29,6 +29,9 @@ from ._torch_models import evaluate_module, evaluate_net
 Kind = Literal["regressor", "classifier"]
 
 #: What callables, torch modules and models of unknown kind can return.
+# Sums of logits as near to one as this in all rows are those of probabilities.
+SUM_TOLERANCE = 1e-4
+
 Outputs = Literal["values", "probabilities", "logits", "mean_variance"]
 
 #: When a classifier is represented by its predicted labels: "needed" is without `predict_proba`.
@@ -270,11 +273,23 @@ def as_outputs(raw: ArrayLike, outputs: Outputs) -> np.ndarray:
         raw = raw[:, 0]
     if outputs == "logits":  # in float64, from which logits are recovered
         raw = raw.astype(np.float64)
+        _refuse_probabilities(raw)
     if raw.ndim == 2:
         return softmax(raw, axis=1) if outputs == "logits" else raw
     if outputs == "logits":
         return np.stack([expit(-raw), expit(raw)], axis=-1)
     return np.stack([1 - raw, raw], axis=-1)
+
+
+def _refuse_probabilities(raw: np.ndarray) -> None:
+    """Raise ValueError if logits (n, K) are probabilities: positive, and one in sum in each row."""
+    if raw.ndim != 2 or len(raw) < 2 or raw.min(initial=1) < 0:
+        return
+    if np.ptp(raw) > 0 and np.abs(raw.sum(axis=1) - 1).max() < SUM_TOLERANCE:
+        raise ValueError(
+            "outputs='logits' was given, and the members return probabilities: no value is "
+            "negative, and those of a row sum to one. Use outputs='probabilities'."
+        )
 
 
 def as_variance(raw: ArrayLike) -> np.ndarray:

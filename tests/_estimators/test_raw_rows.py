@@ -181,7 +181,7 @@ def test_other_shapes_are_refused_in_prediction():
 def test_a_body_that_cannot_read_standardised_ids_says_what_to_do():
     X = sentences()
     with pytest.raises(
-        ValueError, match=r"of torch.float32 .* stay integers with preprocessor=None"
+        ValueError, match=r"of torch.float32 .* ids of tokens with preprocessor=None"
     ):
         DLFRegressor(q=2, body=EmbeddingBody, **REGRESSOR).fit(
             X, predictions=members_of(X, 1)[:, 0]

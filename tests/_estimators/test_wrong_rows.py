@@ -176,3 +176,13 @@ def test_values_in_other_units_warn():
     ensemble = BaggingRegressor(Ridge(), 5, random_state=0).fit(X, 1000 + y)
     with pytest.warns(UserWarning, match="worse than a constant"):
         DLFRegressor(**QUICK).fit(X, y, ensemble=ensemble)
+
+
+def test_columns_of_classes_in_another_order_warn():
+    X, y = load_digits(return_X_y=True)
+    forest = RandomForestClassifier(20, random_state=0).fit(X[::3], y[::3])
+    names = "zero one two three four five six seven eight nine"
+    order = np.argsort(names.split())
+    members = member_predictions(forest, X[1::3])[:, order]
+    with pytest.warns(UserWarning, match="columns of classes in another order"):
+        DLFClassifier(**QUICK).fit(X[1::3], y[1::3], predictions=members)

@@ -11,6 +11,7 @@ from grammar import LENGTH, AdaptedTransformer, SmallTransformer, make_sentences
 from numpy.testing import assert_allclose, assert_array_equal
 from raw_rows import conv_body, images
 from raw_rows import members_of as members_of_images
+from torch import nn
 
 from sklearn_dlf import DLFClassifier, DLFRegressor, load_student, save_student
 from sklearn_dlf.augmentation import FlipCrop
@@ -41,6 +42,11 @@ def of_images(student):
     return student.fit(X, ensemble=ensemble), X
 
 
+def body_of(activation, width, shape):
+    """A body whose tensors do not tell its activation."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(int(np.prod(shape)), width), activation())
+
+
 def predict(student, X):
     return student.predict(X) if isinstance(student, DLFRegressor) else student.predict_proba(X)
 
@@ -69,7 +75,7 @@ def test_tensors_of_the_base_are_not_written(tmp_path):
     n_base = sum(each.nbytes for each in map(np.asarray, student.student_.body.base.parameters()))
     assert path.stat().st_size < n_base / 4
     arrays = [each for each in safetensors.load_file(path).values() if each.size == 2 * 16]
-    assert len(arrays) == 2  # both matrices of the adapter
+    assert len(arrays) == 3  # both matrices of the adapter, and the features of two rows
     again = load_student(path, body=AdaptedTransformer)
     assert_array_equal(again.predict_proba(ids), student.predict_proba(ids))
 
@@ -100,6 +106,17 @@ def test_a_body_of_ones_own_needs_its_callable(tmp_path):
 @pytest.mark.parametrize("body", [partial(AdaptedTransformer, base_seed=1), SmallTransformer])
 def test_another_base_is_refused(body, tmp_path):
     student, _ = adapted_student()
+    save_student(student, tmp_path / "student.safetensors")
+    with pytest.raises(ValueError, match="is not the one that the student was trained on"):
+        load_student(tmp_path / "student.safetensors", body=body)
+
+
+@pytest.mark.parametrize(
+    "body", [partial(body_of, nn.ReLU, 8), partial(body_of, nn.Tanh, 9)], ids=["other", "wider"]
+)
+def test_a_body_with_other_features_is_refused(body, tmp_path):
+    made = partial(body_of, nn.Tanh, 8)
+    student, _ = of_images(DLFClassifier(refine=1, body=made, **BRIEF))
     save_student(student, tmp_path / "student.safetensors")
     with pytest.raises(ValueError, match="is not the one that the student was trained on"):
         load_student(tmp_path / "student.safetensors", body=body)

@@ -30,7 +30,7 @@ def rng():
 @pytest.fixture(scope="module", name="surface")
 def networks_on_a_surface():
     data = make_curved_surface(500, 8, noise=0.0, target_noise=0.0, random_state=0)
-    networks = DeepEnsembleRegressor(10, random_state=0).fit(data.X[:400], data.y[:400])
+    networks = DeepEnsembleRegressor(30, random_state=0).fit(data.X[:400], data.y[:400])
     return data, networks
 
 

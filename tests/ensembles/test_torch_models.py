@@ -174,6 +174,8 @@ def test_outputs_distinguish_logits_from_probabilities():
     assert_allclose(by_probabilities, by_logits, rtol=1e-5)
     with pytest.raises(ValueError, match=r"For logits, use .*outputs='logits'"):
         FittedEnsemble(modules, outputs="probabilities").member_predictions(X)
+    with pytest.raises(ValueError, match=r"return probabilities: .* Use outputs='probabilities'"):
+        FittedEnsemble(ended, outputs="logits").member_predictions(X)
 
 
 def test_one_column_belongs_to_the_second_class():
