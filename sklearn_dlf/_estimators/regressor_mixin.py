@@ -28,6 +28,9 @@ QUANTILE_COPIES = 6
 # deviation, and of its square.
 NODE_COPIES = 3
 
+# Rows of `conformalize` that an interval at level 0.9 needs.
+ROWS_AT_90 = 19
+
 NO_VARIANCE = (
     "y has no variance: its noise has so heavy tails (target_noise_.shape is {}, and a variance "
     "needs more than 1) that total, aleatoric and std are infinite. Sort and compare rows by the "
@@ -345,6 +348,11 @@ default=None
             self.target_transformation_ = self.target_transformation_.covering(values)
         values, _ = self._transform_target(values)
         self.conformal_scores_ = np.sort((values - center) / unit, axis=0)
+        if len(values) < ROWS_AT_90:
+            warn_user(
+                f"conformalize was given {len(values)} rows. The default predict_interval, at "
+                f"level 0.9, needs at least {ROWS_AT_90}, and will raise an error."
+            )
         return self
 
     def predict_interval(self, X: ArrayLike, confidence_level: float = 0.9) -> np.ndarray:

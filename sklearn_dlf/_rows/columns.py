@@ -179,8 +179,10 @@ def read_dates(column: Any, name: Any) -> np.ndarray:
                 [NO_TIME if is_missing(v) else _clock_time(v) for v in values],
                 dtype="datetime64[us]",
             )
+        if values.dtype.kind == "f" and np.isnan(values).all():  # a column of gaps
+            return np.full(len(values), NO_TIME, dtype="datetime64[us]")
         if values.dtype.kind != "M":
-            raise TypeError(f"its type is {column.dtype}.")
+            raise TypeError(f"its type is {column.dtype}. Convert strings by pandas.to_datetime.")
         return values.astype("datetime64[us]")
     except (TypeError, ValueError, AttributeError) as error:
         raise ColumnError(

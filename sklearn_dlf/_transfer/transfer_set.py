@@ -18,7 +18,7 @@ from .out_of_bag import make_adjustment
 from .residuals import MemberResiduals
 from .row_records import RowFacts
 from .teacher import Teacher
-from .unseen_check import check_record
+from .unseen_check import check_record, warn_if_inverted
 
 # A teacher's mean that varies this many times as much as y does is of y in other units.
 OTHER_SCALE = 3.0
@@ -162,11 +162,14 @@ def build_transfer_set(
 
 def _record_holds(teacher: Teacher, targets: Any, outputs: np.ndarray) -> bool:
     """Return whether the teacher's record of unseen rows may be that of the rows of `fit`."""
-    if teacher.is_record_checked or teacher.unseen is None or teacher.row_facts.match is False:
+    if teacher.unseen is None or teacher.row_facts.match is False:
         return True  # rows in other units were warned of, and may be the own ones
     y = targets.indicators(outputs.shape[1])[: len(outputs)]
     if _is_in_other_units(outputs[: len(y)].mean(axis=-1), y):
         return True  # y is of other units than the members, and nothing is known of the rows
+    if teacher.is_record_checked:  # it is the user's
+        warn_if_inverted(outputs[: len(y)], y, teacher.unseen[: len(y)])
+        return True
     return check_record(outputs[: len(y)], y, teacher.unseen[: len(y)], teacher.grown_loss)
 
 

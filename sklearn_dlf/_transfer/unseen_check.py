@@ -83,14 +83,37 @@ def check_record(
     return False
 
 
-def seen_is_better(loss: np.ndarray, unseen: np.ndarray) -> bool:
-    """Return whether members fit rows (n, n_members) better that they have seen, significantly."""
+def warn_if_inverted(outputs: np.ndarray, y: np.ndarray, unseen: np.ndarray) -> None:
+    """Warn if members fit rows better that they have not seen, by the `unseen` of the user.
+
+    Parameters are those of `check_record`.
+    """
+    step = max(1, len(y) // MAX_ROWS)
+    loss = ((outputs[::step] - y[::step, :, None]) ** 2).sum(axis=1)
+    differences = _differences(loss, unseen[::step])
+    if len(differences) > 1 and mean_in_errors(differences) < -Z_GROWN:
+        warn_user(
+            "By `unseen`, the members fit rows that they have not seen better than those that they "
+            "have. True marks the rows that a member was not fitted to: is `unseen` inverted, "
+            "or are its rows or members in another order?"
+        )
+
+
+def _differences(loss: np.ndarray, unseen: np.ndarray) -> np.ndarray:
+    """Return the loss of members that have not seen a row, less that of those that have."""
     n_unseen, n_seen = unseen.sum(axis=1), (~unseen).sum(axis=1)
     both = (n_unseen > 0) & (n_seen > 0)
-    loss, unseen, n_unseen, n_seen = loss[both], unseen[both], n_unseen[both], n_seen[both]
+    of_unseen = (loss * unseen).sum(axis=1)[both] / n_unseen[both]
+    return of_unseen - (loss * ~unseen).sum(axis=1)[both] / n_seen[both]
+
+
+def seen_is_better(loss: np.ndarray, unseen: np.ndarray) -> bool:
+    """Return whether members fit rows (n, n_members) better that they have seen, significantly."""
+    both = unseen.any(axis=1) & ~unseen.all(axis=1)
+    loss, unseen = loss[both], unseen[both]
     if len(loss) < 2:
         return True  # too few rows to tell
-    difference = (loss * unseen).sum(axis=1) / n_unseen - (loss * ~unseen).sum(axis=1) / n_seen
+    difference = _differences(loss, unseen)
     # Correlations count each row the same, so that outliers of y do not hide the difference.
     agreement = (_standardise_members(-loss) * _standardise_members(~unseen)).sum(axis=1)
     return max(mean_in_errors(difference), mean_in_errors(agreement)) > Z

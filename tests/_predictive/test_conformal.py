@@ -1,3 +1,4 @@
+import copy
 import pickle
 
 import numpy as np
@@ -160,3 +161,9 @@ def test_wrong_values_are_refused(fitted, rows):
     classifier = DLFClassifier(**QUICK).fit(X[:60], y[:60] > 150)
     with pytest.raises(TypeError, match="no method conformalize"):
         conformalize(classifier, X, y)
+
+
+def test_too_few_rows_for_the_default_interval_are_told(fitted, rows):
+    X, y = rows[:2]
+    with pytest.warns(UserWarning, match="was given 5 rows.* needs at least 19"):
+        copy.copy(fitted).conformalize(X[:5], y[:5])

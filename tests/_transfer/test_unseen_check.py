@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -8,12 +10,14 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Ridge
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.tree import DecisionTreeClassifier
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
 from sklearn_dlf._transfer.unseen_check import has_moved, loss_of_grown_trees, seen_is_better
+from sklearn_dlf.ensembles import FittedEnsemble
 
 # The students are not trained to the end; the check comes before.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -153,3 +157,17 @@ def test_moved_rows_are_found_and_chance_is_not():
     assert not has_moved(noise, seen)
     for unit in (1e-120, 1e60):  # squares of small and large y
         assert has_moved(unit * (noise + 5 * ~seen)[::-1], seen)
+
+
+def test_an_inverted_unseen_of_the_user_warns_and_the_right_one_does_not():
+    X, y = VALUES
+    forest = RandomForestRegressor(20, random_state=0).fit(X, y)
+    drawn = forest.estimators_samples_
+    unseen = np.stack([~np.isin(np.arange(len(y)), rows) for rows in drawn], axis=1)
+    trees = FittedEnsemble(forest.estimators_, outputs="values")
+    with pytest.warns(UserWarning, match="is `unseen` inverted"):
+        DLFRegressor(**QUICK).fit(X, y, ensemble=trees, unseen=~unseen)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        DLFRegressor(**QUICK).fit(X, y, ensemble=trees, unseen=unseen)
