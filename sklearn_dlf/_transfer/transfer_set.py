@@ -162,7 +162,7 @@ def build_transfer_set(
 
 def _record_holds(teacher: Teacher, targets: Any, outputs: np.ndarray) -> bool:
     """Return whether the teacher's record of unseen rows may be that of the rows of `fit`."""
-    if teacher.unseen is None or teacher.row_facts.match is False:
+    if teacher.unseen is None or targets.y is None or teacher.row_facts.match is False:
         return True  # rows in other units were warned of, and may be the own ones
     y = targets.indicators(outputs.shape[1])[: len(outputs)]
     if _is_in_other_units(outputs[: len(y)].mean(axis=-1), y):
