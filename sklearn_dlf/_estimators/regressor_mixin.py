@@ -12,7 +12,7 @@ from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._fitting.noise_of_y import learn_noise_of_y
-from .._predictive.conformal import center_and_unit, conformal_quantiles
+from .._predictive.conformal import center_and_unit, conformal_quantiles, rows_needed
 from .._predictive.scale_mixture import node_weights
 from .._rows.labels import observed_values
 from .._transfer.tasks import RegressionTask
@@ -27,9 +27,6 @@ QUANTILE_COPIES = 6
 # Copies of what is computed for each node of the noise, where y is transformed: of its standard
 # deviation, and of its square.
 NODE_COPIES = 3
-
-# Rows of `conformalize` that an interval at level 0.9 needs.
-ROWS_AT_90 = 19
 
 NO_VARIANCE = (
     "y has no variance: its noise has so heavy tails (target_noise_.shape is {}, and a variance "
@@ -348,10 +345,11 @@ default=None
             self.target_transformation_ = self.target_transformation_.covering(values)
         values, _ = self._transform_target(values)
         self.conformal_scores_ = np.sort((values - center) / unit, axis=0)
-        if len(values) < ROWS_AT_90:
+        n_needed = rows_needed(0.05)
+        if len(values) < n_needed:
             warn_user(
                 f"conformalize was given {len(values)} rows. The default predict_interval, at "
-                f"level 0.9, needs at least {ROWS_AT_90}, and will raise an error."
+                f"level 0.9, needs at least {n_needed:g}, and will raise an error."
             )
         return self
 

@@ -85,30 +85,28 @@ def with_body(student: Any, kept: TrainedBody, body: Any = None) -> Any:
             f"This student has a body of your own, made by {made_by!r}: load_student(path, "
             f"body={made_by}) needs the callable."
         )
+
+    def refused(why: Any) -> ValueError:
+        return ValueError(
+            f"The body that {made_by!r} returns is not the one that the student was trained on: "
+            f"{why}. Give the same one, as made by {kept.made_by!r}."
+        )
+
     with seeded(0):
         base = make_body(made_by, kept.shape, (), "relu")
     given = base.state_dict()
     others = {name: given[name] for name in given if name not in kept.tensors}
     if not kept.tensors.keys() <= given.keys() or _base_key(others) != kept.base_key:
-        raise ValueError(
-            f"The body that {made_by!r} returns is not the one that the student was trained on: "
-            "the tensors that the file does not hold have other names, shapes or values. Give the "
-            f"same base, as made by {kept.made_by!r}."
-        )
+        raise refused("tensors that the file does not hold have other names, shapes or values")
     tensors = {name: torch.from_numpy(array.copy()) for name, array in kept.tensors.items()}
-    another = (
-        f"The body that {made_by!r} returns is not the one that the student was trained on: {{}}. "
-        f"Give the same body, as made by {kept.made_by!r}."
-    )
     try:
         base.load_state_dict({**others, **tensors})
     except RuntimeError as error:
-        raise ValueError(another.format(error)) from error
+        raise refused(error) from error
     student.student_.body = base.eval().requires_grad_(False)
-    if kept.probe is not None:
-        features = _features(student.student_, kept.probe)
-        if features is None or not _are_close(features, kept.features):
-            raise ValueError(another.format("with the same tensors it returns other features"))
+    probe = kept.probe
+    if probe is not None and not _are_close(_features(student.student_, probe), kept.features):
+        raise refused("with the same tensors it returns other features")
     student.body = made_by
     return student
 
@@ -117,16 +115,16 @@ def _probe(network: Any, shape: tuple[int, ...]) -> tuple[np.ndarray | None, np.
     """Return made-up rows, and the features of the body there; None if they change."""
     numbers = np.arange(2 * int(np.prod(shape))).reshape(2, *shape)
     for probe in (np.sin(numbers).astype(np.float32), numbers % 2):  # ids of tokens are integers
-        one, other = _features(network, probe), _features(network, probe)
-        if one is not None and other is not None and _are_close(one, other):
-            return probe, one
+        features = _features(network, probe)
+        if _are_close(_features(network, probe), features):
+            return probe, features
     return None, None
 
 
 @torch.no_grad()
 def _features(network: Any, probe: np.ndarray) -> np.ndarray | None:
     """Return the features of the body at made-up rows; None if it cannot read them."""
-    rows = torch.from_numpy(probe).to(next(iter(network.parameters())).device)
+    rows = torch.from_numpy(probe).to(network.input_like().device)
     try:
         features = network.body(rows)
     except (RuntimeError, IndexError, ValueError, TypeError):
@@ -135,9 +133,9 @@ def _features(network: Any, probe: np.ndarray) -> np.ndarray | None:
     return found if np.isfinite(found).all() else None
 
 
-def _are_close(one: np.ndarray, other: np.ndarray | None) -> bool:
+def _are_close(one: np.ndarray | None, other: np.ndarray | None) -> bool:
     """Return whether features are the same, but for rounding."""
-    if other is None or one.shape != other.shape:
+    if one is None or other is None or one.shape != other.shape:
         return False
     return bool(np.abs(one - other).max() <= CLOSE * max(np.abs(other).max(), 1e-30))
 

@@ -64,7 +64,7 @@ def choose_law(
     Raises
     ------
     ValueError
-        If the smoothed law was asked for, and the teacher transforms y.
+        If `latent` is "smoothed" and the teacher transforms y.
     """
     if network.mixing is not None:
         return LawChoice(None, None, None)

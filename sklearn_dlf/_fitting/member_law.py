@@ -8,7 +8,6 @@ import numpy as np
 from scipy.optimize import minimize
 
 from .._latent.member_law import MemberLaw, log_density
-from .._latent.models import NOISE_FLOOR
 from .._transfer.transfer_set import TransferSet
 from .._utils.blocks import spaced_rows
 
@@ -72,8 +71,10 @@ def choose_member_law(members: Any, transfer_set: TransferSet) -> MemberLaw | No
     made = _sample(members, transfer_set, range(n_own, n_design), None)
     own = None if unseen is None else _sample(members, transfer_set, range(n_own), unseen)
     for sample in (made, own):
-        law = None if sample is None else _fit_laws(sample)
-        if sample is None or law is None or not (own is None or _is_likelier(law, own)):
+        if sample is None:
+            continue
+        law = _fit_laws(sample)
+        if law is None or (own is not None and not _is_likelier(law, own)):
             continue
         at = spaced_rows(len(sample.rows), N_JOINT_ROWS)
         X, values = transfer_set.design[sample.rows[at]], sample.values[at]
@@ -86,7 +87,7 @@ def _sample(
     members: Any, transfer_set: TransferSet, points: range, unseen: np.ndarray | None
 ) -> _Sample | None:
     """Return members at some of the design points in a range; None if these are too few."""
-    if len(points) < MIN_ROWS:
+    if not points:
         return None
     rows = points.start + spaced_rows(len(points), N_ROWS)
     rows = rows[transfer_set.contrasts.weights[rows] > 0]
@@ -128,15 +129,10 @@ def _joint_gain(members: Any, X: np.ndarray, values: np.ndarray, law: MemberLaw)
     X, values = X[differ], values[differ]
     process = members.process(X, exact=True)
     spread = np.sqrt(process.variance)
-    own_std = np.maximum(process.own_std, NOISE_FLOOR**0.5 * spread)
-    process = process._replace(own_std=own_std)
+    process = process.with_noise_floor(spread)
     observed = process.mean[..., None] + spread[..., None] * values
-    inner, log_slope = process.without_law(observed, law)
-    likelihoods = [
-        process.log_likelihood(each, members.row_correlation, members.correlated(X), members.law)
-        for each in (inner, observed)
-    ]
-    return log_slope + likelihoods[0] - likelihoods[1]
+    shared = observed, members.row_correlation, members.correlated(X), members.law
+    return process.log_likelihood(*shared, law) - process.log_likelihood(*shared)
 
 
 def _standardised_members(

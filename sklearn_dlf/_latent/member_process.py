@@ -21,6 +21,7 @@ from .deviations import (
 )
 from .full import member_log_likelihood
 from .member_law import MemberLaw
+from .models import NOISE_FLOOR
 from .row_correlation import RandomFunctions, RowCorrelation
 from .smoothed import LatentLaw, law_log_likelihood
 
@@ -82,6 +83,14 @@ class MemberProcess(NamedTuple):
         """Variance (n, c) of the members, of loadings without a mixing."""
         return self.local_variance + np.square(self.loadings).sum(axis=-1)
 
+    def with_noise_floor(self, spread: np.ndarray) -> MemberProcess:
+        """Return the process with some noise of each output's own, for a spread (n, c) or (c,).
+
+        Without it, the covariance over rows and outputs is singular.
+        """
+        own_std = np.maximum(self.own_std, NOISE_FLOOR**0.5 * spread)
+        return self._replace(own_std=own_std)
+
     def with_law(self, members: np.ndarray, law: MemberLaw) -> np.ndarray:
         """Return draws (n, c, k) of the Gaussian process, with a law at each row."""
         mean, std = self.mean[..., None], np.sqrt(self.variance)[..., None]
@@ -116,14 +125,19 @@ class MemberProcess(NamedTuple):
         correlation: RowCorrelation,
         X: np.ndarray,
         law: LatentLaw | None = None,
+        member_law: MemberLaw | None = None,
     ) -> float:
         """Log-likelihood of members (n, c, n_members), in nats per entry and member. Eq. (33).
 
-        ``law`` is that of the latent variables; None is the standard normal.
+        ``law`` is that of the latent variables, and ``member_law`` that at a row; None is the
+        standard normal.
 
         The local part is taken as independent between blocks of `BLOCK_ENTRIES` entries. The common
         part is not.
         """
+        log_slope = 0.0
+        if member_law is not None:
+            members, log_slope = self.without_law(members, member_law)
         loadings = dense_loadings(self.loadings, self.mixing)
         deviations = members - self.mean[..., None]
         whitened, log_det = [], 0.0
@@ -140,7 +154,7 @@ class MemberProcess(NamedTuple):
             likelihood = member_log_likelihood(both[:, :q], both[:, q:], unit)
         else:
             likelihood = law_log_likelihood(both[:, :q], both[:, q:], law)
-        return float(likelihood - 0.5 * log_det / len(both))
+        return float(log_slope + likelihood - 0.5 * log_det / len(both))
 
     def _local_block(self, rows, correlation, X):
         """Return the covariance of the local part at all entries of some rows, (n c, n c)."""

@@ -81,9 +81,14 @@ def conformal_quantiles(
     outside = (ranks < 1) | (ranks > len(scores))
     if outside.any():
         level = np.asarray(levels)[outside][0]
-        n_needed = np.ceil(1 / min(level, 1 - level) - RANK_TOLERANCE) - 1
         raise ValueError(
-            f"A quantile at level {level:g} needs at least {n_needed:.15g} rows in conformalize; "
-            f"got {len(scores)}. Give more rows there, or take levels nearer to one half."
+            f"A quantile at level {level:g} needs at least {rows_needed(level):.15g} rows in "
+            f"conformalize; got {len(scores)}. Give more rows there, or take levels nearer to one "
+            "half."
         )
     return center[..., None] + unit[..., None] * scores[ranks - 1].T
+
+
+def rows_needed(level: float) -> float:
+    """Return the least number of held-out rows for a quantile at a level."""
+    return np.ceil(1 / min(level, 1 - level) - RANK_TOLERANCE) - 1

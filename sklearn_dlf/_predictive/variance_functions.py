@@ -12,8 +12,7 @@ from .._utils.blocks import row_blocks
 # Pieces of the function of each column.
 N_PIECES = 5
 
-# Rows that are encoded at a time: few enough for the cache of a processor, which saves four fifths
-# of the time of ten columns.
+# Rows that are encoded at a time: few enough for the cache of a processor.
 ENCODED_ROWS = 2**9
 
 

@@ -45,6 +45,9 @@ LINEAR_SKILL, LINEAR_SHARE = 0.5, 0.5
 # A teacher that saves less than this share of the loss of a constant saves nothing.
 LITTLE = 0.1
 
+# Columns of classes are in another order if another one is right so much more often.
+MUCH = 0.3
+
 # Fewer rows say nothing of linear models, and more are not needed; rows for each column.
 MIN_ROWS, MAX_ROWS, ROWS_PER_COLUMN = 30, 5_000, 2
 
@@ -123,10 +126,6 @@ def check_values(
     return _compare_with_linear(X, y, loss_of, loss, constant, weights, facts.are_scaled)
 
 
-# Columns of classes are in another order if another one is right so much more often.
-MUCH = 0.3
-
-
 def check_labels(
     X: np.ndarray,
     codes: np.ndarray,
@@ -158,12 +157,12 @@ def check_labels(
     mean = np.maximum(np.average(probabilities, axis=0, weights=weights), FLOOR)
     loss = -np.log(np.maximum(probabilities[np.arange(len(codes)), codes], FLOOR))
     constant = -np.log(np.maximum(frequencies[codes], FLOOR))
-    is_less_accurate = np.average(right, weights=weights) < frequencies.max()
+    accuracy = np.average(right, weights=weights)
+    is_less_accurate = accuracy < frequencies.max()
     # Accuracy that a teacher with these shares of predicted labels has by chance.
     chance = (predicted_shares * frequencies).sum()
     if is_less_accurate and _z(chance - right, weights) > Z:
         return "predicts y worse than its most frequent label does, and worse than chance"
-    accuracy = np.average(right, weights=weights)
     counts = np.zeros((n_classes, n_classes))
     np.add.at(counts, (codes, predicted), weights / weights.sum())
     if counts[linear_sum_assignment(-counts)].sum() > max(accuracy, frequencies.max()) + MUCH:
@@ -172,7 +171,7 @@ def check_labels(
     divergence = (frequencies * np.log(np.maximum(frequencies, FLOOR) / mean))[known].sum()
     of_equal = (frequencies * np.log(np.maximum(frequencies, FLOOR) * n_classes))[known].sum()
     is_far = divergence > of_equal + DIVERGENCE
-    is_more_accurate = np.average(right, weights=weights) > frequencies.max()
+    is_more_accurate = accuracy > frequencies.max()
     if is_far and not is_more_accurate and _z(loss - constant, weights) > Z:
         return "predicts y worse than the frequencies of its labels do"
     if facts.match is not None:

@@ -63,13 +63,12 @@ def check_record(
         Mean squared error of trees at the rows that they were grown on, summed over outputs
         (`loss_of_grown_trees`). None for other members.
     """
-    step = max(1, len(y) // MAX_ROWS)
-    loss = ((outputs[::step] - y[::step, :, None]) ** 2).sum(axis=1)
+    loss, unseen_there = _losses(outputs, y, unseen)
     constant = y.var(axis=0).sum()
-    if constant == 0 or not (loss > 0).any() or seen_is_better(loss, unseen[::step]):
+    if constant == 0 or not (loss > 0).any() or seen_is_better(loss, unseen_there):
         return True
     if not (
-        _is_above_grown(loss, ~unseen[::step], grown_loss, constant)
+        _is_above_grown(loss, ~unseen_there, grown_loss, constant)
         or has_moved(loss[:: max(1, len(loss) // MAX_SOUGHT)], ~unseen)
     ):
         return True
@@ -88,9 +87,7 @@ def warn_if_inverted(outputs: np.ndarray, y: np.ndarray, unseen: np.ndarray) -> 
 
     Parameters are those of `check_record`.
     """
-    step = max(1, len(y) // MAX_ROWS)
-    loss = ((outputs[::step] - y[::step, :, None]) ** 2).sum(axis=1)
-    differences = _differences(loss, unseen[::step])
+    differences = _differences(*_of_both(*_losses(outputs, y, unseen)))
     if len(differences) > 1 and mean_in_errors(differences) < -Z_GROWN:
         warn_user(
             "By `unseen`, the members fit rows that they have not seen better than those that they "
@@ -99,18 +96,29 @@ def warn_if_inverted(outputs: np.ndarray, y: np.ndarray, unseen: np.ndarray) -> 
         )
 
 
+def _losses(
+    outputs: np.ndarray, y: np.ndarray, unseen: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return losses (m, n_members) at some of the rows, and who has not seen them."""
+    step = max(1, len(y) // MAX_ROWS)
+    return ((outputs[::step] - y[::step, :, None]) ** 2).sum(axis=1), unseen[::step]
+
+
+def _of_both(loss: np.ndarray, unseen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows that some members have seen, and others have not."""
+    both = unseen.any(axis=1) & ~unseen.all(axis=1)
+    return loss[both], unseen[both]
+
+
 def _differences(loss: np.ndarray, unseen: np.ndarray) -> np.ndarray:
-    """Return the loss of members that have not seen a row, less that of those that have."""
-    n_unseen, n_seen = unseen.sum(axis=1), (~unseen).sum(axis=1)
-    both = (n_unseen > 0) & (n_seen > 0)
-    of_unseen = (loss * unseen).sum(axis=1)[both] / n_unseen[both]
-    return of_unseen - (loss * ~unseen).sum(axis=1)[both] / n_seen[both]
+    """Return the mean loss of members that have not seen a row, less that of the others."""
+    of_unseen = (loss * unseen).sum(axis=1) / unseen.sum(axis=1)
+    return of_unseen - (loss * ~unseen).sum(axis=1) / (~unseen).sum(axis=1)
 
 
 def seen_is_better(loss: np.ndarray, unseen: np.ndarray) -> bool:
     """Return whether members fit rows (n, n_members) better that they have seen, significantly."""
-    both = unseen.any(axis=1) & ~unseen.all(axis=1)
-    loss, unseen = loss[both], unseen[both]
+    loss, unseen = _of_both(loss, unseen)
     if len(loss) < 2:
         return True  # too few rows to tell
     difference = _differences(loss, unseen)

@@ -26,12 +26,12 @@ from ._columns import fitted_column_names as fitted_column_names
 from ._columns import is_catboost, is_of_type, match_columns
 from ._torch_models import evaluate_module, evaluate_net
 
+# Outputs whose sums are as near to one as this in all rows are probabilities, and no logits.
+NEAR_ONE = 1e-4
+
 Kind = Literal["regressor", "classifier"]
 
 #: What callables, torch modules and models of unknown kind can return.
-# Sums of logits as near to one as this in all rows are those of probabilities.
-SUM_TOLERANCE = 1e-4
-
 Outputs = Literal["values", "probabilities", "logits", "mean_variance"]
 
 #: When a classifier is represented by its predicted labels: "needed" is without `predict_proba`.
@@ -285,7 +285,7 @@ def _refuse_probabilities(raw: np.ndarray) -> None:
     """Raise ValueError if logits (n, K) are probabilities: positive, and one in sum in each row."""
     if raw.ndim != 2 or len(raw) < 2 or raw.min(initial=1) < 0:
         return
-    if np.ptp(raw) > 0 and np.abs(raw.sum(axis=1) - 1).max() < SUM_TOLERANCE:
+    if np.ptp(raw) > 0 and np.abs(raw.sum(axis=1) - 1).max() < NEAR_ONE:
         raise ValueError(
             "outputs='logits' was given, and the members return probabilities: no value is "
             "negative, and those of a row sum to one. Use outputs='probabilities'."

@@ -17,7 +17,6 @@ from sklearn.utils.validation import _num_samples
 
 from .._estimators.unwrap import find_with_method
 from .._estimators.wrapped_students import sample_y
-from .._latent.models import NOISE_FLOOR
 from .._transfer.cache import TeacherCache
 from .._transfer.teachers import EnsembleTeacher, PredictionsTeacher
 from .._utils.blocks import row_blocks
@@ -213,14 +212,13 @@ def _member_log_likelihood(
     # Without member noise the covariance over rows and outputs is singular. The members' density
     # is then infinite or does not exist, so that the variance of the noise gets a floor.
     spread = np.maximum(student.output_spread_, MIN_SPREAD * student.output_scale_)
-    own_std = np.maximum(process.own_std, NOISE_FLOOR**0.5 * spread)
-    process = process._replace(own_std=own_std)
-    points = student_members.correlated(X)
-    correlation = student_members.row_correlation
-    law, log_slope = student_members.member_law, 0.0
-    if law is not None:
-        members, log_slope = process.without_law(members, law)
-    return log_slope + process.log_likelihood(members, correlation, points, student_members.law)
+    return process.with_noise_floor(spread).log_likelihood(
+        members,
+        student_members.row_correlation,
+        student_members.correlated(X),
+        student_members.law,
+        student_members.member_law,
+    )
 
 
 def _check_rows_are_shared(student: Any, ensemble: Any) -> None:

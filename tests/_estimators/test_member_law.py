@@ -111,6 +111,13 @@ def test_onnx_files_name_the_law(student, tmp_path):
     session = onnxruntime.InferenceSession(tmp_path / "student.onnx")
     law = json.loads(session.get_modelmeta().custom_metadata_map["member_law"])
     assert_allclose(law["tail"], student.member_law_.tail)
+    skewness, tail = (np.array(law[name])[:, None] for name in ("skewness", "tail"))
+    mean, std = (each[:, None, None] for each in student.predict(X, return_std=True))
+    members = mean + std * np.random.RandomState(0).standard_normal((len(X), 1, 2_000))
+    raw = np.sinh(tail * np.arcsinh((members - mean) / std) + skewness)
+    raw = (raw - raw.mean(axis=(0, 2), keepdims=True)) / raw.std(axis=(0, 2), keepdims=True)
+    expected = student.member_law_.from_normal((members - mean) / std)
+    assert_allclose(raw, expected, rtol=0.02, atol=0.02)
 
 
 def test_each_output_has_a_law_of_its_own():

@@ -176,6 +176,10 @@ def test_other_shapes_are_refused_in_prediction():
     )
     with pytest.raises(ValueError, match=r"rows of shape \(1, 8, 4\), expected \(1, 8, 8\)"):
         student.predict(X[..., :4])
+    with pytest.raises(ValueError, match="Its axes are in another order"):
+        student.predict(X.transpose(0, 2, 3, 1))
+    with pytest.raises(ValueError, match=r"A single row needs an axis more: X\[None\]"):
+        student.predict(X[0])
 
 
 def test_a_body_that_cannot_read_standardised_ids_says_what_to_do():

@@ -140,3 +140,9 @@ def test_arrow_types_of_pandas():
                 assert read_labels(column, "c").tolist() == ["a", ""]
             else:
                 assert read_dates(column, "c")[0] == np.datetime64(values["date"][0])
+
+
+@pytest.mark.parametrize("gap", [np.nan, None])
+def test_a_column_of_gaps_is_one_of_dates(gap):
+    found = read_dates(pd.Series([gap]), "day")
+    assert np.isnat(found).tolist() == [True]
