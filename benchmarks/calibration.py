@@ -40,9 +40,9 @@ def fit_both(student, X, y, teachers):
     """Fit a student; return it as it was before calibration, and calibrated."""
     before = []
 
-    def keep_and_calibrate(network, ensemble, units):
+    def keep_and_calibrate(network, ensemble, units, law):
         before.append(copy.deepcopy(network).eval().requires_grad_(False))
-        calibrate(network, ensemble, units)
+        calibrate(network, ensemble, units, law)
 
     with mock.patch.object(latent_factor, "calibrate", keep_and_calibrate):
         student.fit(X, y, ensemble=teachers)

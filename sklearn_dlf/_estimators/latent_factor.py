@@ -20,7 +20,7 @@ from .._fitting.calibration import calibrate, ensemble_probabilities
 from .._fitting.checkpoints import find_checkpoint
 from .._fitting.drawn_networks import drawn_network
 from .._fitting.em import ANNEALING, PLAIN_ANNEALING, ExpectationMaximisation
-from .._fitting.latent_law import are_groups, choose_law
+from .._fitting.latent_law import choose_law, law_to_draw
 from .._fitting.output_noise import learn_output_noise
 from .._fitting.process import learn_process
 from .._fitting.published import PublishedEM
@@ -167,7 +167,9 @@ class LatentFactorStudent(CallbackSupportMixin, BaseStudent):
                 mmd_weight=self.mmd_weight,
                 verbose=self.verbose,
                 annealing=PLAIN_ANNEALING if trains_swiftly(self) else ANNEALING,
-                suits_refinement=lambda em: self._suits_refinement(em, X),
+                find_law=lambda em: law_to_draw(
+                    em.network, X, contrasts, em.model.noise_variance, self.latent
+                ),
                 draws=draws,
                 is_planned=self._is_refined and self.body_ == "custom",
                 checkpoint=checkpoint,
@@ -180,11 +182,11 @@ class LatentFactorStudent(CallbackSupportMixin, BaseStudent):
         if self.em == "restricted" and self.member_noise == "input":
             process = learn_process(network, X, contrasts, random_state, transfer_set.n_own)
             self.factor_shares_, self.row_correlation_, _ = process
+        latent = self.latent if em.law is None else "smoothed"  # what it has been trained for
         self.latent_law_, self.latent_gain_, self.latent_normality_ = choose_law(
-            network, transfer_set, em.model.noise_variance, self.latent, random_state
+            network, transfer_set, em.model.noise_variance, latent, random_state
         )
-        if em.refinement is not None:
-            self.latent_law_ = None  # it was trained for Gaussian members
+        if refinement is not None:
             self._calibrate(network, transfer_set, random_state)
         if checkpoint is not None:
             checkpoint.remove()
@@ -204,15 +206,7 @@ class LatentFactorStudent(CallbackSupportMixin, BaseStudent):
         if self.body_ == "custom":
             network.set_growth(transfer_set.design)
         ensemble = ensemble_probabilities(transfer_set, random_state)
-        calibrate(network, ensemble, transfer_set.contrasts.units)
-
-    def _suits_refinement(self, em: ExpectationMaximisation, X: np.ndarray) -> bool:
-        """Return whether members are Gaussian, as the refinement and the calibration take them."""
-        if self.latent == "gaussian" or em.network.mixing is not None:
-            return True
-        if self.latent == "smoothed":
-            return False
-        return not are_groups(em.network, X, em.contrasts, em.model.noise_variance)
+        calibrate(network, ensemble, transfer_set.contrasts.units, self.latent_law_)
 
     @property
     def _longest_em(self) -> int:

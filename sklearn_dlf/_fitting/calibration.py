@@ -28,19 +28,26 @@ References
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import rel_entr
 
+from .._latent.smoothed import LatentLaw
 from .._network.heads import Heads, Units
 from .._network.students import StudentNetwork
 from .._predictive.averaged_probabilities import average_probabilities
+from .._predictive.law_probabilities import average_under_law
 from .._predictive.logits import entropies, probabilities_from_latent
+from .._predictive.members import split_process
 from .._transfer.design_points import MAX_CALIBRATION_ROWS
 from .._transfer.transfer_set import TransferSet
 from .._utils.blocks import rows_within
+
+# Takes heads, units and whether to average entropies too, as `average_probabilities` does.
+Averages = Callable[..., tuple[Any, Any]]
 
 # Averaged probabilities are lifted to the smallest normal number of float32 before their logarithm.
 LEAST_PROBABILITY = float(np.finfo(np.float32).tiny)
@@ -132,7 +139,12 @@ def ensemble_probabilities(
     )
 
 
-def calibrate(network: StudentNetwork, ensemble: EnsembleProbabilities, units: Units) -> None:
+def calibrate(
+    network: StudentNetwork,
+    ensemble: EnsembleProbabilities,
+    units: Units,
+    law: LatentLaw | None = None,
+) -> None:
     """Multiply a trained network's logits and their spread alone, and shift its logits.
 
     The differences of logits vary more with correlations of the member noise over classes. Where
@@ -149,26 +161,51 @@ def calibrate(network: StudentNetwork, ensemble: EnsembleProbabilities, units: U
         What it is calibrated on.
     units : Units
         Units of the heads.
+    law : LatentLaw or None
+        Law of the factors; None is the standard normal.
     """
     heads = network.evaluate(ensemble.X)
-    sharpness, spread = find_multipliers(heads, units, ensemble)
+    average = average_probabilities if law is None else averages_under(law, network)
+    sharpness, spread = find_multipliers(heads, units, ensemble, average=average)
     if heads.noise_shares is not None:
         independent = heads._replace(noise_shares=None)
-        others = find_multipliers(independent, units, ensemble, n_turns=1)
-        information, divergence = fit_to_ensemble(heads, units, ensemble, sharpness, spread)
-        own_information, own_divergence = fit_to_ensemble(independent, units, ensemble, *others)
+        others = find_multipliers(independent, units, ensemble, 1, average)
+        information, divergence = fit_to_ensemble(
+            heads, units, ensemble, sharpness, spread, average
+        )
+        own_information, own_divergence = fit_to_ensemble(
+            independent, units, ensemble, *others, average
+        )
         if (
             information < (1 - MAX_LOST) * own_information
             or divergence > (1 + MAX_DIVERGENCE) * own_divergence
         ):
             network.noise_head = None
-            sharpness, spread = find_multipliers(independent, units, ensemble)
+            sharpness, spread = find_multipliers(independent, units, ensemble, average=average)
     network.scale_mean(sharpness, units.center / units.scale)
     network.scale_spread(sharpness * spread)
-    shift_classes(network, ensemble, units)
+    shift_classes(network, ensemble, units, average)
 
 
-def shift_classes(network: StudentNetwork, ensemble: EnsembleProbabilities, units: Units) -> None:
+def averages_under(law: LatentLaw, network: StudentNetwork) -> Averages:
+    """Return what averages probabilities as `average_probabilities` does, under a law."""
+    shares = network.factor_shares.cpu().numpy().astype(np.float64)
+
+    def average(heads, units, with_entropy=False):
+        def process(rows, exact):
+            return split_process(heads.at(rows), units, shares)
+
+        return average_under_law(process, np.arange(len(heads.mean)), law, with_entropy)
+
+    return average
+
+
+def shift_classes(
+    network: StudentNetwork,
+    ensemble: EnsembleProbabilities,
+    units: Units,
+    average: Averages = average_probabilities,
+) -> None:
     """Shift a network's mean logits so that mean probabilities of classes are the ensemble's."""
     X, probabilities, weights = ensemble.X, ensemble.probabilities, ensemble.weights
     if ensemble.further_rows is not None and ensemble.further_probabilities is not None:
@@ -176,11 +213,17 @@ def shift_classes(network: StudentNetwork, ensemble: EnsembleProbabilities, unit
         probabilities = np.concatenate([probabilities, ensemble.further_probabilities])
         weights = np.concatenate([weights, np.ones(len(ensemble.further_rows))])
     wanted = np.average(probabilities, axis=0, weights=weights)
-    shift = find_shift(network.evaluate(X), units, wanted, weights)
+    shift = find_shift(network.evaluate(X), units, wanted, weights, average)
     network.shift_mean(shift / units.scale)
 
 
-def find_shift(heads: Heads, units: Units, wanted: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def find_shift(
+    heads: Heads,
+    units: Units,
+    wanted: np.ndarray,
+    weights: np.ndarray,
+    average: Averages = average_probabilities,
+) -> np.ndarray:
     """Return shifts (c,) of latent outputs under which mean probabilities are those wanted.
 
     Parameters
@@ -191,13 +234,15 @@ def find_shift(heads: Heads, units: Units, wanted: np.ndarray, weights: np.ndarr
         Mean probabilities of the classes.
     weights : array of shape (n,)
         Weights of the rows.
+    average : callable
+        Averages probabilities as `average_probabilities` does.
     """
     n_outputs = len(units.center)
     logits, stretch, last = np.zeros(len(wanted)), 1.0, np.inf
     for _ in range(N_SHIFT_STEPS):
         shift = logits[1:] - logits[:1] if n_outputs == 1 else logits
         shifted = Units(units.center + shift, units.scale, units.spread)
-        averaged, _ = average_probabilities(heads, shifted)
+        averaged, _ = average(heads, shifted)
         excess = np.average(averaged, axis=0, weights=weights) - wanted
         if (np.abs(excess) <= SHIFT_TOLERANCE * wanted).all():
             break
@@ -215,33 +260,42 @@ def find_shift(heads: Heads, units: Units, wanted: np.ndarray, weights: np.ndarr
 
 
 def find_multipliers(
-    heads: Heads, units: Units, ensemble: EnsembleProbabilities, n_turns: int = N_TURNS
+    heads: Heads,
+    units: Units,
+    ensemble: EnsembleProbabilities,
+    n_turns: int = N_TURNS,
+    average: Averages = average_probabilities,
 ) -> tuple[float, float]:
     """Return the multiplier of all logits, and that of the spread on top of it."""
-    sharpness, least = find_sharpness(heads, units, 1.0, ensemble)
+    sharpness, least = find_sharpness(heads, units, 1.0, ensemble, average)
     spread, near = 1.0, None
     for _ in range(n_turns):
-        spread = near = find_spread(heads, units, sharpness, ensemble, near)
-        sharpness, loss = find_sharpness(heads, units, spread, ensemble)
+        spread = near = find_spread(heads, units, sharpness, ensemble, near, average)
+        sharpness, loss = find_sharpness(heads, units, spread, ensemble, average)
     most = (1 + MAX_LOSS) * least
     if spread > 1 and loss > most:
 
         def excess(logarithm):
-            return find_sharpness(heads, units, np.exp(logarithm), ensemble)[1] - most
+            return find_sharpness(heads, units, np.exp(logarithm), ensemble, average)[1] - most
 
         spread = np.exp(brentq(excess, 0.0, np.log(spread), xtol=TOLERANCE))
-        sharpness, _ = find_sharpness(heads, units, spread, ensemble)
+        sharpness, _ = find_sharpness(heads, units, spread, ensemble, average)
     return sharpness, spread
 
 
 def fit_to_ensemble(
-    heads: Heads, units: Units, ensemble: EnsembleProbabilities, sharpness: float, spread: float
+    heads: Heads,
+    units: Units,
+    ensemble: EnsembleProbabilities,
+    sharpness: float,
+    spread: float,
+    average: Averages = average_probabilities,
 ) -> tuple[float, float]:
     """Return mean information under multipliers, and the averages' divergence from the ensemble.
 
     The information is at most the ensemble's. Both are in nats.
     """
-    averaged, entropy = _average(heads, units, sharpness, spread, with_entropy=True)
+    averaged, entropy = average(heads, scaled(units, sharpness, spread), True)
     information = mean_information(averaged, entropy, ensemble.weights)
     wanted = ensemble.probabilities
     divergences = rel_entr(wanted, np.maximum(averaged, LEAST_PROBABILITY)).sum(axis=1)
@@ -250,7 +304,11 @@ def fit_to_ensemble(
 
 
 def find_sharpness(
-    heads: Heads, units: Units, spread: float, ensemble: EnsembleProbabilities
+    heads: Heads,
+    units: Units,
+    spread: float,
+    ensemble: EnsembleProbabilities,
+    average: Averages = average_probabilities,
 ) -> tuple[float, float]:
     """Return the inverse temperature of least cross-entropy with the ensemble's averages.
 
@@ -258,7 +316,7 @@ def find_sharpness(
     """
 
     def cross_entropy(logarithm):
-        averaged, _ = _average(heads, units, np.exp(logarithm), spread)
+        averaged, _ = average(heads, scaled(units, np.exp(logarithm), spread))
         logs = np.log(np.maximum(averaged, LEAST_PROBABILITY))
         return -np.average((ensemble.probabilities * logs).sum(axis=1), weights=ensemble.weights)
 
@@ -273,6 +331,7 @@ def find_spread(
     sharpness: float,
     ensemble: EnsembleProbabilities,
     near: float | None = None,
+    average: Averages = average_probabilities,
 ) -> float:
     """Return the multiplier of the spread under which mutual information is the ensemble's.
 
@@ -282,7 +341,7 @@ def find_spread(
         return 1.0
 
     def excess(logarithm):
-        averaged, entropy = _average(heads, units, sharpness, np.exp(logarithm), with_entropy=True)
+        averaged, entropy = average(heads, scaled(units, sharpness, np.exp(logarithm)), True)
         return mean_information(averaged, entropy, ensemble.weights) - ensemble.information
 
     low, high = LOG_BOUNDS
@@ -302,9 +361,7 @@ def mean_information(averaged: np.ndarray, entropy: np.ndarray, weights: np.ndar
     return np.average(entropies(averaged) - entropy, weights=weights)
 
 
-def _average(
-    heads: Heads, units: Units, sharpness: float, spread: float, with_entropy: bool = False
-):
-    """Return averaged probabilities, and entropies if wanted, under scaled logits and spread."""
+def scaled(units: Units, sharpness: float, spread: float) -> Units:
+    """Return units under which logits are multiplied by a number, and their spread by another."""
     center, scale, own_spread = (sharpness * unit for unit in units)
-    return average_probabilities(heads, Units(center, scale, spread * own_spread), with_entropy)
+    return Units(center, scale, spread * own_spread)

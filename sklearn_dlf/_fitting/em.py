@@ -28,6 +28,7 @@ from .._utils.fit_tasks import FitTasks
 from .._utils.seeding import Draws
 from .._utils.warning import warn_user
 from .checkpoints import Checkpoint
+from .latent_law import DrawnLaw
 from .member_likelihoods import MemberLikelihood, PenalisedLikelihood
 from .objectives import ExpectedLikelihood
 from .refinement import Refinement
@@ -68,7 +69,7 @@ N_POLISH_ROUNDS, POLISH_WEIGHT_SHARE = 4, 1 / 3
 
 # What changes from iteration to iteration, and from round to round of the refinement.
 LOOP_STATE = (
-    *("history", "mean_error", "converged", "n_refined", "suits"),
+    *("history", "mean_error", "converged", "n_refined", "law", "is_over"),
     *("_best_likelihood", "_best_error", "_n_iter_no_gain"),
 )
 
@@ -101,9 +102,9 @@ class ExpectationMaximisation:
         As in the estimators.
     annealing : Annealing
         When and how the learning rate is lowered.
-    suits_refinement : callable
-        Takes this EM when a refinement is due, and returns whether the members suit it. Otherwise
-        EM goes on as it does without one.
+    find_law : callable
+        Takes this EM when it has been refined, and returns the `DrawnLaw` of the factors, which it
+        is refined on for. None stands for the Gaussian.
     draws : Draws
         Generators of the draws of refinement and of the penalised start. By default torch's own.
     is_planned : bool
@@ -139,7 +140,7 @@ class ExpectationMaximisation:
         mmd_weight: float = 10.0,
         verbose: int = 0,
         annealing: Annealing = ANNEALING,
-        suits_refinement: Callable[[Any], bool] = lambda em: True,
+        find_law: Callable[[Any], DrawnLaw | None] = lambda em: None,
         draws: Draws = TORCH_DRAWS,
         is_planned: bool = False,
         checkpoint: Checkpoint | None = None,
@@ -157,12 +158,13 @@ class ExpectationMaximisation:
         self.mmd_weight = mmd_weight
         self.verbose = verbose
         self.annealing = annealing
-        self.suits_refinement = suits_refinement
+        self.find_law = find_law
         self.draws = draws
         self.is_planned = is_planned
         self.checkpoint = checkpoint
         self.n_refined = 0
-        self.suits: bool | None = None  # unknown until a refinement is due
+        self.law: DrawnLaw | None = None
+        self.is_over = False  # beside its last step, which polishes or refines the network
         self.tasks = tasks
         self.first_lr = trainer.lr
         self.converged = False
@@ -177,12 +179,10 @@ class ExpectationMaximisation:
         self.initialise()
         self.go_on()
         tasks, is_stopped = self.tasks.part("EM"), False
-        if self.refinement is not None and self.suits is None:
-            is_stopped = self._iterate_until(REFINE_BELOW_LR_SHARE, tasks)
-            self.suits = self.suits_refinement(self)
-        if not self.suits:
-            self.refinement = None
-            is_stopped = is_stopped or self._iterate_until(MIN_LR_SHARE, tasks)
+        if not self.is_over:
+            min_share = MIN_LR_SHARE if self.refinement is None else REFINE_BELOW_LR_SHARE
+            is_stopped = self._iterate_until(min_share, tasks)
+            self.is_over = True
         tasks.end()
         if not (self.converged or is_stopped or self.is_planned):
             warn_user(

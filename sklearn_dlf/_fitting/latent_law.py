@@ -39,6 +39,42 @@ class LawChoice(NamedTuple):
     normality: float | None
 
 
+class DrawnLaw(NamedTuple):
+    """A law that training draws from: ``center + root e``, with a center and standard normal e.
+
+    Attributes
+    ----------
+    centers : array of shape (n_members, q)
+        All have the same probability.
+    root : array of shape (q, q)
+        Root of the covariance around them.
+    """
+
+    centers: np.ndarray
+    root: np.ndarray
+
+
+class FoundLaw(NamedTuple):
+    """A smoothed law, and what was found on the way.
+
+    Attributes
+    ----------
+    law : LatentLaw
+        The law.
+    gain : float
+        Its gain over the Gaussian, in nats.
+    standardised : array of shape (n_members, q)
+        Latent variables of the members.
+    directions : array of shape (q, q) or None
+        What loadings are multiplied by before they have this law. None if they have it already.
+    """
+
+    law: LatentLaw
+    gain: float
+    standardised: np.ndarray
+    directions: np.ndarray | None
+
+
 def choose_law(
     network: StudentNetwork,
     transfer_set: TransferSet,
@@ -92,21 +128,28 @@ def choose_law(
     return LawChoice(law if is_smoothed else None, gain, normality)
 
 
-def are_groups(
-    network: StudentNetwork, X: np.ndarray, contrasts: Contrasts, noise_variance: float
-) -> bool:
-    """Return whether "auto" takes the smoothed law; parameters are those of `choose_law`."""
+def law_to_draw(
+    network: StudentNetwork, X: np.ndarray, contrasts: Contrasts, noise_variance: float, latent: str
+) -> DrawnLaw | None:
+    """Return the law that `choose_law` would choose, in the coordinates of the network's factors.
+
+    The network is not changed. None stands for the Gaussian.
+    """
+    if network.mixing is not None or latent == "gaussian":
+        return None
     found = _find_law(network, X, contrasts, noise_variance)
-    return found is not None and found[1] > LEAST_GAIN
+    if found is None or (latent == "auto" and found.gain <= LEAST_GAIN):
+        return None
+    law, directions = found.law, found.directions
+    if directions is None:
+        directions = np.eye(network.q)
+    return DrawnLaw(law.centers @ directions.T, directions * law.std)
 
 
 def _find_law(
     network: StudentNetwork, X: np.ndarray, contrasts: Contrasts, noise_variance: float
-) -> tuple[LatentLaw, float, np.ndarray, np.ndarray | None] | None:
-    """Return the law, its gain, the latent variables (n, q), and how loadings turn to them.
-
-    None if members do not differ, or factors do not tell how.
-    """
+) -> FoundLaw | None:
+    """Return the smoothed law; None if members do not differ, or factors do not tell how."""
     q = network.q
     loadings = network.evaluate(X).loadings * np.sqrt(contrasts.weights)[:, None, None]
     projection = project(loadings.reshape(-1, q), contrasts.residuals)
@@ -122,4 +165,4 @@ def _find_law(
         latent_mean = latent_mean @ directions
     standardised = standardise(latent_mean)
     law, gain = smoothed_law(standardised, variances)
-    return law, gain, standardised, directions
+    return FoundLaw(law, gain, standardised, directions)

@@ -18,6 +18,7 @@ from .._transfer.transfer_set import TransferSet
 from .._utils.blocks import row_blocks
 from .._utils.progress import seconds_left
 from .calibration import LEAST_PROBABILITY
+from .latent_law import DrawnLaw
 from .objectives import ExpectedLikelihood, class_logits
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ MIN_ODDS = 0.1
 # rounds have been as good as 40 for four students of well fitted means; a student with one layer of
 # 16 units needs all of them.
 N_ROUNDS, MANY_ODDS = (20, 40), 0.2
+
+# Members in groups have this share of the rounds again, for their law. On six kinds of ensembles of
+# groups, all rounds again have been no better.
+LAW_SHARE = 0.25
 
 # Rounds of a body of the user's own, where a round is a pass over the rows.
 N_ROUNDS_OF_OWN_BODY = 12
@@ -81,15 +86,33 @@ class Refinement:
         """Train the network of an EM that has ended, for some rounds.
 
         The first learning rate depends on the error that EM has left. Weights do not decay where
-        rows are many.
+        rows are many. If the members turn out to be in groups, it is trained on for some rounds by
+        draws of members in these groups.
         """
-        trainer, contrasts, model, units = em.trainer, em.contrasts, em.model, em.contrasts.units
         objective = self._make_objective(em)
+        if em.law is None:
+            self._train(em, objective, self.held_out)
+            em.law = em.find_law(em)
+            em.n_refined = 0
+        if em.law is not None:
+            objective.set_law(em.law)
+            self._train(em, objective, None)
+
+    def _train(
+        self,
+        em: ExpectationMaximisation,
+        objective: AveragedProbabilities,
+        held_out: HeldOut | None,
+    ) -> None:
+        """Train for the rounds that are left."""
+        trainer, contrasts, model, units = em.trainer, em.contrasts, em.model, em.contrasts.units
         odds = em.mean_error / max(1 - em.mean_error, MIN_ODDS)
         first_lr = em.first_lr * np.clip(odds, MIN_ODDS, 1.0)
-        n_rounds, held_out = self.n_rounds, self.held_out
+        n_rounds = self.n_rounds
         if n_rounds is None:
             n_rounds = round(np.interp(odds, (MIN_ODDS, MANY_ODDS), N_ROUNDS))
+        if em.law is not None:
+            n_rounds = max(1, round(LAW_SHARE * n_rounds))
         if trainer.has_many_rows:
             trainer.weight_decay = 0.0
         # What is the same in all rounds is sent to the device once.
@@ -222,6 +245,8 @@ class AveragedProbabilities(nn.Module):
     scale: torch.Tensor
     spread: torch.Tensor
     latent: torch.Tensor
+    law_centers: torch.Tensor
+    law_root: torch.Tensor
 
     def __init__(
         self,
@@ -232,10 +257,18 @@ class AveragedProbabilities(nn.Module):
     ):
         super().__init__()
         self.generator = generator
+        self.has_law = False
         self.regression = regression
         self.anchor = anchor
         for name, unit in units._asdict().items():
             self.register_buffer(name, torch.as_tensor(unit, dtype=torch.float32)[:, None])
+
+    def set_law(self, law: DrawnLaw) -> None:
+        """Set the law of the factors, which is the standard normal before."""
+        self.has_law = True
+        for name, part in law._asdict().items():
+            tensor = torch.as_tensor(part, dtype=torch.float32)
+            self.register_buffer(f"law_{name}", tensor.to(self.center.device))
 
     def set_members(self, latent_mean: np.ndarray) -> None:
         """Set the latent variables (q, S) or (c, q, S) of the members among the targets."""
@@ -272,23 +305,28 @@ class AveragedProbabilities(nn.Module):
             return self._plan_by_autograd(columns, targets, slope)
         find_anchor_slope = self.regression.plan(columns, (wanted, weights), slope)
         loadings, loadings_slope = heads.loadings.flatten(0, 1), slopes.loadings.flatten(0, 1)
-        z = columns.new_empty(loadings.shape[1], N_PAIRS)
         noise = columns.new_empty(*heads.mean.shape, N_PAIRS)
         n_drawn, n_known = 2 * N_PAIRS, self.latent.shape[1]
         deviations = columns.new_empty(*heads.mean.shape, n_drawn + n_known)
         one, other, known = deviations.split([N_PAIRS, N_PAIRS, n_known], dim=-1)
+        # Mirror images have the factors of the draws with another sign, unless there is a law.
+        n_own = n_drawn if self.has_law else N_PAIRS
+        z = columns.new_empty(loadings.shape[1], n_own)
 
         def find_slope(with_loss):
             loss = find_anchor_slope(with_loss)
             slope.mul_(self.anchor)
-            z.normal_(generator=self.generator)
+            z.copy_(self._draw_law(n_own)) if self.has_law else z.normal_(generator=self.generator)
             noise.normal_(generator=self.generator)
             noise.mul_((0.5 * heads.log_noise).exp_()[..., None])
             latent = torch.cat([z, self.latent], dim=1)
             products = (loadings @ latent).unflatten(0, heads.mean.shape)
             torch.add(products[..., :N_PAIRS], noise, out=one)
-            torch.neg(one, out=other)
-            known.copy_(products[..., N_PAIRS:])
+            if self.has_law:
+                torch.sub(products[..., N_PAIRS:n_drawn], noise, out=other)
+            else:
+                torch.neg(one, out=other)
+            known.copy_(products[..., n_own:])
             own = self._logits(heads.mean, deviations).softmax(dim=1)
             if with_loss:
                 entropies = _cross_entropies(own, probabilities, members)
@@ -297,12 +335,14 @@ class AveragedProbabilities(nn.Module):
             by_logits.mul_((weights / len(weights))[:, None, None])
             by_latent = by_logits[:, -heads.mean.shape[1] :]  # two classes have one latent output
             slopes.mean.add_(self.scale[:, 0] * by_latent.sum(dim=-1))
-            by_members = self.spread * by_latent[..., N_PAIRS:]
-            by_drawn = by_members[..., :N_PAIRS]  # of both mirror images
-            by_drawn.neg_().add_(self.spread * by_latent[..., :N_PAIRS])
+            by_members = self.spread * by_latent
+            by_noise = by_members[..., :N_PAIRS] - by_members[..., N_PAIRS:n_drawn]
+            if not self.has_law:
+                by_members = by_members[..., N_PAIRS:]
+                by_members[..., :N_PAIRS] = by_noise
             loadings_slope.addmm_(by_members.flatten(0, 1), latent.T)
             if self.regression.fit_noise:
-                slopes.log_noise.add_((by_drawn * noise).sum(dim=-1), alpha=0.5)
+                slopes.log_noise.add_((by_noise * noise).sum(dim=-1), alpha=0.5)
             return loss
 
         return find_slope
@@ -327,11 +367,22 @@ class AveragedProbabilities(nn.Module):
     def _deviations(self, heads):
         """Draw members around their mean (m, c, S), in units of their spread."""
         factors = heads.loadings, heads.mixing
-        z = heads.loadings.new_empty(count_dimensions(*factors), N_PAIRS)
-        noise = heads.mean.new_empty(*heads.mean.shape, N_PAIRS)
-        z, noise = (_mirrored_normal(empty, self.generator) for empty in (z, noise))
+        if self.has_law:
+            z = self._draw_law(2 * N_PAIRS)
+        else:
+            z = heads.loadings.new_empty(count_dimensions(*factors), N_PAIRS)
+            z = _mirrored_normal(z, self.generator)
+        noise = _mirrored_normal(heads.mean.new_empty(*heads.mean.shape, N_PAIRS), self.generator)
         log_noise = heads.log_noise if self.regression.fit_noise else heads.log_noise.detach()
         return draw_within_rows(*factors, z) + (0.5 * log_noise).exp()[..., None] * noise
+
+    def _draw_law(self, n_draws):
+        """Draw factors (q, n_draws) under the law, around different members of the ensemble."""
+        centers, root = self.law_centers, self.law_root
+        order = centers.new_empty(len(centers)).uniform_(generator=self.generator).argsort()
+        chosen = order.repeat(-(-n_draws // len(order)))[:n_draws]
+        noise = centers.new_empty(len(root), len(chosen)).normal_(generator=self.generator)
+        return centers[chosen].T + root @ noise
 
 
 def _cross_entropies(own, probabilities, members):

@@ -57,6 +57,12 @@ class Heads(NamedTuple):
     mixing: Any = None
     noise_shares: Any = None
 
+    def at(self, rows) -> Heads:
+        """Those of some rows."""
+        rest = (None if part is None else part[rows] for part in (self.loadings, self.noise_shares))
+        loadings, shares = rest
+        return Heads(self.mean[rows], self.log_noise[rows], loadings, self.mixing, shares)
+
     def moments(self):
         """Mean and float64 variance of the members (m, c), as squares may overflow float32."""
         log_noise, loadings = _double(self.log_noise), _double(self.loadings)

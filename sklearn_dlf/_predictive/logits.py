@@ -7,7 +7,11 @@ logits centred over classes.
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import log_softmax, softmax, xlogy
+import torch
+from scipy.special import log_softmax, xlogy
+
+from .._utils.threads import one_thread
+from .._utils.torch_settings import plain_torch
 
 
 def latent_from_probabilities(probabilities: np.ndarray, floor: float) -> np.ndarray:
@@ -33,8 +37,13 @@ def logits_from_latent(latent: np.ndarray) -> np.ndarray:
 
 
 def probabilities_from_latent(latent: np.ndarray) -> np.ndarray:
-    """Probabilities (n, K, S) of latent outputs (n, 1, S) or (n, K, S)."""
-    return softmax(logits_from_latent(latent), axis=1)
+    """Probabilities (n, K, S) of latent outputs (n, 1, S) or (n, K, S).
+
+    torch takes less than a tenth of the time of scipy.
+    """
+    logits = np.require(logits_from_latent(latent), requirements=["C", "W"])
+    with plain_torch(), one_thread():
+        return torch.from_numpy(logits).softmax(dim=1).numpy()
 
 
 def log_probabilities_from_latent(latent: np.ndarray) -> np.ndarray:

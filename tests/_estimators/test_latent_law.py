@@ -9,9 +9,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import softmax
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.linear_model import LinearRegression
+from sklearn.datasets import load_breast_cancer, make_classification
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.utils import resample
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
+from sklearn_dlf.ensembles import member_predictions
 from sklearn_dlf.metrics import (
     member_log_likelihood_scorer,
     mutual_information,
@@ -236,3 +240,36 @@ def test_a_refinement_does_not_spoil_classifiers_of_groups():
     information = model.predict_uncertainty(X).epistemic
     expected = mutual_information(softmax(logits, axis=1))
     assert_allclose(information.mean(), expected.mean(), rtol=0.1)
+
+
+def test_classifiers_of_several_kinds_keep_their_averages_and_information():
+    X, y = make_classification(800, 8, n_informative=5, weights=[0.92], random_state=0)
+    kinds = (
+        lambda seed: LogisticRegression(),
+        lambda seed: RandomForestClassifier(5, min_samples_leaf=3, random_state=seed),
+    )
+    teacher = [
+        kinds[seed % 2](seed).fit(*resample(X[:400], y[:400], random_state=seed))
+        for seed in range(30)
+    ]
+    student = DLFClassifier(q=5, hidden_layer_sizes=(20,), tol=0.1, random_state=0)
+    student.fit(X[:400], y[:400], ensemble=teacher)
+    assert student.latent_law_ is not None
+    wanted = member_predictions(teacher, X[400:])
+    found = student.predict_proba(X[400:])
+    # The means over 400 rows of so small a student are uncertain by some per cent.
+    assert_allclose(found[:, 1].mean(), wanted[:, 1].mean(), rtol=0.15)
+    information = student.predict_uncertainty(X[400:]).epistemic.mean()
+    assert_allclose(information, mutual_information(wanted).mean(), rtol=0.3)
+
+
+def test_trees_with_pure_leaves_are_no_groups():
+    X, y = load_breast_cancer(return_X_y=True)
+    forest = RandomForestClassifier(
+        100, min_samples_leaf=3, class_weight="balanced", random_state=0
+    ).fit(X[:284], y[:284])
+    student = DLFClassifier(random_state=0).fit(X[:284], y[:284], ensemble=forest)
+    assert student.latent_gain_ < 20
+    assert student.latent_law_ is None
+    wanted = forest.predict_proba(X[284:]).mean(axis=0)
+    assert_allclose(student.predict_proba(X[284:]).mean(axis=0), wanted, rtol=0.05)

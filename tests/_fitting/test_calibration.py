@@ -239,9 +239,9 @@ def test_mean_mutual_information_is_the_ensembles(n_classes, loadings):
 def test_calibration_rows_are_made_near_those_of_fit(augment, monkeypatch):
     seen = []
 
-    def record(network, ensemble, units):
+    def record(network, ensemble, units, law):
         seen.append(ensemble)
-        calibrate(network, ensemble, units)
+        calibrate(network, ensemble, units, law)
 
     monkeypatch.setattr("sklearn_dlf._estimators.latent_factor.calibrate", record)
     X, members = make_members(3)

@@ -4,6 +4,7 @@ import torch
 from numpy.testing import assert_allclose
 from scipy.special import softmax
 
+from sklearn_dlf._fitting.latent_law import DrawnLaw
 from sklearn_dlf._fitting.objectives import ExpectedLikelihood
 from sklearn_dlf._fitting.refinement import AveragedProbabilities
 from sklearn_dlf._network.bodies import make_mlp
@@ -66,11 +67,14 @@ def test_objective_is_least_at_the_members_own_latent_variables():
     assert losses[0] < losses[1] - 0.1
 
 
-@pytest.mark.parametrize("student_class", [StudentNetwork, SeparableStudentNetwork])
+@pytest.mark.parametrize(
+    ("student_class", "has_law"),
+    [(StudentNetwork, False), (StudentNetwork, True), (SeparableStudentNetwork, False)],
+)
 @pytest.mark.parametrize("n_outputs", [1, 3])  # one output is the log-odds of two classes
 @pytest.mark.parametrize("fit_noise", [True, False])
 def test_written_derivative_is_that_of_autograd_at_the_same_draws(
-    student_class, n_outputs, fit_noise
+    student_class, has_law, n_outputs, fit_noise
 ):
     rng, n_rows, n_members = np.random.RandomState(0), 8, 5
     student = student_class(make_mlp(1, (2,), "relu"), 1, n_outputs, 2)
@@ -78,6 +82,8 @@ def test_written_derivative_is_that_of_autograd_at_the_same_draws(
     units = Units(rng.randn(n_outputs), rng.rand(n_outputs) + 0.5, rng.rand(n_outputs) + 0.5)
     generator = torch.Generator()
     objective = AveragedProbabilities(regression, 0.5, units, generator)
+    if has_law:
+        objective.set_law(DrawnLaw(rng.randn(12, 2), rng.randn(2, 2)))
     objective.set_members(rng.randn(*student.latent_shape, n_members))
     mean, residuals = rng.randn(n_rows, n_outputs), rng.randn(n_rows, n_outputs, n_members)
     loadings = rng.randn(n_rows, *student.layout.loadings_shape)
