@@ -88,7 +88,7 @@ def main():
         table = Table(data.X)
         judge = RowJudge(table, outputs, unseen, seed=0)
         cells = [" ".join(f"{ratio:.2f}" for ratio in judge.judge(way)) for way in (fresh, *WAYS)]
-        choice = RowChoice("neighbors", np.asarray).choose("auto", table, outputs, unseen, 0)
+        choice = RowChoice("neighbors", False, np.asarray).choose("auto", table, outputs, unseen, 0)
         print("| " + " | ".join([name, *cells, str(choice.name)]) + " |", flush=True)
 
 

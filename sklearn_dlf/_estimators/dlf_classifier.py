@@ -83,14 +83,16 @@ class DLFClassifier(ClassifierAdaptMixin, LatentFactorStudent):
         away, at ranks up to all of the rows. "near_neighbors" takes one of the three nearest.
         "column_groups" swaps columns that determine each other together. "local" adds to a row a
         part of the difference of two of its neighbours, and so stays along data on a curved
-        surface. "mixup" takes a point on the line to a neighbour. A callable takes X, a number of
-        rows and a RandomState, and returns rows in the container of X; it is called up to four
-        times, to judge its rows too. Columns that hold no numbers are swapped, but not changed.
-        "auto" is "far_neighbors" if near neighbours make rows like the data, by the members' spread
-        of logits and by distance; otherwise the first of "column_groups", "local" and
-        "near_neighbors" that does, or None. A choice of your own that does not gives a warning. For
-        a single column, "auto" is "mixup" or None; with `predictions`, or an array as `X_ensemble`,
-        it is None. Fewer than 50 rows are not judged.
+        surface. "mixup" takes a point on the line to a neighbour. "neighbors+local" and
+        "far_neighbors+local" make half of the rows by each. A callable takes X, a number of rows
+        and a RandomState, and returns rows in the container of X; it is called up to four times, to
+        judge its rows too. Columns that hold no numbers are swapped, but not changed. "auto" is
+        "far_neighbors", for members that are step functions "far_neighbors+local" (steps of trees
+        lie between the values of the data), if near neighbours make rows like the data, by the
+        members' spread of logits and by distance; otherwise the first of "column_groups", "local"
+        and "near_neighbors" that does, or None. A choice of your own that does not gives a warning.
+        For a single column, "auto" is "mixup" or None; with `predictions`, or an array as
+        `X_ensemble`, it is None. Fewer than 50 rows are not judged.
 
     n_augmented : int or "auto", default="auto"
         Number of rows that `augment` makes; "auto" for the number that is described there.

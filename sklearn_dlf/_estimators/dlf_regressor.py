@@ -76,14 +76,16 @@ class DLFRegressor(RegressorAdaptMixin, LatentFactorStudent):
         away, at ranks up to all of the rows. "near_neighbors" takes one of the three nearest.
         "column_groups" swaps columns that determine each other together. "local" adds to a row a
         part of the difference of two of its neighbours, and so stays along data on a curved
-        surface. "mixup" takes a point on the line to a neighbour. A callable takes X, a number of
-        rows and a RandomState, and returns rows in the container of X; it is called up to four
-        times, to judge its rows too. Columns that hold no numbers are swapped, but not changed.
-        "auto" is "neighbors" if that makes rows like the data, by the members' spread and by
-        distance; otherwise the first of "column_groups", "local" and "near_neighbors" that does, or
-        None. A choice of your own that does not gives a warning. For a single column, "auto" is
-        "mixup" or None; with `predictions`, or an array as `X_ensemble`, it is None. Fewer than 50
-        rows are not judged.
+        surface. "mixup" takes a point on the line to a neighbour. "neighbors+local" and
+        "far_neighbors+local" make half of the rows by each. A callable takes X, a number of rows
+        and a RandomState, and returns rows in the container of X; it is called up to four times, to
+        judge its rows too. Columns that hold no numbers are swapped, but not changed. "auto" is
+        "neighbors", for members that are step functions "neighbors+local" (steps of trees lie
+        between the values of the data), if that makes rows like the data, by the members' spread
+        and by distance; otherwise the first of "neighbors", "column_groups", "local" and
+        "near_neighbors" that does, or None. A choice of your own that does not gives a warning. For
+        a single column, "auto" is "mixup" or None; with `predictions`, or an array as `X_ensemble`,
+        it is None. Fewer than 50 rows are not judged.
 
     n_augmented : int or "auto", default="auto"
         Number of rows that `augment` makes; "auto" for the number that is described there.

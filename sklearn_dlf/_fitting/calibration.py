@@ -114,7 +114,7 @@ def ensemble_probabilities(
         rows, entropy = np.arange(targets.n_design, len(transfer_set.X)), targets.entropy
         averaged: np.ndarray = targets.probabilities[rows]
         weights: np.ndarray = np.ones(len(rows))
-        further = np.arange(targets.n_own, targets.n_design)
+        further = _further_rows(transfer_set)
         n_most = rows_within(transfer_set.X, MAX_SHIFT_ROWS, MAX_SHIFT_BYTES)
         if len(further) > n_most:
             further = random_state.choice(further, n_most, replace=False)
@@ -137,6 +137,17 @@ def ensemble_probabilities(
         transfer_set.X[further],
         targets.probabilities[further],
     )
+
+
+def _further_rows(transfer_set: TransferSet) -> np.ndarray:
+    """Return the numbers of the design points at which shifts are found besides calibration rows.
+
+    Where half of the rows that were made have values between those of the data, as new rows do, it
+    is these, which come last. A student is nearer to trees at the values of the data.
+    """
+    first, stop = transfer_set.targets.n_own, transfer_set.targets.n_design
+    is_between = isinstance(transfer_set.augment, str) and transfer_set.augment.endswith("+local")
+    return np.arange((first + stop) // 2 if is_between else first, stop)
 
 
 def calibrate(

@@ -26,7 +26,7 @@ from .._rows.table import Table
 from .._utils.seeding import MAX_SEED
 from .._utils.warning import warn_user
 from .row_choice import RowChoice
-from .row_makers import Maker, RowMaker, fresh_maker, make_rows
+from .row_makers import Maker, RowMaker, fresh_maker, make_rows, near_maker
 
 # Rows made for each row at hand, and the largest number made. See the studies of design points in
 # docs/method.md and docs/ablations.md.
@@ -135,7 +135,7 @@ def make_points(
         Whether the student encodes columns. More rows are made then.
     fresh_calibration : bool
         Whether calibration rows are to be to the design points as new rows are (`fresh_maker`).
-        Otherwise they are made as the other rows, except that "far_neighbors" makes near ones, and
+        Otherwise they are made as the other rows, except that far rows become near ones, and
         there are none if no design points are made.
 
     Returns
@@ -179,7 +179,7 @@ def make_points(
     calibration = made.take(slice(0))
     if calibration_state is not None and not teacher.is_drawn:
         if len(made):
-            maker = fresh_maker(maker, base) if fresh_calibration else _near_maker(maker)
+            maker = fresh_maker(maker, base) if fresh_calibration else near_maker(maker)
             design = table.join(*parts, made)
             calibration = _make_calibration_rows(maker, base, design, calibration_state)
             made = _rows_not_in(calibration, made)
@@ -261,12 +261,6 @@ def _warn_if_elsewhere(table: Table, unlabeled: Table) -> None:
             "X_unlabeled: give transformed rows, or use metadata routing and "
             "Pipeline(..., transform_input=['X_unlabeled'])."
         )
-
-
-def _near_maker(augment: Maker) -> Maker:
-    """Return what makes rows near those of `fit`."""
-    is_far = isinstance(augment, str) and augment == "far_neighbors"
-    return "neighbors" if is_far else augment
 
 
 def _make_midpoints(teacher: Any, base: Table, random_state: np.random.RandomState) -> Table:

@@ -118,7 +118,7 @@ def query_teacher(
         teacher,
         augment=augment,
         n_augmented=n_augmented,
-        choice=RowChoice(task.automatic_augment, task.latent_outputs, task.leniency),
+        choice=RowChoice(task.automatic_augment, encodes, task.latent_outputs, task.leniency),
         unlabeled=rows.unlabeled,
         n_parameters=n_parameters,
         calibration_state=task.calibration_state(random_state),

@@ -14,7 +14,7 @@ from .._rows.table import Table
 from .._utils.warning import warn_user
 from .column_groups import find_column_groups
 from .row_judge import MIN_ROWS, Likeness, Outputs, RowJudge
-from .row_makers import Maker, RowMaker, TableMaker, swap_column_groups
+from .row_makers import Maker, RowMaker, TableMaker, near_maker, swap_column_groups
 
 # What "auto" tries after its first choice and "column_groups", in this order: steps along the data
 # have told students more than smaller swaps.
@@ -39,6 +39,9 @@ class Choice(NamedTuple):
     make: Maker
 
 
+NO_ROWS = Choice(None, None)
+
+
 @dataclass(frozen=True)
 class RowChoice:
     """Judges how rows are made.
@@ -48,6 +51,9 @@ class RowChoice:
     first : {"neighbors", "far_neighbors"}
         What "auto" tries first. Far rows are unlike the data on purpose, so that "neighbors" is
         judged in place of "far_neighbors".
+    has_steps : bool
+        Whether members are step functions. "auto" then tries first to make half of the rows by
+        "local". Swapped columns have values of the data only, and thresholds lie between these.
     latent : callable
         Turns the teacher's outputs into latent outputs.
     leniency : float
@@ -55,6 +61,7 @@ class RowChoice:
     """
 
     first: str
+    has_steps: bool
     latent: Callable[[np.ndarray], np.ndarray]
     leniency: float = 1.0
 
@@ -82,48 +89,47 @@ class RowChoice:
             Seed of the judgement's random choices.
         """
         is_automatic = isinstance(augment, str) and augment == "auto"
-        first = self._first(table) if is_automatic else augment
-        if first is None or len(table) < MIN_ROWS or not table.is_tabular:
-            return Choice(first, first)
+        if is_automatic:
+            state = np.random.RandomState(seed)
+            choices = self._choices(table, state) if table.is_tabular else iter(())
+        else:
+            choices = iter([Choice(augment, augment)])
+        if augment is None or len(table) < MIN_ROWS or not table.is_tabular:
+            return next(choices, NO_ROWS)
         judge = RowJudge(table, lambda rows: self.latent(evaluate(rows)), unseen, seed)
-        # Far rows are unlike the data on purpose.
-        is_far = isinstance(first, str) and first == "far_neighbors"
-        likeness = judge.judge("neighbors" if is_far else first)
         if not is_automatic:
+            likeness = judge.judge(near_maker(augment))
             if not likeness.holds(self.leniency * WARNING_LENIENCY):
-                _warn_of_unlike(first, likeness)
-            return Choice(first, first)
-        if likeness.holds(self.leniency):
-            return Choice(first, first)
-        for choice in _alternatives(table, np.random.RandomState(seed)):
+                _warn_of_unlike(augment, likeness)
+            return next(choices)
+        for choice in choices:
             try:
-                likeness = judge.judge(choice.make)
+                likeness = judge.judge(near_maker(choice.make))
             except Exception:  # the ensemble refuses such rows, as encoders do new values
+                if choice.name == self.first:
+                    raise
                 continue
             if likeness.holds(self.leniency):
                 return choice
-        return Choice(None, None)
+        return NO_ROWS
 
-    def _first(self, table: Table) -> str | None:
-        """Return what "auto" tries first."""
-        if not table.is_tabular:
-            return None
-        if table.n_columns > 1:
-            return self.first
-        # One column has nothing to swap with.
-        return "mixup" if len(number_columns(table.rows)) else None
-
-
-def _alternatives(table: Table, random_state: np.random.RandomState) -> Iterator[Choice]:
-    """Yield what "auto" tries after its first choice."""
-    if table.n_columns == 1:
-        return
-    groups = find_column_groups(table.column_codes(), random_state)
-    # One group of all columns would copy rows, and a group for each column has just failed.
-    if 1 < groups.max() + 1 < table.n_columns:
-        yield Choice("column_groups", TableMaker(partial(swap_column_groups, groups=groups)))
-    for name in ALTERNATIVES:
-        yield Choice(name, name)
+    def _choices(self, table: Table, random_state: np.random.RandomState) -> Iterator[Choice]:
+        """Yield what "auto" tries, in this order."""
+        has_numbers = bool(len(number_columns(table.rows)))
+        if table.n_columns == 1:  # nothing to swap with
+            if has_numbers:
+                yield Choice("mixup", "mixup")
+            return
+        if self.has_steps and has_numbers:
+            both = f"{self.first}+local"
+            yield Choice(both, both)
+        yield Choice(self.first, self.first)
+        groups = find_column_groups(table.column_codes(), random_state)
+        # One group of all columns would copy rows, and a group for each column has just failed.
+        if 1 < groups.max() + 1 < table.n_columns:
+            yield Choice("column_groups", TableMaker(partial(swap_column_groups, groups=groups)))
+        for name in ALTERNATIVES:
+            yield Choice(name, name)
 
 
 def _warn_of_unlike(augment: str | RowMaker, likeness: Likeness) -> None:

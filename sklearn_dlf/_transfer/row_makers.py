@@ -149,6 +149,20 @@ def step_along_neighbors(table: Table, n_rows: int, random_state: np.random.Rand
     return _blend(table, first, lambda X: keep_discrete(X, X[first] + step * (X[end] - X[start])))
 
 
+def step_within_range(table: Table, n_rows: int, random_state: np.random.RandomState) -> Table:
+    """Make rows as `step_along_neighbors`, within the range of each column.
+
+    Step functions have no steps beyond it, where a student is to be as constant as they are.
+    """
+    made = step_along_neighbors(table, n_rows, random_state)
+
+    def within(X):
+        low, high = np.fmin.reduce(X[: len(table)]), np.fmax.reduce(X[: len(table)])
+        return np.clip(X[len(table) :], low, high)
+
+    return _blend(table.join(made), np.arange(len(table), len(table) + len(made)), within)
+
+
 def nearest_midpoints(table: Table) -> Table:
     """Return the midpoint of each row and its nearest neighbour.
 
@@ -193,6 +207,23 @@ def near_midpoints(table: Table, n_rows: int, random_state: np.random.RandomStat
     return _blend(table, first, lambda X: keep_discrete(X, (X[first] + X[second]) / 2))
 
 
+def halves(
+    table: Table,
+    n_rows: int,
+    random_state: np.random.RandomState,
+    makers: tuple[Callable[..., Table], Callable[..., Table]],
+    several: bool = False,
+) -> Table:
+    """Make half of the rows by one maker, which takes ``several``, and half by another one."""
+    n_first = n_rows - n_rows // 2
+    first, second = makers
+    options = {"several": True} if several else {}
+    made = first(table, n_first, random_state, **options)
+    if n_rows > n_first:
+        made = made.join(second(table, n_rows - n_first, random_state))
+    return made
+
+
 ROW_MAKERS: dict[str, Callable[[Table, int, np.random.RandomState], Table]] = {
     "neighbors": swap_with_neighbors,
     "far_neighbors": swap_with_far_neighbors,
@@ -200,7 +231,19 @@ ROW_MAKERS: dict[str, Callable[[Table, int, np.random.RandomState], Table]] = {
     "column_groups": swap_column_groups,
     "local": step_along_neighbors,
     "mixup": mix_with_neighbors,
+    "neighbors+local": partial(halves, makers=(swap_with_neighbors, step_within_range)),
+    "far_neighbors+local": partial(halves, makers=(swap_with_far_neighbors, step_within_range)),
 }
+
+# Rows of the first are unlike the data on purpose. Near rows are made, and judged, by the second.
+# Students of classifiers are calibrated on these: on steps of "local", where members are less sure
+# than at new rows of many classes, averages have become too flat.
+NEAR_MAKERS = {"far_neighbors": "neighbors", "far_neighbors+local": "neighbors"}
+
+
+def near_maker(augment: Any) -> Any:
+    """Return the maker of rows near those at hand that belongs to a maker."""
+    return NEAR_MAKERS.get(augment, augment) if isinstance(augment, str) else augment
 
 
 def fresh_maker(augment: Maker, table: Table) -> Maker:
@@ -213,14 +256,12 @@ def fresh_maker(augment: Maker, table: Table) -> Maker:
     if augment is None:
         return TableMaker(near_midpoints)
     if isinstance(augment, str):
-        maker: Any = ROW_MAKERS[augment]
+        maker: Any = ROW_MAKERS[near_maker(augment)]
     elif isinstance(augment, TableMaker):
         maker = augment.make
     else:
         return augment
-    if maker is swap_with_far_neighbors:
-        maker = swap_with_neighbors
-    swaps = (swap_with_neighbors, swap_with_nearest, swap_column_groups)
+    swaps = (swap_with_neighbors, swap_with_nearest, swap_column_groups, halves)
     if getattr(maker, "func", maker) not in swaps or sparse.issparse(table.rows):
         return augment
     return TableMaker(partial(maker, several=True))

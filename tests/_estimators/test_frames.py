@@ -88,7 +88,7 @@ class Recorder:
 
 def test_a_student_of_a_pipeline_takes_its_frame(teacher):
     student = DLFRegressor(**QUICK).fit(FRAME, Y, ensemble=teacher)
-    assert student.augment_ == "neighbors"
+    assert student.augment_ == "neighbors+local"
     assert student.predict(make_frame(20, seed=1)).shape == (20,)
     assert student.predict_interval(FRAME).shape == (N, 2)
     assert list(student.feature_names_in_) == list(FRAME.columns)

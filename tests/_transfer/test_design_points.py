@@ -62,7 +62,10 @@ def rows():
 
 @pytest.mark.parametrize(
     ("student", "expected"),
-    [(DLFClassifier, ["far_neighbors", "neighbors"]), (DLFRegressor, ["neighbors", "neighbors"])],
+    [
+        (DLFClassifier, ["far_neighbors+local", "neighbors"]),
+        (DLFRegressor, ["neighbors+local", "neighbors+local"]),
+    ],
 )
 def test_classifiers_have_farther_neighbors_than_regressors(X, student, expected, monkeypatch):
     seen = []

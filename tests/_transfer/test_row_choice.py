@@ -135,7 +135,7 @@ def test_swaps_of_healthy_data_are_kept_without_a_warning(X, y, ensemble):
     ensemble = ensemble.fit(X, y)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert HydraRegressor(**STUDENT).fit(X, ensemble=ensemble).augment_ == "neighbors"
+        assert HydraRegressor(**STUDENT).fit(X, ensemble=ensemble).augment_ == "neighbors+local"
         models = ensemble.estimators_  # a list has no record of unseen rows
         student = HydraRegressor(**{**STUDENT, "augment": "neighbors"})
         assert student.fit(X, ensemble=models).augment_ == "neighbors"
@@ -144,7 +144,7 @@ def test_swaps_of_healthy_data_are_kept_without_a_warning(X, y, ensemble):
 def test_classifiers_of_healthy_data_keep_far_neighbors():
     X, y = make_classification(200, 8, n_informative=6, random_state=0)
     forest = RandomForestClassifier(20, random_state=0).fit(X, y)
-    assert HydraClassifier(**STUDENT).fit(X, y, ensemble=forest).augment_ == "far_neighbors"
+    assert HydraClassifier(**STUDENT).fit(X, y, ensemble=forest).augment_ == "far_neighbors+local"
 
 
 def test_classifiers_are_judged_by_logits():

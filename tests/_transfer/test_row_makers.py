@@ -3,7 +3,16 @@ from functools import partial
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.ensemble import (
+    BaggingClassifier,
+    BaggingRegressor,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.linear_model import LogisticRegression, Ridge
 
+from sklearn_dlf import DLFClassifier, DLFRegressor
 from sklearn_dlf._rows.table import Table
 from sklearn_dlf._transfer import row_makers
 
@@ -145,3 +154,57 @@ def test_fresh_rows_keep_columns_together_that_determine_each_other():
     rows = make_fresh(row_makers.TableMaker(maker), X, 200)
     assert_allclose(rows[:, [1, 3]], rows[:, [0, 2]] * [2, 3])
     assert not np.isin(rows[:, 0] + rows[:, 2], X[:, 0] + X[:, 2]).all()
+
+
+@pytest.mark.parametrize("name", ["neighbors+local", "far_neighbors+local"])
+def test_half_of_the_rows_of_trees_have_values_between_those_of_the_data(name, X):
+    made = make_rows(name, X, 401, rng())
+    assert made.shape == (401, 3)
+    swapped, between = made[:201], made[201:]
+    assert all(np.isin(swapped[:, column], X[:, column]).all() for column in range(3))
+    assert np.isin(between, X).mean() < 0.1
+    # Trees have no steps beyond the data.
+    assert (between >= X.min(axis=0)).all()
+    assert (between <= X.max(axis=0)).all()
+    fresh = row_makers.fresh_maker(name, Table(X))
+    rows = make_rows(fresh, X, 400, rng())[:200]
+    # Fresh rows mix columns of several rows.
+    assert all(np.isin(rows[:, column], X[:, column]).all() for column in range(3))
+    assert ((rows[:, None] == X).sum(axis=2).max(axis=1) == 1).any()
+
+
+def test_rows_of_trees_may_have_gaps():
+    X = rng().standard_normal((120, 3))
+    X[::4, 0] = np.nan
+    y = X[:, 1]
+    boosted = BaggingRegressor(HistGradientBoostingRegressor(max_iter=5), 5, random_state=0)
+    seen = []
+
+    boosted.fit(X, y)
+    made = boosted.estimators_[0].predict
+
+    def record(rows):
+        seen.append(np.asarray(rows))
+        return made(rows)
+
+    boosted.estimators_[0].predict = record
+    student = DLFRegressor(q=2, hidden_layer_sizes=(8,), n_epochs=1, tol=10.0, random_state=0)
+    assert student.fit(X, y, ensemble=boosted).augment_ == "neighbors+local"
+    rows = max(seen, key=len)[:, 0]
+    assert 0.1 < np.isnan(rows).mean() < 0.9
+    assert np.nanmin(rows) >= np.nanmin(X[:, 0])
+    assert np.nanmax(rows) <= np.nanmax(X[:, 0])
+
+
+@pytest.mark.parametrize("kind", [RandomForestRegressor, RandomForestClassifier])
+def test_only_step_functions_get_rows_between_the_values(kind):
+    X = rng().standard_normal((120, 3))
+    y = (X[:, 0] > 0).astype(int)
+    is_class = kind is RandomForestClassifier
+    student = DLFClassifier if is_class else DLFRegressor
+    smooth = BaggingClassifier(LogisticRegression(), 5, random_state=0)
+    smooth = smooth if is_class else BaggingRegressor(Ridge(), 5, random_state=0)
+    first = "far_neighbors" if is_class else "neighbors"
+    for teacher, expected in [(kind(5, random_state=0), f"{first}+local"), (smooth, first)]:
+        fitted = student(q=2, hidden_layer_sizes=(8,), n_epochs=1, tol=10.0, random_state=0)
+        assert fitted.fit(X, y, ensemble=teacher.fit(X, y)).augment_ == expected
