@@ -8,6 +8,7 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 from .._rows.containers import number_columns
 from .._rows.table import Table
@@ -120,7 +121,8 @@ class RowChoice:
             if has_numbers:
                 yield Choice("mixup", "mixup")
             return
-        if self.has_steps and has_numbers:
+        # Sparse columns hold zeros mostly, and have hardly any values to lie between.
+        if self.has_steps and has_numbers and not sparse.issparse(table.rows):
             both = f"{self.first}+local"
             yield Choice(both, both)
         yield Choice(self.first, self.first)

@@ -3,6 +3,7 @@ from functools import partial
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from sklearn.ensemble import (
     BaggingClassifier,
     BaggingRegressor,
@@ -208,3 +209,6 @@ def test_only_step_functions_get_rows_between_the_values(kind):
     for teacher, expected in [(kind(5, random_state=0), f"{first}+local"), (smooth, first)]:
         fitted = student(q=2, hidden_layer_sizes=(8,), n_epochs=1, tol=10.0, random_state=0)
         assert fitted.fit(X, y, ensemble=teacher.fit(X, y)).augment_ == expected
+    rows = sparse.random(120, 5, 0.3, format="csr", random_state=0)
+    forest = kind(5, random_state=0).fit(rows, y)
+    assert fitted.fit(rows, y, ensemble=forest).augment_ == first
