@@ -86,12 +86,12 @@ def run_regression(name, options):
         yield f"| {name}, {kind} | {augment} | " + " | ".join(cells) + " |"
 
 
-def class_sets(class_dir):
+def class_sets(class_dir, names):
     """Yield names, rows and zeros and ones."""
     for seed in range(3):
         options = {"n_informative": 6, "weights": [0.96], "random_state": seed}
         yield f"made {seed}", *make_classification(21_000, 12, **options)
-    for name in [] if class_dir is None else ["letter", "magic", "pendigits", "waveform"]:
+    for name in [] if class_dir is None else names:
         data = np.load(f"{class_dir}/{name}.npz", allow_pickle=True)
         X, y = data["X"].astype(float), data["y"]
         rare = np.flatnonzero(y == np.unique(y)[-1])
@@ -127,6 +127,7 @@ def main():
     parser.add_argument("--splits", type=int, default=2)
     parser.add_argument("--max-rows", type=int, default=1000)
     parser.add_argument("--sets", nargs="+", default=UCI)
+    parser.add_argument("--class-sets", nargs="+", default=["letter", "waveform"])
     parser.add_argument("--no-classes", action="store_true")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -138,7 +139,7 @@ def main():
     if not options.no_classes:
         print("\n| set, teacher | augment | rare class | divergence | MI ratio | MI ranks |")
         print("| --- | --- | --- | --- | --- | --- |")
-        for name, X, y in class_sets(options.class_dir):
+        for name, X, y in class_sets(options.class_dir, options.class_sets):
             print("\n".join(run_classes(name, X, y)), flush=True)
 
 

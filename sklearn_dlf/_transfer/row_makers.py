@@ -150,10 +150,7 @@ def step_along_neighbors(table: Table, n_rows: int, random_state: np.random.Rand
 
 
 def step_within_range(table: Table, n_rows: int, random_state: np.random.RandomState) -> Table:
-    """Make rows as `step_along_neighbors`, within the range of each column.
-
-    Step functions have no steps beyond it, where a student is to be as constant as they are.
-    """
+    """Make steps within the range of each column, beyond which trees have no thresholds."""
     made = step_along_neighbors(table, n_rows, random_state)
 
     def within(X):
@@ -217,8 +214,7 @@ def halves(
     """Make half of the rows by one maker, which takes ``several``, and half by another one."""
     n_first = n_rows - n_rows // 2
     first, second = makers
-    options = {"several": True} if several else {}
-    made = first(table, n_first, random_state, **options)
+    made = first(table, n_first, random_state, **({"several": True} if several else {}))
     if n_rows > n_first:
         made = made.join(second(table, n_rows - n_first, random_state))
     return made
@@ -235,9 +231,8 @@ ROW_MAKERS: dict[str, Callable[[Table, int, np.random.RandomState], Table]] = {
     "far_neighbors+local": partial(halves, makers=(swap_with_far_neighbors, step_within_range)),
 }
 
-# Rows of the first are unlike the data on purpose. Near rows are made, and judged, by the second.
-# Students of classifiers are calibrated on these: on steps of "local", where members are less sure
-# than at new rows of many classes, averages have become too flat.
+# Rows of the first are unlike the data on purpose; judged, and calibrated on, are those of the
+# second. At rows of "local", averages of many classes have become too flat.
 NEAR_MAKERS = {"far_neighbors": "neighbors", "far_neighbors+local": "neighbors"}
 
 
