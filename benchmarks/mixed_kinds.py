@@ -3,8 +3,8 @@
 Prints a Markdown table: the gain of a smoothed law in nats; the mean probability of the rarest
 class and the mean mutual information, both relative to the teacher's; the divergence of averages
 from the teacher's in nats; and the mean energy distance of 400 draws from the members'
-probabilities of this class. Lines have `latent="auto"` or `latent="gaussian"`. All is measured at
-the half of the rows that no model has seen:
+probabilities of this class. Lines have `latent="auto"` or
+`latent="gaussian"`. All is measured at the half of the rows that no model has seen:
 
     python benchmarks/mixed_kinds.py [--sets fraud cancer digits]
 """
@@ -69,9 +69,9 @@ def measure(student, X, members):
     wanted, found = members.mean(axis=-1), student.predict_proba(X)
     rarest = int(np.argmin(wanted.mean(axis=0)))
     draws = student.sample_predictions(X, N_DRAWS, random_state=0)
-    distances = [
-        energy_distance(*pair) for pair in zip(members[:, rarest], draws[:, rarest], strict=True)
-    ]
+    # In probabilities: members have no spread where all are sure, which could be a unit.
+    pairs = zip(members[:, rarest], draws[:, rarest], strict=True)
+    distances = [energy_distance(*pair) for pair in pairs]
     return [
         found[:, rarest].mean() / wanted[:, rarest].mean(),
         student.predict_uncertainty(X).epistemic.mean() / mutual_information(members).mean(),

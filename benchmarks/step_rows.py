@@ -4,14 +4,14 @@
 columns alone have values of the data, and thresholds lie between these. Prints two Markdown tables
 at test rows:
 
-    regression    error of the mean, std correlation over its ceiling (the root of the correlation
-                  that two such ensembles have), ratio of the mean std, and NLL of y; forests and
-                  bagged boosting
+    regression    error of the mean, std correlation over its ceiling, ratio of the std (see
+                  `member_scores.compare_moments`), and NLL of y; forests and bagged boosting
     classes       for 1,000 rows with a rare class: relative difference of its mean probability,
                   divergence of averages from the teacher's in nats, ratio and rank correlation of
-                  the mutual information; LightGBM models and a forest
+                  the mutual information; lists of boosted models and a forest
 
     python benchmarks/step_rows.py --data-dir DIR [--class-dir DIR] [--splits 2] [--max-rows 1000]
+        [--class-sets letter waveform]
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import warnings
 import numpy as np
 from datasets import load_split
 from fidelity_data import bagged_boosting
+from member_scores import compare_moments
 from rare_classes import make_ensembles
 from scipy.special import rel_entr
 from scipy.stats import spearmanr
@@ -38,17 +39,9 @@ N_OWN = 1000
 
 def regression_scores(student, X, y, members):
     """Return the columns of the first table."""
-    mean, std = student.predict(X, return_std=True)
-    wanted, spread = members.mean(axis=-1), members.std(axis=-1, ddof=1)
-    halves = members[:, ::2].std(axis=-1), members[:, 1::2].std(axis=-1)
-    reliability = np.corrcoef(*halves)[0, 1]
-    ceiling = np.sqrt(2 * reliability / (1 + reliability))  # Spearman-Brown
-    return [
-        np.sqrt(np.square(mean - wanted).mean()) / wanted.std(),
-        np.corrcoef(std, spread)[0, 1] / ceiling,
-        std.mean() / spread.mean(),
-        -neg_nll_scorer(student, X, y),
-    ]
+    scores = compare_moments(members, *student.predict(X, return_std=True))
+    own = [scores[key] for key in ("mean_error", "std_corr_share", "std_ratio")]
+    return [*own, -neg_nll_scorer(student, X, y)]
 
 
 def class_scores(student, X, members):

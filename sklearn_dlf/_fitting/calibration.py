@@ -41,7 +41,7 @@ from .._network.students import StudentNetwork
 from .._predictive.averaged_probabilities import average_probabilities
 from .._predictive.law_probabilities import average_under_law
 from .._predictive.logits import entropies, probabilities_from_latent
-from .._predictive.members import split_process
+from .._predictive.members import LatentFactorMembers, split_process
 from .._transfer.design_points import MAX_CALIBRATION_ROWS
 from .._transfer.transfer_set import TransferSet
 from .._utils.blocks import rows_within
@@ -176,7 +176,7 @@ def calibrate(
         Law of the factors; None is the standard normal.
     """
     heads = network.evaluate(ensemble.X)
-    average = average_probabilities if law is None else averages_under(law, network)
+    average = average_probabilities if law is None else averages_under(law, network, units)
     sharpness, spread = find_multipliers(heads, units, ensemble, average=average)
     if heads.noise_shares is not None:
         independent = heads._replace(noise_shares=None)
@@ -198,9 +198,9 @@ def calibrate(
     shift_classes(network, ensemble, units, average)
 
 
-def averages_under(law: LatentLaw, network: StudentNetwork) -> Averages:
+def averages_under(law: LatentLaw, network: StudentNetwork, units: Units) -> Averages:
     """Return what averages probabilities as `average_probabilities` does, under a law."""
-    shares = network.factor_shares.cpu().numpy().astype(np.float64)
+    shares = LatentFactorMembers(network, units).factor_shares
 
     def average(heads, units, with_entropy=False):
         def process(rows, exact):

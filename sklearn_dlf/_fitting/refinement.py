@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +11,11 @@ from torch import nn
 
 from .._latent.deviations import count_dimensions, draw_deviations, draw_within_rows
 from .._network.heads import Units
-from .._network.students import StudentNetwork
-from .._predictive.averaged_probabilities import average_probabilities
 from .._transfer.transfer_set import TransferSet
 from .._utils.blocks import row_blocks
 from .._utils.progress import seconds_left
 from .calibration import LEAST_PROBABILITY
+from .held_out import HeldOut
 from .latent_law import DrawnLaw
 from .objectives import ExpectedLikelihood, class_logits
 
@@ -35,8 +33,7 @@ MIN_ODDS = 0.1
 # 16 units needs all of them.
 N_ROUNDS, MANY_ODDS = (20, 40), 0.2
 
-# Members in groups have this share of the rounds again, for their law. On six kinds of ensembles of
-# groups, all rounds again have been no better.
+# Members in groups have this share of the rounds again, for their law. A choice.
 LAW_SHARE = 0.25
 
 # Rounds of a body of the user's own, where a round is a pass over the rows.
@@ -157,44 +154,6 @@ class Refinement:
         return objective.to(em.trainer.device)
 
 
-class HeldOut:
-    """Cross-entropy at rows that the network is not trained on, round after round.
-
-    Parameters
-    ----------
-    X : array of shape (n, *row_shape)
-        Calibration rows.
-    probabilities : array of shape (n, n_classes)
-        Averaged probabilities of the ensemble there.
-    patience : int
-        Training is over after this number of rounds without a new minimum.
-    """
-
-    def __init__(self, X: np.ndarray, probabilities: np.ndarray, patience: int):
-        self.X, self.probabilities, self.patience = X, probabilities, patience
-        self.losses: list[float] = []
-        self.best: dict | None = None
-
-    def record(self, network: StudentNetwork, units: Units) -> float:
-        """Append the network's cross-entropy with the ensemble's averages, in nats a row."""
-        averaged, _ = average_probabilities(network.evaluate(self.X), units)
-        logs = np.log(np.maximum(averaged, LEAST_PROBABILITY))
-        self.losses.append(float(-(self.probabilities * logs).sum(axis=1).mean()))
-        if self.losses[-1] == min(self.losses):
-            self.best = copy.deepcopy(network.state_dict())
-        return self.losses[-1]
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the last rounds had no new minimum."""
-        return len(self.losses) - 1 - int(np.argmin(self.losses)) >= self.patience
-
-    def restore_best(self, network: StudentNetwork) -> None:
-        """Set the network to that of the round of least cross-entropy."""
-        if self.best is not None:
-            network.load_state_dict(self.best)
-
-
 def make_refinement(student: Any, transfer_set: TransferSet) -> Refinement:
     """Return the refinement with the parameters of a student, which is an estimator.
 
@@ -222,7 +181,8 @@ def make_refinement(student: Any, transfer_set: TransferSet) -> Refinement:
 class AveragedProbabilities(nn.Module):
     """Cross-entropies of averaged and members' probabilities, beside the M-step's objective.
 
-    Probabilities are averaged over a few fresh draws of members and their mirror images. Some of
+    Probabilities are averaged over a few fresh draws of members and their mirror images (under a
+    law of the factors, over as many draws whose noise alone is mirrored). Some of
     the ensemble's own members are compared with the student at the latent variables that EM found
     for them. This keeps the spread where logits have little effect on probabilities. The targets
     are the ensemble's averaged probabilities (m, K), the members' own (m, K, S), and those of the
@@ -316,7 +276,10 @@ class AveragedProbabilities(nn.Module):
         def find_slope(with_loss):
             loss = find_anchor_slope(with_loss)
             slope.mul_(self.anchor)
-            z.copy_(self._draw_law(n_own)) if self.has_law else z.normal_(generator=self.generator)
+            if self.has_law:
+                z.copy_(self._draw_law(n_own))
+            else:
+                z.normal_(generator=self.generator)
             noise.normal_(generator=self.generator)
             noise.mul_((0.5 * heads.log_noise).exp_()[..., None])
             latent = torch.cat([z, self.latent], dim=1)

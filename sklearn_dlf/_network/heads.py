@@ -59,9 +59,9 @@ class Heads(NamedTuple):
 
     def at(self, rows) -> Heads:
         """Those of some rows."""
-        rest = (None if part is None else part[rows] for part in (self.loadings, self.noise_shares))
-        loadings, shares = rest
-        return Heads(self.mean[rows], self.log_noise[rows], loadings, self.mixing, shares)
+        shares = None if self.noise_shares is None else self.noise_shares[rows]
+        parts = self.mean[rows], self.log_noise[rows], self.loadings[rows]
+        return Heads(*parts, self.mixing, shares)
 
     def moments(self):
         """Mean and float64 variance of the members (m, c), as squares may overflow float32."""

@@ -261,7 +261,12 @@ class LatentFactorMembers(StudentMembers):
     def process(self, X: np.ndarray, exact: bool = False) -> MemberProcess:
         """Parameters of the process that the members are draws of."""
         heads = self.network_for(X, exact).evaluate(X)
-        return split_process(heads, self.units, self._buffer("factor_shares"))
+        return split_process(heads, self.units, self.factor_shares)
+
+    @property
+    def factor_shares(self) -> np.ndarray:
+        """Share of each factor that all rows have in common (q,)."""
+        return self._buffer("factor_shares")
 
     @property
     def row_correlation(self) -> RowCorrelation:

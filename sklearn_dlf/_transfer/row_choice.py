@@ -89,20 +89,19 @@ class RowChoice:
         seed : int
             Seed of the judgement's random choices.
         """
-        is_automatic = isinstance(augment, str) and augment == "auto"
-        if is_automatic:
-            state = np.random.RandomState(seed)
-            choices = self._choices(table, state) if table.is_tabular else iter(())
-        else:
-            choices = iter([Choice(augment, augment)])
-        if augment is None or len(table) < MIN_ROWS or not table.is_tabular:
+        is_judged = len(table) >= MIN_ROWS and table.is_tabular
+        if not (isinstance(augment, str) and augment == "auto"):
+            if is_judged and augment is not None:
+                likeness = self._judge(table, evaluate, unseen, seed).judge(near_maker(augment))
+                if not likeness.holds(self.leniency * WARNING_LENIENCY):
+                    _warn_of_unlike(augment, likeness)
+            return Choice(augment, augment)
+        if not table.is_tabular:
+            return NO_ROWS
+        choices = self._choices(table, np.random.RandomState(seed))
+        if not is_judged:
             return next(choices, NO_ROWS)
-        judge = RowJudge(table, lambda rows: self.latent(evaluate(rows)), unseen, seed)
-        if not is_automatic:
-            likeness = judge.judge(near_maker(augment))
-            if not likeness.holds(self.leniency * WARNING_LENIENCY):
-                _warn_of_unlike(augment, likeness)
-            return next(choices)
+        judge = self._judge(table, evaluate, unseen, seed)
         for choice in choices:
             try:
                 likeness = judge.judge(near_maker(choice.make))
@@ -113,6 +112,12 @@ class RowChoice:
             if likeness.holds(self.leniency):
                 return choice
         return NO_ROWS
+
+    def _judge(
+        self, table: Table, evaluate: Outputs, unseen: np.ndarray | None, seed: int
+    ) -> RowJudge:
+        """Return what judges rows; parameters are those of `choose`."""
+        return RowJudge(table, lambda rows: self.latent(evaluate(rows)), unseen, seed)
 
     def _choices(self, table: Table, random_state: np.random.RandomState) -> Iterator[Choice]:
         """Yield what "auto" tries, in this order."""

@@ -152,12 +152,9 @@ def step_along_neighbors(table: Table, n_rows: int, random_state: np.random.Rand
 def step_within_range(table: Table, n_rows: int, random_state: np.random.RandomState) -> Table:
     """Make steps within the range of each column, beyond which trees have no thresholds."""
     made = step_along_neighbors(table, n_rows, random_state)
-
-    def within(X):
-        low, high = np.fmin.reduce(X[: len(table)]), np.fmax.reduce(X[: len(table)])
-        return np.clip(X[len(table) :], low, high)
-
-    return _blend(table.join(made), np.arange(len(table), len(table) + len(made)), within)
+    numbers = numbers_of(table.rows, number_columns(table.rows))
+    low, high = np.fmin.reduce(numbers), np.fmax.reduce(numbers)
+    return _blend(made, np.arange(n_rows), lambda X: np.clip(X, low, high))
 
 
 def nearest_midpoints(table: Table) -> Table:
@@ -232,7 +229,7 @@ ROW_MAKERS: dict[str, Callable[[Table, int, np.random.RandomState], Table]] = {
 }
 
 # Rows of the first are unlike the data on purpose; judged, and calibrated on, are those of the
-# second. At rows of "local", averages of many classes have become too flat.
+# second. Calibration at rows of "local" has raised the NLL of students of many classes.
 NEAR_MAKERS = {"far_neighbors": "neighbors", "far_neighbors+local": "neighbors"}
 
 
