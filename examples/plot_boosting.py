@@ -22,9 +22,9 @@ from sklearn_dlf import DLFRegressor
 from sklearn_dlf.exceptions import SeenRowsWarning
 from sklearn_dlf.metrics import interval_coverage
 
-X, y = make_friedman1(2700, noise=1.5, random_state=0)
-X, X_held_out, X_test = X[:400], X[400:700], X[700:]
-y, y_held_out, y_test = y[:400], y[400:700], y[700:]
+X, y = make_friedman1(2600, noise=1.5, random_state=0)
+X, X_held_out, X_test = X[:300], X[300:600], X[600:]
+y, y_held_out, y_test = y[:300], y[300:600], y[600:]
 
 rng = np.random.RandomState(0)
 samples = [rng.randint(len(X), size=len(X)) for _ in range(20)]

@@ -13,6 +13,7 @@ import timeit
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from sklearn.datasets import load_diabetes
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.inspection import permutation_importance
@@ -22,7 +23,7 @@ from sklearn_dlf import DLFRegressor
 
 X, y = load_diabetes(return_X_y=True, as_frame=True)
 X, X_test, y, y_test = train_test_split(X, y, test_size=0.4, random_state=0)
-forest = RandomForestRegressor(300, min_samples_leaf=3, random_state=0).fit(X, y)
+forest = RandomForestRegressor(200, min_samples_leaf=3, random_state=0).fit(X, y)
 student = DLFRegressor(random_state=0).fit(X, y, ensemble=forest)
 
 # %%
@@ -80,13 +81,18 @@ plt.show()
 # %%
 # Shapley values
 # --------------
-# The package ``shap`` takes ``student.predict`` as any function. It is used here if it is
-# installed. The spread may be explained in the same way: which columns make the members disagree?
+# The package ``shap`` takes any function of rows. It is used here if it is installed. The spread
+# may be explained in the same way: which columns make the members disagree?
+
+
+def mean(rows):
+    """Return the mean of the members, of rows that have lost the names of their columns."""
+    return student.predict(pd.DataFrame(rows, columns=X.columns))
 
 
 def spread(rows):
     """Return the standard deviation of the members."""
-    return student.predict(np.asarray(rows), return_std=True)[1]
+    return student.predict(pd.DataFrame(rows, columns=X.columns), return_std=True)[1]
 
 
 try:
@@ -94,11 +100,10 @@ try:
 except ImportError:
     print("shap is not installed: pip install shap")
 else:
-    student = DLFRegressor(random_state=0).fit(X.to_numpy(), y, ensemble=forest)
     background = X.sample(50, random_state=0).to_numpy()
     rows = X_test.head(20).to_numpy()
-    for name, function in (("mean", student.predict), ("spread", spread)):
+    for function in (mean, spread):
         explanation = shap.Explainer(function, background, seed=0)(rows)
         size = np.abs(explanation.values).mean(axis=0)
         top = size.argsort()[::-1][:3]
-        print(f"{name}: " + ", ".join(f"{X.columns[i]} {size[i]:.2f}" for i in top))
+        print(f"{function.__name__}: " + ", ".join(f"{X.columns[i]} {size[i]:.2f}" for i in top))

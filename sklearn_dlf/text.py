@@ -147,6 +147,22 @@ class SentenceTokenizer(TransformerMixin, BaseEstimator):
             ids[number, : len(found)] = found
         return ids
 
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Return names of the columns of ids: "token0" and so on.
+
+        Parameters
+        ----------
+        input_features : None
+            Ignored.
+
+        Returns
+        -------
+        object array of shape (max_length,)
+            Names.
+        """
+        check_is_fitted(self)
+        return np.array([f"token{number}" for number in range(self.max_length)], dtype=object)
+
     def _ids(self, rows: list[tuple[str, ...]]) -> Iterable[Sequence[int]]:
         """Return the ids of each row, without padding."""
         if self.vocabulary_ is not None:

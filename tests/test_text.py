@@ -16,6 +16,7 @@ from grammar import (
 from numpy.testing import assert_allclose, assert_array_equal
 from raw_rows import conv_body, images, softmax
 from raw_rows import members_of as members_of_images
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -105,6 +106,21 @@ def test_the_teacher_of_a_preprocessor_gets_the_sentences():
     assert student.predict_proba(X).shape == (80, 2)
     again = pickle.loads(pickle.dumps(student))
     assert_allclose(again.predict_proba(X), student.predict_proba(X), rtol=1e-6)
+
+
+def test_ids_in_frames_give_the_same_student():
+    X, _ = make_sentences(80)
+    own = sentence_student(q=1, refine=False)
+    own.set_params(preprocessor=SentenceTokenizer(max_length=LENGTH))
+    pipeline = make_pipeline(SentenceTokenizer(max_length=LENGTH), sentence_student(q=1))
+    pipeline.set_params(dlfclassifier__refine=False).set_output(transform="pandas")
+    wanted = clone(own).fit(X, ensemble=TEACHER).predict_proba(X)
+    with config_context(transform_output="pandas"):
+        found = own.fit(X, ensemble=TEACHER).predict_proba(X)
+    pipeline.fit(X, dlfclassifier__ensemble=TEACHER, dlfclassifier__X_ensemble=X)
+    assert_array_equal(found, wanted)
+    assert pipeline[-1].feature_names_in_[0] == "token0"
+    assert pipeline.predict_proba(X).shape == (80, 2)
 
 
 def test_a_search_over_q_on_sentences():

@@ -128,7 +128,8 @@ class RegressorAdaptMixin(AdaptMixin, RegressorUpdateMixin):
         Warns
         -----
         UserWarning
-            If `update` has changed the student: what it has learnt is left out.
+            If `update` has changed the student: what it has learnt is left out. With "auto", if
+            rows are too few to tell whether y has other units, and values are far from predictions.
 
         See Also
         --------

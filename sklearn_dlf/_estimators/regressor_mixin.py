@@ -388,7 +388,8 @@ default=None
         level: Any = confidence_level
         if not (isinstance(level, numbers.Real) and 0 < float(level) < 1 - 1e-15):
             raise ValueError(
-                f"confidence_level must be a number above 0 and below 1 - 1e-15; got {level!r}."
+                "confidence_level must be a probability, a number above 0 and below 1 - 1e-15, "
+                f"such as 0.9 for 90 %; got {level!r}."
             )
         tail = 0.5 * (1 - float(level))
         return self.predict_quantiles(X, [tail, 1 - tail])

@@ -33,7 +33,8 @@ class FitCheckpoint(Callback):
     Fits are the same if rows, outputs of the teacher, parameters and the first weights of the
     network are, which takes a `random_state` that is an integer. Files of different fits have
     different names, so that the candidates of a search may share a folder. `fit` raises ValueError
-    for a file that is damaged; without the file it begins anew.
+    for a file that is damaged; without the file it begins anew. With `verbose`, it prints
+    whether it goes on or begins.
 
     Networks of this package's own layers are trained by skorch with it, as with any other callback,
     so that their last digits differ from those without it.
@@ -62,10 +63,13 @@ class Checkpoint:
     ----------
     path : Path
         The file.
+    verbose : int
+        Whether to print if there is such a file.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, verbose: int = 0):
         self.path = path
+        self.verbose = verbose
 
     def write(self, trainer: Trainer, draws: Draws, loop: Any) -> None:
         """Write the states of a trainer, of the generators, and of a loop around it."""
@@ -77,7 +81,11 @@ class Checkpoint:
 
     def read(self, trainer: Trainer, draws: Draws) -> Any:
         """Restore trainer and generators, and return the state of the loop; None if no file is."""
-        if not self.path.exists():
+        is_there = self.path.exists()
+        if self.verbose:
+            where = f"goes on from {self.path}" if is_there else f"is new, {self.path} is not there"
+            print(f"[checkpoint] this fit {where}", flush=True)
+        if not is_there:
             return None
         try:
             state = torch.load(self.path, map_location="cpu", weights_only=False)
@@ -123,7 +131,7 @@ def find_checkpoint(
     contrasts = transfer_set.contrasts
     content = [__version__, type(student).__name__, named, weights, transfer_set.X]
     key = joblib.hash([*content, contrasts.mean, contrasts.residuals, contrasts.weights])
-    return Checkpoint(folder / f"{key}.pt")
+    return Checkpoint(folder / f"{key}.pt", student.verbose)
 
 
 def _generators(draws: Draws) -> list[torch.Generator | None]:

@@ -88,9 +88,11 @@ class Refinement:
         """
         objective = self._make_objective(em)
         if em.law is None:
-            self._train(em, objective, self.held_out)
+            is_stopped = self._train(em, objective, self.held_out)
             em.law = em.find_law(em)
             em.n_refined = 0
+            if is_stopped:
+                return
         if em.law is not None:
             objective.set_law(em.law)
             self._train(em, objective, None)
@@ -100,8 +102,8 @@ class Refinement:
         em: ExpectationMaximisation,
         objective: AveragedProbabilities,
         held_out: HeldOut | None,
-    ) -> None:
-        """Train for the rounds that are left."""
+    ) -> bool:
+        """Train for the rounds that are left; return whether a callback has ended it before."""
         trainer, contrasts, model, units = em.trainer, em.contrasts, em.model, em.contrasts.units
         odds = em.mean_error / max(1 - em.mean_error, MIN_ODDS)
         first_lr = em.first_lr * np.clip(odds, MIN_ODDS, 1.0)
@@ -115,7 +117,7 @@ class Refinement:
         # What is the same in all rounds is sent to the device once.
         probabilities, wanted = trainer.to_device(self.probabilities, em.regression_targets())
         began, first = time.monotonic(), em.n_refined
-        tasks = em.tasks.part("refinement", n_rounds)
+        tasks, is_stopped = em.tasks.part("refinement", n_rounds), False
         if held_out is not None and held_out.losses and held_out.is_over:
             first = n_rounds  # interrupted after the last round
         for number in range(first, n_rounds):
@@ -138,13 +140,14 @@ class Refinement:
             if em.verbose:
                 left = seconds_left(began, number + 1 - first, n_rounds - first)
                 print(f"Refinement {number + 1} of {n_rounds}: {text}, {left}")
-            is_over = held_out is not None and held_out.is_over
-            if one_round.end() or is_over:
+            is_stopped = one_round.end()
+            if is_stopped or (held_out is not None and held_out.is_over):
                 break
         tasks.end()
         if held_out is not None:
             held_out.restore_best(em.network)
         trainer.evaluate()  # raises if training has diverged
+        return is_stopped
 
     def _make_objective(self, em: ExpectationMaximisation) -> AveragedProbabilities:
         """Return the objective, anchored to the regression of EM."""

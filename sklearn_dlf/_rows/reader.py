@@ -175,9 +175,9 @@ def read_rows_of_fit(estimator: Any, X: Any, y: Any = None) -> tuple[RowReader, 
     if preprocessor is not None:
         # Integers and arrays of more dimensions that a transformer returns, as token ids, are raw.
         probe = reader.preprocessor.transform(take(rows, np.arange(2)))
-        dtype = getattr(probe, "dtype", np.dtype(np.float64))
+        probe = probe if sparse.issparse(probe) else np.asarray(probe)  # with set_output, a frame
         takes_raw = callable(getattr(estimator, "body", None))
-        reader.is_raw = len(probe.shape) > 2 or (dtype.kind in "iu" and takes_raw)
+        reader.is_raw = len(probe.shape) > 2 or (probe.dtype.kind in "iu" and takes_raw)
         if getattr(preprocessor, "makes_ids", False) and not takes_raw:
             warn_user(IDS_AS_NUMBERS)
     numbers = reader.read(rows)

@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._network.heads import Units
+from .._predictive.conformal import center_and_unit
 from .._predictive.target_distribution import TargetDistribution
 from .._predictive.target_noise import TargetNoise
 from .._utils.standardise import check_std, in_units
+from .._utils.warning import warn_user
 from .coordinates import Coordinates, choose_coordinates, features_of, read_heads
 from .folds import LEAST_GAIN, join_equal_rows, make_folds, splits
 from .memory import Memory, discrepancy_root, value_covariance
@@ -48,6 +50,10 @@ N_ROUNDS = 3
 
 # Rows that an intercept, a slope and noise need at least.
 LEAST_ROWS = 3
+
+# Standard deviations of y from which a value is far from its prediction. A choice: of a normal
+# distribution one in 16,000 is, and here all values of the few rows are.
+FAR = 4.0
 
 
 class ValueAdaptation(NamedTuple):
@@ -115,6 +121,8 @@ class ValueAdapter:
                 f"differ, to find a slope; got {len(self._X)} rows. With labels='kept', y has the "
                 "units of fit, and one row is enough."
             )
+        if labels == "auto" and len(self._X) <= LEAST_ROWS:
+            self._warn_of_few_rows()
         if labels == "kept" or not is_enough:
             return self._with_losses(self._keep)[0]
         mapped, mapped_losses = self._with_losses(self._map)
@@ -142,6 +150,21 @@ class ValueAdapter:
         if known.any():
             loss = float(np.average(losses[known], weights=self._weights[known]))
         return learn(np.arange(len(self._X)))._replace(loss=loss), losses
+
+    def _warn_of_few_rows(self) -> None:
+        """Warn if all values are far from what the student predicts, in units of its std of y.
+
+        So few rows cannot tell whether y has other units.
+        """
+        center, unit = center_and_unit(self._X, self._members, self._noise)
+        distance = (np.abs(self._y - center) / unit).min()
+        if distance > FAR:
+            warn_user(
+                f"All new values of y are more than {distance:.2g} standard deviations from what "
+                f"the student predicts, and {len(self._X)} different rows are too few to tell "
+                "whether y has other units. y is taken to have kept its units. Pass at least "
+                f"{LEAST_ROWS + 1} rows, or, with {LEAST_ROWS}, labels='mapped'."
+            )
 
     def _is_enough(self, rows: np.ndarray) -> bool:
         """Return whether some rows can tell an intercept, a slope, and noise."""

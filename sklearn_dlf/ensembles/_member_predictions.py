@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,7 @@ def evaluate_members(members: Members, X: Any, dtype: DTypeLike = np.float64) ->
     if not rows.shape:
         raise ValueError(f"X must hold rows; got {X!r}.")
     predictions, number = np.empty(0), 0
-    for number, raw in enumerate(members.predict(rows), start=1):
+    for number, raw in enumerate(_outputs_of(members, rows), start=1):
         output = _check_output(raw, members, number, rows.shape[0])
         if number == 1:
             predictions = np.empty((*output.shape, members.n_members), dtype=dtype)
@@ -101,6 +102,22 @@ def evaluate_members(members: Members, X: Any, dtype: DTypeLike = np.float64) ->
     if number < members.n_members:
         raise ValueError(f"Only {number} of {members.n_members} members returned outputs.")
     return predictions
+
+
+def _outputs_of(members: Members, rows: Any) -> Iterator[Any]:
+    """Yield the outputs of each member. Errors that it raises get a note of which member it was."""
+    n_done = 0
+    try:
+        for output in members.predict(rows):
+            yield output
+            n_done += 1
+    except Exception as error:
+        if hasattr(error, "add_note"):  # since Python 3.11
+            error.add_note(
+                f"Raised by member {n_done + 1} of {members.n_members} of the ensemble, evaluated "
+                f"at rows of shape {rows.shape}."
+            )
+        raise
 
 
 def as_rows(X: Any) -> Any:

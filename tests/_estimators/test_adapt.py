@@ -79,6 +79,19 @@ def test_bad_options_are_refused(student, friedman, labels):
         student.adapt(*friedman, labels=labels)
 
 
+def test_too_few_rows_for_other_units_are_told(student, friedman):
+    X, y = friedman
+    with pytest.warns(UserWarning, match=r"3 different rows are too few.*labels='mapped'"):
+        few = student.adapt(X[:3], 1000 * y[:3] + 5e4)
+    assert few.adaptation_.labels == "kept"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        student.adapt(X[:3], y[:3])
+        mapped = student.adapt(X[:3], 1000 * y[:3] + 5e4, labels="mapped")
+        more = student.adapt(X[:30], 1000 * y[:30] + 5e4)
+    assert mapped.adaptation_.labels == more.adaptation_.labels == "mapped"
+
+
 @pytest.mark.parametrize("weight", [0.0, 1e-310])
 def test_rows_that_do_not_count_are_refused(student, friedman, weight):
     X, y = friedman

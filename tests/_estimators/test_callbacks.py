@@ -10,7 +10,7 @@ from sklearn.model_selection import GridSearchCV
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
 from sklearn_dlf._fitting.em import N_POLISH_ROUNDS
-from sklearn_dlf._fitting.refinement import N_ROUNDS
+from sklearn_dlf._fitting.refinement import LAW_SHARE, N_ROUNDS
 from sklearn_dlf.ensembles import FittedEnsemble
 
 pytest.importorskip("sklearn.callback")
@@ -86,15 +86,18 @@ def test_a_callback_ends_em(data):
     assert np.isfinite(student.predict(X)).all()
 
 
-def test_a_callback_ends_the_refinement(data):
+@pytest.mark.parametrize("latent", ["gaussian", "smoothed"])
+def test_a_callback_ends_the_refinement(data, latent):
     X, members = data
     counts = []
     for ends_after in ({}, {"refinement round": 3}):
         recorder = Recorder(ends_after)
-        student = DLFClassifier(latent="gaussian", **QUICK).set_callbacks(recorder)
+        student = DLFClassifier(latent=latent, **QUICK).set_callbacks(recorder)
         student.fit(X, predictions=probabilities(members))
         counts.append(recorder.ended.count("refinement round"))
-    assert N_ROUNDS[0] <= counts[0] <= N_ROUNDS[1]
+        assert np.isfinite(student.predict_proba(X)).all()
+    more = 0 if latent == "gaussian" else round(LAW_SHARE * N_ROUNDS[1])
+    assert N_ROUNDS[0] <= counts[0] <= N_ROUNDS[1] + more
     assert counts[1] == 3
 
 

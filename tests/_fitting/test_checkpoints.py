@@ -100,6 +100,16 @@ def test_fits_of_other_parameters_or_rows_have_other_files(tmp_path, monkeypatch
     assert len([*(tmp_path / "new").iterdir()]) == 4
 
 
+def test_a_fit_says_whether_it_goes_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(Checkpoint, "remove", lambda checkpoint: None)
+    student = DLFClassifier(q=2, body=conv_body, n_epochs=1, max_iter=1, refine=False, verbose=1)
+    student.set_params(random_state=0, callbacks=[FitCheckpoint(tmp_path)])
+    fit(student)
+    assert "[checkpoint] this fit is new" in capsys.readouterr().out
+    fit(student)
+    assert "[checkpoint] this fit goes on from" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("content", [b"", b"text", pickle.dumps({"a": 1})])
 def test_a_damaged_file_is_named(content, tmp_path, monkeypatch):
     monkeypatch.setattr(Checkpoint, "remove", lambda checkpoint: None)

@@ -1,5 +1,6 @@
 """What members return, and the rows that they were not trained on."""
 
+import sys
 import tracemalloc
 
 import numpy as np
@@ -103,6 +104,15 @@ def test_members_agree_with_the_teacher_on_unbalanced_classes():
 def test_wrong_outputs_raise(ensemble, message):
     with pytest.raises(ValueError, match=message):
         member_predictions(ensemble, X)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="errors have no notes")
+def test_errors_of_a_member_say_which_one_raised():
+    models = [lambda X: X[:, 0], lambda X: X @ np.ones((3, 1))]
+    with pytest.raises(ValueError, match="matmul") as caught:
+        member_predictions(FittedEnsemble(models, outputs="values"), np.ones((4, 2)))
+    [note] = caught.value.__notes__
+    assert "member 2 of 2 of the ensemble, evaluated at rows of shape (4, 2)" in note
 
 
 def test_fewer_than_two_members_raise():
