@@ -15,6 +15,7 @@ from .._updating.class_adaptation import ClassAdaptation, ClassAdapter, arrange_
 from .._updating.mapped_members import members_of
 from .._updating.updated_members import UpdatedMembers
 from .._updating.value_adaptation import ValueAdaptation, ValueAdapter
+from .._utils.threads import one_blas_thread
 from .._utils.warning import warn_user
 from .update_mixin import (
     LEAST_WEIGHT,
@@ -170,7 +171,8 @@ class RegressorAdaptMixin(AdaptMixin, RegressorUpdateMixin):
             values,
             weights[counts],
         )
-        adaptation = adapter.adapt(labels)
+        with one_blas_thread:
+            adaptation = adapter.adapt(labels)
         return self._with_adaptation(
             adaptation,
             target_transformation_=transformation,
@@ -289,7 +291,9 @@ class ClassifierAdaptMixin(AdaptMixin, ClassifierUpdateMixin):
             self._fitted_members, self._kept_memory(), arrange_rows(X, indicators), kept_columns
         )
         n_outputs = 1 if len(new) == 2 else len(new)
-        return self._with_adaptation(adapter.adapt(labels), classes_=new, n_outputs_=n_outputs)
+        with one_blas_thread:
+            adaptation = adapter.adapt(labels)
+        return self._with_adaptation(adaptation, classes_=new, n_outputs_=n_outputs)
 
     def _new_classes(self, y: np.ndarray, labels: str, classes: Any) -> np.ndarray:
         """Return the sorted classes of the new meaning, or raise if y has others."""

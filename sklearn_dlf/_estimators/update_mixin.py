@@ -25,6 +25,7 @@ from .._updating.memory import (
 from .._updating.other_meaning import warn_of_other_labels, warn_of_other_values
 from .._updating.value_update import ValueUpdate
 from .._utils.numbers import in_memory, without_dates
+from .._utils.threads import one_blas_thread
 from .._utils.warning import warn_user
 from .base import BaseStudent
 from .classifier_mixin import ClassifierStudentMixin
@@ -158,9 +159,10 @@ class UpdateMixin(BaseStudent):
         if not n_rows and (update is None or share == 1):
             return self
         added = (self._standardised_rows(X), y, weights) if n_rows else None
-        if update is None:
-            update = self._make_update()
-        update = self._add_rows(update.copy(), added, discrepancy is not None, share)
+        with one_blas_thread:
+            if update is None:
+                update = self._make_update()
+            update = self._add_rows(update.copy(), added, discrepancy is not None, share)
         if not weights.any() and share == 1:  # values are valid; nothing is learnt or forgotten
             return self
         if update.is_empty:  # no row counts, or none does any more

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import Any, TypeVar
 
 from .._network.heads import Units
+from .._utils.threads import one_blas_thread
 from .posterior import Posterior
 from .updated_members import UpdatedMembers
 
@@ -34,7 +35,8 @@ class Update(ABC):
     def posterior(self) -> Posterior:
         """The members' posterior."""
         if self._posterior is None:
-            self._posterior = self._find_posterior()
+            with one_blas_thread:
+                self._posterior = self._find_posterior()
         return self._posterior
 
     @abstractmethod

@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state
 from .._transfer.unseen_check import seen_is_better
 from .._utils.parameters import check_levels
 from .._utils.pyplot import import_pyplot
+from .._utils.threads import one_blas_thread
 from .._utils.warning import warn_user
 from ..ensembles._members import Members
 from ..exceptions import SeenRowsWarning
@@ -183,7 +184,8 @@ class FidelityReport:
         self.student_mean, self.teacher_mean = comparison.mean, comparison.members.mean(axis=-1)
         self.student_spread = comparison.spread
         self.teacher_spread = comparison.teacher_spread
-        scores = score_parts(comparison, check_random_state(random_state))
+        with one_blas_thread:  # products are many and small
+            scores = score_parts(comparison, check_random_state(random_state))
         for score in scores[0]._fields:
             setattr(self, score, as_values(scores, score))
         coverage = calibration.coverage

@@ -1,5 +1,6 @@
 """One thread for small products: set for a block, and set back."""
 
+import copy
 import threading
 import warnings
 
@@ -8,7 +9,10 @@ import pytest
 import torch
 
 from sklearn_dlf import DLFRegressor
+from sklearn_dlf._estimators.update_mixin import RegressorUpdateMixin
 from sklearn_dlf._fitting.plain_training import PlainTraining
+from sklearn_dlf._updating.value_adaptation import ValueAdapter
+from sklearn_dlf._updating.value_update import ValueUpdate
 from sklearn_dlf._utils import threads
 from sklearn_dlf._utils.threads import one_blas_thread, one_thread
 from sklearn_dlf.ensembles import FittedEnsemble
@@ -128,3 +132,28 @@ class TestThreads:
         assert set(seen["training"]) == {1}
         assert set(seen["teacher"]) == {3}
         assert (torch.get_num_threads(), *blas_threads()) == seen["teacher"]
+
+    def test_updates_have_one_thread(self, student, friedman, monkeypatch):
+        X, y = friedman
+        seen = []
+
+        def noted(function):
+            def call(*arguments, **options):
+                seen.append(blas_threads())
+                return function(*arguments, **options)
+
+            return call
+
+        for owner, name in (
+            (RegressorUpdateMixin, "_make_update"),
+            (RegressorUpdateMixin, "_add_rows"),
+            (ValueUpdate, "_find_posterior"),
+            (ValueAdapter, "adapt"),
+        ):
+            monkeypatch.setattr(owner, name, noted(getattr(owner, name)))
+        updated = copy.deepcopy(student).update(X[:20], y[:20])
+        updated.predict(X)
+        student.adapt(X[:20], -y[:20])
+        assert len(seen) >= 4
+        assert {number for numbers in seen for number in numbers} <= {1}
+        assert set(blas_threads()) <= {3}
