@@ -182,11 +182,13 @@ def read_dates(column: Any, name: Any) -> np.ndarray:
         if values.dtype.kind == "f" and np.isnan(values).all():  # a column of gaps
             return np.full(len(values), NO_TIME, dtype="datetime64[us]")
         if values.dtype.kind != "M":
-            raise TypeError(f"its type is {column.dtype}. Convert strings by pandas.to_datetime.")
+            raise TypeError(f"its type is {column.dtype}")
         return values.astype("datetime64[us]")
     except (TypeError, ValueError, AttributeError) as error:
         raise ColumnError(
-            f"Column {name!r} held dates in fit, and now holds other values: {error}"
+            f"Column {name!r} held dates in fit, and now holds other values: {error}. Convert "
+            "strings by pandas.to_datetime, and numbers with the unit that they have, such as "
+            'unit="ms".'
         ) from error
 
 
@@ -201,7 +203,7 @@ def _polars_dates(column: Any) -> np.ndarray:
         column = column.dt.replace_time_zone(None)
     values = column.to_numpy()
     if values.dtype.kind != "M":
-        raise TypeError(f"its type is {column.dtype}.")
+        raise TypeError(f"its type is {column.dtype}")
     return values.astype("datetime64[us]")
 
 
@@ -210,7 +212,7 @@ def _clock_time(value: Any) -> np.datetime64:
     if isinstance(value, datetime.datetime):
         value = value.replace(tzinfo=None)
     elif not isinstance(value, datetime.date | np.datetime64):
-        raise TypeError(f"{value!r}.")
+        raise TypeError(repr(value))
     return np.datetime64(value, "us")
 
 

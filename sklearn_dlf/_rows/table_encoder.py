@@ -20,7 +20,7 @@ from .columns import (
     read_numbers,
 )
 from .containers import as_container, columns_of, is_frame
-from .novelties import MANY_ROWS, MAX_SHOWN, Novelties, Unknown
+from .novelties import MANY_ROWS, MAX_SHOWN, Beyond, Novelties, Unknown
 
 # Categories of a column that get an indicator of their own at most, and the rows that each has at
 # least. Rarer ones share an indicator, and so do those that are unknown. A choice.
@@ -31,6 +31,10 @@ CYCLES = {"year": 365.2425, "week": 7.0, "day": 1.0}
 
 # Shorter ranges of dates than this many periods show no cycle.
 MIN_PERIODS = 1.5
+
+# Dates are far outside of those of `fit` from this share of their range on. A choice: rows that are
+# a little newer are what a student is for.
+FAR_SHARE = 0.1
 
 
 class TableEncoder(TransformerMixin, BaseEstimator):
@@ -64,6 +68,10 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         self.kinds_ = [kind_of_column(column, name) for column, name in columns]
         self._cycles = self._find_cycles(X)
         numbers, labels = self._read(X)
+        self._days = [
+            _range_of(numbers[:, place]) if kind == "date" else None
+            for _, kind, place in self._places()
+        ]
         self._imputer = SimpleImputer(strategy="median", add_indicator=True)
         self._imputer.set_params(keep_empty_features=True).set_output(transform="default")
         self._one_hot = OneHotEncoder(
@@ -104,6 +112,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             parts.append(self._one_hot.transform(labels))
         if novelties is not None and numbers.shape[1]:
             self._find_gaps(numbers, novelties)
+            self._find_beyond(numbers, novelties)
         if novelties is not None and labels.shape[1]:
             self._find_unknown(labels, parts[-1], novelties)
         return np.concatenate(parts, axis=1)
@@ -168,17 +177,36 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         has_gap[self._imputer.indicator_.features_] = False
         if not has_gap.any():
             return
-        place = 0
-        for name, kind, cycles in zip(self._names, self.kinds_, self._cycles, strict=True):
-            if kind == "category":
-                continue
+        for name, kind, place in self._places():
             if has_gap[place]:
                 median = self._imputer.statistics_[place]
-                shown = f"{median:.6g}"
-                if kind == "date":
-                    shown = str(np.datetime64(round(median * SECONDS_PER_DAY), "s"))
+                shown = _as_date(median) if kind == "date" else f"{median:.6g}"
                 novelties.add_gap(name, f"{shown}, the median of fit")
-            place += 1 + len(cycles)
+
+    def _find_beyond(self, numbers: np.ndarray, novelties: Novelties) -> None:
+        """Add columns of dates with some that lie far outside of those of `fit`."""
+        ranges = self.__dict__.get("_days", [])  # files of earlier versions have none
+        for (name, _, place), known in zip(self._places(), ranges, strict=False):
+            if known is None:
+                continue
+            days, (first, last) = numbers[:, place], known
+            margin = FAR_SHARE * (last - first)
+            is_beyond = (days < first - margin) | (days > last + margin)
+            found = Beyond(name, len(days), int(np.count_nonzero(is_beyond)), [], [])
+            if found.n_beyond:
+                shown = [_as_date(each) for each in (days[is_beyond].min(), days[is_beyond].max())]
+                found = found._replace(shown=shown, known=[_as_date(first), _as_date(last)])
+            novelties.add_beyond(found)
+
+    def _places(self) -> list[tuple[Any, str, int]]:
+        """Return name, kind and place among the numbers of each column of numbers or dates."""
+        found: list[tuple[Any, str, int]] = []
+        place = 0
+        for name, kind, cycles in zip(self._names, self.kinds_, self._cycles, strict=True):
+            if kind != "category":
+                found.append((name, kind, place))
+                place += 1 + 2 * len(cycles)  # sine and cosine
+        return found
 
     def _find_unknown(
         self, labels: np.ndarray, indicators: np.ndarray, novelties: Novelties
@@ -232,3 +260,15 @@ def _days(dates: np.ndarray) -> np.ndarray:
     """Return dates as days since 1970, NaN where one is missing."""
     days = dates.astype(np.int64) / (1e6 * SECONDS_PER_DAY)
     return np.where(np.isnat(dates), np.nan, days)
+
+
+def _as_date(days: float) -> str:
+    """Return days since 1970 as text."""
+    date = np.datetime64(round(days * SECONDS_PER_DAY), "s")
+    return str(date if days % 1 else date.astype("datetime64[D]"))
+
+
+def _range_of(days: np.ndarray) -> tuple[float, float] | None:
+    """Return the first and the last day (n,); None if none is known."""
+    known = days[~np.isnan(days)]
+    return (float(known.min()), float(known.max())) if len(known) else None

@@ -13,20 +13,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from joblib import effective_n_jobs
-from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import _num_samples, check_memory, has_fit_parameter
+from sklearn.utils.validation import _num_samples, check_memory
 
 from .._predictive.transformed_target import TargetTransformer
 from .._utils.blocks import row_blocks
 from .._utils.content_keys import content_key
 from .._utils.progress import Progress
-from .._utils.standardise import scale_weights
 from .._utils.warning import warn_user
 from ..ensembles import Members, describe_ensemble, ensemble_kind, unseen_rows
 from ..ensembles._member_predictions import evaluate_members, member_variances
 from ..ensembles._registry import own_extractor
+from .fit_teacher import fit_ensemble
 
 # Raised where content cannot be pickled or identified. Tensors without values raise RuntimeError.
 UNKNOWN_CONTENT = pickle.PicklingError, AttributeError, TypeError, ValueError, RuntimeError
@@ -219,14 +218,6 @@ def _check_names(content: Any) -> None:
     """Raise if `content` holds functions or classes of `__main__`; arrays are not copied."""
     with open(os.devnull, "wb") as nowhere:
         _ImportablePickler(nowhere, protocol=5, buffer_callback=lambda _: None).dump(content)
-
-
-def fit_ensemble(prototype: Any, X: Any, y: Any, sample_weight: Any) -> Any:
-    """Fit a clone of an unfitted ensemble, with weights if it takes weights."""
-    ensemble = clone(prototype)
-    if sample_weight is not None and has_fit_parameter(ensemble, "sample_weight"):
-        return ensemble.fit(X, y, sample_weight=scale_weights(np.asarray(sample_weight)))
-    return ensemble.fit(X, y)
 
 
 def _fit_by_key(arguments: tuple[Any, ...], key: str) -> Any:

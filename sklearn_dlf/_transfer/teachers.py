@@ -25,6 +25,7 @@ from ..ensembles._member_models import kind_of
 from .cache import EnsembleFacts, Evaluate, TeacherCache
 from .cross_fitting import Moments, cross_fit
 from .design_points import Points
+from .fit_teacher import warn_of_lost_weights
 from .predictions_teacher import PredictionsTeacher
 from .row_checks import judge_rows
 from .row_names import warn_if_nameless
@@ -277,6 +278,8 @@ def _fit_here(
             f"y must have labels of at least two classes, to which an ensemble is fitted; got "
             f"{np.unique(y).tolist()}."
         )
+    if weights is not None:
+        warn_of_lost_weights(prototype)
     facts, predict = options["cache"].fit(prototype, first, y, weights, options["repeatable"])
     if rows.order is not None:
         # Rows without a value come last here.

@@ -1,4 +1,4 @@
-"""Warnings of gaps and categories that were not in `fit`."""
+"""Warnings of gaps, categories and dates that were not in `fit`."""
 
 import warnings
 
@@ -43,7 +43,7 @@ def test_rows_of_fit_give_no_warning(n_rows):
     ("column", "filled"),
     [
         ("area", "'area' as 99.5, the median of fit."),
-        ("day", "'day' as 2021-02-02T00:00:00, the median of fit."),
+        ("day", "'day' as 2021-02-02, the median of fit."),
         ("city", "'city' as a category that was not in fit."),
         ("shop", "'shop' as a category that was not in fit."),
     ],
@@ -82,3 +82,26 @@ def test_parts_of_a_call_are_counted_together():
     new = FRAME.assign(city=1)
     assert len(messages(FRAME, new, new)) == 1
     assert messages(FRAME, FRAME, new) == []
+
+
+@pytest.mark.parametrize(
+    ("days", "is_told"), [(60, False), (-60, False), (900, True), (-900, True)]
+)
+def test_dates_far_outside_of_those_of_fit_are_told(days, is_told):
+    rows = FRAME.assign(day=FRAME["day"] + pd.Timedelta(days, "D"))
+    found = messages(rows)
+    assert len(found) == is_told
+    assert all(
+        "'day' has dates far outside of those of fit in 200 of 200" in each for each in found
+    )
+    assert all("and fit had 2020-01-01 to 2022-03-07" in each for each in found)
+    assert len(messages(rows.tail(1))) == is_told
+    assert messages(FRAME, FRAME, rows) == []
+
+
+def test_gaps_are_named_behind_dates():
+    frame = FRAME[["day", "area", "city"]]
+    encoder, novelties = TableEncoder().fit(frame), Novelties()
+    encoder.transform(frame.assign(area=np.nan), novelties)
+    with pytest.warns(UserWarning, match="'area' as 99.5, the median of fit"):
+        novelties.warn()
