@@ -61,7 +61,7 @@ def smallest_good(results):
     return int(np.flatnonzero(mean >= mean.max() - std[mean.argmax()])[0])
 
 
-grid = [1, 2, 3, 4, 5, 6, 8]
+grid = [1, 2, 3, 4, 5, 8]
 search = GridSearchCV(
     DLFRegressor(teacher, augment=None, random_state=0),
     {"q": grid},

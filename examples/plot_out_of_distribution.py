@@ -22,7 +22,7 @@ from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 from sklearn.metrics import roc_auc_score
 
 from sklearn_dlf import DLFRegressor
-from sklearn_dlf.ensembles import DeepEnsembleRegressor, member_predictions
+from sklearn_dlf.ensembles import DeepEnsembleRegressor, FittedEnsemble, member_predictions
 
 rng = np.random.RandomState(0)
 
@@ -40,8 +40,9 @@ X_ring = np.array([0.5, 0.25]) + radius[:, None] * np.c_[np.cos(angle), np.sin(a
 X_square = rng.uniform([-4, -4], [5, 4.5], size=(300, 2))
 
 kernel = 1.0 * RBF(1.0) + WhiteKernel(0.01)
+process = GaussianProcessRegressor(kernel, random_state=0).fit(X, y)
 teachers = {
-    "process": GaussianProcessRegressor(kernel, random_state=0).fit(X, y),
+    "process": FittedEnsemble(process, n_members=100),
     "networks": DeepEnsembleRegressor(20, random_state=0).fit(X, y),
     "forest": RandomForestRegressor(100, min_samples_leaf=3, random_state=0).fit(X, y),
 }

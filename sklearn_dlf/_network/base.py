@@ -126,7 +126,9 @@ class Network(nn.Module):
         rows = X if isinstance(X, torch.Tensor) else as_tensor(X)
         with plain_torch():
             if not self.has_own_layers:
-                return self._in_blocks_of_a_body(rows, forward)
+                n_rows = min(len(rows), self.block_rows(self.device))
+                with one_thread(self.is_small(n_rows)):
+                    return self._in_blocks_of_a_body(rows, forward)
             if len(rows) == 1:  # its products take no threads
                 return self._in_blocks_of_own_layers(rows, forward)
             with one_thread(self.is_small(min(len(rows), PREDICT_ROWS))):
@@ -135,9 +137,15 @@ class Network(nn.Module):
     def is_small(self, n_rows: int) -> bool:
         """Return whether products with a block of rows are too small for several threads.
 
-        Nothing is known of a body of the user's own, which may be large.
+        Of a body of the user's own, a bound is known: each number of the largest tensor is a sum
+        over no more than the inputs of the widest layer.
         """
-        return self.has_own_layers and is_small_product(n_rows, self._n_products())
+        if self.has_own_layers:
+            return is_small_product(n_rows, self._n_products())
+        n_inputs = max(
+            (each.numel() // len(each) for each in self.parameters() if each.ndim > 1), default=1
+        )
+        return self.row_bytes > 0 and is_small_product(n_rows, self.row_bytes // 4, n_inputs)
 
     def _n_products(self) -> int:
         """Return the largest number of parameters that a row is multiplied by at once."""

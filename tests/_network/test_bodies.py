@@ -183,3 +183,36 @@ def test_features_stand_for_raw_rows_and_tables_for_themselves():
     assert "point_center" not in own.state_dict()
     own.set_points(table, are_raw=True)  # such as signals
     assert own.evaluate_points(table).shape == (20, 3)
+
+
+def test_a_small_body_is_known_to_be_small():
+    small = make_network(conv_body((1, 8, 8)), (1, 8, 8))
+    assert small.is_small(64)
+    assert not small.is_small(10**6)
+    wide = nn.Sequential(nn.Flatten(), nn.Linear(64, 2048), nn.ReLU(), nn.Linear(2048, 2))
+    assert not make_network(wide, (1, 8, 8)).is_small(64)
+    assert make_network(nn.Flatten(), (1, 8, 8)).is_small(64)  # without parameters of its own
+
+
+def test_a_small_body_has_one_thread_and_a_large_one_has_all():
+    seen = []
+
+    class Body(nn.Module):
+        def __init__(self, width):
+            super().__init__()
+            self.layers = nn.Sequential(nn.Linear(8, width), nn.Linear(width, 2))
+
+        def forward(self, X):
+            seen.append(torch.get_num_threads())
+            return self.layers(X)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        for width in (4, 2**12):
+            network = trained(make_network(Body(width), (8,)))
+            seen.clear()
+            network.evaluate(np.zeros((100, 8), np.float32))
+            assert set(seen) == {1 if width == 4 else 3}
+    finally:
+        torch.set_num_threads(before)
