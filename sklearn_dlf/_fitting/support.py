@@ -65,6 +65,8 @@ def warn_if_sign_is_lost(members: Any, noise: TargetNoise, transfer_set: Transfe
         f"intervals reach {side} zero at {lost[worst]:.0%} of rows. If y cannot be {values}, give "
         "a teacher of transformed values, and do not transform y outside of the student: "
         "TransformedTargetRegressor(ensemble, func=np.log1p, inverse_func=np.expm1), or np.sqrt "
-        "and np.square, or np.log and np.exp if y is never zero, or PowerTransformer(). See "
+        "and np.square, or np.log and np.exp if y is never zero, or PowerTransformer(). Fitted "
+        "models that predict y by a logarithmic link are given as FittedEnsemble(models, "
+        "transformer=FunctionTransformer(np.log1p, np.expm1)). See "
         "'Prices, counts and rates' in docs/workflow.md. Otherwise, ignore this warning."
     )

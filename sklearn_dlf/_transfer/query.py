@@ -13,6 +13,7 @@ from .._rows.table import Table
 from .._utils.standardise import scale_weights
 from .cache import TeacherCache
 from .design_points import Points, make_points
+from .equal_rows import unseen_with_copies, warn_of_copies
 from .row_choice import RowChoice
 from .row_makers import RowMaker
 from .step_functions import has_steps
@@ -109,7 +110,7 @@ def query_teacher(
     """
     cache = TeacherCache(memory, n_jobs, verbose)
     teacher = _find(task, rows, ensemble, predictions, cache, is_seeded, random_state)
-    rows, weights = _settle_rows(rows, teacher, unseen, chosen)
+    rows, weights = _settle_rows(rows, task.kind, teacher, unseen, chosen)
     transformation, y = task.enter_space(teacher, rows.y)
     encodes = _encodes(is_encoded, augment, teacher, rows.table)
     points = make_points(
@@ -167,13 +168,18 @@ def _find(
 
 
 def _settle_rows(
-    rows: FitRows, teacher: Teacher, unseen: Any, chosen: np.ndarray | None
+    rows: FitRows, kind: str, teacher: Teacher, unseen: Any, chosen: np.ndarray | None
 ) -> tuple[FitRows, np.ndarray | None]:
     """Return the rows that were chosen, which a teacher keeps too, and their weights.
 
     The teacher is told which rows its members did not see. See `query_teacher`.
     """
     teacher.declare_unseen(unseen, len(rows.table), rows.order)
+    if teacher.unseen is not None and rows.y is not None:
+        record = unseen_with_copies(teacher.unseen, rows.table.numbers, rows.y)
+        if kind == "regressor":
+            warn_of_copies(teacher.unseen, record)
+        teacher.unseen = record if record.any() else None
     if chosen is not None and isinstance(teacher, EnsembleTeacher):
         numbers = np.arange(len(rows.table)) if rows.order is None else rows.order.numbers
         kept = np.flatnonzero(np.isin(numbers, chosen))

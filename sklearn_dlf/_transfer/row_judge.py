@@ -10,8 +10,8 @@ such rows has no spread left to learn at the data. Two measurements tell:
   fitted to. So their spread at such rows is widened to that of members that did not see the row,
   where that is known. Otherwise, midpoints of nearest neighbours are fresh rows near the data.
 - Distance. Rows are made from one half of the data, and their distances to the other half are
-  compared with those of the first half itself, which is a fresh sample. So neither the parents of a
-  row nor duplicates count as near rows.
+  compared with those of the first half itself, which is a fresh sample. So the parents of a row do
+  not count as near rows. Equal rows count once: a copy in the other half is no fresh row.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from .._rows.table import Table
+from .neighbors import first_of_equal
 from .out_of_bag import MIN_DEGREES, spread_at_unseen
 from .row_makers import Maker, make_rows, nearest_midpoints
 
@@ -93,11 +94,17 @@ class RowJudge:
         self.seed = seed
         order = np.random.RandomState(seed).permutation(len(table))[:MAX_ROWS]
         self.table = table.take(order)
-        self.first = self.table.take(slice(None, None, 2))
-        second = self.table.take(slice(1, None, 2))
+        distinct = self._distinct()
+        self.first = distinct.take(slice(None, None, 2))
+        second = distinct.take(slice(1, None, 2))
         self.units = self.table.units()
         self._search = NearestNeighbors(n_neighbors=1).fit(second.numbers / self.units)
         self._measure_data(order[:N_JUDGED], unseen)
+
+    def _distinct(self) -> Table:
+        """Return the data with equal rows once, if enough rows are left."""
+        first, _ = first_of_equal(self.table.numbers)
+        return self.table.take(first) if len(first) >= MIN_ROWS else self.table
 
     def judge(self, augment: Maker) -> Likeness:
         """Compare rows that ``augment`` makes with the data."""

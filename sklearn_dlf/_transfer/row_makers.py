@@ -26,12 +26,13 @@ from .._rows.containers import (
 from .._rows.table import Table
 from .._utils.blocks import spaced_rows
 from .column_groups import find_column_groups
+from .neighbors import N_NEIGHBORS, cycle, find_neighbors, pairs_of_neighbors, pick, pick_two
 
 # Neighbours are searched among at most this many rows; of more rows, a random choice is taken.
 POOL_ROWS = 2**14
 
-# A made row takes half of its columns, on average, from one of this many nearest neighbours.
-N_NEIGHBORS, SWAP_PROBABILITY = 10, 0.5
+# A made row takes half of its columns, on average, from a neighbour.
+SWAP_PROBABILITY = 0.5
 
 # "near_neighbors" takes columns from one of this many.
 N_NEAREST = 3
@@ -73,7 +74,7 @@ def swap_with_neighbors(
     table = _pool(table, random_state)
     if several:
         return _mix_several(table, n_rows, random_state, N_NEIGHBORS)
-    first, second = _neighbors(table, n_rows, random_state)
+    first, second = pairs_of_neighbors(table, n_rows, random_state)
     return _swap(table, first, second, random_state)
 
 
@@ -86,7 +87,7 @@ def swap_with_far_neighbors(
     the neighbour among all rows is then about log-uniform, from near to the far end of the data.
     """
     table = _pool(table, random_state)
-    first, second = _neighbors(table, n_rows, random_state)
+    first, second = pairs_of_neighbors(table, n_rows, random_state)
     n_halvings = max(0, int(np.log2(len(table) / N_NEIGHBORS)))
     far = random_state.uniform(size=n_rows) < FAR_SHARE
     halvings = np.where(far, random_state.randint(n_halvings + 1, size=n_rows), 0)
@@ -97,7 +98,7 @@ def swap_with_far_neighbors(
         if len(made):
             search = NearestNeighbors(n_neighbors=N_NEIGHBORS).fit(places[among])
             near = search.kneighbors(places[first[made]], return_distance=False)
-            second[made] = among[_pick(near, random_state)]
+            second[made] = among[pick(near, random_state)]
     return _swap(table, first, second, random_state)
 
 
@@ -108,7 +109,7 @@ def swap_with_nearest(
     table = _pool(table, random_state)
     if several:
         return _mix_several(table, n_rows, random_state, N_NEAREST)
-    first, second = _neighbors(table, n_rows, random_state, N_NEAREST)
+    first, second = pairs_of_neighbors(table, n_rows, random_state, N_NEAREST)
     return _swap(table, first, second, random_state)
 
 
@@ -130,7 +131,7 @@ def swap_column_groups(
         groups = find_column_groups(table.column_codes(), random_state)
     if several:
         return _mix_several(table, n_rows, random_state, N_NEIGHBORS, groups)
-    first, second = _neighbors(table, n_rows, random_state)
+    first, second = pairs_of_neighbors(table, n_rows, random_state)
     return _swap(table, first, second, random_state, groups)
 
 
@@ -142,9 +143,9 @@ def step_along_neighbors(table: Table, n_rows: int, random_state: np.random.Rand
     that hold no numbers are those of the row.
     """
     table = _pool(table, random_state)
-    neighbors = _search(table)
-    first = _cycle(len(table), n_rows, random_state)
-    start, end = _pick_two(neighbors[first], random_state)
+    neighbors = find_neighbors(table)
+    first = cycle(len(table), n_rows, random_state)
+    start, end = pick_two(neighbors[first], random_state)
     step = random_state.uniform(size=(n_rows, 1))
     return _blend(table, first, lambda X: keep_discrete(X, X[first] + step * (X[end] - X[start])))
 
@@ -163,7 +164,7 @@ def nearest_midpoints(table: Table) -> Table:
     Discrete columns are set to the nearest value that occurs. Columns that hold no numbers are
     those of the row.
     """
-    first, second = np.arange(len(table)), _search(table, 1)[:, 0]
+    first, second = np.arange(len(table)), find_neighbors(table, 1)[:, 0]
     return _blend(table, first, lambda X: keep_discrete(X, (X + X[second]) / 2))
 
 
@@ -184,7 +185,7 @@ def mix_with_neighbors(table: Table, n_rows: int, random_state: np.random.Random
     Columns that hold no numbers are those of the row.
     """
     table = _pool(table, random_state)
-    first, second = _neighbors(table, n_rows, random_state)
+    first, second = pairs_of_neighbors(table, n_rows, random_state)
     share = random_state.uniform(size=(n_rows, 1))
     return _blend(table, first, lambda X: share * X[first] + (1 - share) * X[second])
 
@@ -197,7 +198,7 @@ def near_midpoints(table: Table, n_rows: int, random_state: np.random.RandomStat
     """
     table = table.take(spaced_rows(len(table), POOL_ROWS))
     first = spaced_rows(len(table), n_rows)
-    second = _search(table, N_NEAREST)[first, -1]
+    second = find_neighbors(table, N_NEAREST)[first, -1]
     return _blend(table, first, lambda X: keep_discrete(X, (X[first] + X[second]) / 2))
 
 
@@ -325,47 +326,6 @@ def _pool(table: Table, random_state: np.random.RandomState) -> Table:
     return table.take(random_state.choice(len(table), POOL_ROWS, replace=False))
 
 
-def _neighbors(
-    table: Table,
-    n_rows: int,
-    random_state: np.random.RandomState,
-    n_neighbors: int = N_NEIGHBORS,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return indices (n_rows,) of rows, each about equally often, and a neighbour of each."""
-    neighbors = _search(table, n_neighbors)
-    first = _cycle(len(table), n_rows, random_state)
-    return first, _pick(neighbors[first], random_state)
-
-
-def _search(table: Table, n_neighbors: int = N_NEIGHBORS) -> np.ndarray:
-    """Return indices (n, n_neighbors) of the nearest neighbours of each row."""
-    n_neighbors = min(n_neighbors, len(table) - 1)
-    search = NearestNeighbors(n_neighbors=n_neighbors).fit(table.in_units())
-    return search.kneighbors(return_distance=False)
-
-
-def _cycle(n: int, n_rows: int, random_state: np.random.RandomState) -> np.ndarray:
-    """Return indices (n_rows,) of n rows, each about equally often, in random order."""
-    return random_state.permutation(n)[np.arange(n_rows) % n]
-
-
-def _pick(neighbors: np.ndarray, random_state: np.random.RandomState) -> np.ndarray:
-    """Pick one of each row's neighbours (n_rows, n_neighbors)."""
-    n_rows, n_neighbors = neighbors.shape
-    return neighbors[np.arange(n_rows), random_state.randint(n_neighbors, size=n_rows)]
-
-
-def _pick_two(
-    neighbors: np.ndarray, random_state: np.random.RandomState
-) -> tuple[np.ndarray, np.ndarray]:
-    """Pick two different ones of each row's neighbours (n_rows, n_neighbors), if there are two."""
-    n_rows, n_neighbors = neighbors.shape
-    one = random_state.randint(n_neighbors, size=n_rows)
-    other = (one + 1 + random_state.randint(max(n_neighbors - 1, 1), size=n_rows)) % n_neighbors
-    rows = np.arange(n_rows)
-    return neighbors[rows, one], neighbors[rows, other]
-
-
 def _mix_several(
     table: Table,
     n_rows: int,
@@ -375,8 +335,8 @@ def _mix_several(
 ) -> Table:
     """Return rows whose columns, or groups of columns, are each of any of a row and neighbours."""
     groups = np.arange(table.n_columns) if groups is None else groups
-    near = np.column_stack([np.arange(len(table)), _search(table, n_neighbors)])
-    first = _cycle(len(table), n_rows, random_state)
+    near = np.column_stack([np.arange(len(table)), find_neighbors(table, n_neighbors)])
+    first = cycle(len(table), n_rows, random_state)
     picked = random_state.randint(near.shape[1], size=(n_rows, groups.max() + 1))
     sources = near[first[:, None], picked[:, groups]]
     return table.with_rows(gather_columns(table.rows, sources))

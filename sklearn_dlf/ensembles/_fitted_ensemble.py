@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from sklearn.utils import check_random_state
 from torch.nn import Module
 
+from .._predictive.transformed_target import TargetTransformer
 from .._utils.numbers import numeric_array
 from ._class_columns import align_classes, check_classes, expand_columns
 from ._member_models import (
@@ -25,7 +26,7 @@ from ._member_models import (
     kind_of_outputs,
 )
 from ._member_predictions import member_predictions
-from ._members import Members, regressors_as_members
+from ._members import Members, regressors_as_members, with_transformed
 from ._registry import describe_ensemble, register_ensemble
 
 
@@ -139,6 +140,13 @@ class FittedEnsemble:
     random_state : int, RandomState instance or None, default=0
         Determines the draws from a posterior. With an integer, each call makes the same draws.
 
+    transformer : transformer, default=None
+        A transformation of `y`, such as ``FunctionTransformer(np.log, np.exp)``, in whose space a
+        student learns. For members that predict `y` itself and are all of one sign, such as boosted
+        models with the loss of a gamma or Poisson distribution: intervals of the student are, too.
+        It must be fitted, if it needs a fit. Models in a ``TransformedTargetRegressor`` bring one
+        of their own.
+
     Attributes
     ----------
     kind : {"regressor", "classifier"}
@@ -204,6 +212,7 @@ class FittedEnsemble:
         classes: ArrayLike | None = None,
         n_members: int | None = None,
         random_state: int | np.random.RandomState | None = 0,
+        transformer: Any = None,
     ) -> None:
         is_known = isinstance(outputs, str) and outputs in get_args(Outputs)
         if outputs is not None and not is_known:
@@ -216,13 +225,30 @@ class FittedEnsemble:
         self._classes = None if classes is None else check_classes(classes)
         self._n_members = n_members
         self._random_state = random_state
+        self._transformer = transformer
         members = describe_ensemble(self)  # raises an error if the models are no ensemble
         self.kind, self.n_members = members.kind, members.n_members
 
     def _describe(self) -> Members:
         """Describe the members; this is the extractor of the class."""
         members = self._describe_models()
+        transformer = self.__dict__.get("_transformer")  # older files have none
+        if transformer is not None:
+            return with_transformed(members, self._check_transformer(members, transformer))
         return replace(members, from_logits=True) if self._outputs == "logits" else members
+
+    @staticmethod
+    def _check_transformer(members: Members, transformer: Any) -> TargetTransformer:
+        """Return the transformer of y, or raise if it is none, or members take none."""
+        if not (hasattr(transformer, "transform") and hasattr(transformer, "inverse_transform")):
+            raise TypeError(
+                "transformer must have transform and inverse_transform, as "
+                f"FunctionTransformer(np.log, np.exp) has; got {transformer!r}."
+            )
+        if members.kind != "regressor" or members.inner is not None:
+            what = "classifiers" if members.kind == "classifier" else "models with one of their own"
+            raise ValueError(f"transformer={transformer!r} was given, and the members are {what}.")
+        return TargetTransformer(transformer)
 
     def _describe_models(self) -> Members:
         """Describe the members, whatever their outputs are made from."""

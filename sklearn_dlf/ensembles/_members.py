@@ -238,3 +238,21 @@ def back_transformed(members: Members, transformer: TargetTransformer) -> Member
         return back_transformed(draw(n_members, random_state), transformer)
 
     return replace(transformed, resample=resample)
+
+
+def with_transformed(members: Members, transformer: TargetTransformer) -> Members:
+    """Return members of y, with the same members of transformed values of y as `inner`."""
+
+    def transform(outputs):
+        values = np.asarray(outputs, dtype=np.float64)
+        return transformer.transform(values.reshape(len(values), -1)).reshape(values.shape)
+
+    inner = InnerMembers(members.through(after=transform), transformer)
+    draw = members.resample
+    if draw is None:
+        return replace(members, inner=inner, predict_variance=None)
+
+    def resample(n_members, random_state):
+        return with_transformed(draw(n_members, random_state), transformer)
+
+    return replace(members, inner=inner, predict_variance=None, resample=resample)

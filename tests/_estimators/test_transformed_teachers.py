@@ -8,7 +8,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.decomposition import PCA
-from sklearn.ensemble import BaggingRegressor, RandomForestRegressor, VotingRegressor
+from sklearn.ensemble import (
+    BaggingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+    VotingRegressor,
+)
 from sklearn.frozen import FrozenEstimator
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.linear_model import Ridge
@@ -397,3 +402,51 @@ def test_a_teacher_on_another_scale_warns_even_if_a_constant_is_worse(prices):
     model = TransformedTargetRegressor(student, transformer=StandardScaler())
     with pytest.warns(UserWarning, match="on another scale .*TransformedTargetRegressor"):
         model.fit(X, small)
+
+
+def test_members_of_y_are_learnt_in_a_space_that_is_given():
+    X, y = make_prices(150, 0)
+    trees = [log_tree(X, y, seed) for seed in range(6)]
+    functions = [lambda X, tree=tree: tree.predict(X) for tree in trees]  # in units of y
+    logs = FunctionTransformer(np.log, np.exp)
+    wrapped = FittedEnsemble(functions, outputs="values", transformer=logs)
+    own = DLFRegressor(q=2, **QUICK).fit(X, y, ensemble=trees)
+    given = DLFRegressor(q=2, **QUICK).fit(X, y, ensemble=wrapped)
+    plain = DLFRegressor(q=2, **QUICK).fit(X, y, ensemble=functions)
+    assert_allclose(wrapped.member_predictions(X), member_predictions(trees, X))
+    assert_allclose(given.predict(X), own.predict(X), rtol=1e-4)
+    assert_allclose(given.predict_interval(X), own.predict_interval(X), rtol=1e-4)
+    assert (given.predict_interval(X, 0.999) > 0).all()
+    assert (plain.predict_interval(X, 0.999) < 0).any()
+    assert_array_equal(pickle.loads(pickle.dumps(given)).predict(X), given.predict(X))
+
+
+def test_draws_are_learnt_in_a_space_that_is_given():
+    X, y = make_prices(60, 0)
+    process = GaussianProcessRegressor(random_state=0, alpha=0.1).fit(X, y / y.mean())
+    softplus = FunctionTransformer(
+        lambda y: np.log(np.expm1(np.maximum(y, 1e-3))), lambda z: np.log1p(np.exp(z))
+    )
+    ensemble = FittedEnsemble(process, n_members=20, transformer=softplus)
+    student = DLFRegressor(q=2, **QUICK).fit(X, y / y.mean(), ensemble=ensemble)
+    assert student.target_transformation_ is not None
+    assert (student.sample_predictions(X, 50, random_state=0) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("models", "options", "error", "message"),
+    [
+        ("values", {"transformer": np.log}, TypeError, "must have transform and inverse_transform"),
+        ("logs", {"transformer": PowerTransformer()}, ValueError, "models with one of their own"),
+        ("labels", {"transformer": PowerTransformer()}, ValueError, "the members are classifiers"),
+    ],
+)
+def test_transformers_that_do_not_fit_the_members_are_refused(models, options, error, message):
+    X, y = make_prices(50, 0)
+    members = {
+        "values": [Ridge().fit(X, y), Ridge(10.0).fit(X, y)],
+        "logs": [log_tree(X, y, seed) for seed in range(2)],
+        "labels": [RandomForestClassifier(3, random_state=i).fit(X, y > y.mean()) for i in (0, 1)],
+    }
+    with pytest.raises(error, match=message):
+        FittedEnsemble(members[models], **options)
