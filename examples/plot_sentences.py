@@ -89,7 +89,7 @@ class Transformer(nn.Module):
         is_padding = ids == 0
         hidden = self.layer(self.tokens(ids) + self.places, src_key_padding_mask=is_padding)
         weights = (~is_padding).to(hidden)[..., None]
-        return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
+        return (hidden * weights).sum(dim=1) / weights.sum(dim=1).clamp_min(1)
 
 
 student = DLFClassifier(

@@ -2,8 +2,10 @@
 
 import json
 import pickle
+import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from grammar import (
@@ -18,11 +20,15 @@ from raw_rows import conv_body, images, softmax
 from raw_rows import members_of as members_of_images
 from sklearn import config_context
 from sklearn.base import clone
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
+from torch import nn
 
 from sklearn_dlf import DLFClassifier
-from sklearn_dlf.ensembles import FittedEnsemble
+from sklearn_dlf.ensembles import FittedEnsemble, member_predictions
 from sklearn_dlf.text import PretrainedBody, SentenceTokenizer
 
 BRIEF = {"max_iter": 3, "refine": 2, "lr": 0.02, "random_state": 0}
@@ -226,3 +232,63 @@ def test_ids_without_a_body_that_reads_them_give_a_warning():
     )
     with pytest.warns(UserWarning, match="ids are taken for numbers, whose order means nothing"):
         student.fit(X, predictions=members_of(X), outputs="logits")
+
+
+def test_a_teacher_of_strings_reads_a_column():
+    X, moods = make_sentences(80)
+    strings, y = np.ravel(X).astype(object), np.asarray(moods) > 0
+    models = [
+        make_pipeline(CountVectorizer(), LogisticRegression(C=c)).fit(strings, y) for c in (1, 9)
+    ]
+    wanted = member_predictions(models, list(strings))
+    columns = strings[:, None], pd.DataFrame({"text": strings})
+    for column in columns:
+        assert_array_equal(member_predictions(models, column), wanted)
+        assert_array_equal(member_predictions([FrozenEstimator(m) for m in models], column), wanted)
+        assert_array_equal(member_predictions(models, column[:1]), wanted[:1])
+        student = sentence_student(q=1, refine=False)
+        student.set_params(preprocessor=SentenceTokenizer(max_length=LENGTH))
+        student.fit(column, y, ensemble=models)
+        others = (list(strings), strings, pd.Series(strings))
+        for rows in others if isinstance(column, np.ndarray) else ():  # without names
+            assert_array_equal(student.predict(rows), student.predict(column))
+
+
+def test_rows_at_which_the_body_is_not_finite_are_named():
+    class Mean(nn.Module):
+        def __init__(self, shape):
+            super().__init__()
+            self.tokens = nn.Embedding(100, 4)
+
+        def forward(self, ids):
+            weights = (ids != 0).float()[..., None]
+            return (self.tokens(ids) * weights).sum(dim=1) / weights.sum(dim=1)
+
+    X, _ = make_sentences(60)
+    tokenizer = SentenceTokenizer(max_length=LENGTH)
+    student = sentence_student(q=1, refine=False).set_params(preprocessor=tokenizer, body=Mean)
+    student.fit(X, ensemble=TEACHER)
+    rows = np.append(X[:3], [[""]], axis=0)
+    for predict in (student.predict_proba, student.predict_uncertainty, student.sample_predictions):
+        with pytest.raises(ValueError, match=r"returns NaN at 1 of 4 rows.* is row 3\. .*empty"):
+            predict(rows)
+
+
+def test_a_body_that_gives_all_rows_the_same_features_is_fitted():
+    ids = np.ones((60, LENGTH), dtype=np.int64)
+    probabilities = softmax(np.random.RandomState(0).standard_normal((60, 2, 5)))
+    student = sentence_student(q=1, refine=2).fit(ids, predictions=probabilities)
+    found = student.predict_proba(ids)
+    assert_allclose(found, np.broadcast_to(probabilities.mean(axis=(0, 2)), found.shape), atol=0.05)
+
+
+def test_images_of_another_kind_of_number_are_told():
+    X = images(60)[0]
+    shares = (X / 16).astype(np.float32)
+    student = DLFClassifier(q=1, body=conv_body, max_iter=1, n_epochs=1, refine=False)
+    student.fit(shares, predictions=softmax(members_of_images(X)))
+    with pytest.warns(UserWarning, match="fit were floats, and X holds integers, from 0 to"):
+        student.predict(X.astype(np.uint8))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        student.predict(shares.astype(np.float64))

@@ -32,12 +32,12 @@ from .._rows.chosen import RowOrder, choose_rows, order_rows, rows_at
 from .._rows.containers import as_container, in_container_of
 from .._rows.labels import order_by_labels, take_labels
 from .._rows.novelties import Novelties
+from .._rows.preprocessors import set_input_tags
 from .._rows.reader import (
     RowReader,
     read_rows,
     read_rows_of_fit,
     refuse_records,
-    set_input_tags,
 )
 from .._rows.table import Table
 from .._transfer.query import FitRows, query_teacher

@@ -9,7 +9,8 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.preprocessing import FunctionTransformer
 
 from .._rows.columns import MISSING
-from .._rows.reader import RowReader, to_dense
+from .._rows.preprocessors import to_dense
+from .._rows.reader import RowReader
 from .._rows.table_encoder import CYCLES, TableEncoder
 from .graph import ML_DOMAIN, Graph
 

@@ -339,7 +339,8 @@ def diverged(what: str, lr: float) -> TrainingDivergedError:
     """Make an error that names what is not finite, and the way out."""
     return TrainingDivergedError(
         f"Training of the student has diverged at learning rate {lr:g}: {what}. Use a smaller lr, "
-        "or look for extreme values in the design points."
+        "or look for extreme values in the design points, and for rows at which a body of your own "
+        "divides by zero, such as sentences without tokens."
     )
 
 

@@ -185,7 +185,21 @@ class Network(nn.Module):
         with torch.no_grad():
             blocks = (evaluate(block) for block in rows.split(self.block_rows(like.device)))
             tensors = join(blocks, len(rows))
+            self._check_numbers(tensors)
             return [tensor.cpu().numpy() for tensor in tensors]
+
+    def _check_numbers(self, tensors: list[torch.Tensor]) -> None:
+        """Raise ValueError if outputs of a body are NaN at some rows, and no parameter is."""
+        is_nan = [tensor.flatten(1).isnan().any(dim=1) for tensor in tensors if len(tensor)]
+        if not any(each.any() for each in is_nan):
+            return
+        if all(each.isfinite().all() for each in self.parameters()):
+            at = torch.stack(is_nan).any(dim=0).nonzero()[:, 0]
+            raise ValueError(
+                f"The body returns NaN at {len(at)} of {len(is_nan[0])} rows, the first of which "
+                f"is row {int(at[0])}. Its features must be finite: a mean over the tokens of an "
+                "empty sentence, for example, divides by zero."
+            )
 
     def features(self, X: torch.Tensor) -> torch.Tensor:
         """Return what stands for rows that are no points, (m, n): the features of the body."""

@@ -186,11 +186,18 @@ def measure_body(body: nn.Module, rows: RowsOrShape) -> BodySize:
             features = body(two)
     except (RuntimeError, IndexError) as error:
         what = f"of {two.dtype} and of shape {tuple(two.shape[1:])}"
+        remedy = (
+            "Images are read channels first. Bytes become float32; other integers stay integers, "
+            "such as ids of tokens with preprocessor=None: cast images of integers to float32."
+        )
+        if isinstance(error, IndexError):
+            remedy = (
+                f"The first rows have numbers up to {two.max().item():g}, which an embedding must "
+                "have room for: ids of tokens are below n_tokens_ of a SentenceTokenizer."
+            )
         raise ValueError(
             f"The student's body cannot read the rows that it gets, {what}: "
-            f"{str(error).rstrip('.')}. Images are read channels first. Bytes become float32; "
-            "other integers stay integers, such as ids of tokens with preprocessor=None: cast "
-            "images of integers to float32."
+            f"{str(error).rstrip('.')}. {remedy}"
         ) from error
     if not isinstance(features, torch.Tensor) or features.dtype != torch.float32:
         what = getattr(features, "dtype", type(features).__name__)

@@ -23,6 +23,9 @@ from .layers import make_linear
 # Added to the variances of features, as a share of their mean, before distances are measured.
 GROWTH_RIDGE = 1e-3
 
+# Features that differ by less than this share of their size differ by rounding.
+ROUNDING = 1e-6
+
 # Directions of largest variance that distances know; all others have their mean variance. A
 # transformer has hundreds of features, and all directions of them would be most of a small file.
 MAX_DIRECTIONS = 64
@@ -227,11 +230,14 @@ class StudentNetwork(Network):
         The distance is that of Mahalanobis, of features, squared, in units of its mean over design
         points, each left out of the covariance. Within the unit, the variance is the learnt one.
         Beyond, it is multiplied by the distance: the variance of linear heads whose weights are
-        uncertain grows so with the features.
+        uncertain grows so with the features. Features that are the same at all design points tell
+        no distance.
         """
         features = self.evaluate_body(X).astype(np.float64)
         n_rows, n_features = features.shape
         center = features.mean(axis=0)
+        if np.ptp(features, axis=0).max() <= ROUNDING * np.abs(center).max():
+            return
         covariance = np.atleast_2d(np.cov(features, rowvar=False))
         ridge = GROWTH_RIDGE * np.trace(covariance) / n_features + np.finfo(np.float32).tiny
         variances, directions = eigh(covariance + ridge * np.eye(n_features))

@@ -8,26 +8,20 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from scipy.linalg.blas import ddot
-from sklearn.base import clone
-from sklearn.decomposition import TruncatedSVD
-from sklearn.exceptions import NotFittedError
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
-from sklearn.utils import Tags, check_array, get_tags
-from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_array
+from sklearn.utils.validation import _num_samples, validate_data
 
 from .._utils.blocks import row_blocks
 from .._utils.numbers import in_memory, refuse_dates, with_gaps
 from .._utils.standardise import fit_scaler, standardise
 from .._utils.warning import warn_user
-from .columns import is_missing
-from .containers import as_container, columns_of, is_frame, number_columns, take
+from .containers import as_container, is_frame, take
 from .novelties import Novelties
+from .preprocessors import choose_preprocessor, fit_preprocessor, goes_raw
+from .preprocessors import to_dense as to_dense  # pickles find it here
 from .table import Table
 from .table_encoder import TableEncoder
-
-# Sparse rows of more columns than this are projected on that many singular vectors; others are
-# made dense. A choice: a first layer of 100 units has 100 weights for each.
-MAX_SPARSE_COLUMNS = 100
 
 IDS_AS_NUMBERS = (
     "The preprocessor returns ids of tokens, and the student has no body that reads them: ids are "
@@ -56,7 +50,11 @@ class RowReader:
         Set by `fit_scaler`; None if rows are raw.
     raw_shape : tuple of int or None
         Shape of one row that the body gets as it is; None for standardised rows.
+    raw_is_float : bool or None
+        Whether raw rows of `fit` were floats; None for standardised rows.
     """
+
+    raw_is_float: bool | None = None  # files of earlier versions do not say
 
     def __init__(self, preprocessor: Any = None, *, is_raw: bool = False):
         self.preprocessor = preprocessor
@@ -110,6 +108,20 @@ class RowReader:
         raise ValueError(
             f"{name} has rows of shape {shape[1:]}, expected {expected} as in fit.{hint}"
         )
+
+    def warn_of_other_kind(self, numbers: np.ndarray) -> None:
+        """Warn if raw rows are integers where those of `fit` were floats, or floats for integers.
+
+        Nothing is converted, so that bytes of an image in place of shares of 255 go unnoticed.
+        """
+        is_float = numbers.dtype.kind == "f"
+        if self.raw_is_float is not None and is_float != self.raw_is_float:
+            kinds = ("floats", "integers") if self.raw_is_float else ("integers", "floats")
+            warn_user(
+                f"The rows of fit were {kinds[0]}, and X holds {kinds[1]}, from "
+                f"{numbers.min(initial=0):g} to {numbers.max(initial=0):g}. They go to the body as "
+                "they are: scale and cast them as those of fit, such as images by 1 / 255."
+            )
 
     def standardise(self, numbers: np.ndarray) -> np.ndarray:
         """Return numbers in units of the standard deviation of those of `fit`; raw ones as is."""
@@ -167,11 +179,11 @@ def read_rows_of_fit(estimator: Any, X: Any, y: Any = None) -> tuple[RowReader, 
     refuse_records(X, estimator.preprocessor)
     rows = as_container(X)
     preprocessor = choose_preprocessor(estimator.preprocessor, rows)
-    if preprocessor is None and not _goes_raw(estimator.preprocessor, rows):
+    if preprocessor is None and not goes_raw(estimator.preprocessor, rows):
         return _read_plain(estimator, X, rows)
     validate_data(estimator, rows, skip_check_array=True)
     _check_count(rows, 2)
-    reader = RowReader(_fit(preprocessor, rows, y), is_raw=preprocessor is None)
+    reader = RowReader(fit_preprocessor(preprocessor, rows, y), is_raw=preprocessor is None)
     if preprocessor is not None:
         # Integers and arrays of more dimensions that a transformer returns, as token ids, are raw.
         probe = reader.preprocessor.transform(take(rows, np.arange(2)))
@@ -183,7 +195,7 @@ def read_rows_of_fit(estimator: Any, X: Any, y: Any = None) -> tuple[RowReader, 
     numbers = reader.read(rows)
     if reader.is_raw:
         _check_body(estimator, numbers)
-        reader.raw_shape = numbers.shape[1:]
+        reader.raw_shape, reader.raw_is_float = numbers.shape[1:], numbers.dtype.kind == "f"
     return reader, Table(rows, reader.read, numbers, reader.units)
 
 
@@ -233,7 +245,7 @@ def read_rows(
                 "nothing is known of them. Put rows with missing values into fit, impute them "
                 "before, or give an imputer by preprocessor."
             ) from error
-    rows = as_container(X)
+    rows = _as_column(estimator, as_container(X))
     if isinstance(estimator.preprocessor, str) and len(getattr(rows, "shape", (0, 0))) < 2:
         check_array(rows, dtype=None)  # raises, and says how one row is given
     if reader.is_raw and reader.preprocessor is None and len(getattr(rows, "shape", ())) > 1:
@@ -242,9 +254,19 @@ def read_rows(
     _check_count(rows, 1)
     found = Novelties() if novelties is None else novelties
     numbers = reader.read(rows, found)
+    reader.warn_of_other_kind(numbers)
     if novelties is None:
         found.warn()
     return numbers
+
+
+def _as_column(estimator: Any, rows: Any) -> Any:
+    """Return a sequence of strings as a column, if `fit` was given a column that a user reads."""
+    is_read = estimator.n_features_in_ == 1 if hasattr(estimator, "n_features_in_") else False
+    if isinstance(estimator.preprocessor, str) or not is_read or np.ndim(rows) != 1:
+        return rows
+    strings = np.asarray(rows)
+    return strings[:, None] if strings.dtype.kind in "OUT" else rows
 
 
 def refuse_records(X: Any, preprocessor: Any) -> None:
@@ -309,91 +331,6 @@ def _is_valid(estimator: Any, X: Any) -> bool:
     with np.errstate(over="ignore", invalid="ignore"):
         is_finite = isfinite(X.sum())  # the sum of finite numbers may be infinite too
     return is_finite and not hasattr(estimator, "feature_names_in_")
-
-
-def set_input_tags(tags: Tags, preprocessor: Any) -> None:
-    """Set which rows an estimator takes: all kinds, unless a preprocessor of the user's reads them.
-
-    Then it takes those that the preprocessor takes.
-    """
-    if isinstance(preprocessor, str):
-        tags.input_tags.allow_nan = True
-        tags.input_tags.categorical = True
-        tags.input_tags.sparse = True
-    elif preprocessor is not None:
-        tags.input_tags = get_tags(preprocessor).input_tags
-
-
-def choose_preprocessor(preprocessor: Any, rows: Any) -> Any:
-    """Return the transformer that reads rows, fitted or not; None if they are read as they are.
-
-    "auto" is a `TableEncoder` for rows with missing values, categories or dates, a truncated SVD
-    for sparse rows of many columns, and None for numbers.
-    """
-    if not isinstance(preprocessor, str):
-        return preprocessor
-    if sparse.issparse(rows):
-        if rows.shape[1] > MAX_SPARSE_COLUMNS:
-            n_components = min(MAX_SPARSE_COLUMNS, rows.shape[0])
-            return TruncatedSVD(n_components, random_state=0).set_output(transform="default")
-        return FunctionTransformer(to_dense, accept_sparse=True)
-    if len(getattr(rows, "shape", ())) != 2 or not _has_other_columns(rows):
-        return None
-    return TableEncoder()
-
-
-def to_dense(rows: Any) -> np.ndarray:
-    """Return a sparse matrix as an array."""
-    return rows.toarray() if sparse.issparse(rows) else np.asarray(rows)
-
-
-def _goes_raw(preprocessor: Any, rows: Any) -> bool:
-    """Return whether rows that need no preprocessor are handed to the body as they are."""
-    return preprocessor is None or (isinstance(rows, np.ndarray) and rows.ndim > 2)
-
-
-def _has_other_columns(rows: Any) -> bool:
-    """Return whether a table holds more than finite numbers and booleans."""
-    if isinstance(rows, np.ndarray):
-        if rows.dtype.kind == "f":
-            return bool(np.isnan(rows).any())
-        if rows.dtype.kind == "O":
-            simple = (str, int, float, bool, np.number, np.bool_, type(None))
-            values = rows.ravel()
-            found = {type(value) for value in values}
-            if not all(issubclass(one, simple) or one.__name__ == "NAType" for one in found):
-                return False  # the check of rows raises
-            return str in found or any(is_missing(value) for value in values)
-        return rows.dtype.kind in "USMm"
-    if not is_frame(rows):
-        return False
-    numeric = set(number_columns(rows))
-    for number, column in enumerate(columns_of(rows)):
-        if number in numeric:
-            if _has_missing(column):
-                return True
-        elif str(column.dtype) not in ("bool", "Boolean"):
-            return True
-    return False
-
-
-def _has_missing(column: Any) -> bool:
-    """Return whether a column of numbers of a frame has missing values."""
-    if hasattr(column, "isna"):
-        return bool(column.isna().any())
-    return bool(column.null_count() or (column.dtype.is_float() and column.is_nan().any()))
-
-
-def _fit(preprocessor: Any, rows: Any, y: Any) -> Any:
-    """Return a fitted transformer: the user's if it is fitted, or a fitted clone."""
-    if preprocessor is None:
-        return None
-    try:
-        check_is_fitted(preprocessor)
-        return preprocessor
-    except NotFittedError:
-        fitted = clone(preprocessor)
-        return fitted.fit(rows) if y is None else fitted.fit(take(rows, np.arange(len(y))), y)
 
 
 def _check_count(rows: Any, least: int) -> None:

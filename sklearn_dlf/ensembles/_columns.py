@@ -21,6 +21,7 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
 from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
 
 from .._utils.numbers import numeric_array
 
@@ -57,6 +58,7 @@ def match_columns(model: Any, X: Any) -> Any:
     Columns of a frame are matched by name. Where a library writes names in another way, as LightGBM
     writes blanks as underscores, names that it writes alike match.
     """
+    X = _as_strings(model, X)
     names = _recorded_names(model)
     columns = getattr(X, "columns", None)
     if names is not None and _are_numbered(model, names):
@@ -82,6 +84,28 @@ def match_columns(model: Any, X: Any) -> Any:
         # LightGBM and CatBoost know matrices of scipy, but neither its arrays nor all formats.
         return X if isspmatrix(X) and X.format in ("csr", "csc") else csr_matrix(X)
     return X
+
+
+def _as_strings(model: Any, X: Any) -> Any:
+    """Return a single column as a sequence for a model that reads sequences of strings only.
+
+    A vectoriser of texts would take the names of the columns of a frame for its texts.
+    """
+    if len(getattr(X, "shape", ())) != 2 or X.shape[1] != 1:
+        return X
+    while isinstance(model, Pipeline | FrozenEstimator | BaseSearchCV):
+        if isinstance(model, Pipeline):
+            model = model.steps[0][1]
+        elif isinstance(model, FrozenEstimator):
+            model = model.estimator
+        else:
+            model = getattr(model, "best_estimator_", None)
+    if not hasattr(model, "__sklearn_tags__"):
+        return X
+    tags = get_tags(model).input_tags
+    if not tags.string or tags.two_d_array:
+        return X
+    return X.iloc[:, 0] if hasattr(X, "iloc") else X[:, 0]
 
 
 def _recorded_names(model: Any) -> list[str] | None:

@@ -19,7 +19,8 @@ from torch import Tensor
 from ..._network.base import ACCELERATOR_ROWS
 from ..._network.rows import as_tensor, place_rows
 from ..._rows.containers import as_container
-from ..._rows.reader import read_rows, read_rows_of_fit, set_input_tags
+from ..._rows.preprocessors import set_input_tags
+from ..._rows.reader import read_rows, read_rows_of_fit
 from ..._utils.blocks import row_blocks
 from ..._utils.numbers import with_gaps, without_dates
 from ..._utils.parameters import BodyMaker, Count, Device, LayerSizes, layer_sizes
