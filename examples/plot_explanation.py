@@ -75,6 +75,7 @@ for ax, column in zip(axes[1:], X.columns[order[:2]], strict=True):
     ax.plot(values, curves[:, :30], color="tab:blue", linewidth=0.4, alpha=0.5)
     ax.plot(values, mean, color="tab:blue", linewidth=2)
     ax.fill_between(values, mean - 2 * std, mean + 2 * std, color="tab:blue", alpha=0.2)
+    ax.locator_params(axis="x", nbins=5)
     ax.set(title=f"Partial dependence on {column}", xlabel=column, ylabel="disease progression")
 plt.show()
 
