@@ -48,7 +48,7 @@ from .._transfer.transfer_set import TransferSet
 from .._utils.content_keys import content_key
 from .._utils.fit_tasks import FitTasks
 from .._utils.numbers import as_frame, in_memory, refuse_dates, without_dates
-from .._utils.parameters import BodyMaker, Count, Device, LayerSizes
+from .._utils.parameters import BodyMaker, Count, Device, LayerSizes, SkorchCallbacks
 from .._utils.threads import one_blas_thread
 from .._utils.torch_settings import plain_torch
 from .._version import __version__
@@ -93,7 +93,7 @@ class BaseStudent(BaseEstimator, ABC):
         "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
         "weight_decay": [Interval(numbers.Real, 0, None, closed="left")],
         "device": [Device()],
-        "callbacks": [list, None],
+        "callbacks": [SkorchCallbacks(), None],
         "memory": [str, HasMethods("cache"), None],
         "n_jobs": [
             Interval(numbers.Integral, None, -1, closed="right"),

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.utils import check_scalar
 from sklearn.utils._param_validation import Interval, Options
+from skorch.callbacks import Callback
 from torch import nn
 
 
@@ -134,3 +135,20 @@ class BodyMaker(_Constraint):
             "a callable that takes the number of features, or the shape of a row, and returns an "
             "nn.Module"
         )
+
+
+class SkorchCallbacks(_Constraint):
+    """A list of callbacks of skorch, each an object, a class, or a pair of a name and one."""
+
+    def is_satisfied_by(self, val: Any) -> bool:
+        """Return whether `val` is such a list."""
+        if not isinstance(val, list):
+            return False
+        found = [each[1] if isinstance(each, tuple) and len(each) == 2 else each for each in val]
+        return all(
+            isinstance(each, Callback) or (isinstance(each, type) and issubclass(each, Callback))
+            for each in found
+        )
+
+    def __str__(self) -> str:
+        return "a list of callbacks of skorch, or of pairs of a name and one"

@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
+from skorch.callbacks import EpochTimer
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
 from sklearn_dlf._fitting.em import N_POLISH_ROUNDS
@@ -129,3 +130,16 @@ def test_searches_tell_the_callbacks_of_their_candidates(data):
     search = GridSearchCV(student, {"lr": [0.01, 0.02]}, cv=2, scoring=lambda *_: 0.0, refit=False)
     search.fit(X)
     assert recorder.ended.count("fit EM") == 4
+
+
+@pytest.mark.parametrize("callbacks", [print, [print], [("name", print)], [("name",)]])
+def test_what_is_no_callback_of_skorch_is_refused(callbacks, data):
+    student = DLFRegressor(**QUICK).set_params(callbacks=callbacks)
+    with pytest.raises(ValueError, match="must be a list of callbacks of skorch"):
+        student.fit(data[0], predictions=data[1])
+
+
+@pytest.mark.parametrize("callback", [EpochTimer, EpochTimer(), ("timer", EpochTimer())])
+def test_callbacks_of_skorch_are_objects_classes_or_pairs(callback, data):
+    student = DLFRegressor(**QUICK).set_params(callbacks=[callback])
+    assert np.isfinite(student.fit(data[0], predictions=data[1]).predict(data[0])).all()
