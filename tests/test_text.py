@@ -282,13 +282,15 @@ def test_a_body_that_gives_all_rows_the_same_features_is_fitted():
     assert_allclose(found, np.broadcast_to(probabilities.mean(axis=(0, 2)), found.shape), atol=0.05)
 
 
-def test_images_of_another_kind_of_number_are_told():
-    X = images(60)[0]
-    shares = (X / 16).astype(np.float32)
+def test_images_of_another_scale_are_told():
+    X = images(60)[0].astype(np.uint8)
+    shares = (X / 255).astype(np.float32)
     student = DLFClassifier(q=1, body=conv_body, max_iter=1, n_epochs=1, refine=False)
-    student.fit(shares, predictions=softmax(members_of_images(X)))
-    with pytest.warns(UserWarning, match="fit were floats, and X holds integers, from 0 to"):
-        student.predict(X.astype(np.uint8))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        student.predict(shares.astype(np.float64))
+    probabilities = softmax(members_of_images(X))
+    for given, other in ((shares, X), (X, shares)):
+        student.fit(given, predictions=probabilities)
+        with pytest.warns(UserWarning, match=r"The rows of fit were .* scale them as those of fit"):
+            student.predict(other)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            student.predict(given.astype(np.float64))  # bytes become floats anyway

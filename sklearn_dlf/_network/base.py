@@ -126,7 +126,7 @@ class Network(nn.Module):
         rows = X if isinstance(X, torch.Tensor) else as_tensor(X)
         with plain_torch():
             if not self.has_own_layers:
-                n_rows = min(len(rows), self.block_rows(self.device))
+                n_rows = min(len(rows), self.block_rows(self.input_like().device))
                 with one_thread(self.is_small(n_rows)):
                     return self._in_blocks_of_a_body(rows, forward)
             if len(rows) == 1:  # its products take no threads
@@ -142,9 +142,8 @@ class Network(nn.Module):
         """
         if self.has_own_layers:
             return is_small_product(n_rows, self._n_products())
-        n_inputs = max(
-            (each.numel() // len(each) for each in self.parameters() if each.ndim > 1), default=1
-        )
+        wide = [each for each in self.parameters() if each.ndim > 1 and len(each)]
+        n_inputs = max((each.numel() // len(each) for each in wide), default=1)
         return self.row_bytes > 0 and is_small_product(n_rows, self.row_bytes // 4, n_inputs)
 
     def _n_products(self) -> int:

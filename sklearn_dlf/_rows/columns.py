@@ -263,3 +263,9 @@ def _as_objects(column: Any) -> np.ndarray:
         values[:] = column.to_list()
         return values
     return np.asarray(column, dtype=object)
+
+
+def as_date(days: float) -> str:
+    """Return days since 1970 as text."""
+    date = np.datetime64(round(days * SECONDS_PER_DAY), "s")
+    return str(date if days % 1 else date.astype("datetime64[D]"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .._utils.warning import warn_user
+from .columns import as_date
 
 # New categories are nothing unusual in some rows. If most of at least this many rows have one, the
 # column is written in another way than in fit. Of fewer rows, all must have one, and it must be one
@@ -31,8 +32,8 @@ class Beyond(NamedTuple):
     column: Any
     n_rows: int
     n_beyond: int
-    shown: list[str]  # the first and the last date of these rows
-    known: list[str]  # the first and the last date of `fit`
+    shown: list[float]  # the first and the last of these, in days since 1970
+    known: list[float]  # the first and the last of `fit`
 
 
 class Novelties:
@@ -87,11 +88,12 @@ class Novelties:
             n_beyond = sum(part.n_beyond for part in parts)
             if not _is_most(n_beyond, n_rows):
                 continue
-            dates = [date for part in parts for date in part.shown]
-            first, last = next(part.known for part in parts if part.n_beyond)
+            days = [day for part in parts for day in part.shown]
+            known = next(part.known for part in parts if part.n_beyond)
+            low, high, first, last = map(as_date, (min(days), max(days), *known))
             warn_user(
                 f"Column {column!r} has dates far outside of those of fit in {n_beyond} of "
-                f"{n_rows} rows: {min(dates)} to {max(dates)}, and fit had {first} to {last}. "
+                f"{n_rows} rows: {low} to {high}, and fit had {first} to {last}. "
                 "Neither the student nor its teacher has seen such dates, and they may go on in "
                 "different ways there. Fit both to newer rows, or leave the column out and give "
                 "what matters of it, such as the time of the year or an age."

@@ -30,6 +30,10 @@ IDS_AS_NUMBERS = (
     "pipeline."
 )
 
+# Integers for floats, or the other way round, whose largest is below this share of that of `fit` or
+# above twice it, are of another scale. A choice: one dark image may have a tenth.
+OTHER_SIZE = 0.1
+
 # Rows that are standardised at a time on their way to float32: 10 MB of 20 columns in float64.
 STANDARDISED_ROWS = 2**16
 
@@ -50,11 +54,11 @@ class RowReader:
         Set by `fit_scaler`; None if rows are raw.
     raw_shape : tuple of int or None
         Shape of one row that the body gets as it is; None for standardised rows.
-    raw_is_float : bool or None
-        Whether raw rows of `fit` were floats; None for standardised rows.
+    raw_numbers : tuple of bool and float, or None
+        Whether raw rows of `fit` were floats, and their largest size; None for standardised rows.
     """
 
-    raw_is_float: bool | None = None  # files of earlier versions do not say
+    raw_numbers: tuple[bool, float] | None = None  # files of earlier versions do not say
 
     def __init__(self, preprocessor: Any = None, *, is_raw: bool = False):
         self.preprocessor = preprocessor
@@ -109,19 +113,23 @@ class RowReader:
             f"{name} has rows of shape {shape[1:]}, expected {expected} as in fit.{hint}"
         )
 
-    def warn_of_other_kind(self, numbers: np.ndarray) -> None:
-        """Warn if raw rows are integers where those of `fit` were floats, or floats for integers.
+    def warn_of_other_numbers(self, numbers: np.ndarray) -> None:
+        """Warn if raw rows are integers for floats, or floats for integers, of another size.
 
-        Nothing is converted, so that bytes of an image in place of shares of 255 go unnoticed.
+        Nothing is scaled, so that bytes of an image in place of shares of 255 go unnoticed.
         """
-        is_float = numbers.dtype.kind == "f"
-        if self.raw_is_float is not None and is_float != self.raw_is_float:
-            kinds = ("floats", "integers") if self.raw_is_float else ("integers", "floats")
-            warn_user(
-                f"The rows of fit were {kinds[0]}, and X holds {kinds[1]}, from "
-                f"{numbers.min(initial=0):g} to {numbers.max(initial=0):g}. They go to the body as "
-                "they are: scale and cast them as those of fit, such as images by 1 / 255."
-            )
+        if self.raw_numbers is None or not numbers.size:
+            return
+        was_float, largest = self.raw_numbers
+        own = _largest(numbers)
+        if (numbers.dtype.kind == "f") == was_float or OTHER_SIZE * largest <= own <= 2 * largest:
+            return
+        kinds = ("floats", "integers") if was_float else ("integers", "floats")
+        warn_user(
+            f"The rows of fit were {kinds[0]} of up to {largest:g}, and X holds {kinds[1]} of up "
+            f"to {own:g}. They go to the body as they are: scale them as those of fit, such as "
+            "bytes of images by 1 / 255."
+        )
 
     def standardise(self, numbers: np.ndarray) -> np.ndarray:
         """Return numbers in units of the standard deviation of those of `fit`; raw ones as is."""
@@ -195,7 +203,8 @@ def read_rows_of_fit(estimator: Any, X: Any, y: Any = None) -> tuple[RowReader, 
     numbers = reader.read(rows)
     if reader.is_raw:
         _check_body(estimator, numbers)
-        reader.raw_shape, reader.raw_is_float = numbers.shape[1:], numbers.dtype.kind == "f"
+        reader.raw_shape = numbers.shape[1:]
+        reader.raw_numbers = numbers.dtype.kind == "f", _largest(numbers)
     return reader, Table(rows, reader.read, numbers, reader.units)
 
 
@@ -254,7 +263,7 @@ def read_rows(
     _check_count(rows, 1)
     found = Novelties() if novelties is None else novelties
     numbers = reader.read(rows, found)
-    reader.warn_of_other_kind(numbers)
+    reader.warn_of_other_numbers(numbers)
     if novelties is None:
         found.warn()
     return numbers
@@ -341,3 +350,8 @@ def _check_count(rows: Any, least: int) -> None:
             f"Found array with {n_rows} sample(s) (shape={np.shape(rows)}) while a minimum of "
             f"{least} is required."
         )
+
+
+def _largest(numbers: np.ndarray) -> float:
+    """Return the largest size of numbers."""
+    return max(float(numbers.max()), -float(numbers.min()))

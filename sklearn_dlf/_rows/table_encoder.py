@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from .columns import (
     MISSING,
     SECONDS_PER_DAY,
+    as_date,
     kind_of_column,
     read_dates,
     read_labels,
@@ -32,9 +33,9 @@ CYCLES = {"year": 365.2425, "week": 7.0, "day": 1.0}
 # Shorter ranges of dates than this many periods show no cycle.
 MIN_PERIODS = 1.5
 
-# Dates are far outside of those of `fit` from this share of their range on. A choice: rows that are
-# a little newer are what a student is for.
-FAR_SHARE = 0.1
+# Dates are far outside of those of `fit` from this share of their range on, and a day at least. A
+# choice: rows that are a little newer are what a student is for.
+FAR_SHARE, LEAST_MARGIN = 0.1, 1.0
 
 
 class TableEncoder(TransformerMixin, BaseEstimator):
@@ -180,7 +181,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         for name, kind, place in self._places():
             if has_gap[place]:
                 median = self._imputer.statistics_[place]
-                shown = _as_date(median) if kind == "date" else f"{median:.6g}"
+                shown = as_date(median) if kind == "date" else f"{median:.6g}"
                 novelties.add_gap(name, f"{shown}, the median of fit")
 
     def _find_beyond(self, numbers: np.ndarray, novelties: Novelties) -> None:
@@ -190,12 +191,12 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             if known is None:
                 continue
             days, (first, last) = numbers[:, place], known
-            margin = FAR_SHARE * (last - first)
+            margin = max(FAR_SHARE * (last - first), LEAST_MARGIN)
             is_beyond = (days < first - margin) | (days > last + margin)
             found = Beyond(name, len(days), int(np.count_nonzero(is_beyond)), [], [])
             if found.n_beyond:
-                shown = [_as_date(each) for each in (days[is_beyond].min(), days[is_beyond].max())]
-                found = found._replace(shown=shown, known=[_as_date(first), _as_date(last)])
+                shown = [float(days[is_beyond].min()), float(days[is_beyond].max())]
+                found = found._replace(shown=shown, known=[first, last])
             novelties.add_beyond(found)
 
     def _places(self) -> list[tuple[Any, str, int]]:
@@ -260,12 +261,6 @@ def _days(dates: np.ndarray) -> np.ndarray:
     """Return dates as days since 1970, NaN where one is missing."""
     days = dates.astype(np.int64) / (1e6 * SECONDS_PER_DAY)
     return np.where(np.isnat(dates), np.nan, days)
-
-
-def _as_date(days: float) -> str:
-    """Return days since 1970 as text."""
-    date = np.datetime64(round(days * SECONDS_PER_DAY), "s")
-    return str(date if days % 1 else date.astype("datetime64[D]"))
 
 
 def _range_of(days: np.ndarray) -> tuple[float, float] | None:

@@ -3,6 +3,9 @@
 Merged or oversampled tables, and rows that were drawn with replacement, hold rows several times. A
 member whose own sample lacks one of them may have had its copy: it has learnt that y, and its
 residual there is none of a new row.
+
+Rows of few different values may be equal by chance. They are copies if their y are equal far more
+often than those of any two rows.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from .._rows.table import Table
 from .._utils.blocks import row_blocks
 from .._utils.warning import warn_user
 from ..exceptions import SeenRowsWarning
@@ -18,30 +22,38 @@ from ..exceptions import SeenRowsWarning
 # Rows that are compared at a time, so that memory stays bounded.
 BLOCK_ROWS = 2**16
 
-
 # Copies are told if they leave less than this share of the rows that some member did not see.
 LEAST_SHARE = 0.5
 
+# Equal y of equal rows are copies if no more than this share of all pairs of rows have equal y, or
+# if equal rows have equal y in more than half of the cases that chance leaves. A choice.
+CHANCE = 0.01
 
-def unseen_with_copies(unseen: np.ndarray, numbers: np.ndarray, y: np.ndarray) -> np.ndarray:
+
+def unseen_with_copies(unseen: np.ndarray, table: Table, y: np.ndarray) -> np.ndarray:
     """Return which rows a member did not see, nor any copy of them.
 
     Parameters
     ----------
     unseen : bool array of shape (n, n_members)
         Rows that each member did not see.
-    numbers : array of shape (n, *row_shape)
+    table : Table
         The rows.
     y : array of shape (n_labelled,) or (n_labelled, n_outputs)
-        Values or labels of the first rows. Rows with another y are no copies.
+        Values of the first rows. Rows with another y are no copies.
     """
     n_rows = min(len(y), len(unseen))
-    codes = np.unique(y[:n_rows], axis=0, return_inverse=True)[1].ravel()
-    kinds = np.fromiter(_hashes(numbers[:n_rows], codes), dtype=np.int64, count=n_rows)
-    _, kind, counts = np.unique(kinds, return_inverse=True, return_counts=True)
-    copies = np.flatnonzero(counts[kind] > 1)
-    if not len(copies):
+    numbers = table.column_codes() if table.is_tabular else table.numbers
+    value, n_equal_values = _group(np.unique(y[:n_rows], axis=0, return_inverse=True)[1].ravel())
+    row, n_equal_rows = _group(np.fromiter(_hashes(numbers[:n_rows]), np.int64, n_rows))
+    kind, n_copies = _group(row * len(n_equal_values) + value)
+    if not n_copies.max(initial=1) > 1:
         return unseen
+    share = _pairs(n_copies) / _pairs(n_equal_rows)
+    by_chance = _pairs(n_equal_values) / (n_rows * (n_rows - 1) / 2)
+    if by_chance > CHANCE and share < (1 + by_chance) / 2:
+        return unseen
+    copies = np.flatnonzero(n_copies[kind] > 1)
     order = copies[np.argsort(kind[copies], kind="stable")]
     starts = np.flatnonzero(np.r_[True, np.diff(kind[order]) > 0])
     by_none = np.logical_and.reduceat(unseen[order], starts, axis=0)
@@ -64,10 +76,20 @@ def warn_of_copies(unseen: np.ndarray, known: np.ndarray) -> None:
         )
 
 
-def _hashes(numbers: np.ndarray, codes: np.ndarray) -> Iterator[int]:
-    """Yield a number for each row and the code of its y, which is the same if both are equal."""
+def _group(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the group (n,) of each key, and the size of each group."""
+    _, group, sizes = np.unique(keys, return_inverse=True, return_counts=True)
+    return group, sizes
+
+
+def _pairs(sizes: np.ndarray) -> float:
+    """Return the number of pairs within groups of these sizes."""
+    return float((sizes * (sizes - 1.0)).sum() / 2)
+
+
+def _hashes(numbers: np.ndarray) -> Iterator[int]:
+    """Yield a number for each row, which is the same for equal rows."""
     for rows in row_blocks(len(numbers), BLOCK_ROWS):
         block = np.asarray(numbers[rows]) + 0  # no negative zeros
-        flat = np.ascontiguousarray(block).reshape(len(block), -1)
-        for row, code in zip(flat, codes[rows].tolist(), strict=True):
-            yield hash((row.tobytes(), code))
+        for row in np.ascontiguousarray(block).reshape(len(block), -1):
+            yield hash(row.tobytes())

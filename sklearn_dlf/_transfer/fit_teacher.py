@@ -8,7 +8,12 @@ import numpy as np
 import sklearn
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.ensemble import VotingClassifier, VotingRegressor
+from sklearn.ensemble import (
+    StackingClassifier,
+    StackingRegressor,
+    VotingClassifier,
+    VotingRegressor,
+)
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import get_routing_for_object
@@ -16,6 +21,9 @@ from sklearn.utils.validation import has_fit_parameter
 
 from .._utils.standardise import scale_weights
 from .._utils.warning import warn_user
+
+VOTING = VotingRegressor, VotingClassifier
+STACKING = StackingRegressor, StackingClassifier
 
 
 def fit_ensemble(prototype: Any, X: Any, y: Any, sample_weight: Any) -> Any:
@@ -52,13 +60,28 @@ def name_of_weights(estimator: Any) -> str | None:
         name, last = estimator.steps[-1]
         inner = name_of_weights(last)
         return None if inner is None else f"{name}__{inner}"
-    if isinstance(estimator, VotingRegressor | VotingClassifier):
-        # voters get all the same arguments
-        voters = [voter for _, voter in estimator.estimators if not isinstance(voter, str)]
-        return "sample_weight" if {*map(name_of_weights, voters)} == {"sample_weight"} else None
+    if isinstance(estimator, VOTING + STACKING):
+        # what is inside gets all the same arguments
+        inside = [each for _, each in estimator.estimators if not isinstance(each, str)]
+        if isinstance(estimator, STACKING) and estimator.final_estimator is not None:
+            inside.append(estimator.final_estimator)
+        return "sample_weight" if {*map(name_of_weights, inside)} == {"sample_weight"} else None
     if isinstance(estimator, BaseSearchCV):
-        return name_of_weights(estimator.estimator)
+        return None if _replaces_estimators(estimator) else name_of_weights(estimator.estimator)
     if isinstance(estimator, TransformedTargetRegressor):
         inside = estimator.regressor
         return "sample_weight" if inside is None else name_of_weights(inside)
     return None
+
+
+def _replaces_estimators(search: BaseSearchCV) -> bool:
+    """Return whether candidates of a search are estimators, which may take no weights."""
+    grids = getattr(search, "param_grid", None) or getattr(search, "param_distributions", None)
+    grids = [grids] if isinstance(grids, dict) else grids or []
+    candidates = [values for grid in grids for values in grid.values()]
+    return any(
+        hasattr(each, "fit")
+        for values in candidates
+        if isinstance(values, list | tuple)
+        for each in values
+    )

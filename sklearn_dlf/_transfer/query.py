@@ -175,10 +175,9 @@ def _settle_rows(
     The teacher is told which rows its members did not see. See `query_teacher`.
     """
     teacher.declare_unseen(unseen, len(rows.table), rows.order)
-    if teacher.unseen is not None and rows.y is not None:
-        record = unseen_with_copies(teacher.unseen, rows.table.numbers, rows.y)
-        if kind == "regressor":
-            warn_of_copies(teacher.unseen, record)
+    if kind == "regressor" and teacher.unseen is not None and rows.y is not None:
+        record = unseen_with_copies(teacher.unseen, rows.table, rows.y)
+        warn_of_copies(teacher.unseen, record)
         teacher.unseen = record if record.any() else None
     if chosen is not None and isinstance(teacher, EnsembleTeacher):
         numbers = np.arange(len(rows.table)) if rows.order is None else rows.order.numbers

@@ -8,7 +8,7 @@ import numpy as np
 
 from .classes import add_rows, class_models
 from .coordinates import choose_coordinates, features_of, read_heads
-from .laplace import STREAM_TOLERANCE, TOLERANCE, LabelledRows
+from .laplace import STREAM_TOLERANCE, TOLERANCE, LabelledRows, flattening
 from .memory import Memory
 from .models import Likelihood, Model, no_rows
 from .posterior import Posterior, average_normals, weights_of
@@ -78,7 +78,8 @@ class ClassUpdate(Update):
         """Append rows that count, and absorb the first ones if there are too many."""
         features = features_of(members.network, X)
         latent = members.units.center + features @ self._coordinates.heads.mean.T
-        added = LabelledRows(features, latent, labels)
+        share = flattening(latent, members.process(X).local_covariance)[:, None]
+        added = LabelledRows(share * features, share * latent, labels)
         rows = added if self._rows is None else self._rows.join(added)
         while len(rows.latent) > MAX_KEPT:
             self._rows, self._found = rows.part(slice(MAX_KEPT)), None

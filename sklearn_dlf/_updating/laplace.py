@@ -17,6 +17,9 @@ TOLERANCE, MAX_STEPS, MAX_HALVINGS = 1e-12, 50, 40
 # The same for rows that are forgotten again: they are only known by the approximation anyway.
 STREAM_TOLERANCE = 1e-8
 
+# Rounds in which the share of several classes and their probabilities are found.
+N_FLATTENED = 3
+
 # Share of the promised rise that a step has to bring.
 LEAST_RISE = 1e-4
 
@@ -156,3 +159,33 @@ def _precision(whitened: np.ndarray, curvature: np.ndarray) -> np.ndarray:
     precision = whitened.T @ weighted
     precision[np.diag_indices(len(precision))] += 1
     return precision
+
+
+def flattening(latent: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Share (n,) of latent outputs (n, c) whose softmax is about that averaged over their noise.
+
+    The noise has covariances (n, c, c). It is that of members at a row, of which other rows tell
+    nothing: labels there are those of averaged probabilities, which it makes flatter. The average
+    of a sigmoid over a normal distribution is about the sigmoid of a share of its mean [1]_. Of
+    several classes, pairs count by the product of their probabilities.
+
+    References
+    ----------
+    .. [1] MacKay. "The evidence framework applied to classification networks". Neural Computation
+       4(5), 1992.
+    """
+    if latent.shape[1] == 1:
+        variance = covariance[:, 0, 0]
+    else:
+        own = np.diagonal(covariance, axis1=1, axis2=2)
+        of_pairs = own[:, :, None] + own[:, None] - 2 * covariance
+        variance = of_pairs.mean(axis=(1, 2))
+        for _ in range(N_FLATTENED):
+            share = 1 / np.sqrt(1 + np.pi / 8 * variance)
+            probabilities = _softmax(share[:, None] * latent)
+            weights = probabilities[:, :, None] * probabilities[:, None]
+            classes = np.arange(latent.shape[1])
+            weights[:, classes, classes] = 0.0
+            weights += np.finfo(np.float64).tiny
+            variance = (weights * of_pairs).sum(axis=(1, 2)) / weights.sum(axis=(1, 2))
+    return 1 / np.sqrt(1 + np.pi / 8 * variance)

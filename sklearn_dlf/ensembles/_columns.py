@@ -20,7 +20,7 @@ from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClas
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils import get_tags
 
 from .._utils.numbers import numeric_array
@@ -93,19 +93,30 @@ def _as_strings(model: Any, X: Any) -> Any:
     """
     if len(getattr(X, "shape", ())) != 2 or X.shape[1] != 1:
         return X
-    while isinstance(model, Pipeline | FrozenEstimator | BaseSearchCV):
-        if isinstance(model, Pipeline):
-            model = model.steps[0][1]
-        elif isinstance(model, FrozenEstimator):
-            model = model.estimator
-        else:
-            model = getattr(model, "best_estimator_", None)
-    if not hasattr(model, "__sklearn_tags__"):
+    inside = model
+    while inside is not None:
+        model, inside = inside, _reader_inside(inside)
+    try:
+        tags = get_tags(model).input_tags
+    except (AttributeError, TypeError, ValueError):  # not all models have tags
         return X
-    tags = get_tags(model).input_tags
     if not tags.string or tags.two_d_array:
         return X
     return X.iloc[:, 0] if hasattr(X, "iloc") else X[:, 0]
+
+
+def _reader_inside(model: Any) -> Any:
+    """Return the part of a fitted wrapper that reads its rows first; None if it is none."""
+    if isinstance(model, Pipeline):
+        return model.steps[0][1]
+    if isinstance(model, FeatureUnion):
+        return model.transformer_list[0][1]
+    if isinstance(model, FrozenEstimator):
+        return model.estimator
+    names = {BaseSearchCV: "best_estimator_", TransformedTargetRegressor: "regressor_"}
+    return next(
+        (getattr(model, n, None) for kind, n in names.items() if isinstance(model, kind)), None
+    )
 
 
 def _recorded_names(model: Any) -> list[str] | None:

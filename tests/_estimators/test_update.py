@@ -9,10 +9,12 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from quick_students import QUICK, make_classifier
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.ensemble import RandomForestRegressor
-from sklearn.exceptions import NotFittedError
+from sklearn.datasets import make_classification
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.metrics import log_loss
 
-from sklearn_dlf import DLFRegressor
+from sklearn_dlf import DLFClassifier, DLFRegressor
 
 
 @pytest.fixture
@@ -169,3 +171,20 @@ def test_a_value_beyond_all_bounds_is_refused_and_changes_nothing(own, friedman,
     with pytest.raises(ValueError, match=r"y must lie within 1e\+30 standard deviations"):
         own.update(X[:5], np.r_[value, y[1:5]])
     assert_array_equal(own.predict(X), before)
+
+
+def test_right_labels_make_no_student_of_a_forest_worse():
+    X, y = make_classification(
+        1300, 6, n_informative=4, n_redundant=0, weights=[0.85], class_sep=0.6, random_state=0
+    )
+    forest = RandomForestClassifier(40, min_samples_leaf=2, random_state=0).fit(X[:300], y[:300])
+    quick = {"q": 3, "hidden_layer_sizes": (30,), "n_epochs": 3, "refine": 3, "max_iter": 5}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        student = DLFClassifier(**quick, random_state=0).fit(X[:300], y[:300], ensemble=forest)
+    before = log_loss(y[700:], student.predict_proba(X[700:]))
+    for n in (100, 400):
+        probabilities = student.update(X[300 : 300 + n], y[300 : 300 + n]).predict_proba(X[700:])
+        assert log_loss(y[700:], probabilities) < before + 0.01
+        assert probabilities[:, 1].mean() == pytest.approx(y[700:].mean(), abs=0.05)
+        student.reset_update()

@@ -216,3 +216,20 @@ def test_a_small_body_has_one_thread_and_a_large_one_has_all():
             assert set(seen) == {1 if width == 4 else 3}
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("parameter", [None, torch.empty(0, 3), torch.ones(3)])
+def test_bodies_of_few_parameters_predict(parameter):
+    class Squares(nn.Module):
+        def __init__(self):
+            super().__init__()
+            if parameter is not None:
+                self.further = nn.Parameter(parameter)
+
+        def forward(self, X):
+            return torch.cat([X, X**2], dim=1)
+
+    network = trained(make_network(Squares(), (4,)))
+    X = np.ones((5, 4), np.float32)
+    assert_allclose(network.frozen().evaluate(X).mean, network.evaluate(X).mean, rtol=1e-5)
+    assert network.is_small(10)

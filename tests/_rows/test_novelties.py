@@ -105,3 +105,22 @@ def test_gaps_are_named_behind_dates():
     encoder.transform(frame.assign(area=np.nan), novelties)
     with pytest.warns(UserWarning, match="'area' as 99.5, the median of fit"):
         novelties.warn()
+
+
+def test_dates_far_outside_are_ordered_as_dates_and_a_day_is_near():
+    day = pd.Timestamp("2020-01-01")
+    frame = pd.DataFrame({"day": [day] * 3})
+    encoder = TableEncoder().fit(frame)
+
+    def told(*rows):
+        novelties = Novelties()
+        for each in rows:
+            encoder.transform(pd.DataFrame({"day": [each]}), novelties)
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            novelties.warn()
+        return [str(each.message) for each in warned]
+
+    assert told(day + pd.Timedelta(1, "s")) == []
+    [message] = told(np.datetime64("12000-01-01"), np.datetime64("2031-01-01"))
+    assert "2031-01-01 to 12000-01-01" in message

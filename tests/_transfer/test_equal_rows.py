@@ -3,12 +3,14 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 from sklearn.ensemble import RandomForestRegressor
 
 from sklearn_dlf import DLFRegressor
 from sklearn_dlf._rows.table import Table
+from sklearn_dlf._rows.table_encoder import TableEncoder
 from sklearn_dlf._transfer.equal_rows import unseen_with_copies
 from sklearn_dlf._transfer.neighbors import find_neighbors, first_of_equal
 from sklearn_dlf._transfer.row_judge import RowJudge
@@ -27,14 +29,14 @@ def naive(unseen, numbers, y):
     return known
 
 
-@pytest.mark.parametrize("kind", ["values", "outputs", "labels"])
-def test_copies_share_what_members_saw(kind):
-    numbers = RNG.randint(0, 2, (60, 2)) * [1.0, -0.0]
-    y = RNG.randint(0, 3, (60, 2)).astype(float)
-    y = {"values": y[:, 0], "outputs": y, "labels": np.array(["a", "b", "c"])[y[:, 0].astype(int)]}
+@pytest.mark.parametrize("n_outputs", [None, 2])
+def test_copies_share_what_members_saw(n_outputs):
+    rows = RNG.randint(0, 25, 60)
+    numbers = RNG.randn(25, 2)[rows]
+    y = RNG.randn(25, *([n_outputs] if n_outputs else []))[rows]
     unseen = RNG.uniform(size=(70, 5)) < 0.7  # the last rows have no y
-    found = unseen_with_copies(unseen, np.r_[numbers, numbers[:10]], y[kind])
-    assert_array_equal(found[:60], naive(unseen[:60], numbers, y[kind]))
+    found = unseen_with_copies(unseen, Table(np.r_[numbers, numbers[:10]]), y)
+    assert_array_equal(found[:60], naive(unseen[:60], numbers, y))
     assert_array_equal(found[60:], unseen[60:])
     assert found.sum() < unseen.sum()
 
@@ -42,9 +44,28 @@ def test_copies_share_what_members_saw(kind):
 def test_rows_without_copies_keep_their_record():
     unseen = RNG.uniform(size=(60, 5)) < 0.5
     X = RNG.randn(60, 3)
-    assert unseen_with_copies(unseen, X, X[:, 0]) is unseen
+    assert unseen_with_copies(unseen, Table(X), X[:, 0]) is unseen
     # the same row with another y is a new observation
-    assert_array_equal(unseen_with_copies(unseen, 0 * X, np.arange(60)), unseen)
+    assert_array_equal(unseen_with_copies(unseen, Table(0 * X), np.arange(60)), unseen)
+
+
+def test_rows_and_values_that_are_equal_by_chance_are_no_copies():
+    X = RNG.randint(0, 3, (200, 2)).astype(float)
+    y = np.clip(np.round(X.mean(axis=1) + RNG.randn(200)), 0, 3)
+    unseen = RNG.uniform(size=(200, 5)) < 0.5
+    assert unseen_with_copies(unseen, Table(X), y) is unseen
+    twice = np.tile(np.c_[np.arange(100), RNG.randint(0, 3, 100)].astype(float), (2, 1))
+    found = unseen_with_copies(unseen, Table(twice), twice[:, 1])
+    assert_array_equal(found[:100], unseen[:100] & unseen[100:])
+
+
+def test_rare_categories_are_different():
+    frame = pd.DataFrame({"name": pd.Categorical([f"u{i}" for i in range(90)])})
+    encoder = TableEncoder().fit(frame)
+    unseen = RNG.uniform(size=(90, 5)) < 0.5
+    table = Table(frame, encoder.transform)
+    assert len(np.unique(table.numbers, axis=0)) == 1
+    assert unseen_with_copies(unseen, table, np.repeat([0.5, 1.5], 45)) is unseen
 
 
 def test_equal_rows_are_no_neighbours():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import config_context
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.ensemble import BaggingRegressor, VotingClassifier, VotingRegressor
+from sklearn.ensemble import BaggingRegressor, StackingRegressor, VotingClassifier, VotingRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsRegressor
@@ -37,6 +37,7 @@ WEIGHTED = {
     "pipeline in pipeline": scaled(scaled(LinearRegression())),
     "pipeline, transformed": logs(scaled(LinearRegression())),
     "search": GridSearchCV(Ridge(), {"alpha": [1.0]}, cv=2),
+    "stacked": StackingRegressor([("a", LinearRegression()), ("b", Ridge())], cv=2),
     "voters in a pipeline": scaled(VotingRegressor([("a", LinearRegression()), ("b", Ridge())])),
 }
 
@@ -44,7 +45,7 @@ WEIGHTED = {
 @pytest.mark.parametrize("name", WEIGHTED)
 def test_weights_are_numbers_of_rows(name):
     repeated = np.repeat(np.arange(60), WEIGHTS.astype(int))
-    if name == "search":  # its folds are others
+    if name in ("search", "stacked"):  # folds are others
         unequal = fit_ensemble(WEIGHTED[name], X, Y, WEIGHTS).predict(X)
         assert np.abs(unequal - fit_ensemble(WEIGHTED[name], X, Y, None).predict(X)).max() > 0.01
         return
@@ -60,6 +61,8 @@ def test_weights_are_numbers_of_rows(name):
         VotingRegressor([("a", LinearRegression()), ("b", KNeighborsRegressor())]),
         VotingRegressor([("a", LinearRegression()), ("b", scaled(Ridge()))]),
         scaled(KNeighborsRegressor()),
+        GridSearchCV(scaled(Ridge()), {"ridge": [KNeighborsRegressor(), Ridge()]}, cv=2),
+        StackingRegressor([("a", Ridge())], KNeighborsRegressor(), cv=2),
     ],
 )
 def test_weights_that_do_not_reach_the_teacher_are_told(ensemble):

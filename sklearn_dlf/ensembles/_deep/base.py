@@ -55,8 +55,7 @@ Activation = Literal["identity", "logistic", "relu", "tanh"]
 # matrix products reach their full speed, and larger batches only need more epochs.
 _STEPS_PER_EPOCH, _FEWEST_BATCH_ROWS, _MOST_BATCH_ROWS = 32, 32, 64
 
-# Strength of the penalty with weight_decay="auto", a choice. The penalty is half of it times
-# ||weights||^2, added to the loss summed over the rows that a member trains on.
+# weight_decay="auto", a choice. Half of it times ||weights||^2 is added to the summed loss.
 _AUTO_PENALTY = 1e-4
 
 
