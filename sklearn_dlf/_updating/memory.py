@@ -16,6 +16,7 @@ from .._network.base import PREDICT_ROWS
 from .._predictive.target_noise import TargetNoise
 from .._utils.blocks import row_blocks
 from .coordinates import Coordinates, FittedHeads, choose_coordinates, features_of
+from .laplace import flattening
 
 # Numerically zero, relative to the largest eigenvalue of a Gram matrix kept in float32.
 LEAST_EIGENVALUE = 1e-7
@@ -124,10 +125,15 @@ def value_covariance(members: Any, noise: TargetNoise, X: np.ndarray) -> np.ndar
 def latent_covariance(members: Any, X: np.ndarray) -> np.ndarray:
     """Covariance (n, c, c) that a row of `fit` stands for: the inverse of its Fisher information.
 
-    A label tells the more of the latent outputs, the less certain its class is.
+    A label tells the more of the latent outputs, the less certain its class is, and the less they
+    vary from member to member at the row alone (`flattening`).
     """
     probabilities = members.probabilities(X)[0]
-    information = np.maximum(probabilities * (1 - probabilities), LEAST_INFORMATION)
+    process = members.process(X)
+    share = flattening(process.mean, process.local_covariance)[:, None]
+    information = np.square(share) * np.maximum(
+        probabilities * (1 - probabilities), LEAST_INFORMATION
+    )
     return np.eye(members.n_outputs) / information[:, -members.n_outputs :, None]
 
 
