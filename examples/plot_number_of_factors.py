@@ -66,7 +66,7 @@ search = GridSearchCV(
     DLFRegressor(teacher, augment=None, random_state=0),
     {"q": grid},
     scoring=make_member_log_likelihood_scorer(others),
-    cv=4,
+    cv=3,
     refit=smallest_good,
 ).fit(data.X)
 scores, errors = (search.cv_results_[f"{name}_test_score"] for name in ("mean", "std"))

@@ -81,7 +81,9 @@ def weights_of(log_evidence: np.ndarray) -> np.ndarray:
 def average_normals(normals: Sequence[Normal], weights: np.ndarray) -> Normal:
     """Return the normal distribution with mean and covariance of a mixture.
 
-    The root of more than one is symmetric, so that it changes as little as the covariance does.
+    The root of more than one is that of the correlations, which is symmetric, times the standard
+    deviations. So it changes as little as the covariance does, and coordinates may have units of
+    any size.
     """
     if len(normals) == 1:
         return normals[0]
@@ -91,5 +93,7 @@ def average_normals(normals: Sequence[Normal], weights: np.ndarray) -> Normal:
         for weight, each in zip(weights, normals, strict=True)
     ]
     joined = np.concatenate(parts, axis=1)
+    std = np.linalg.norm(joined, axis=1, keepdims=True)
+    joined = np.divide(joined, std, out=np.zeros_like(joined), where=std > 0)
     values, vectors = eigh(joined @ joined.T)
-    return Normal(mean, (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T)
+    return Normal(mean, std * ((vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T))

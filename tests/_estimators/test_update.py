@@ -188,3 +188,25 @@ def test_right_labels_make_no_student_of_a_forest_worse():
         assert log_loss(y[700:], probabilities) < before + 0.01
         assert probabilities[:, 1].mean() == pytest.approx(y[700:].mean(), abs=0.05)
         student.reset_update()
+
+
+@pytest.mark.parametrize("way", ["update", "stream", "adapt"])
+def test_units_of_outputs_may_differ_by_any_factor(way):
+    rng = np.random.RandomState(0)
+    X = rng.uniform(-1, 1, (160, 3))
+    Y = np.c_[X[:, 0] + X[:, 1], np.sin(3 * X[:, 2])] + 0.2 * rng.standard_normal((160, 2))
+    members = Y[:, :, None] + 0.2 * rng.standard_normal((160, 2, 8))
+    found = []
+    for units in ([1.0, 1.0], [1e6, 1e-4], [1e-9, 1e9]):
+        y = Y * units
+        student = DLFRegressor(q=2, hidden_layer_sizes=(10,), n_epochs=1, tol=1.0, random_state=0)
+        predictions = members[:120] * np.array(units)[:, None]
+        student.fit(X[:120], y[:120], predictions=predictions, unseen=True)
+        if way == "adapt":
+            student = student.adapt(X[120:], -y[120:])
+        else:
+            student.update(X[120:], y[120:], forgetting=0.9 if way == "stream" else None)
+        mean, std = student.predict(X, return_std=True)
+        found.append(np.concatenate([mean / units, std / units]))
+    assert_allclose(found[1], found[0], rtol=0.05, atol=0.02)
+    assert_allclose(found[2], found[0], rtol=0.05, atol=0.02)
