@@ -134,7 +134,7 @@ def measure_flipped(seed, fit=fit_digits):
     pool, at = np.split(order[N_FIT:], [N_POOL])
     known = score(fitted[1].predict_proba(X[at]), y[at])
     for n_rows in N_FLIPPED:
-        yield {"seed": seed, "n": n_rows, "model": "student, if names were known", **known}
+        yield {"seed": seed, "n": n_rows, "model": "student, renamed by hand", **known}
         taught = n_rows == N_TAUGHT["digits"]
         for model, found in measure_models(fitted, X, 9 - y, pool[:n_rows], at, 10, taught):
             yield {"seed": seed, "n": n_rows, "model": model, **found}

@@ -109,6 +109,11 @@ default=None
             If the ensemble's type is not known.
         TrainingDivergedError
             If training has reached values that are not finite.
+
+        Warns
+        -----
+        UserWarning
+            If `sample_weight` does not reach an ensemble that is fitted here.
         """
         if outputs not in ("probabilities", "logits"):
             raise ValueError(f"outputs must be 'probabilities' or 'logits'; got {outputs!r}.")

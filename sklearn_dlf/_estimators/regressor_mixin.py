@@ -123,7 +123,10 @@ default=None
         Warns
         -----
         SeenRowsWarning
-            If y is given, and it is not known which rows the members were not fitted to.
+            If y is given, and it is not known which rows the members were not fitted to, or if
+            copies of rows leave few of these.
+        UserWarning
+            If `sample_weight` does not reach an ensemble that is fitted here.
         """
         self._fit(
             X,

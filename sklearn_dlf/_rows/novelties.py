@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from .._utils.warning import warn_user
@@ -16,24 +17,25 @@ MANY_ROWS = 10
 MAX_SHOWN = 3
 
 
-class Unknown(NamedTuple):
-    """Rows of a column of categories, and how many of them have one that was not in `fit`."""
+class NewValues(NamedTuple):
+    """Rows of a column, and how many of them have a category or a date that was not in `fit`.
+
+    Attributes
+    ----------
+    column : str or int
+        Name or number of the column.
+    n_rows, n_new : int
+        Number of rows, and of those with a new value.
+    shown, known : list
+        Some of the new values, and some of those of `fit`: categories, or the first and the last
+        date in days since 1970.
+    """
 
     column: Any
     n_rows: int
-    n_unknown: int
-    shown: list[str]  # some of the new categories
-    known: list[str]  # some of those of `fit`
-
-
-class Beyond(NamedTuple):
-    """Rows of a column of dates, and how many of them lie far outside of those of `fit`."""
-
-    column: Any
-    n_rows: int
-    n_beyond: int
-    shown: list[float]  # the first and the last of these, in days since 1970
-    known: list[float]  # the first and the last of `fit`
+    n_new: int
+    shown: list
+    known: list
 
 
 class Novelties:
@@ -44,20 +46,20 @@ class Novelties:
 
     def __init__(self) -> None:
         self._gaps: list[tuple[Any, str]] = []
-        self._unknown: list[Unknown] = []
-        self._beyond: list[Beyond] = []
+        self._categories: list[NewValues] = []
+        self._dates: list[NewValues] = []
 
     def add_gap(self, column: Any, filled: str) -> None:
         """Add a column with a new gap, and how it is read."""
         self._gaps.append((column, filled))
 
-    def add_unknown(self, unknown: Unknown) -> None:
+    def add_categories(self, found: NewValues) -> None:
         """Add some rows of a column of categories."""
-        self._unknown.append(unknown)
+        self._categories.append(found)
 
-    def add_beyond(self, beyond: Beyond) -> None:
+    def add_dates(self, found: NewValues) -> None:
         """Add some rows of a column of dates."""
-        self._beyond.append(beyond)
+        self._dates.append(found)
 
     def warn(self) -> None:
         """Warn of columns with new gaps, and of those in which most categories or dates are new."""
@@ -73,47 +75,41 @@ class Novelties:
         self._warn_of_dates()
 
     def _warn_of_categories(self) -> None:
-        columns = dict.fromkeys(part.column for part in self._unknown)
-        described = "; ".join(filter(None, map(self._describe, columns)))
+        described = []
+        for found in _mostly_new(self._categories):
+            shown, known = (
+                ", ".join(map(repr, labels))
+                for labels in (list(dict.fromkeys(found.shown))[:MAX_SHOWN], found.known)
+            )
+            described.append(
+                f"{found.column!r} in {found.n_new} of {found.n_rows} rows, such as {shown} (fit "
+                f"had, for example, {known})"
+            )
         if described:
             warn_user(
                 "X has categories that were not in fit, so that nothing was learnt of them: "
-                f"{described}. Check whether they are written as in fit."
+                f"{'; '.join(described)}. Check whether they are written as in fit."
             )
 
     def _warn_of_dates(self) -> None:
-        for column in dict.fromkeys(part.column for part in self._beyond):
-            parts = [part for part in self._beyond if part.column == column]
-            n_rows = sum(part.n_rows for part in parts)
-            n_beyond = sum(part.n_beyond for part in parts)
-            if not _is_most(n_beyond, n_rows):
-                continue
-            days = [day for part in parts for day in part.shown]
-            known = next(part.known for part in parts if part.n_beyond)
-            low, high, first, last = map(as_date, (min(days), max(days), *known))
+        for found in _mostly_new(self._dates):
+            days = min(found.shown), max(found.shown), *found.known
+            low, high, first, last = map(as_date, days)
             warn_user(
-                f"Column {column!r} has dates far outside of those of fit in {n_beyond} of "
-                f"{n_rows} rows: {low} to {high}, and fit had {first} to {last}. "
-                "Neither the student nor its teacher has seen such dates, and they may go on in "
-                "different ways there. Fit both to newer rows, or leave the column out and give "
-                "what matters of it, such as the time of the year or an age."
+                f"Column {found.column!r} has dates far outside of those of fit in {found.n_new} "
+                f"of {found.n_rows} rows: {low} to {high}, and fit had {first} to {last}. Neither "
+                "student nor teacher was fitted to such dates, and their predictions may differ "
+                "there. Fit both to newer rows, or leave the column out and give what matters of "
+                "it, such as the time of the year or an age."
             )
 
-    def _describe(self, column: Any) -> str:
-        """Return what most rows of a column have that is new; nothing if they do not."""
-        parts = [part for part in self._unknown if part.column == column]
-        n_rows = sum(part.n_rows for part in parts)
-        n_unknown = sum(part.n_unknown for part in parts)
-        if not _is_most(n_unknown, n_rows):
-            return ""
-        shown = list(dict.fromkeys(label for part in parts for label in part.shown))[:MAX_SHOWN]
-        known = next(part.known for part in parts if part.n_unknown)
-        return (
-            f"{column!r} in {n_unknown} of {n_rows} rows, such as {', '.join(map(repr, shown))} "
-            f"(fit had, for example, {', '.join(map(repr, known))})"
-        )
 
-
-def _is_most(n_new: int, n_rows: int) -> bool:
-    """Return whether most of many rows are new, or all of few."""
-    return 2 * n_new > n_rows if n_rows >= MANY_ROWS else n_new == n_rows
+def _mostly_new(parts: list[NewValues]) -> Iterator[NewValues]:
+    """Yield the parts of each column as one, if most of many rows are new, or all of few."""
+    for column in dict.fromkeys(part.column for part in parts):
+        own = [part for part in parts if part.column == column]
+        n_rows, n_new = sum(part.n_rows for part in own), sum(part.n_new for part in own)
+        if 2 * n_new > n_rows if n_rows >= MANY_ROWS else n_new == n_rows:
+            shown = [value for part in own for value in part.shown]
+            known = next(part.known for part in own if part.n_new)
+            yield NewValues(column, n_rows, n_new, shown, known)

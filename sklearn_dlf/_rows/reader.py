@@ -19,7 +19,7 @@ from .._utils.warning import warn_user
 from .containers import as_container, is_frame, take
 from .novelties import Novelties
 from .preprocessors import choose_preprocessor, fit_preprocessor, goes_raw
-from .preprocessors import to_dense as to_dense  # pickles find it here
+from .preprocessors import to_dense as to_dense  # its place in pickles of earlier commits
 from .table import Table
 from .table_encoder import TableEncoder
 
@@ -58,7 +58,7 @@ class RowReader:
         Whether raw rows of `fit` were floats, and their largest size; None for standardised rows.
     """
 
-    raw_numbers: tuple[bool, float] | None = None  # files of earlier versions do not say
+    raw_numbers: tuple[bool, float] | None = None  # as in files of earlier commits
 
     def __init__(self, preprocessor: Any = None, *, is_raw: bool = False):
         self.preprocessor = preprocessor
@@ -270,9 +270,9 @@ def read_rows(
 
 
 def _as_column(estimator: Any, rows: Any) -> Any:
-    """Return a sequence of strings as a column, if `fit` was given a column that a user reads."""
-    is_read = estimator.n_features_in_ == 1 if hasattr(estimator, "n_features_in_") else False
-    if isinstance(estimator.preprocessor, str) or not is_read or np.ndim(rows) != 1:
+    """Return a sequence of strings as a column, if the user's preprocessor reads one."""
+    is_column = getattr(estimator, "n_features_in_", None) == 1
+    if isinstance(estimator.preprocessor, str) or not is_column or np.ndim(rows) != 1:
         return rows
     strings = np.asarray(rows)
     return strings[:, None] if strings.dtype.kind in "OUT" else rows

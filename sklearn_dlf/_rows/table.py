@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
+from .._utils.blocks import row_blocks
 from .._utils.standardise import column_std
 from . import containers
 from .columns import kind_of_column, read_dates, read_labels, read_numbers
+
+# Rows that are hashed at a time, so that memory stays bounded.
+HASHED_ROWS = 2**16
 
 
 class Table:
@@ -96,10 +100,9 @@ class Table:
         scale = column_std(self.numbers)
         return np.where(scale > 0, scale, 1)
 
-    def hashes(self) -> list[int]:
-        """Return a number for each row, equal for equal rows."""
-        numbers = np.ascontiguousarray(self.numbers)
-        return [hash(row.tobytes()) for row in numbers]
+    def hashes(self) -> np.ndarray:
+        """Return a number for each row (n,), equal for equal rows."""
+        return np.fromiter(_hashes(self.numbers), np.int64, len(self))
 
     def column_codes(self) -> np.ndarray:
         """Return one number for each column of the container (n, n_columns).
@@ -125,3 +128,10 @@ class Table:
             middle = np.median(known) if len(known) else 0.0
             codes[:, place] = np.where(np.isnan(values), middle, values)
         return codes
+
+
+def _hashes(numbers: np.ndarray) -> Iterator[int]:
+    """Yield the hash of each row."""
+    for rows in row_blocks(len(numbers), HASHED_ROWS):
+        block = np.ascontiguousarray(numbers[rows] + 0)  # no negative zeros
+        yield from (hash(row.tobytes()) for row in block)

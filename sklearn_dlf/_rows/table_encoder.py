@@ -21,7 +21,7 @@ from .columns import (
     read_numbers,
 )
 from .containers import as_container, columns_of, is_frame
-from .novelties import MANY_ROWS, MAX_SHOWN, Beyond, Novelties, Unknown
+from .novelties import MANY_ROWS, MAX_SHOWN, NewValues, Novelties
 
 # Categories of a column that get an indicator of their own at most, and the rows that each has at
 # least. Rarer ones share an indicator, and so do those that are unknown. A choice.
@@ -69,7 +69,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         self.kinds_ = [kind_of_column(column, name) for column, name in columns]
         self._cycles = self._find_cycles(X)
         numbers, labels = self._read(X)
-        self._days = [
+        self._date_ranges = [
             _range_of(numbers[:, place]) if kind == "date" else None
             for _, kind, place in self._places()
         ]
@@ -186,18 +186,18 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
     def _find_beyond(self, numbers: np.ndarray, novelties: Novelties) -> None:
         """Add columns of dates with some that lie far outside of those of `fit`."""
-        ranges = self.__dict__.get("_days", [])  # files of earlier versions have none
+        ranges = self.__dict__.get("_date_ranges", [])  # not in files of earlier commits
         for (name, _, place), known in zip(self._places(), ranges, strict=False):
             if known is None:
                 continue
             days, (first, last) = numbers[:, place], known
             margin = max(FAR_SHARE * (last - first), LEAST_MARGIN)
             is_beyond = (days < first - margin) | (days > last + margin)
-            found = Beyond(name, len(days), int(np.count_nonzero(is_beyond)), [], [])
-            if found.n_beyond:
+            found = NewValues(name, len(days), int(np.count_nonzero(is_beyond)), [], [])
+            if found.n_new:
                 shown = [float(days[is_beyond].min()), float(days[is_beyond].max())]
                 found = found._replace(shown=shown, known=[first, last])
-            novelties.add_beyond(found)
+            novelties.add_dates(found)
 
     def _places(self) -> list[tuple[Any, str, int]]:
         """Return name, kind and place among the numbers of each column of numbers or dates."""
@@ -230,11 +230,11 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                 is_unknown = np.array([label not in categories for label in own])
             is_unknown &= ~is_gap
             unknown = own[is_unknown]
-            found = Unknown(names[place], len(own), len(unknown), [], [])
+            found = NewValues(names[place], len(own), len(unknown), [], [])
             if len(unknown):
                 shown = list(dict.fromkeys(unknown))[:MAX_SHOWN]
                 found = found._replace(shown=shown, known=list(filter(None, known))[:MAX_SHOWN])
-            novelties.add_unknown(found)
+            novelties.add_categories(found)
 
     def _find_units(self, parts: list[np.ndarray], n_numbers: int, n_categories: int) -> np.ndarray:
         """Return the unit of each number."""

@@ -23,6 +23,7 @@ import numpy as np
 from scipy import sparse
 
 from .._rows.table import Table
+from .._utils.equal_rows import join_equal_rows
 from .._utils.seeding import MAX_SEED
 from .._utils.warning import warn_user
 from .row_choice import RowChoice
@@ -300,14 +301,13 @@ def _make_calibration_rows(
 
 def _rows_not_in(table: Table, rows: Table) -> Table:
     """Return those of ``rows`` that the table lacks; rows of discrete columns often recur."""
-    known = set(table.hashes())
-    return rows.take(np.array([key not in known for key in rows.hashes()], dtype=bool))
+    return rows.take(np.isin(rows.hashes(), table.hashes(), invert=True))
 
 
 def _distinct(table: Table) -> Table:
     """Return the different rows of a table, in the order of their numbers."""
     flat = table.numbers.reshape(len(table), math.prod(table.numbers.shape[1:]))
-    return table.take(np.unique(flat, axis=0, return_index=True)[1])
+    return table.take(join_equal_rows(flat)[0])
 
 
 def _raise_cannot_be_evaluated(what: str, teacher: Any) -> None:

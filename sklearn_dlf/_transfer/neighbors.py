@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from .._rows.table import Table
+from .._utils.equal_rows import join_equal_rows
 
 # A row's neighbours are this many of the nearest.
 N_NEIGHBORS = 10
@@ -17,24 +18,14 @@ def find_neighbors(table: Table, n_neighbors: int = N_NEIGHBORS) -> np.ndarray:
     Equal rows count once, and are no neighbours of each other, unless too few rows are different.
     """
     places = table.in_units()
-    distinct, copy = first_of_equal(places)
+    first, number = join_equal_rows(places)
+    distinct = np.sort(first)
+    copy = np.searchsorted(distinct, first[number])
     if len(distinct) <= n_neighbors:
         distinct = copy = np.arange(len(places))
     n_neighbors = min(n_neighbors, len(distinct) - 1)
     search = NearestNeighbors(n_neighbors=n_neighbors).fit(places[distinct])
     return distinct[search.kneighbors(return_distance=False)][copy]
-
-
-def first_of_equal(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the numbers of the first of each set of equal rows (n, m), in their order.
-
-    And for each row (n,), which of these it equals.
-    """
-    _, first, copy = np.unique(places, axis=0, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    place = np.empty(len(order), dtype=np.int64)
-    place[order] = np.arange(len(order))
-    return first[order], place[copy.ravel()]  # numpy 2.0 returned a column
 
 
 def pairs_of_neighbors(

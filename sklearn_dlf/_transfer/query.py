@@ -12,8 +12,8 @@ from .._rows.reader import RowReader
 from .._rows.table import Table
 from .._utils.standardise import scale_weights
 from .cache import TeacherCache
+from .copied_rows import unseen_with_copies, warn_of_copies
 from .design_points import Points, make_points
-from .equal_rows import unseen_with_copies, warn_of_copies
 from .row_choice import RowChoice
 from .row_makers import RowMaker
 from .step_functions import has_steps

@@ -23,7 +23,7 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from .._rows.table import Table
-from .neighbors import first_of_equal
+from .._utils.equal_rows import join_equal_rows
 from .out_of_bag import MIN_DEGREES, spread_at_unseen
 from .row_makers import Maker, make_rows, nearest_midpoints
 
@@ -103,7 +103,7 @@ class RowJudge:
 
     def _distinct(self) -> Table:
         """Return the data with equal rows once, if enough rows are left."""
-        first, _ = first_of_equal(self.table.numbers)
+        first = np.sort(join_equal_rows(self.table.numbers)[0])
         return self.table.take(first) if len(first) >= MIN_ROWS else self.table
 
     def judge(self, augment: Maker) -> Likeness:

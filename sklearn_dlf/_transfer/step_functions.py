@@ -23,6 +23,7 @@ from .._rows.containers import (
 )
 from .._rows.table import Table
 from .._utils.blocks import spaced_rows
+from .._utils.equal_rows import join_equal_rows
 from .._utils.standardise import column_std, in_units
 from .teacher import Teacher
 
@@ -64,7 +65,7 @@ def has_steps(teacher: Teacher, table: Table) -> bool:
         return False
     if not either.can_be_evaluated:
         picked = spaced_rows(len(table), MAX_GIVEN_ROWS)
-        different = np.unique(table.numbers[picked], axis=0, return_index=True)[1]
+        different, _ = join_equal_rows(table.numbers[picked])
         return _recurs(either.predictions[picked[different]])
     container = as_container(either.X)
     columns = number_columns(container)

@@ -13,9 +13,10 @@ import numpy as np
 from scipy.special import log_softmax, logsumexp
 
 from .._predictive.members import SMALL_PROBABILITY
+from .._utils.equal_rows import join_equal_rows
 from .class_update import ClassUpdate
 from .coordinates import choose_coordinates, features_of, read_heads
-from .folds import LEAST_GAIN, is_less, join_equal_rows, make_folds, splits
+from .folds import LEAST_GAIN, is_less, make_folds, splits
 from .label_map import STRENGTHS, keep_map, learn_map
 from .memory import Memory
 from .offset_head import fit_head

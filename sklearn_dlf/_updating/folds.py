@@ -17,15 +17,6 @@ LEAST_GAIN = 3.0
 N_FOLDS, MANY_ROWS = 5, 2_000
 
 
-def join_equal_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return where each different row (n_rows, m) is first, in the order of its values.
-
-    And for each row, which of the different ones it is.
-    """
-    _, first, number = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-    return first, number.ravel()  # numpy 2.0 returned a column
-
-
 def make_folds(kinds: Sequence[Hashable]) -> np.ndarray:
     """Return the fold of each row (n_rows,), such that all folds have equal shares of each kind."""
     of_kind: dict[Hashable, list[int]] = {}

@@ -175,17 +175,20 @@ def flattening(latent: np.ndarray, covariance: np.ndarray) -> np.ndarray:
        4(5), 1992.
     """
     if latent.shape[1] == 1:
-        variance = covariance[:, 0, 0]
-    else:
-        own = np.diagonal(covariance, axis1=1, axis2=2)
-        of_pairs = own[:, :, None] + own[:, None] - 2 * covariance
-        variance = of_pairs.mean(axis=(1, 2))
-        for _ in range(N_FLATTENED):
-            share = 1 / np.sqrt(1 + np.pi / 8 * variance)
-            probabilities = _softmax(share[:, None] * latent)
-            weights = probabilities[:, :, None] * probabilities[:, None]
-            classes = np.arange(latent.shape[1])
-            weights[:, classes, classes] = 0.0
-            weights += np.finfo(np.float64).tiny
-            variance = (weights * of_pairs).sum(axis=(1, 2)) / weights.sum(axis=(1, 2))
+        return _share_of(covariance[:, 0, 0])
+    own = np.diagonal(covariance, axis1=1, axis2=2)
+    of_pairs = own[:, :, None] + own[:, None] - 2 * covariance
+    share = _share_of(of_pairs.mean(axis=(1, 2)))
+    classes = np.arange(latent.shape[1])
+    for _ in range(N_FLATTENED):
+        probabilities = _softmax(share[:, None] * latent)
+        weights = probabilities[:, :, None] * probabilities[:, None]
+        weights[:, classes, classes] = 0.0
+        weights += np.finfo(np.float64).tiny
+        share = _share_of((weights * of_pairs).sum(axis=(1, 2)) / weights.sum(axis=(1, 2)))
+    return share
+
+
+def _share_of(variance: np.ndarray) -> np.ndarray:
+    """Share of log-odds whose sigmoid is about that averaged over a variance."""
     return 1 / np.sqrt(1 + np.pi / 8 * variance)

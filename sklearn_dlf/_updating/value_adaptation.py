@@ -17,10 +17,11 @@ from .._network.heads import Units
 from .._predictive.conformal import center_and_unit
 from .._predictive.target_distribution import TargetDistribution
 from .._predictive.target_noise import TargetNoise
+from .._utils.equal_rows import join_equal_rows
 from .._utils.standardise import check_std, in_units
 from .._utils.warning import warn_user
 from .coordinates import Coordinates, choose_coordinates, features_of, read_heads
-from .folds import LEAST_GAIN, join_equal_rows, make_folds, splits
+from .folds import LEAST_GAIN, make_folds, splits
 from .memory import Memory, discrepancy_root, value_covariance
 from .posterior import Normal, Posterior, average_normals, weights_of
 from .updated_members import UpdatedMembers

@@ -93,11 +93,8 @@ def _as_strings(model: Any, X: Any) -> Any:
     """
     if len(getattr(X, "shape", ())) != 2 or X.shape[1] != 1:
         return X
-    inside = model
-    while inside is not None:
-        model, inside = inside, _reader_inside(inside)
     try:
-        tags = get_tags(model).input_tags
+        tags = get_tags(_first_reader(model)).input_tags
     except (AttributeError, TypeError, ValueError):  # not all models have tags
         return X
     if not tags.string or tags.two_d_array:
@@ -105,18 +102,11 @@ def _as_strings(model: Any, X: Any) -> Any:
     return X.iloc[:, 0] if hasattr(X, "iloc") else X[:, 0]
 
 
-def _reader_inside(model: Any) -> Any:
-    """Return the part of a fitted wrapper that reads its rows first; None if it is none."""
-    if isinstance(model, Pipeline):
-        return model.steps[0][1]
-    if isinstance(model, FeatureUnion):
-        return model.transformer_list[0][1]
-    if isinstance(model, FrozenEstimator):
-        return model.estimator
-    names = {BaseSearchCV: "best_estimator_", TransformedTargetRegressor: "regressor_"}
-    return next(
-        (getattr(model, n, None) for kind, n in names.items() if isinstance(model, kind)), None
-    )
+def _first_reader(model: Any) -> Any:
+    """Return the part of a fitted wrapper that reads its rows first; the model if it is none."""
+    for part in _parts_with_its_columns(model):
+        return _first_reader(part)
+    return model
 
 
 def _recorded_names(model: Any) -> list[str] | None:
@@ -146,6 +136,8 @@ def _parts_with_its_columns(model: Any) -> Iterator[Any]:
     if isinstance(model, Pipeline):
         steps = [step for _, step in model.steps if step not in ("passthrough", None)]
         yield from steps[:1]
+    elif isinstance(model, FeatureUnion):
+        yield from (part for _, part in model.transformer_list[:1])
     elif isinstance(model, _COMBINED):
         yield from getattr(model, "estimators_", [])[:1]
     elif isinstance(model, CalibratedClassifierCV):

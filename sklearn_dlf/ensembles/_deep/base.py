@@ -322,9 +322,8 @@ class BaseDeepEnsemble(BaseEstimator, metaclass=ABCMeta):
     def __getstate__(self) -> dict[str, Any]:
         """Return the state with networks on the CPU, so that it loads without an accelerator."""
         state = super().__getstate__()
-        if "members_" in state:
-            state = {**state, "members_": [on_cpu(one) for one in state["members_"]]}
-        return state
+        own = {"members_": [on_cpu(one) for one in self.members_]} if "members_" in state else {}
+        return {**state, **own}
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -10,19 +10,14 @@ often than those of any two rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from .._rows.table import Table
-from .._utils.blocks import row_blocks
+from .._utils.equal_rows import join_equal_rows
 from .._utils.warning import warn_user
 from ..exceptions import SeenRowsWarning
 
-# Rows that are compared at a time, so that memory stays bounded.
-BLOCK_ROWS = 2**16
-
-# Copies are told if they leave less than this share of the rows that some member did not see.
+# `fit` warns if copies leave less than this share of the rows that some member did not see.
 LEAST_SHARE = 0.5
 
 # Equal y of equal rows are copies if no more than this share of all pairs of rows have equal y, or
@@ -43,9 +38,9 @@ def unseen_with_copies(unseen: np.ndarray, table: Table, y: np.ndarray) -> np.nd
         Values of the first rows. Rows with another y are no copies.
     """
     n_rows = min(len(y), len(unseen))
-    numbers = table.column_codes() if table.is_tabular else table.numbers
-    value, n_equal_values = _group(np.unique(y[:n_rows], axis=0, return_inverse=True)[1].ravel())
-    row, n_equal_rows = _group(np.fromiter(_hashes(numbers[:n_rows]), np.int64, n_rows))
+    codes = Table(table.column_codes()) if table.is_tabular else table
+    value, n_equal_values = _group(join_equal_rows(y[:n_rows])[1])
+    row, n_equal_rows = _group(codes.hashes()[:n_rows])
     kind, n_copies = _group(row * len(n_equal_values) + value)
     if not n_copies.max(initial=1) > 1:
         return unseen
@@ -85,11 +80,3 @@ def _group(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _pairs(sizes: np.ndarray) -> float:
     """Return the number of pairs within groups of these sizes."""
     return float((sizes * (sizes - 1.0)).sum() / 2)
-
-
-def _hashes(numbers: np.ndarray) -> Iterator[int]:
-    """Yield a number for each row, which is the same for equal rows."""
-    for rows in row_blocks(len(numbers), BLOCK_ROWS):
-        block = np.asarray(numbers[rows]) + 0  # no negative zeros
-        for row in np.ascontiguousarray(block).reshape(len(block), -1):
-            yield hash(row.tobytes())

@@ -11,9 +11,10 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn_dlf import DLFRegressor
 from sklearn_dlf._rows.table import Table
 from sklearn_dlf._rows.table_encoder import TableEncoder
-from sklearn_dlf._transfer.equal_rows import unseen_with_copies
-from sklearn_dlf._transfer.neighbors import find_neighbors, first_of_equal
+from sklearn_dlf._transfer.copied_rows import unseen_with_copies
+from sklearn_dlf._transfer.neighbors import find_neighbors
 from sklearn_dlf._transfer.row_judge import RowJudge
+from sklearn_dlf._utils.equal_rows import join_equal_rows
 from sklearn_dlf.exceptions import SeenRowsWarning
 
 RNG = np.random.RandomState(0)
@@ -72,9 +73,10 @@ def test_equal_rows_are_no_neighbours():
     X = np.repeat(RNG.randn(30, 2), 3, axis=0)
     near = find_neighbors(Table(X), 4)
     assert near.shape == (90, 4)
-    assert all(len(first_of_equal(X[[i, *near[i]]])[0]) == 5 for i in range(90))
-    assert_array_equal(first_of_equal(X)[0], np.arange(0, 90, 3))
-    assert_array_equal(first_of_equal(X)[1], np.repeat(np.arange(30), 3))
+    assert all(len(join_equal_rows(X[[i, *near[i]]])[0]) == 5 for i in range(90))
+    first, number = join_equal_rows(X)
+    assert_array_equal(np.sort(first), np.arange(0, 90, 3))
+    assert_array_equal(first[number], np.repeat(np.arange(0, 90, 3), 3))
 
 
 def test_repeated_rows_are_judged_as_the_same_rows_once():
