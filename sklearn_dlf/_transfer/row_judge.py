@@ -35,8 +35,9 @@ N_JUDGED, MIN_ROWS, MAX_ROWS = 400, 50, 4_000
 MIN_FRESH = 25
 
 # Largest ratios of rows that are like the data. On healthy sets, made rows have up to 1.1 in the
-# mean and in the decile, and fresh rows up to 1.4 in the decile. Distances are up to 1.38 where
-# the student gains from made rows. Off a surface, spreads are from 1.5 on, or distances from 1.37.
+# mean and in the decile, and fresh rows up to 1.4 in the decile. Distances were up to 1.32 where
+# the student gains from made rows, when equal rows still were neighbours of each other. Off a
+# surface, spreads are from 1.5 on, or distances from 1.37.
 MAX_MEAN, MAX_DECILE, MAX_DISTANCE = 1.25, 1.4, 1.35
 
 # Midpoints lie deeper inside the data than fresh rows. These have about this many times the spread.
