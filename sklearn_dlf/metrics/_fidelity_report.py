@@ -111,12 +111,14 @@ class FidelityReport:
         Root mean square of the student's covariances between different rows, over that of the
         teacher's, at no more than 200 rows. The noise that few members add is taken out: squares
         are products of covariances of two halves. Of classifiers, covariances are summed over
-        classes. The student's are those of 1,000 draws.
+        classes. The student's are exact, as of ``predict(X, return_cov=True)``. Those of
+        classifiers, of baselines and of a ``TransformedTargetRegressor`` are of 1,000 draws, whose
+        noise is taken out.
     covariance_correlation, covariance_ceiling : float, or of each output
         Correlation of these covariances, and its ceiling.
     sum_ratio, sum_noise : float, or of each output
-        Standard deviation of the sum over these rows, of the student's draws over the members', and
-        the factor by which those of two ensembles of this size differ.
+        Standard deviation of the sum over these rows, of the student over the members', and the
+        factor by which those of two ensembles of this size differ.
     levels : ndarray of shape (n_levels,)
         Levels of the intervals of y.
     coverage : ndarray of shape (n_levels,) or (n_levels, n_outputs), or None

@@ -26,6 +26,7 @@ from sklearn_dlf.metrics import (
 from sklearn_dlf.metrics._report.calibration import Calibration
 from sklearn_dlf.metrics._report.ceilings import agreement_of_halves, noise_of_mean, pearson
 from sklearn_dlf.metrics._report.comparison import Comparison
+from sklearn_dlf.metrics._report.row_covariance import of_draws
 
 QUICK = {
     "q": 2,
@@ -88,7 +89,7 @@ def compare(mean, std, members, draws):
         std[:, None],
         members.std(axis=-1, ddof=1),
         np.arange(len(mean)),
-        draws,
+        [of_draws(draws, np.random.RandomState(0))],
         None,
     )
     return FidelityReport("Student", comparison, Calibration(), np.array([0.9]), [])
@@ -158,6 +159,32 @@ def test_each_fault_alone_makes_a_student_unfaithful(process, change, culprit):
     assert report.verdict == "not faithful"
     assert check_named(report, culprit).grade == "poor"
     assert culprit in report.reason
+
+
+def test_covariances_of_a_regressor_are_exact(report, student, fresh):
+    _, covariance = student.predict(fresh[0], return_cov=True)
+    compared = report.comparison.covariances[0]
+    assert_allclose(compared.values, covariance[np.triu_indices(len(covariance), 1)])
+    assert_allclose(compared.sum_std, covariance.mean() ** 0.5)
+    assert compared.reliability == 1
+
+
+def test_the_noise_of_draws_does_not_lower_the_correlation_of_covariances():
+    rng = np.random.RandomState(0)
+    loadings = 0.2 * rng.standard_normal((100, 2))
+
+    def draw(n):
+        noise = rng.standard_normal((100, n))
+        return (loadings @ rng.standard_normal((2, n)) + noise)[:, None]
+
+    members = draw(20_000)
+    exact = compare(np.arange(100), np.ones(100), members, draw(100_000)).covariance_correlation
+    few = draw(1000)
+    noisy = pearson(of_draws(few, rng).values, of_draws(members, rng).values)
+    corrected = compare(np.arange(100), np.ones(100), members, few).covariance_correlation
+    assert exact > 0.95
+    assert noisy < 0.92
+    assert_allclose(corrected, exact, atol=0.03)
 
 
 def test_sums_over_rows_that_are_too_certain_make_a_student_unfaithful(process):
@@ -250,7 +277,7 @@ def test_a_rare_class_that_is_less_probable_than_the_teachers_is_told(iris, tree
         np.full((75, 1), 0.1),
         np.full((75, 1), 0.1),
         np.arange(75),
-        rare,
+        [of_draws(rare, np.random.RandomState(0))],
         np.array(["rare", "common"]),
     )
     report = FidelityReport("Student", comparison, Calibration(), np.array([0.9]), [])

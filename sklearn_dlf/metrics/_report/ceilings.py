@@ -18,6 +18,9 @@ MIN_MEMBERS = 4
 # chosen.
 MIN_ROWS = 10
 
+# Below this ceiling, halves of the members say little about what there is to find; a choice.
+MIN_CEILING = 0.3
+
 Correlate = Callable[[np.ndarray, np.ndarray], float]
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from .calibration import Calibration
+from .ceilings import MIN_CEILING
 from .scores import ClassShares, Scores
 
 Grade = Literal["good", "fair", "poor", "unknown"]
@@ -32,8 +33,6 @@ RATIO_LIMITS = 1.25, 1.6
 COVARIANCE_LIMITS = 1.6, 2.5
 # Share of the ceiling that a correlation reaches.
 SHARE_LIMITS = 0.9, 0.7
-# Below this ceiling, halves of the members say little about what there is to find.
-MIN_CEILING = 0.3
 # The spread is good at this error, as a share of the teacher's mean spread, whatever the
 # correlation: the spread may be the same at all rows.
 SMALL_SPREAD_ERROR = 0.1

@@ -10,6 +10,7 @@ from sklearn.base import is_classifier
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
+from ..._estimators.dlf_regressor import DLFRegressor
 from ..._estimators.unwrap import WrappedStudent, find_with_method
 from ..._estimators.wrapped_students import sample_predictions
 from ..._transfer.predictions_teacher import PredictionsTeacher
@@ -20,9 +21,10 @@ from ...ensembles._members import Members
 from ...ensembles._registry import describe_ensemble
 from .._epistemic import N_DRAWS
 from .._scores import mutual_information
+from .row_covariance import RowCovariance, of_draws, of_moments
 
-# Members drawn from the student for its covariance over rows. 1000 was chosen: the error of a
-# correlation is then about 0.03, which is less than that of most teachers' own.
+# Members drawn from the student for covariances over rows that have no closed form: a choice. The
+# error of a correlation of two rows is then about 0.03.
 N_COVARIANCE_DRAWS = 1000
 
 # Most rows, and most entries (rows times outputs), between which covariances are compared. They
@@ -47,8 +49,8 @@ class Comparison(NamedTuple):
         Standard deviations in units of y, or mutual information in nats.
     rows : int ndarray (m,)
         Rows between which covariances are compared.
-    draws : ndarray (m, k, n_draws)
-        Members drawn from the student at these rows.
+    covariances : list of RowCovariance
+        The student's covariances between these rows, of each part.
     classes : ndarray or None
         The student's labels.
     """
@@ -59,7 +61,7 @@ class Comparison(NamedTuple):
     spread: np.ndarray
     teacher_spread: np.ndarray
     rows: np.ndarray
-    draws: np.ndarray
+    covariances: list[RowCovariance]
     classes: np.ndarray | None
 
     @property
@@ -124,11 +126,9 @@ def compare_at_rows(
             "expected members of the kind that the student has learnt from."
         )
     rows = _choose_rows(n_samples, members.shape[1], random_state)
-    seed = random_state.randint(np.iinfo(np.int32).max)
-    draws = sample_predictions(student, _safe_indexing(X, rows), N_COVARIANCE_DRAWS, seed)
-    draws = draws if draws.ndim == 3 else draws[:, None]
+    covariances = _covariances(student, wrapped, _safe_indexing(X, rows), random_state)
     teacher_spread = spread_of(members, kind)
-    compared = Comparison(kind, members, mean, spread, teacher_spread, rows, draws, classes)
+    compared = Comparison(kind, members, mean, spread, teacher_spread, rows, covariances, classes)
     return compared, described
 
 
@@ -189,6 +189,22 @@ def _moments(student: Any, wrapped: WrappedStudent, X: Any) -> tuple[np.ndarray,
         mean, std = draws.mean(axis=-1), draws.std(axis=-1, ddof=1)
     mean, std = np.asarray(mean, np.float64), np.asarray(std, np.float64)
     return mean.reshape(len(mean), -1), std.reshape(len(std), -1)
+
+
+def _covariances(
+    student: Any, wrapped: WrappedStudent, X: Any, random_state: np.random.RandomState
+) -> list[RowCovariance]:
+    """Return the student's covariances between rows, of each output or over all classes."""
+    if isinstance(wrapped.student, DLFRegressor) and wrapped.invert is None:
+        _, covariance = wrapped.student.predict(wrapped.transform(X), return_cov=True)
+        covariance = covariance.reshape(*covariance.shape[:2], -1)
+        return [of_moments(covariance[..., output]) for output in range(covariance.shape[2])]
+    seed = random_state.randint(np.iinfo(np.int32).max)
+    draws = sample_predictions(student, X, N_COVARIANCE_DRAWS, seed)
+    draws = draws if draws.ndim == 3 else draws[:, None]
+    if is_classifier(wrapped.student):
+        return [of_draws(draws, random_state)]
+    return [of_draws(draws[:, [output]], random_state) for output in range(draws.shape[1])]
 
 
 def _choose_rows(n_samples: int, n_columns: int, random_state: np.random.RandomState) -> np.ndarray:

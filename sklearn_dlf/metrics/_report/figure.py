@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .scores import off_diagonal
+from .row_covariance import off_diagonal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,7 +69,7 @@ def _draw_spread(report: FidelityReport, ax: Axes) -> None:
 def _draw_covariance(report: FidelityReport, ax: Axes) -> None:
     compared = report.comparison
     of_teacher = [off_diagonal(compared.members[compared.rows][:, c]) for c in compared.parts]
-    of_student = [off_diagonal(compared.draws[:, c]) for c in compared.parts]
+    of_student = [covariance.values for covariance in compared.covariances]
     _scatter(ax, np.concatenate(of_teacher), np.concatenate(of_student), alpha=0.25)
     ax.set(xlabel="teacher", ylabel="student", title="Covariance between different rows")
 

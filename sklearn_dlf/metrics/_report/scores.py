@@ -10,8 +10,16 @@ import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
 
 from .._scores import member_fidelity
-from .ceilings import Correlate, agreement_of_halves, noise_of_mean, pearson, spearman
+from .ceilings import (
+    MIN_CEILING,
+    Correlate,
+    agreement_of_halves,
+    noise_of_mean,
+    pearson,
+    spearman,
+)
 from .comparison import Comparison, spread_of
+from .row_covariance import RowCovariance, off_diagonal, sum_std
 
 # Most rows at which halves of the members are compared: correlations are known well enough then.
 MAX_HALVED_ROWS = 2000
@@ -84,13 +92,6 @@ def spread_errors(compared: Comparison) -> np.ndarray:
     return _divide(compared.spread - compared.teacher_spread, units)
 
 
-def off_diagonal(members: np.ndarray) -> np.ndarray:
-    """Return covariances between different rows of members (m, k, n_members), summed over k."""
-    deviations = members - members.mean(axis=-1, keepdims=True)
-    covariance = np.einsum("ikm,jkm->ij", deviations, deviations, optimize=True)
-    return covariance[np.triu_indices(len(members), 1)] / (members.shape[-1] - 1)
-
-
 def _score_part(
     compared: Comparison,
     number: int,
@@ -129,37 +130,39 @@ def _score_part(
         spread_correlation=correlation,
         spread_rank_correlation=rank_correlation,
         spread_ceiling=halves.ceiling,
-        **_score_covariance(members[compared.rows], compared.draws[:, columns], random_state),
-        **_score_sums(members[compared.rows], compared.draws[:, columns]),
+        **_score_covariance(members[compared.rows], compared.covariances[number], random_state),
+        **_score_sums(members[compared.rows], compared.covariances[number]),
     )
 
 
 def _score_covariance(
-    members: np.ndarray, draws: np.ndarray, random_state: np.random.RandomState
+    members: np.ndarray, of_student: RowCovariance, random_state: np.random.RandomState
 ) -> dict[str, float]:
-    """Compare covariances between different rows of members and draws (m, k, ...)."""
+    """Compare covariances between different rows of members (m, k, n_members) and of a student."""
     if len(members) < 3:  # two rows have one covariance, which correlates with nothing
         names = "covariance_ratio", "covariance_correlation", "covariance_ceiling"
         return dict.fromkeys(names, float("nan"))
     halves = agreement_of_halves(members, off_diagonal, pearson, random_state)
-    of_student = agreement_of_halves(draws, off_diagonal, pearson, random_state)
     # Few members make covariances larger, by their noise. Products of halves are free of it.
     is_known = halves.square > 0 and of_student.square >= 0
+    # The noise of the student's draws lowers the correlation by this factor, where there is one.
+    reliability = of_student.reliability if of_student.reliability >= MIN_CEILING else 1.0
+    correlation = pearson(of_student.values, off_diagonal(members))
     return {
         "covariance_ratio": (of_student.square / halves.square) ** 0.5 if is_known else np.nan,
-        "covariance_correlation": pearson(off_diagonal(draws), off_diagonal(members)),
+        "covariance_correlation": correlation / reliability,
         "covariance_ceiling": halves.ceiling,
     }
 
 
-def _score_sums(members: np.ndarray, draws: np.ndarray) -> dict[str, float]:
-    """Compare the spread of sums over rows of members and draws (m, k, ...)."""
+def _score_sums(members: np.ndarray, of_student: RowCovariance) -> dict[str, float]:
+    """Compare the spread of sums over rows of members (m, k, n_members) and of a student."""
     if len(members) < 3:
         return {"sum_ratio": float("nan"), "sum_noise": float("nan")}
-    variances = [part.mean(axis=0).var(axis=-1, ddof=1).sum() for part in (draws, members)]
     # The logarithm of a standard deviation of M values has about the variance 1 / (2 (M - 1)).
     noise = math.exp(1 / math.sqrt(members.shape[-1] - 1))
-    return {"sum_ratio": math.sqrt(float(_divide(*map(np.asarray, variances)))), "sum_noise": noise}
+    ratio = _divide(np.asarray(of_student.sum_std), np.asarray(sum_std(members)))
+    return {"sum_ratio": float(ratio), "sum_noise": noise}
 
 
 def _unit(compared: Comparison, columns: slice) -> np.ndarray:
