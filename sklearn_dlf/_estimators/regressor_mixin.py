@@ -35,6 +35,12 @@ NO_VARIANCE = (
     "TransformedTargetRegressor(model, func=np.log1p, inverse_func=np.expm1), may have lighter "
     "tails."
 )
+NO_TRANSFORMED_VARIANCE = (
+    "y has no variance at {} of {} rows, where total, aleatoric and std are infinite: the noise of "
+    "the transformed y has heavy tails (target_noise_.shape is {}), and the way back to units of y "
+    "stretches them until rare values make up the variance. Sort and compare rows by the width of "
+    "predict_interval, or by epistemic."
+)
 
 
 class RegressorStudentMixin(RegressorMixin, RegressorStudent):
@@ -237,7 +243,8 @@ default=None
         -----
         UserWarning
             If y has no variance, since its noise has very heavy tails (`target_noise_.shape` up to
-            one): ``total``, ``aleatoric`` and ``std`` are infinite then. The width of
+            one), or since the teacher transforms y and the way back stretches the tails, as an
+            exponential does. Then ``total``, ``aleatoric`` and ``std`` are infinite. The width of
             `predict_interval` is not.
         """
         check_is_fitted(self)
@@ -251,7 +258,12 @@ default=None
         epistemic, aleatoric = predict_in_parts(self, X, predict, further)
         total = epistemic + aleatoric
         if self.target_noise_ is not None and np.isinf(total).any():
-            warn_user(NO_VARIANCE.format(np.round(self.target_noise_.shape, 2)))
+            shape = np.round(self.target_noise_.shape, 2)
+            if (shape <= 1).any() or self.target_transformation_ is None:
+                warn_user(NO_VARIANCE.format(shape))
+            else:
+                n_rows = np.count_nonzero(np.isinf(total).reshape(len(total), -1).any(axis=1))
+                warn_user(NO_TRANSFORMED_VARIANCE.format(n_rows, len(total), shape))
         return Bunch(total=total, aleatoric=aleatoric, epistemic=epistemic, std=np.sqrt(total))
 
     def predict_quantiles(

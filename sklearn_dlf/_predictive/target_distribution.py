@@ -13,13 +13,18 @@ from .._utils.blocks import DRAW_ROWS, NODES_AT_ONCE, row_blocks
 from .._utils.seeding import MAX_SEED
 from .law_mixtures import mixture_log_density, mixture_quantiles
 from .members import Draws
-from .scale_mixture import node_weights
+from .scale_mixture import node_weights, score_rule
 from .target_noise import TargetNoise
 from .transformed_target import TransformedTarget
 from .two_piece import from_normal, to_symmetric
 
 # Rows whose mixtures are transformed at once; the quadrature holds 201 values of each.
 TRANSFORMED_ROWS = 2**10
+
+# The variance of a transformed y counts as infinite if more than this share of it is due to values
+# of `W` beyond this score, whose probability is 1e-4: an exponential of heavy tails has no
+# variance, and what a quadrature or draws find depends on where they end.
+RARE_SCORE, RARE_SHARE = 3.7, 0.1
 
 
 class _TargetMoments(NamedTuple):
@@ -144,20 +149,28 @@ class TargetDistribution:
 
     def _variances_in_units_of_y(self, X: np.ndarray, transformation: TransformedTarget) -> Bunch:
         """`variances` of a transformed y, from the moments of each part of the mixture."""
+        if transformation.is_linear:
+            parts = self.variances(X)
+            return Bunch(**{name: transformation.slope**2 * parts[name] for name in parts})
         epistemic, aleatoric = np.empty((2, len(X), self.members.n_outputs))
-        weights = node_weights()
+        scores, weights = score_rule()
         for rows in row_blocks(len(X), TRANSFORMED_ROWS):
             at = self._moments(X[rows])
             spread = self.noise.spread_share * at.variance
             epistemic[rows] = transformation.moments(at.mean, spread).variance
             std = self.noise.std_nodes(at.variance, at.factor, at.misfit)
             center = self.noise.center(at.mean, at.variance, at.factor, at.misfit)
-            first, second = np.zeros((2, *at.mean.shape))
+            sums = np.zeros((2, 3, *at.mean.shape))  # of usual and of rare nodes
             for node, weight in enumerate(weights):
                 part = transformation.moments(center, std[..., node] ** 2, self.noise.skewness)
-                first += weight * part.mean
-                second += weight * (part.variance + part.mean**2)
-            aleatoric[rows] = np.maximum(second - first**2 - epistemic[rows], 0.0)
+                powers = np.ones_like(part.mean), part.mean, part.variance + part.mean**2
+                sums[int(scores[node] > RARE_SCORE)] += weight * np.stack(powers)
+            _, first, second = sums.sum(axis=0)
+            total = second - first**2
+            of_rare = sums[1, 2] - 2 * first * sums[1, 1] + first**2 * sums[1, 0]
+            is_infinite = np.isfinite(self.noise.shape) & (of_rare > RARE_SHARE * total)
+            total = np.where(is_infinite, np.inf, total)
+            aleatoric[rows] = np.maximum(total - epistemic[rows], 0.0)
         return Bunch(epistemic=epistemic, aleatoric=aleatoric)
 
     def start_draws(self, n_samples: int, random_state: np.random.RandomState) -> Draws:

@@ -166,6 +166,11 @@ class TransformedTarget:
                 np.where((in_units <= rounding).all(axis=0), 0.0, np.inf),
             )
 
+    @property
+    def slope(self) -> np.ndarray:
+        """Slope of the way back (n_outputs,), where it is linear."""
+        return self._slope
+
     def transform(self, y: np.ndarray) -> np.ndarray:
         """Return y (n, n_outputs) in the transformed space; raise if it is not finite there."""
         return check_transformed(self.transformer.transform(y), y)

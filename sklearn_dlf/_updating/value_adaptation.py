@@ -39,15 +39,19 @@ from .values import (
 # units of that of the new y. Those of the discrepancy, `DISCREPANCIES`, have this unit too.
 AFFINE = 2.0
 
-# Shares of the variance of the new y that may be noise, on average over rows.
+# Shares of the variance of the new y that may be noise, on average over rows and outputs.
 NOISE_SHARES = tuple(np.geomspace(1e-5, 2.0, 25))
 
 # Power of the share in its prior, below the share that the noise had in `fit`: a few rows that a
 # head interpolates do not show that y has no noise.
 FALL = 1.0
 
-# The members' spread counts with the slope, which is found in so many rounds.
-N_ROUNDS = 3
+# The members' spread counts with the slope, and outputs have noise of their own. Both are found in
+# so many rounds.
+N_ROUNDS = 4
+
+# What is known of the ratios of the outputs' noise from that in `fit`, in rows.
+PRIOR_ROWS = 10
 
 # Rows that an intercept, a slope and noise need at least.
 LEAST_ROWS = 3
@@ -191,18 +195,22 @@ class ValueAdapter:
         center, unit = _center_and_unit(y, weights)
         covariance = value_covariance(self._members, self._noise, X)
         typical = weights @ np.diagonal(covariance, axis1=1, axis2=2) / weights.sum()
-        noise_unit = unit / np.sqrt(typical)
-        check_std(noise_unit, "y, in units of the noise of fit,")
+        before = self._shares_of_noise(typical)
+        relative = before / before.mean()
         heads = read_heads(network, units)
         features, root_share = features_of(network, X), np.sqrt(self._noise.spread_share)
-        covariance *= noise_unit[:, None] * noise_unit
         slope = np.zeros(len(unit))
         for _ in range(N_ROUNDS):
+            noise_unit = unit * np.sqrt(relative / typical)
+            check_std(noise_unit, "y, in units of the noise of fit,")
+            noise = covariance * noise_unit[:, None] * noise_unit
             coordinates = scale_loadings(choose_coordinates(heads), slope * root_share)
             nothing = np.zeros((*heads.mean.shape, 1))
-            sums = sum_values(coordinates, features, y - center, covariance, weights, nothing)
-            normal, share, affine = self._average(coordinates, sums, unit, typical)
+            sums = sum_values(coordinates, features, y - center, noise, weights, nothing)
+            normal, share, affine = self._average(coordinates, sums, unit, before.mean())
             slope = affine[:, 1]
+            errors = y - center - features @ coordinates.coefficients(normal.mean).T
+            relative *= _relative_noise(errors, share * noise, weights)
         posterior = Posterior(
             coordinates.coefficients(normal.mean),
             coordinates.coefficients(normal.root) / root_share[:, None, None],
@@ -213,13 +221,21 @@ class ValueAdapter:
         intercept = center + affine[:, 0] - slope * units.center
         return ValueAdaptation("mapped", slope, intercept, posterior, np.nan)
 
+    def _shares_of_noise(self, typical: np.ndarray) -> np.ndarray:
+        """Return the share (c,) of noise in the variance of each output of the old y.
+
+        ``typical`` (c,) is the variance of the old y around the student. Other units leave these
+        shares as they were, so that outputs keep their ratios.
+        """
+        return typical / (self._members.units.scale**2 + typical)
+
     def _average(
-        self, coordinates: Coordinates, sums: ValueSums, unit: np.ndarray, typical: np.ndarray
+        self, coordinates: Coordinates, sums: ValueSums, unit: np.ndarray, before: float
     ) -> tuple[Normal, float, np.ndarray]:
         """Return the average posterior, the share of noise, and intercepts and slopes (c, 2).
 
-        ``unit`` (c,) is the standard deviation of the new y, ``typical`` (c,) the variance of the
-        old y around the student.
+        ``unit`` (c,) is the standard deviation of the new y, ``before`` the share of noise in the
+        variance of the old y, on average over outputs. So are the shares that are found.
         """
         n_outputs = len(unit)
         scale = self._members.units.scale
@@ -234,7 +250,6 @@ class ValueAdapter:
                 parts.append(discrepancy_root(coordinates, self._memory.emptied(), size * unit))
             models.append(LinearModel(np.concatenate(parts, axis=1), sums, NOISE_SHARES))
         log_evidence = np.stack([model.log_evidence() for model in models])
-        before = np.mean(typical / (scale**2 + typical))
         log_evidence += FALL * np.minimum(np.log(np.array(NOISE_SHARES) / before), 0.0)
         weights = weights_of(log_evidence.ravel()).reshape(log_evidence.shape)
         found = np.zeros((n_outputs, 2))
@@ -247,6 +262,16 @@ class ValueAdapter:
             masses.append(mass)
         share = average_multiple(weights.sum(axis=0), NOISE_SHARES)
         return average_normals(normals, np.array(masses)), share, found
+
+
+def _relative_noise(errors: np.ndarray, noise: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return how much more noise (c,) each output has than it was thought to, relative to others.
+
+    Errors are (n, c), the noise that was thought (n, c, c), the weights (n,). The mean is one.
+    """
+    squares = weights @ (errors**2 / np.diagonal(noise, axis1=1, axis2=2))
+    multiple = (squares + PRIOR_ROWS) / (weights.sum() + PRIOR_ROWS)
+    return multiple / multiple.mean()
 
 
 def _center_and_unit(y: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

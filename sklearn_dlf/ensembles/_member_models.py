@@ -84,9 +84,32 @@ def is_fitted(model: Any) -> bool:
     if isinstance(model, FrozenEstimator):
         return is_fitted(model.estimator)
     try:
-        return _is_fitted(model)
+        return _is_fitted(model) or _has_learnt(model)
     except NotFittedError:
         return False
+
+
+def _has_learnt(model: Any) -> bool:
+    """Return whether a model holds more than a new one with its parameters.
+
+    Models of some packages, such as NGBoost, keep what they have learnt under names without the
+    trailing underscore by which scikit-learn knows fitted ones.
+    """
+    if type(model).__module__.startswith("sklearn."):
+        return False
+    parameters = model.get_params(deep=False)
+    try:
+        blank = vars(type(model)(**parameters))
+    except Exception:  # whatever another package raises: it cannot be compared
+        return False
+    names = set(vars(model)) - set(parameters)
+    return any(_is_more(vars(model)[name], blank.get(name)) for name in names)
+
+
+def _is_more(value: Any, blank: Any) -> bool:
+    """Return whether an attribute holds something, and that of a new model nothing."""
+    is_empty = blank is None or (isinstance(blank, list | tuple | dict) and not blank)
+    return is_empty and value is not None and not (isinstance(value, type(blank)) and not value)
 
 
 def _voting(model: Any) -> str:
