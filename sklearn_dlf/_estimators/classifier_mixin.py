@@ -67,15 +67,17 @@ class ClassifierStudentMixin(ClassifierMixin, BaseStudent):
 
         predictions : array-like of shape (n_samples, n_classes, n_members) or list of arrays of \
 shape (n_samples, n_classes), default=None
-            Probabilities or logits of the members at X, members last, or one array a member. At
-            most one of `ensemble` and `predictions` is given.
+            Probabilities or logits of the members at X, members last, or one array a member. One
+            column (n_samples, 1, n_members) is that of the second of two classes. At most one of
+            `ensemble` and `predictions` is given.
 
         outputs : {"probabilities", "logits"}, default="probabilities"
             What `predictions` are. `probability_floor` applies to probabilities only.
 
         classes : array-like of shape (n_classes,), default=None
             Labels in the order of the columns of `predictions`, or of an ensemble that has no
-            labels. None for the sorted labels in y, and for 0, 1, ... without y.
+            labels, or of the codes 0, 1, ... to which an ensemble was fitted. None for the sorted
+            labels in y, and for 0, 1, ... without y.
 
         X_ensemble : array-like or DataFrame with n_samples rows, or callable, default=None
             The rows of X in the form that the ensemble takes, if X has been transformed. No further

@@ -241,6 +241,13 @@ class Trainer:
         except KeyboardInterrupt:
             if not net.has_stopped_early():
                 raise
+        except KeyError as error:
+            if "valid_loss" not in str(error):
+                raise
+            raise ValueError(
+                "A callback asks for valid_loss, and no rows are held out while a student is "
+                "trained: give it monitor='train_loss', as in EarlyStopping(monitor='train_loss')."
+            ) from error
         except torch.linalg.LinAlgError as error:
             raise diverged("a matrix of the loss has no Cholesky factor", self.lr) from error
         net.notify("on_train_end", X=dataset, y=None)

@@ -23,6 +23,8 @@ def as_tensor(X: np.ndarray) -> torch.Tensor:
     """Return rows as a tensor, which shares their memory where torch can. Nothing writes to it."""
     if min(X.strides, default=0) < 0:
         X = np.ascontiguousarray(X)
+    if not X.dtype.isnative:
+        X = X.astype(X.dtype.newbyteorder("="))
     if X.flags.writeable:
         return torch.from_numpy(X)
     with warnings.catch_warnings():  # torch warns of read-only memory, such as that of a memmap

@@ -94,7 +94,9 @@ def _refuse_text(column: Any, name: Any) -> None:
         raise ColumnError(
             f"Column {name!r} seems to be text: {n_different} of its {len(known)} strings are "
             "different. Leave it out, turn it into categories, or give a transformer that reads "
-            "it by preprocessor, such as a ColumnTransformer with a TfidfVectorizer."
+            "it by preprocessor, such as a ColumnTransformer with a TfidfVectorizer. If the "
+            "ensemble needs the column only to be there, leave it out and hand it to the ensemble: "
+            f"X_ensemble=lambda rows: rows.assign(**{{{str(name)!r}: ''}})."
         )
 
 
@@ -121,7 +123,8 @@ def read_numbers(column: Any, name: Any) -> np.ndarray:
             values = _floats(column)
     except (TypeError, ValueError) as error:
         raise ColumnError(
-            f"Column {name!r} held numbers in fit, and now holds other values: {error}"
+            f"Column {name!r} held numbers or booleans in fit, and now holds other values: {error}"
+            ". Turn strings of numbers into numbers first, as pandas.to_numeric does."
         ) from error
     if np.isinf(values).any():
         raise ColumnError(

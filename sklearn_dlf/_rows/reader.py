@@ -131,6 +131,11 @@ class RowReader:
             "bytes of images by 1 / 255."
         )
 
+    def as_in_fit(self, numbers: np.ndarray) -> np.ndarray:
+        """Return raw rows as floats if they were in `fit`: a body may refuse integers."""
+        was_float = self.raw_numbers is not None and self.raw_numbers[0]
+        return numbers.astype(np.float32) if was_float and numbers.dtype.kind != "f" else numbers
+
     def standardise(self, numbers: np.ndarray) -> np.ndarray:
         """Return numbers in units of the standard deviation of those of `fit`; raw ones as is."""
         return numbers if self.scaler is None else standardise(self.scaler, numbers)
@@ -266,7 +271,7 @@ def read_rows(
     reader.warn_of_other_numbers(numbers)
     if novelties is None:
         found.warn()
-    return numbers
+    return reader.as_in_fit(numbers)
 
 
 def _as_column(estimator: Any, rows: Any) -> Any:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.special import softmax
 
 from .._predictive.logits import entropies, latent_from_logits, latent_from_probabilities
-from ..ensembles._class_columns import check_classes
+from ..ensembles._class_columns import are_named_codes, check_classes
 from ..ensembles._member_predictions import SUM_TOLERANCE
 from .design_points import Points
 from .out_of_bag import unseen_mean
@@ -40,6 +40,8 @@ class ClassTargets:
         Rows that each member did not see. If given, averages are over these members.
     from_logits : bool
         Whether probabilities are those of logits. Only zeros are lifted to the floor then.
+    coded : array of shape (n_classes,) or None
+        Labels of the ensemble, if y has their codes.
 
     Attributes
     ----------
@@ -61,11 +63,12 @@ class ClassTargets:
         weights: np.ndarray | None = None,
         unseen: np.ndarray | None = None,
         from_logits: bool = False,
+        coded: np.ndarray | None = None,
     ):
         self.n_points, self.n_own, self.n_design = points.n_points, points.n_own, points.n_design
         self.outputs = outputs
         self.floor = floor
-        self.from_logits = from_logits
+        self.from_logits, self.coded = from_logits, coded
         self.classes = classes
         self.y = y
         self.weights = weights
@@ -75,13 +78,10 @@ class ClassTargets:
 
     def add(self, rows: slice, outputs: np.ndarray) -> np.ndarray:
         """Keep averages at a slice of rows; return latent outputs (n_block, c, n_members)."""
+        if outputs.shape[1] == 1:  # of the second of two classes
+            first = np.zeros_like(outputs) if self.outputs == "logits" else 1 - outputs
+            outputs = np.concatenate([first, outputs], axis=1)
         n_classes = outputs.shape[1]
-        if n_classes < 2:
-            raise ValueError(
-                "predictions of classifiers must have shape (n_samples, n_classes, n_members) "
-                "with at least 2 classes, or be a list with an array (n_samples, n_classes) a "
-                f"member; got {n_classes} class. Two classes have two columns."
-            )
         if rows.start == 0:
             names = name_classes(n_classes, self.classes, self.y)
             self._order = np.argsort(names)
@@ -165,6 +165,13 @@ def name_classes(n_classes: int, classes: ArrayLike | None, y: np.ndarray | None
         )
     if labels is not None and not np.isin(labels, names).all():
         unknown = labels[~np.isin(labels, names)]
+        if are_named_codes(names, labels):
+            raise ValueError(
+                f"y has labels that are no classes of the ensemble: {unknown.tolist()}; its "
+                f"classes are {names.tolist()}. If these are codes, say which label each stands "
+                f"for: classes={labels.tolist()} in the order of the codes, in fit or in "
+                "FittedEnsemble(models, classes=...)."
+            )
         raise ValueError(
             f"y has labels that are no classes of the ensemble: {unknown.tolist()}; its classes "
             f"are {names.tolist()}. Codes 0, 1, ... that voting, stacking and others hand over in "

@@ -126,4 +126,21 @@ def _stack_members(members: list | tuple, n_samples: int) -> np.ndarray:
 def _as_numbers(values: Any, name: str) -> np.ndarray:
     """Return numbers as an array; those that NumPy holds in up to 64 bits are not copied."""
     is_plain = type(values) in (np.ndarray, np.memmap) and values.dtype.kind in "biuf"
-    return values if is_plain and values.dtype.itemsize <= 8 else numeric_array(values, name)
+    if is_plain and values.dtype.itemsize <= 8:
+        return values
+    if _are_labels(values):
+        raise TypeError(
+            f"{name} must be numbers; got labels. A student of classifiers learns from the "
+            "members' probabilities, (n_samples, n_classes, n_members): "
+            "np.stack([model.predict_proba(X) for model in models], axis=-1)."
+        )
+    return numeric_array(values, name)
+
+
+def _are_labels(values: Any) -> bool:
+    """Return whether an array holds strings."""
+    if not isinstance(values, np.ndarray) or not values.size:
+        return False
+    return values.dtype.kind in "UST" or (
+        values.dtype.kind == "O" and isinstance(values.flat[0], str)
+    )

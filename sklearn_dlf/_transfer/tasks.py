@@ -18,6 +18,7 @@ from .._predictive.transformed_target import TransformedTarget
 from .._utils.seeding import MAX_SEED
 from .._utils.warning import warn_user
 from ..ensembles import DeepEnsembleClassifier, DeepEnsembleRegressor
+from ..ensembles._class_columns import are_named_codes
 from ..exceptions import SeenRowsWarning
 from .class_targets import ClassTargets, are_codes
 from .design_points import Points
@@ -220,15 +221,23 @@ class ClassificationTask(Task):
         return DeepEnsembleClassifier()
 
     def targets(self, teacher, points, y, weights, out_of_bag):
-        classes = self.classes
+        classes, coded = self.classes, None
         if classes is None:
             classes = teacher.classes
             if are_codes(y, classes):
-                classes = np.arange(len(classes))
+                coded, classes = classes, np.arange(len(classes))
         elif teacher.classes is not None and not np.array_equal(classes, teacher.classes):
+            if not are_named_codes(teacher.classes, classes):
+                raise ValueError(
+                    f"The classes of the ensemble are {teacher.classes.tolist()}; got "
+                    f"classes={np.asarray(classes).tolist()}. Leave classes out."
+                )
+        given = getattr(teacher, "predictions", None)
+        if given is not None and given.ndim == 2:
             raise ValueError(
-                f"The classes of the ensemble are {teacher.classes.tolist()}; got "
-                f"classes={np.asarray(classes).tolist()}. Leave classes out."
+                "predictions of classifiers must have shape (n_samples, n_classes, n_members), or "
+                "(n_samples, 1, n_members) with the column of the second of two classes, or be a "
+                f"list with an array (n_samples, n_classes) a member; got shape {given.shape}."
             )
         return ClassTargets(
             points,
@@ -239,6 +248,7 @@ class ClassificationTask(Task):
             weights=weights if weights is None or y is None else weights[: len(y)],
             unseen=teacher.unseen if out_of_bag == "match" else None,
             from_logits=teacher.from_logits,
+            coded=coded,
         )
 
     def score_teacher(self, transfer_set):
@@ -254,7 +264,16 @@ class ClassificationTask(Task):
         problem = check_labels(transfer_set.X[: len(y)], codes, probabilities, weights, facts)
         if problem is not None and facts.match is not False:
             warn_user(
-                f"The ensemble {problem} (accuracy {score:.2f} at the rows of fit). {REMEDY} Are "
-                "the columns of predictions in the order of classes_? Say it by `classes`."
+                f"The ensemble {problem} (accuracy {score:.2f} at the rows of fit)."
+                f"{_say_codes(targets)} {REMEDY} Are the columns of predictions in the order of "
+                "classes_? Say it by `classes`."
             )
         return float(score)
+
+
+def _say_codes(targets: ClassTargets) -> str:
+    """Return which label each code in y was taken for, if y has codes."""
+    if targets.coded is None:
+        return ""
+    pairs = ", ".join(f"{code} for {label!r}" for code, label in enumerate(targets.coded.tolist()))
+    return f" Numbers in y were taken for the labels of the ensemble in sorted order: {pairs}."

@@ -35,11 +35,15 @@ LIKE_MEMBERS = (
 )
 SEEN_POINTS = (
     "Members that interpolate their training rows differ at other rows only: give rows that they "
-    "were not trained on by X_unlabeled, or let augment='neighbors' make rows; both need an "
+    "were not trained on by X_unlabeled, or let {} make rows; both need an "
     "ensemble that can be evaluated. With predictions, put such rows into X. If members differ "
     "nowhere, such as models that differ by random_state alone and have no subsample, give each "
     "its own bootstrap sample."
 )
+
+
+TABLE_MAKER = "augment='neighbors'"
+RAW_MAKER = "augment, such as FlipCrop or TokenDropout of sklearn_dlf.augmentation,"
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,7 @@ def build_transfer_set(
         n_others = points.n_design - len(weights)
         weights = np.concatenate([weights, np.full(n_others, weights.mean())])
     contrasts = builder.build(weights)
-    _warn_if_members_agree(contrasts, points.n_design > points.n_own)
+    _warn_if_members_agree(contrasts, points)
     X = reader.standardise_as_single(points.table.numbers)
     return TransferSet(
         X,
@@ -180,7 +184,7 @@ def _is_in_other_units(mean: np.ndarray, y: np.ndarray) -> bool:
     return bool(((bias > unit) | (mean.std(axis=0) > OTHER_SCALE * unit)).any())
 
 
-def _warn_if_members_agree(contrasts: Contrasts, has_further_rows: bool) -> None:
+def _warn_if_members_agree(contrasts: Contrasts, points: Points) -> None:
     """Warn if members do not differ at the design points, or hardly so."""
     _, scale, spread = contrasts.units
     n_outputs, n_agree = len(spread), np.count_nonzero(spread == 0)
@@ -195,4 +199,8 @@ def _warn_if_members_agree(contrasts: Contrasts, has_further_rows: bool) -> None
         )
     else:
         return
-    warn_user(f"{what} {LIKE_MEMBERS}" if has_further_rows else f"{what} {SEEN_POINTS}")
+    if points.n_design > points.n_own:
+        warn_user(f"{what} {LIKE_MEMBERS}")
+    else:
+        maker = TABLE_MAKER if points.table.is_tabular else RAW_MAKER
+        warn_user(f"{what} {SEEN_POINTS.format(maker)}")

@@ -92,9 +92,12 @@ def in_memory(values: Any) -> Any:
 def as_frame(values: Any) -> Any:
     """Return a table of Arrow as a frame of pandas, and a lazy frame of polars as a frame.
 
-    Names and types of columns stay. Anything else is returned as it is.
+    Names and types of columns stay. A tensor that needs a gradient is returned without. Anything
+    else is returned as it is.
     """
     package = type(values).__module__.partition(".")[0]
+    if package == "torch" and getattr(values, "requires_grad", False):
+        return values.detach()
     if package == "pyarrow" and hasattr(values, "column_names"):
         return values.to_pandas()
     return values.collect() if package == "polars" and hasattr(values, "collect") else values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,10 +32,12 @@ def align_classes(
 ) -> tuple[np.ndarray | None, list[np.ndarray | None]]:
     """Return the union of the models' labels, and the columns of each model in it.
 
-    `classes` is used as the union if it is given. Columns are None for a model whose columns are
-    those of the union, or whose labels are unknown.
+    `classes` is used as the union if it is given; it may name the codes 0, 1, ... that all models
+    were fitted with. Columns are None for a model whose columns are those of the union, or whose
+    labels are unknown.
     """
     known = [model.classes for model in models if model.classes is not None]
+    name_codes = classes is not None and all(are_named_codes(each, classes) for each in known)
     if classes is None:
         if not known:
             return None, [None] * len(models)
@@ -47,7 +50,8 @@ def align_classes(
                 f"types {types}, expected one type."
             ) from error
         classes = known[0] if known[0].tolist() == union else np.array(union)
-    position = {label: column for column, label in enumerate(classes.tolist())}
+    labels_of_columns = range(len(classes)) if name_codes else classes.tolist()
+    position = {label: column for column, label in enumerate(labels_of_columns)}
     columns: list[np.ndarray | None] = []
     for model in models:
         labels = [] if model.classes is None else model.classes.tolist()
@@ -60,6 +64,16 @@ def align_classes(
         same = model.classes is None or labels == list(position)
         columns.append(None if same else np.array([position[label] for label in labels]))
     return classes, columns
+
+
+def are_named_codes(codes: Any, names: Any) -> bool:
+    """Return whether labels are some of the codes 0, 1, ... of names that are no numbers."""
+    codes, names = np.asarray(codes), np.asarray(names)
+    if codes.dtype.kind not in "iu" or names.dtype.kind in "biuf":
+        return False
+    if any(isinstance(name, numbers.Number) for name in names.tolist()):
+        return False
+    return bool(len(codes)) and bool(0 <= codes.min() and codes.max() < len(names))
 
 
 def expand_columns(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -208,6 +208,11 @@ def _spelled(names: Any, spell: Spelling | None) -> list:
     return list(names) if spell is None else [spell(name, i) for i, name in enumerate(names)]
 
 
+def _plain(names: Sequence[Any]) -> list:
+    """Return names for a message, without their types of NumPy."""
+    return [str(name) if isinstance(name, str) else name for name in names]
+
+
 def _select_columns(model: Any, X: Any, names: list[str]) -> Any:
     """Select the columns of a DataFrame by name, in the order the model was fitted with."""
     received = list(X.columns)
@@ -221,14 +226,15 @@ def _select_columns(model: Any, X: Any, names: list[str]) -> Any:
     missing = [name for name, key in zip(names, wanted, strict=True) if key not in positions]
     if missing:
         raise ValueError(
-            f"X lacks columns that {type(model).__name__} was fitted with: received {received}, "
-            f"expected {names}, missing {missing}."
+            f"X lacks columns that {type(model).__name__} was fitted with: received "
+            f"{_plain(received)}, expected {_plain(names)}, missing {_plain(missing)}."
         )
     several = [received[i] for key in wanted if len(positions[key]) > 1 for i in positions[key]]
     if several:
         raise ValueError(
-            f"X has several columns for one that {type(model).__name__} was fitted with: {several}"
-            f". Columns are found by name, so that one column is expected for each of {names}."
+            f"X has several columns for one that {type(model).__name__} was fitted with: "
+            f"{_plain(several)}. Columns are found by name, so that one column is expected for "
+            f"each of {_plain(names)}."
         )
     order = [positions[key][0] for key in wanted]
     if hasattr(X, "iloc"):

@@ -130,7 +130,9 @@ class FittedEnsemble:
 
     classes : array-like of shape (n_classes,), default=None
         Labels in the order of the columns of callables and torch modules. The columns of
-        classifiers are aligned to them. None for the union of the classifiers' labels.
+        classifiers are aligned to them. They name the codes of classifiers that were fitted to 0,
+        1, ... in place of labels that are no numbers, as XGBoost's are. None for the union of the
+        classifiers' labels.
 
     n_members : int, default=None
         Number of members that a single callable returns, or number of draws from a posterior

@@ -30,7 +30,8 @@ from ._registry import refuse_ensemble
 _BOOSTED = (
     "it predicts the sum of its parts, and each part is fitted to the errors of those before it, "
     "so that no part is a model of y. Fit several such models with different seeds or bootstrap "
-    "samples and pass them as a list, or bag them: BaggingRegressor(GradientBoostingRegressor())."
+    "samples and pass them as a list, or bag them: BaggingRegressor(GradientBoostingRegressor()), "
+    "or BaggingClassifier(GradientBoostingClassifier())."
 )
 _SUMMED_FOREST = (
     "it is a random forest whose library does not return the predictions of single trees. Pass a "

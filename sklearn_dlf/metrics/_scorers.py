@@ -107,6 +107,13 @@ class Scorer:
             request.score.add_request(param=name, alias=self._requests.get(name))
         return request
 
+    def _accept_sample_weight(self) -> bool:
+        """Return whether searches may hand weights over without metadata routing.
+
+        scikit-learn asks its own scorers by this name.
+        """
+        return "sample_weight" in self._metadata()
+
     def _metadata(self) -> set[str]:
         """Return the names of metadata that can be requested."""
         parameters = signature(self._function).parameters.values()
@@ -294,9 +301,11 @@ student may be inside a pipeline or a search, but the target may not be transfor
 neg_crps_scorer = Scorer("neg_crps_scorer", _student_crps, sign=-1)
 neg_crps_scorer.__doc__ = """Minus the CRPS of draws of y from a regressor.
 
-It is in units of y, a mean over rows and outputs. Call it as ``neg_crps_scorer(student, X, y)``, or
-pass it as `scoring` to searches and cross-validation. The student may be inside a pipeline, a
-search or a ``TransformedTargetRegressor``.
+It is in units of y, a mean over rows and outputs, so that outputs of large values decide where units
+differ: scale y, or give a function of your own that scores each output in its unit by
+:func:`crps_ensemble`. Call it as ``neg_crps_scorer(student, X, y)``, or pass it as `scoring` to
+searches and cross-validation. The student may be inside a pipeline, a search or a
+``TransformedTargetRegressor``.
 """
 
 member_log_likelihood_scorer = Scorer("member_log_likelihood_scorer", _member_log_likelihood)

@@ -15,6 +15,7 @@ from ..._estimators.unwrap import WrappedStudent, find_with_method
 from ..._estimators.wrapped_students import sample_predictions
 from ..._transfer.predictions_teacher import PredictionsTeacher
 from ...ensembles import FittedEnsemble
+from ...ensembles._class_columns import are_named_codes
 from ...ensembles._fitted_ensemble import with_known_outputs
 from ...ensembles._member_predictions import evaluate_members
 from ...ensembles._members import Members
@@ -166,6 +167,12 @@ def _order_of_classes(
     is_code = np.array_equal(of_student, np.arange(n_columns))
     if of_teacher is None or (is_code and np.asarray(of_teacher).dtype.kind in "OUST"):
         return np.arange(n_columns)
+    if are_named_codes(of_teacher, of_student):
+        raise ValueError(
+            f"The ensemble has the codes {np.asarray(of_teacher).tolist()}, and the student the "
+            f"labels {of_student.tolist()}. Say which label each code stands for: "
+            "FittedEnsemble(models, classes=...), in the order of the codes."
+        )
     positions = {label: column for column, label in enumerate(np.asarray(of_teacher).tolist())}
     missing = [label for label in of_student.tolist() if label not in positions]
     if missing:
