@@ -10,6 +10,7 @@ class TrainingDivergedError(ArithmeticError):
 class SeenRowsWarning(UserWarning):
     """The noise of y was estimated at rows that the members may have been fitted to.
 
-    It is too small then. Say which rows the members were not fitted to by ``fit(..., unseen=)``,
+    It is too small then, and so is the mutual information of a classifier that has learnt at such
+    rows alone. Say which rows the members were not fitted to by ``fit(..., unseen=)``,
     cross-fit an unfitted ensemble by ``cv``, or call ``conformalize`` with held-out rows.
     """

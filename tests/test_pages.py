@@ -26,7 +26,7 @@ from sklearn_dlf.ensembles import FittedEnsemble
 ROOT = Path(__file__).parents[1]
 QUICK = {"hidden_layer_sizes": (20,), "n_epochs": 1, "tol": 1.0, "augment": None, "random_state": 0}
 # Pages whose plain blocks run here or in tests/_export/test_page.py, with their number.
-N_BLOCKS = {"README.md": 3, "index.md": 1, "large_data.md": 4, "deployment.md": 8}
+N_BLOCKS = {"README.md": 3, "index.md": 1, "large_data.md": 4, "deployment.md": 9}
 N_BLOCKS |= {"images_and_text.md": 3}
 
 

@@ -314,7 +314,11 @@ class BaseStudent(BaseEstimator, ABC):
         """
         if not hasattr(self, "student_"):  # `check_is_fitted` takes a tenth of the time of a row
             check_is_fitted(self)
-        return self._reader.standardise(read_rows(self, self._reader, X, novelties))
+        numbers = read_rows(self, self._reader, X, novelties)
+        standardised = self._reader.standardise(numbers)
+        if novelties is not None and self._reader.may_be_far(standardised):
+            self._reader.find_far(numbers, getattr(self, "feature_names_in_", None), novelties)
+        return standardised
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "student_")

@@ -17,7 +17,7 @@ from .._utils.numbers import in_memory, refuse_dates, with_gaps
 from .._utils.standardise import fit_scaler, standardise
 from .._utils.warning import warn_user
 from .containers import as_container, is_frame, take
-from .novelties import Novelties
+from .novelties import FAR_NUMBERS, Novelties, add_far_numbers
 from .preprocessors import choose_preprocessor, fit_preprocessor, goes_raw
 from .preprocessors import to_dense as to_dense  # its place in pickles of earlier commits
 from .table import Table
@@ -56,7 +56,11 @@ class RowReader:
         Shape of one row that the body gets as it is; None for standardised rows.
     raw_numbers : tuple of bool and float, or None
         Whether raw rows of `fit` were floats, and their largest size; None for standardised rows.
+    bounds : array of shape (2, n_features), or None
+        Smallest and largest numbers of `fit`, where there is no preprocessor.
     """
+
+    bounds: np.ndarray | None = None  # as in files of earlier commits
 
     raw_numbers: tuple[bool, float] | None = None  # as in files of earlier commits
 
@@ -131,6 +135,28 @@ class RowReader:
             "bytes of images by 1 / 255."
         )
 
+    def may_be_far(self, standardised: np.ndarray) -> bool:
+        """Return whether any number may lie far outside of those of `fit`: a fast first look.
+
+        A standard deviation is at most half the range.
+        """
+        if self.bounds is None or not standardised.size:
+            return False
+        limit = 2 * FAR_NUMBERS
+        return standardised.max() > limit or standardised.min() < -limit
+
+    def find_far(self, numbers: np.ndarray, names: Any, novelties: Novelties) -> None:
+        """Add columns of plain numbers with some that lie far outside of those of `fit`.
+
+        ``names`` are those of the columns, or None.
+        """
+        assert self.bounds is not None
+        low, high = self.bounds
+        margin = FAR_NUMBERS * (high - low)
+        for column in np.flatnonzero(((numbers < low - margin) | (numbers > high + margin)).any(0)):
+            name = int(column) if names is None else str(names[column])
+            add_far_numbers(name, numbers[:, column], (low[column], high[column]), novelties)
+
     def as_in_fit(self, numbers: np.ndarray) -> np.ndarray:
         """Return raw rows as floats if they were in `fit`: a body may refuse integers."""
         was_float = self.raw_numbers is not None and self.raw_numbers[0]
@@ -153,6 +179,8 @@ class RowReader:
 
     def fit_scaler(self, numbers: np.ndarray, weights: np.ndarray | None) -> RowReader:
         """Learn the scale of numbers (n, n_features) of `fit`."""
+        if self.is_plain:
+            self.bounds = np.stack([numbers.min(axis=0), numbers.max(axis=0)])
         if not self.is_raw:
             self.scaler = fit_scaler(numbers, weights)
             if self.units is not None:

@@ -21,7 +21,7 @@ from .columns import (
     read_numbers,
 )
 from .containers import as_container, columns_of, is_frame
-from .novelties import MANY_ROWS, MAX_SHOWN, NewValues, Novelties
+from .novelties import MANY_ROWS, MAX_SHOWN, NewValues, Novelties, add_far_numbers
 
 # Categories of a column that get an indicator of their own at most, and the rows that each has at
 # least. Rarer ones share an indicator, and so do those that are unknown. A choice.
@@ -73,6 +73,11 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             _range_of(numbers[:, place]) if kind == "date" else None
             for _, kind, place in self._places()
         ]
+        self._number_ranges = [
+            _range_of(numbers[:, place]) if kind == "number" else None
+            for _, kind, place in self._places()
+        ]
+        self._known_shares = 1 - np.isnan(numbers).mean(axis=0)
         self._imputer = SimpleImputer(strategy="median", add_indicator=True)
         self._imputer.set_params(keep_empty_features=True).set_output(transform="default")
         self._one_hot = OneHotEncoder(
@@ -173,8 +178,15 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         )
 
     def _find_gaps(self, numbers: np.ndarray, novelties: Novelties) -> None:
-        """Add columns of numbers and dates with gaps that had none in `fit`."""
-        has_gap = np.isnan(numbers).any(axis=0)
+        """Add columns of numbers and dates with gaps that had none in `fit`, and others."""
+        n_gaps = np.isnan(numbers).sum(axis=0)
+        known = self.__dict__.get("_known_shares")  # not in files of earlier commits
+        if known is not None:
+            for name, _, place in self._places():
+                if 0 < known[place] < 1:
+                    missing = NewValues(name, len(numbers), int(n_gaps[place]), [], [known[place]])
+                    novelties.add_missing(missing)
+        has_gap = n_gaps > 0
         has_gap[self._imputer.indicator_.features_] = False
         if not has_gap.any():
             return
@@ -185,7 +197,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                 novelties.add_gap(name, f"{shown}, the median of fit")
 
     def _find_beyond(self, numbers: np.ndarray, novelties: Novelties) -> None:
-        """Add columns of dates with some that lie far outside of those of `fit`."""
+        """Add columns of dates and numbers with some that lie far outside of those of `fit`."""
         ranges = self.__dict__.get("_date_ranges", [])  # not in files of earlier commits
         for (name, _, place), known in zip(self._places(), ranges, strict=False):
             if known is None:
@@ -198,6 +210,11 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                 shown = [float(days[is_beyond].min()), float(days[is_beyond].max())]
                 found = found._replace(shown=shown, known=[first, last])
             novelties.add_dates(found)
+        # not in files of earlier commits
+        ranges = self.__dict__.get("_number_ranges", [])
+        for (name, _, place), known in zip(self._places(), ranges, strict=False):
+            if known is not None:
+                add_far_numbers(name, numbers[:, place], known, novelties)
 
     def _places(self) -> list[tuple[Any, str, int]]:
         """Return name, kind and place among the numbers of each column of numbers or dates."""

@@ -51,7 +51,12 @@ class ClassTargets:
         Averages over the members, in the order of the sorted labels.
     entropy : array of shape (n_points - n_design,)
         Mean entropy of the members' probabilities at calibration rows, in nats.
+    is_alone, has_ensemble : bool
+        Whether there are no design points beside the rows of `fit`, of which nothing is known; and
+        whether the teacher could be evaluated at others.
     """
+
+    is_alone = has_ensemble = False
 
     def __init__(
         self,

@@ -27,6 +27,7 @@ from .row_checks import REMEDY, check_labels, check_values
 from .target_space import TRANSFORMED_TEACHER, choose_space, warn_if_on_another_scale
 from .teacher import Teacher, check_range
 from .transfer_set import TransferSet
+from .unseen_check import warn_if_fitted_to
 
 SEEN_ROWS = (
     "The noise of y is estimated at rows that the members may have been fitted to. If they were, "
@@ -239,7 +240,7 @@ class ClassificationTask(Task):
                 "(n_samples, 1, n_members) with the column of the second of two classes, or be a "
                 f"list with an array (n_samples, n_classes) a member; got shape {given.shape}."
             )
-        return ClassTargets(
+        targets = ClassTargets(
             points,
             self.outputs,
             self.probability_floor,
@@ -250,6 +251,9 @@ class ClassificationTask(Task):
             from_logits=teacher.from_logits,
             coded=coded,
         )
+        targets.is_alone = teacher.unseen is None and points.n_design == points.n_own
+        targets.has_ensemble = teacher.can_be_evaluated
+        return targets
 
     def score_teacher(self, transfer_set):
         """Return the accuracy."""
@@ -262,6 +266,8 @@ class ClassificationTask(Task):
         weights = np.ones(len(y)) if targets.weights is None else targets.weights
         codes = np.searchsorted(classes, y)
         problem = check_labels(transfer_set.X[: len(y)], codes, probabilities, weights, facts)
+        if targets.is_alone and facts.match is not False:
+            warn_if_fitted_to(probabilities, codes, targets.has_ensemble)
         if problem is not None and facts.match is not False:
             warn_user(
                 f"The ensemble {problem} (accuracy {score:.2f} at the rows of fit)."

@@ -78,7 +78,7 @@ class ClassUpdate(Update):
         """Append rows that count, and absorb the first ones if there are too many."""
         features = features_of(members.network, X)
         latent = members.units.center + features @ self._coordinates.heads.mean.T
-        share = flattening(latent, members.process(X).local_covariance)[:, None]
+        share = flattening(latent, members.process(X, exact=True).local_covariance)[:, None]
         added = LabelledRows(share * features, share * latent, labels)
         rows = added if self._rows is None else self._rows.join(added)
         while len(rows.latent) > MAX_KEPT:

@@ -27,6 +27,7 @@ from ._member_models import (
 )
 from ._member_predictions import member_predictions
 from ._members import Members, regressors_as_members, with_transformed
+from ._quantile_models import refuse_quantiles
 from ._registry import describe_ensemble, register_ensemble
 
 
@@ -45,6 +46,7 @@ def _list_members(
         raise ValueError(f"The list mixes {counts}, expected models of one kind.")
     kind = described[0].kind
     if kind == "regressor":
+        refuse_quantiles(models)
         return regressors_as_members(described, _regressor_members)
     classes, columns = align_classes(described, classes)
 

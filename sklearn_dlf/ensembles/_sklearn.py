@@ -30,6 +30,7 @@ from ._member_models import (
     have_variance,
 )
 from ._members import Members, regressors_as_members
+from ._quantile_models import refuse_quantiles
 from ._registry import register_ensemble
 
 #: Largest number of members that represent weighted voters. A choice: whole members reproduce the
@@ -132,6 +133,7 @@ def _voting(ensemble: VotingRegressor | VotingClassifier) -> Members:
     classes = getattr(ensemble, "classes_", None)
     votes: Votes = "always" if getattr(ensemble, "voting", None) == "hard" else "never"
     described = [describe_model(m, votes=votes, label="A voter") for m in ensemble.estimators_]
+    refuse_quantiles(ensemble.estimators_)
     shares = _shares(_voters_weights(ensemble))
     columns = [None] * len(described) if classes is None else _voters_columns(described, classes)
 
