@@ -426,3 +426,27 @@ def test_a_single_nullable_column_of_integers():
     student = DLFRegressor(**QUICK).fit(X, ensemble=recorder.ensemble())
     assert student.predict(X).shape == (N,)
     assert max(recorder.rows, key=len).dtypes.tolist() == X.dtypes.tolist()
+
+
+def test_numbers_far_outside_of_fit_are_told():
+    P = Y[:, None] + [0.0, 0.1, 0.2]
+    frame = FRAME[["size", "sex"]]
+    student = DLFRegressor(**QUICK).fit(frame, predictions=P)
+    with pytest.warns(UserWarning, match=f"far outside of those of fit: 'size' in {N} of {N} rows"):
+        student.predict(frame.assign(size=100.0 * frame["size"] + 1000))
+    one_far = frame["size"].astype(float).where(np.arange(N) > 0, 1e6)
+    student.predict(frame.assign(size=one_far))  # one row of many
+
+    array = DLFRegressor(**QUICK).fit(frame[["size"]].to_numpy(float), predictions=P)
+    with pytest.warns(UserWarning, match="far outside of those of fit: 0 in 1 of 1 rows, 1e"):
+        array.predict([[1e6]])
+    array.predict(2.0 * frame[["size"]].to_numpy(float))
+
+
+def test_a_column_without_any_value_is_told():
+    P = Y[:, None] + [0.0, 0.1, 0.2]
+    student = DLFRegressor(**QUICK).fit(FRAME[["income", "sex"]], predictions=P)
+    assert FRAME["income"].isna().any()
+    with pytest.warns(UserWarning, match="no value at all in columns that had some in fit: 'inco"):
+        student.predict(FRAME[["income", "sex"]].assign(income=np.nan))
+    student.predict(FRAME[["income", "sex"]].assign(income=np.nan).head(5))

@@ -1,20 +1,24 @@
 """Students of raw rows through `fit`."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
 from raw_rows import LENGTH, TokenBody, conv_body, images, members_of, sentences, softmax
+from scipy.special import expit
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import make_pipeline
+from skorch.callbacks import EarlyStopping
 from torch import nn
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
 from sklearn_dlf.baselines import BatchEnsembleClassifier, HydraClassifier
 from sklearn_dlf.ensembles import FittedEnsemble
+from sklearn_dlf.exceptions import SeenRowsWarning
 from sklearn_dlf.metrics import make_member_log_likelihood_scorer
 
 ROWS = {"images": (images()[0], conv_body), "sentences": (sentences(), TokenBody)}
@@ -201,3 +205,59 @@ class EmbeddingBody(nn.Module):
 
     def forward(self, X):
         return self.embedding(X).mean(dim=1)
+
+
+def linear_body(shape):
+    return nn.Sequential(nn.Flatten(), nn.Linear(int(np.prod(shape)), 4))
+
+
+def test_windows_of_other_types_are_read_as_in_fit():
+    X = np.random.RandomState(0).standard_normal((60, 2, 8)).astype(np.float32)
+    P = X[:, 0, :4]
+    student = DLFRegressor(q=1, body=linear_body, **QUICK).fit(X, predictions=P)
+    whole = np.round(X)
+    assert_allclose(student.predict(whole.astype(int)), student.predict(whole))
+    assert_allclose(student.predict(X.astype(">f4")), student.predict(X))
+    tensor = torch.tensor(X, requires_grad=True)
+    again = DLFRegressor(q=1, body=linear_body, **QUICK).fit(tensor, predictions=P)
+    assert_allclose(again.predict(tensor), student.predict(X))
+
+
+def test_a_callback_that_needs_validation_rows_says_so():
+    X = np.random.RandomState(0).standard_normal((60, 2, 8)).astype(np.float32)
+    student = DLFRegressor(q=1, body=linear_body, callbacks=[EarlyStopping()], **QUICK)
+    with pytest.raises(ValueError, match="monitor='train_loss'"):
+        student.fit(X, predictions=X[:, 0, :4])
+
+
+def test_one_column_of_probabilities_or_logits_is_that_of_the_second_class():
+    X = np.random.RandomState(0).standard_normal((60, 2, 8)).astype(np.float32)
+    logits = X[:, :1, :4]
+    for outputs, given in (("logits", logits), ("probabilities", expit(logits))):
+        student = DLFClassifier(q=1, body=linear_body, **QUICK)
+        student.fit(X, predictions=given, outputs=outputs)
+        both = np.concatenate([-logits / 2, logits / 2], axis=1)
+        expected = clone(student).fit(X, predictions=both, outputs="logits")
+        assert_allclose(student.predict_proba(X), expected.predict_proba(X), atol=1e-3)
+    with pytest.raises(ValueError, match=r"\(n_samples, 1, n_members\)"):
+        clone(student).fit(X, predictions=logits[:, 0], outputs="logits")
+
+
+def test_members_that_were_fitted_to_all_rows_are_told():
+    X, y = images(60)
+    rng = np.random.RandomState(0)
+    own = 4 * np.eye(10)[y][:, :, None] + 0.3 * rng.standard_normal((60, 10, 5))
+    order = np.argsort(rng.uniform(size=60))
+    for logits, is_seen in ((own, True), (own[order], False)):
+        members = softmax(logits)
+        labels = y if is_seen else _drawn(members.mean(axis=-1), rng)
+        student = DLFClassifier(q=1, body=linear_body, **QUICK)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            student.fit(X, labels, predictions=members, classes=np.arange(10))
+        assert any(issubclass(each.category, SeenRowsWarning) for each in caught) == is_seen
+
+
+def _drawn(probabilities, rng):
+    """Labels that follow probabilities (n, n_classes)."""
+    return (probabilities.cumsum(axis=1) < rng.uniform(size=(len(probabilities), 1))).sum(axis=1)

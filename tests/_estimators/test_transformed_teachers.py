@@ -1,5 +1,6 @@
 """Students of teachers that transform y answer in units of y."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -450,3 +451,21 @@ def test_transformers_that_do_not_fit_the_members_are_refused(models, options, e
     }
     with pytest.raises(error, match=message):
         FittedEnsemble(members[models], **options)
+
+
+@pytest.mark.parametrize(("shape", "is_finite"), [(1.5, False), (2.6, False), (6.0, True)])
+def test_heavy_tails_of_logarithms_have_no_variance(student, fresh, shape, is_finite):
+    other, noise = copy.copy(student), copy.copy(student.target_noise_)
+    noise.shape, noise.scale = np.array([shape]), np.array([0.15 * shape])
+    noise.variance_functions = [None]
+    other.target_noise_ = noise
+    X = fresh[0][:50]
+    if is_finite:
+        std = other.predict_uncertainty(X).std
+        drawn = other.sample_y(X, 20_000, random_state=0).std(axis=1)
+        assert_allclose(np.median(std / drawn), 1.0, atol=0.02)
+        return
+    with pytest.warns(UserWarning, match="no variance at 50 of 50 rows"):
+        parts = other.predict_uncertainty(X)
+    assert np.isinf(parts.total).all()
+    assert np.isfinite(parts.epistemic).all()

@@ -19,7 +19,7 @@ def test_blocks_that_need_further_packages_run(tmp_path, monkeypatch):
         line[4:] for line in blocks[0].splitlines() if line.startswith((">>>", "..."))
     )
     plain = [block for block in blocks if ">>>" not in block]
-    assert len(plain) == 8
+    assert len(plain) == 9
     names = {"np": np}
     for block in [first, *plain]:
         exec(compile(block, str(PAGE), "exec"), names)

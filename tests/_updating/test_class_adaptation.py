@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from quick_students import QUICK
 from scipy.optimize import minimize
-from scipy.special import log_softmax, softmax
+from scipy.special import expit, log_softmax, softmax
 from sklearn.datasets import make_blobs
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -278,3 +278,19 @@ def test_folds_have_equal_shares_of_each_kind():
     folds = make_folds(kinds)
     assert_array_equal(np.bincount(folds[:10]), np.full(N_FOLDS, 2))
     assert_array_equal(np.bincount(folds[10:]), np.ones(N_FOLDS))
+
+
+def test_a_map_that_renames_nothing_needs_more_than_chance():
+    """A rare class: a map of it may say that the student is too sure, and costs disagreement."""
+    n_mapped = 0
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((1200, 2))
+    log_odds = -3.5 + (X @ rng.uniform(0.5, 2.0, (2, 21)))
+    y = (rng.uniform(size=1200) < expit(log_odds[:, 0])).astype(int)
+    P = np.stack([expit(-log_odds[:, 1:]), expit(log_odds[:, 1:])], axis=1)
+    student = DLFClassifier(q=3, tol=2.0, n_epochs=10, refine=False, random_state=0)
+    student.fit(X[:200], y[:200], predictions=P[:200])
+    for first in (200, 500, 800):
+        rows = slice(first, first + 300)
+        n_mapped += student.adapt(X[rows], y[rows]).adaptation_.labels == "mapped"
+    assert n_mapped == 0

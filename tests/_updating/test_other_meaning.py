@@ -41,3 +41,10 @@ def test_one_outlier_is_not_another_meaning(one_output):
 def test_values_of_a_new_region_are_not_another_meaning(one_output):
     student, X, y = one_output
     copy.deepcopy(student).update(X + 8, y + 3)
+
+
+@pytest.mark.parametrize("factor", [-10, 10, 1000])
+def test_other_units_are_told_in_a_new_region_too(one_output, factor):
+    student, X, y = one_output
+    with pytest.warns(UserWarning, match="standard deviations away"):
+        copy.deepcopy(student).update(X + 8, factor * (y + 3))

@@ -8,6 +8,7 @@ import pytest
 from linear_students import answers
 from numpy.testing import assert_allclose, assert_array_equal
 
+from sklearn_dlf import DLFRegressor
 from sklearn_dlf._updating.coordinates import read_heads
 from sklearn_dlf._updating.posterior import Posterior
 from sklearn_dlf._updating.updated_members import UpdatedMembers
@@ -152,3 +153,18 @@ def test_a_pickle_keeps_the_adaptation(fitted):
     loaded = pickle.loads(pickle.dumps(adapted))
     assert_array_equal(answers(loaded, X), answers(adapted, X))
     assert_array_equal(loaded.adaptation_.slope, adapted.adaptation_.slope)
+
+
+def test_each_output_has_noise_of_its_own():
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((700, 3))
+    slopes = np.array([[1.0, 0.2], [0.0, 1.0], [0.5, 0.0]])
+    members = (X @ slopes)[..., None] + 0.1 * rng.standard_normal((1, 2, 20))
+    y = X @ slopes + rng.standard_normal((700, 2)) * [0.1, 1.0]
+    student = DLFRegressor(q=2, tol=2.0, n_epochs=10, target_noise="constant", random_state=0)
+    student.fit(X[:200], y[:200], predictions=members[:200], unseen=True)
+    new = y * [3.0, -200.0]
+    adapted = student.adapt(X[200:300], new[200:300], labels="mapped")
+    ends = adapted.predict_interval(X[300:], 0.9)
+    covered = ((ends[..., 0] <= new[300:]) & (new[300:] <= ends[..., 1])).mean(axis=0)
+    assert_allclose(covered, 0.9, atol=0.06)

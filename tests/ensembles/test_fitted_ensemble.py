@@ -10,13 +10,20 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.ensemble import (
+    GradientBoostingRegressor,
+    HistGradientBoostingRegressor,
     RandomForestClassifier,
     RandomForestRegressor,
+    VotingRegressor,
 )
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.linear_model import LinearRegression, LogisticRegression, QuantileRegressor, Ridge
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
 from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeClassifier
+from sklearn.utils import check_random_state
 from small_ensembles import X, classifiers_of, fitted_ridges, labels, y
 
 from sklearn_dlf.ensembles import (
@@ -236,3 +243,70 @@ def test_callables_mix_with_models_of_their_kind():
 def test_options_that_make_no_sense_are_refused_at_once(options, message):
     with pytest.raises(ValueError, match=message):
         FittedEnsemble(fitted_ridges(), **options)
+
+
+def classifiers_of_codes(y):
+    X = np.arange(len(y), dtype=float)[:, None]
+    return X, [DecisionTreeClassifier(max_depth=depth).fit(X, y) for depth in (1, 2)]
+
+
+def test_classes_name_the_codes_of_classifiers():
+    X, models = classifiers_of_codes(np.array([0, 0, 1, 1, 2, 2]))
+    ensemble = FittedEnsemble(models, classes=["low", "middle", "high"])
+    assert ensemble.classes_.tolist() == ["low", "middle", "high"]
+    expected = np.stack([model.predict_proba(X) for model in models], axis=-1)
+    assert_allclose(ensemble.member_predictions(X), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("classes", [[5, 6, 7], ["low", "high"]])
+def test_numbers_and_too_few_names_do_not_name_codes(classes):
+    _, models = classifiers_of_codes(np.array([0, 0, 1, 1, 2, 2]))
+    with pytest.raises(ValueError, match="expected labels among"):
+        FittedEnsemble(models, classes=classes)
+
+
+class Learner(RegressorMixin, BaseEstimator):
+    """Keeps what it learns under a name without an underscore, as NGBoost does."""
+
+    def __init__(self, seed=None):
+        self.seed = check_random_state(seed)  # which a clone refuses
+        self.base_models = []
+        self.scale = 2.0
+
+    def fit(self, X, y):
+        self.base_models = [np.mean(y)]
+        return self
+
+    def predict(self, X):
+        return np.full(len(X), self.base_models[0])
+
+
+def test_models_that_keep_what_they_learn_under_other_names_are_fitted():
+    X, y = np.zeros((4, 1)), np.arange(4.0)
+    ensemble = FittedEnsemble([Learner(0).fit(X, y), Learner(1).fit(X, y + 1)])
+    assert_allclose(ensemble.member_predictions(X), [[1.5, 2.5]] * 4)
+    with pytest.raises(NotFittedError):
+        FittedEnsemble([Learner(0), Learner(1)])
+
+
+LEVELS = {
+    "gradient boosting": lambda level: GradientBoostingRegressor(
+        loss="quantile", alpha=level, n_estimators=2
+    ),
+    "histograms": lambda level: HistGradientBoostingRegressor(
+        loss="quantile", quantile=level, max_iter=2
+    ),
+    "linear": lambda level: make_pipeline(MinMaxScaler(), QuantileRegressor(quantile=level)),
+}
+
+
+@pytest.mark.parametrize("make", LEVELS.values(), ids=LEVELS)
+def test_models_of_different_quantiles_are_no_alternatives(make):
+    rng = np.random.RandomState(0)
+    X, y = rng.uniform(size=(40, 2)), rng.uniform(size=40)
+    models = [(str(level), make(level)) for level in (0.1, 0.5, 0.9)]
+    with pytest.raises(ValueError, match=r"different quantiles of y: 0\.1, 0\.5, 0\.9"):
+        FittedEnsemble([model.fit(X, y) for _, model in models])
+    with pytest.raises(ValueError, match="different quantiles"):
+        member_predictions(VotingRegressor(models).fit(X, y), X)
+    assert FittedEnsemble([make(0.5).fit(X, y) for _ in range(2)]).n_members == 2

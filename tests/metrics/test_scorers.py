@@ -9,7 +9,8 @@ from scipy.stats import multivariate_normal, norm
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.ensemble import RandomForestRegressor
+from sklearn.datasets import load_iris
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.exceptions import NotFittedError, UnsetMetadataPassedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -308,3 +309,22 @@ def test_rows_of_different_length_are_refused_by_name(taught, friedman, forest):
     rows = [list(friedman[0][0]), [1.0]]
     with pytest.raises(ValueError, match="X must be an array of numbers, with rows of one length"):
         make_member_log_likelihood_scorer(forest)(taught, rows)
+
+
+def test_searches_hand_weights_to_the_scorer(iris_forest):
+    X, y, forest = iris_forest
+    weights = np.where(y == 1, 20.0, 1.0)
+    student = DLFClassifier(FittedEnsemble(forest), **QUICK)
+    scores = [
+        GridSearchCV(student, {"q": [1]}, cv=2, scoring=scoring)
+        .fit(X, y, sample_weight=weights)
+        .cv_results_["mean_test_score"]
+        for scoring in ("neg_log_loss", neg_nll_scorer)
+    ]
+    assert_allclose(scores[0], scores[1])
+
+
+@pytest.fixture(scope="module")
+def iris_forest():
+    X, y = load_iris(return_X_y=True)
+    return X, y, RandomForestClassifier(10, min_samples_leaf=3, random_state=0).fit(X, y)
