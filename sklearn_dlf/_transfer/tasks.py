@@ -227,12 +227,13 @@ class ClassificationTask(Task):
             classes = teacher.classes
             if are_codes(y, classes):
                 coded, classes = classes, np.arange(len(classes))
-        elif teacher.classes is not None and not np.array_equal(classes, teacher.classes):
-            if not are_named_codes(teacher.classes, classes):
-                raise ValueError(
-                    f"The classes of the ensemble are {teacher.classes.tolist()}; got "
-                    f"classes={np.asarray(classes).tolist()}. Leave classes out."
-                )
+        elif teacher.classes is not None and not (
+            np.array_equal(classes, teacher.classes) or are_named_codes(teacher.classes, classes)
+        ):
+            raise ValueError(
+                f"The classes of the ensemble are {teacher.classes.tolist()}; got "
+                f"classes={np.asarray(classes).tolist()}. Leave classes out."
+            )
         given = getattr(teacher, "predictions", None)
         if given is not None and given.ndim == 2:
             raise ValueError(

@@ -108,9 +108,7 @@ def warn_if_inverted(outputs: np.ndarray, y: np.ndarray, unseen: np.ndarray) -> 
         )
 
 
-def warn_if_fitted_to(
-    probabilities: np.ndarray, codes: np.ndarray, can_be_evaluated: bool
-) -> None:
+def warn_if_fitted_to(probabilities: np.ndarray, codes: np.ndarray, can_be_evaluated: bool) -> None:
     """Warn if members of classifiers seem to have been fitted to all rows that there are.
 
     Parameters
@@ -128,8 +126,10 @@ def warn_if_fitted_to(
     share = SURE_SHARE if can_be_evaluated else SURE_SHARE_OF_ARRAYS
     if gain.mean() <= share * entropy.mean() or mean_in_errors(gain) <= Z_SURE:
         return
-    ways = "let augment make rows, or give others by X_unlabeled" if can_be_evaluated else (
-        "give predictions at rows that they were not fitted to"
+    ways = (
+        "let augment make rows, or give others by X_unlabeled"
+        if can_be_evaluated
+        else ("give predictions at rows that they were not fitted to")
     )
     warn_user(
         "The student learns at the rows of fit alone, and the members seem to have been fitted to "

@@ -28,7 +28,7 @@ LEAST_ROWS, MOST_ROWS = 5, 200
 # five rows in 37, 37, 35 and 17.
 MAX_DISTANCE = 3.0
 
-# The same at all rows, whether a new region or not. In the upper and the lower fifth along the first
+# The same where most rows are of a new region. In the upper and the lower fifth along the first
 # principal component of six sets, it was at most 6.7 in 144 updates by 5, 20 and 50 rows, and with
 # ten times y at least 17 in all of 144.
 MAX_NEW_DISTANCE = 10.0

@@ -73,7 +73,7 @@ def are_named_codes(codes: Any, names: Any) -> bool:
         return False
     if any(isinstance(name, numbers.Number) for name in names.tolist()):
         return False
-    return bool(len(codes)) and bool(0 <= codes.min() and codes.max() < len(names))
+    return bool(len(codes)) and bool(codes.min() >= 0 and codes.max() < len(names))
 
 
 def expand_columns(

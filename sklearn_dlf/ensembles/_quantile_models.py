@@ -25,8 +25,8 @@ def refuse_quantiles(models: Sequence[Any]) -> None:
         return
     shown = ", ".join(str(level) for level in sorted(set(levels), key=str)[:5])
     raise ValueError(
-        f"The models predict different quantiles of y: {shown}. They do not disagree on one y, and "
-        "their range is its noise, which would be taken for disagreement. Give alternatives: models "
+        f"The models predict different quantiles of y: {shown}. They do not disagree on one y: "
+        "their range is its noise, which would be taken for disagreement. Give alternatives, models "
         "of the mean (or of one quantile) that differ by seed, bootstrap sample or parameters. The "
         "student learns the noise of y by itself (predict_quantiles, predict_interval)."
     )
@@ -48,6 +48,7 @@ def _level(model: Any) -> Any:
         loss = parameters.get(name)
         if not isinstance(loss, str) or loss.partition(":alpha")[0] not in values:
             continue
-        level = next((parameters[each] for each in LEVELS if parameters.get(each) is not None), loss)
+        levels = [parameters[each] for each in LEVELS if parameters.get(each) is not None]
+        level = levels[0] if levels else loss
         return level if isinstance(level, str | float | int) else str(level)
     return None

@@ -301,8 +301,8 @@ student may be inside a pipeline or a search, but the target may not be transfor
 neg_crps_scorer = Scorer("neg_crps_scorer", _student_crps, sign=-1)
 neg_crps_scorer.__doc__ = """Minus the CRPS of draws of y from a regressor.
 
-It is in units of y, a mean over rows and outputs, so that outputs of large values decide where units
-differ: scale y, or give a function of your own that scores each output in its unit by
+It is in units of y, a mean over rows and outputs: where units differ, those of large values decide.
+Scale y then, or score each output in its own unit by a function of yours that calls
 :func:`crps_ensemble`. Call it as ``neg_crps_scorer(student, X, y)``, or pass it as `scoring` to
 searches and cross-validation. The student may be inside a pipeline, a search or a
 ``TransformedTargetRegressor``.
