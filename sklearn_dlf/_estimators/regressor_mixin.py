@@ -28,20 +28,6 @@ QUANTILE_COPIES = 6
 # deviation, and of its square.
 NODE_COPIES = 3
 
-NO_VARIANCE = (
-    "y has no variance: its noise has so heavy tails (target_noise_.shape is {}, and a variance "
-    "needs more than 1) that total, aleatoric and std are infinite. Sort and compare rows by the "
-    "width of predict_interval, or by epistemic. Where y is positive, a teacher of its logarithm, "
-    "TransformedTargetRegressor(model, func=np.log1p, inverse_func=np.expm1), may have lighter "
-    "tails."
-)
-NO_TRANSFORMED_VARIANCE = (
-    "y has no variance at {} of {} rows, where total, aleatoric and std are infinite: the noise of "
-    "the transformed y has heavy tails (target_noise_.shape is {}), and the way back to units of y "
-    "stretches them until rare values make up the variance. Sort and compare rows by the width of "
-    "predict_interval, or by epistemic."
-)
-
 
 class RegressorStudentMixin(RegressorMixin, RegressorStudent):
     """A student of regressors; subclasses define its members."""
@@ -257,13 +243,7 @@ default=None
         further = NODE_COPIES * self.n_outputs_ * len(node_weights())
         epistemic, aleatoric = predict_in_parts(self, X, predict, further)
         total = epistemic + aleatoric
-        if self.target_noise_ is not None and np.isinf(total).any():
-            shape = np.round(self.target_noise_.shape, 2)
-            if (shape <= 1).any() or self.target_transformation_ is None:
-                warn_user(NO_VARIANCE.format(shape))
-            else:
-                n_rows = np.count_nonzero(np.isinf(total).reshape(len(total), -1).any(axis=1))
-                warn_user(NO_TRANSFORMED_VARIANCE.format(n_rows, len(total), shape))
+        self._warn_of_infinite(total)
         return Bunch(total=total, aleatoric=aleatoric, epistemic=epistemic, std=np.sqrt(total))
 
     def predict_quantiles(

@@ -13,8 +13,23 @@ from .._predictive.target_distribution import TargetDistribution
 from .._predictive.target_noise import TargetNoise
 from .._predictive.transformed_target import TransformedTarget
 from .._rows.labels import observed_values
+from .._utils.warning import warn_user
 from .base import BaseStudent
 from .row_parts import DRAW_COPIES, predict_in_parts
+
+NO_VARIANCE = (
+    "y has no variance: its noise has so heavy tails (target_noise_.shape is {}, and a variance "
+    "needs more than 1) that total, aleatoric and std are infinite. Sort and compare rows by the "
+    "width of predict_interval, or by epistemic. Where y is positive, a teacher of its logarithm, "
+    "TransformedTargetRegressor(model, func=np.log1p, inverse_func=np.expm1), may have lighter "
+    "tails."
+)
+NO_TRANSFORMED_VARIANCE = (
+    "y has no variance at {} of {} rows, where total, aleatoric and std are infinite: the noise of "
+    "the transformed y has heavy tails (target_noise_.shape is {}), and the way back to units of y "
+    "stretches them until rare values make up the variance. Sort and compare rows by the width of "
+    "predict_interval, or by epistemic."
+)
 
 
 class RegressorStudent(BaseStudent):
@@ -56,6 +71,18 @@ class RegressorStudent(BaseStudent):
                 "values. sample_predictions and predict do not need them."
             )
         return TargetDistribution(members or self._members, self.target_noise_)
+
+    def _warn_of_infinite(self, total: np.ndarray) -> None:
+        """Warn if variances of y (n,) or (n, n_outputs) are infinite, and say why."""
+        is_infinite = np.isinf(total)
+        if self.target_noise_ is None or not is_infinite.any():
+            return
+        shape = np.round(self.target_noise_.shape, 2)
+        if (shape <= 1).any() or self.target_transformation_ is None:
+            warn_user(NO_VARIANCE.format(shape))
+        else:
+            n_rows = np.count_nonzero(is_infinite.reshape(len(total), -1).any(axis=1))
+            warn_user(NO_TRANSFORMED_VARIANCE.format(n_rows, len(total), shape))
 
     def _log_density(self, X: ArrayLike, y: ArrayLike) -> np.ndarray:
         """Return the log-density of y (n, n_outputs) at each row and output, in nats."""

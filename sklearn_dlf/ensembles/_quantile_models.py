@@ -26,9 +26,9 @@ def refuse_quantiles(models: Sequence[Any]) -> None:
     shown = ", ".join(str(level) for level in sorted(set(levels), key=str)[:5])
     raise ValueError(
         f"The models predict different quantiles of y: {shown}. They do not disagree on one y: "
-        "their range is its noise, which would be taken for disagreement. Give alternatives, models "
-        "of the mean (or of one quantile) that differ by seed, bootstrap sample or parameters. The "
-        "student learns the noise of y by itself (predict_quantiles, predict_interval)."
+        "their range is its noise, which would be taken for disagreement. Give alternatives, such "
+        "as models of the mean that differ by seed, bootstrap sample or parameters. The student "
+        "learns the noise of y by itself (predict_quantiles, predict_interval)."
     )
 
 
