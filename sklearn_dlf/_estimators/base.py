@@ -256,6 +256,11 @@ class BaseStudent(BaseEstimator, ABC):
                     "All values of sample_weight are zero; expected a positive weight for at least "
                     "one row."
                 )
+            if y is not None and not weights[: len(y)].any():
+                raise ValueError(
+                    "All rows with a value of y have the weight zero; expected at least one "
+                    "non-zero weight among them, or no y."
+                )
         return FitRows(table, reader, y, weights, X_unlabeled, ensemble_rows, adapt, order)
 
     def _read_unlabeled(self, table: Table, reader: RowReader, X_unlabeled: Any) -> Table:

@@ -232,7 +232,7 @@ default=None
 
         random_state : int, RandomState instance or None, default=None
             With an integer, the same members are drawn whatever the rows: the first rows do not
-            depend on those after them.
+            depend on those after them. Another `n_samples` gives other members.
 
         Returns
         -------

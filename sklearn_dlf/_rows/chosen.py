@@ -46,9 +46,9 @@ def choose_rows(
 ) -> np.ndarray | None:
     """Return the numbers of the rows that are used, sorted; None for all.
 
-    Rows of weight zero are left out, and all others are equally likely; except that rows with a
-    value of y that some member did not see are at least a half of the chosen ones, or all that
-    there are: they tell of the noise of y. ``random_state`` is left as it is, so that a student
+    Rows of weight zero are left out, also without ``subsample``. All others are equally likely,
+    except that rows with a value of y that some member did not see are at least a half of the
+    chosen ones, or all that there are: they tell of the noise of y. ``random_state`` is left as it is, so that a student
     of the chosen rows is the one that a fit to these rows alone would give.
 
     Parameters
@@ -67,7 +67,7 @@ def choose_rows(
     """
     n_rows = None if subsample is None else _count_rows(X)
     if subsample is None or n_rows is None or n_rows <= subsample:
-        return None
+        return rows_with_weight(X, y, sample_weight)
     given = [each for each in (y, sample_weight) if np.ndim(each) > 0]
     for each in given:
         if len(each) != n_rows:
@@ -90,6 +90,38 @@ def choose_rows(
     first = _draw(telling, round(subsample * max(share, TELLING_SHARE)), rng)
     others = _draw(usable & ~telling, subsample - len(first), rng)
     return np.sort(np.concatenate([first, others]))
+
+
+def rows_with_weight(X: Any, y: Any, sample_weight: Any) -> np.ndarray | None:
+    """Return the numbers of the rows whose weight is not zero, sorted; None for all.
+
+    Of a label whose rows have no weight, and of a y that no row with a weight has, rows are kept:
+    labels stay known, and `fit` says what is wrong with y. Weights that `fit` refuses change
+    nothing.
+    """
+    if np.ndim(sample_weight) != 1 or is_dask(sample_weight):
+        return None
+    weights = np.asarray(sample_weight)
+    if weights.dtype.kind not in "biuf" or len(weights) != _count_rows(X):
+        return None
+    used = weights > 0
+    if (
+        used.all()
+        or np.count_nonzero(used) < 2
+        or not (np.isfinite(weights) & (weights >= 0)).all()
+    ):
+        return None
+    if np.ndim(y) > 0:
+        if len(y) != len(weights):
+            return None
+        labels = np.asarray(y)
+        if labels.ndim > 1 or labels.dtype.kind not in "biuUSOT":  # values
+            used = used if has_label(y)[used].any() else np.ones_like(used)
+        else:
+            known = has_label(y)
+            lost = set(labels[known].tolist()) - set(labels[known & used].tolist())
+            used |= np.array([label in lost for label in labels.tolist()], dtype=bool)
+    return None if used.all() else np.flatnonzero(used)
 
 
 def order_rows(

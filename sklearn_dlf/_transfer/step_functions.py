@@ -11,6 +11,7 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from .._rows.containers import (
     as_container,
@@ -21,6 +22,7 @@ from .._rows.containers import (
     take,
     with_numbers,
 )
+from .._rows.preprocessors import MAX_SPARSE_COLUMNS
 from .._rows.table import Table
 from .._utils.blocks import spaced_rows
 from .._utils.equal_rows import join_equal_rows
@@ -29,6 +31,9 @@ from .teacher import Teacher
 
 # Rows that are moved. Shares of outputs have standard errors of a few per cent then.
 N_ROWS = 200
+
+# Sparse rows that are made dense, of as many columns as `preprocessors` leaves as they are.
+MAX_DENSE_ROWS = 10_000
 
 # A tiny step and a large one, in interquartile ranges of the column. Boosted trees may have a
 # thousand thresholds on the way of a row; nearly none of them lies within a tiny step.
@@ -67,9 +72,12 @@ def has_steps(teacher: Teacher, table: Table) -> bool:
         picked = spaced_rows(len(table), MAX_GIVEN_ROWS)
         different, _ = join_equal_rows(table.numbers[picked])
         return _recurs(either.predictions[picked[different]])
-    container = as_container(either.X)
+    container, to_rows = as_container(either.X), _as_given
+    if sparse.issparse(container) and container.shape[1] <= MAX_SPARSE_COLUMNS:
+        to_rows = type(container)
+        container = container[spaced_rows(container.shape[0], MAX_DENSE_ROWS)].toarray()
     columns = number_columns(container)
-    if not len(columns):  # columns of strings, sparse rows, rows that are no table
+    if not len(columns):  # columns of strings, many sparse ones, rows that are no table
         return False
     every = numbers_of(container, columns)
     picked = spaced_rows(len(every), N_ROWS)
@@ -78,10 +86,16 @@ def has_steps(teacher: Teacher, table: Table) -> bool:
     # Thresholds may be values of the rows themselves. So a tiny step away from them is the start.
     moved = [with_numbers(start, columns, every[picked] + move) for move in (tiny, 2 * tiny, large)]
     try:
-        outputs = either.predict(reduce(concatenate, moved), teacher.is_transformed)
+        rows = to_rows(reduce(concatenate, moved))
+        outputs = either.predict(rows, teacher.is_transformed)
     except Exception:  # encoders refuse values between integers, each package by its own error
         return False
     return _is_unchanged(*np.split(outputs, 3))
+
+
+def _as_given(rows: Any) -> Any:
+    """Return rows as they are."""
+    return rows
 
 
 def _steps(X: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

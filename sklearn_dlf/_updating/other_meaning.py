@@ -76,22 +76,39 @@ def warn_of_other_values(
         Tells which rows are unlike those of `fit`.
     """
     X, y = (each[rows[2] > 0] for each in rows[:2])
-    if len(X) < LEAST_ROWS:
+    if not len(X):
         return
     X, y = (each[spaced_rows(len(X), MOST_ROWS)] for each in (X, y))
     unknown, typical = update.unknown_variance(fitted, X)
-    center, unit = center_and_unit(X, members, noise)
+    is_few = len(X) < LEAST_ROWS
+    # Rows that come one at a time are compared with what was known before any of them.
+    center, unit = center_and_unit(X, fitted if is_few else members, noise)
     distances = np.abs(y - center) / np.sqrt(unit**2 + unknown)
-    is_old = (unknown < MAX_UNKNOWN * typical).all(axis=1)
+    is_old: np.ndarray = (unknown < MAX_UNKNOWN * typical).all(axis=1)
+    if is_few:
+        distances, is_old = _with_recent(update, distances, is_old)
+        if len(distances) < LEAST_ROWS:
+            return
     is_known = np.count_nonzero(is_old) >= max(LEAST_ROWS, LEAST_OLD * len(X))
     distance = np.median(distances[is_old] if is_known else distances, axis=0)
     if distance.max() > (MAX_DISTANCE if is_known else MAX_NEW_DISTANCE):
+        update.recent = None
         where = f" of output {distance.argmax()}" if len(distance) > 1 else ""
         warn_user(
             f"New values of y{where} are far from all that the student thought possible: half of "
             f"them are more than {distance.max():.2g} standard deviations away. "
             + REMEDY.format("such as other units")
         )
+
+
+def _with_recent(
+    update: ValueUpdate, distances: np.ndarray, is_old: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the last rows of all calls of few rows, and keep them in the update."""
+    parts = [(distances, is_old)] if update.recent is None else [update.recent, (distances, is_old)]
+    found, old = (np.concatenate(each)[-LEAST_ROWS:] for each in zip(*parts, strict=True))
+    update.recent = found, old
+    return found, old
 
 
 def warn_of_other_labels(rows: tuple[np.ndarray, np.ndarray], classes: Any, members: Any) -> None:

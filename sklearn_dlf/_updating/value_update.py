@@ -49,6 +49,8 @@ class ValueUpdate(Update):
         self._stream: ValueStream | None = None
         self._has_memory = True
         self._with_discrepancy = True
+        # Distances and places of the last rows that came in calls of few; see `other_meaning`.
+        self.recent: tuple[np.ndarray, np.ndarray] | None = None
 
     def add(
         self,
@@ -160,6 +162,7 @@ class ValueUpdate(Update):
         return {**super().__getstate__(), "_unknown": None, "_sums": sums}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        self.recent = None  # not in files of earlier commits
         self.__dict__.update(state)
         lower = np.zeros((self._coordinates.size,) * 2)
         lower[np.tril_indices(len(lower))] = self._sums.information

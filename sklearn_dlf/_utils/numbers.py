@@ -92,15 +92,30 @@ def in_memory(values: Any) -> Any:
 def as_frame(values: Any) -> Any:
     """Return a table of Arrow as a frame of pandas, and a lazy frame of polars as a frame.
 
-    Names and types of columns stay. A tensor that needs a gradient is returned without. Anything
-    else is returned as it is.
+    Sparse columns of pandas become dense. Names and types of columns stay. A tensor that needs a
+    gradient is returned without. Anything else is returned as it is.
     """
     package = type(values).__module__.partition(".")[0]
+    if package == "pandas" and hasattr(values, "dtypes") and hasattr(values, "columns"):
+        return _without_sparse(values)
     if package == "torch" and getattr(values, "requires_grad", False):
         return values.detach()
     if package == "pyarrow" and hasattr(values, "column_names"):
         return values.to_pandas()
     return values.collect() if package == "polars" and hasattr(values, "collect") else values
+
+
+def _without_sparse(frame: Any) -> Any:
+    """Return a frame of pandas whose sparse columns are dense: nothing can be put into these."""
+    is_sparse = [
+        hasattr(dtype, "fill_value") and hasattr(dtype, "subtype") for dtype in frame.dtypes
+    ]
+    if not any(is_sparse):
+        return frame
+    dense = frame.copy(deep=False)
+    for place in np.flatnonzero(is_sparse):
+        dense.isetitem(place, frame.iloc[:, place].sparse.to_dense())
+    return dense
 
 
 def is_dask(values: Any) -> bool:

@@ -19,7 +19,13 @@ from .._utils.parameters import check_count
 from .._utils.standardise import column_std, in_units
 from .._utils.warning import warn_user
 from ._factors import compare_factors
-from ._validation import check_numbers, check_probabilities, check_vector, check_weights
+from ._validation import (
+    check_intervals,
+    check_numbers,
+    check_probabilities,
+    check_vector,
+    check_weights,
+)
 
 
 def crps_ensemble(
@@ -151,7 +157,8 @@ def interval_coverage(y_true: ArrayLike, intervals: ArrayLike) -> float:
     Raises
     ------
     ValueError
-        If shapes do not match, there are no rows, or a value is NaN or infinite.
+        If shapes do not match, there are no rows, a value is NaN or infinite, or a lower end is
+        above the upper one.
 
     Examples
     --------
@@ -159,10 +166,8 @@ def interval_coverage(y_true: ArrayLike, intervals: ArrayLike) -> float:
     >>> interval_coverage([1.0, 5.0], [[0.0, 2.0], [0.0, 2.0]])
     0.5
     """
-    y_true, intervals = check_vector(y_true, "y_true"), check_numbers(intervals, "intervals")
+    y_true, intervals = check_vector(y_true, "y_true"), check_intervals(intervals)
     check_consistent_length(y_true, intervals)
-    if intervals.shape[1] != 2:
-        raise ValueError(f"intervals must have shape (n_samples, 2); got {intervals.shape}.")
     return float(np.mean((intervals[:, 0] <= y_true) & (y_true <= intervals[:, 1])))
 
 

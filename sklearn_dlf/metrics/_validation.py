@@ -37,6 +37,20 @@ def check_vector(values: ArrayLike, name: str) -> np.ndarray:
     return vector
 
 
+def check_intervals(values: ArrayLike) -> np.ndarray:
+    """Return intervals (n_samples, 2), or raise ValueError if they are none."""
+    intervals = check_numbers(values, "intervals")
+    if intervals.shape[1] != 2:
+        raise ValueError(f"intervals must have shape (n_samples, 2); got {intervals.shape}.")
+    n_reversed = np.count_nonzero(intervals[:, 0] > intervals[:, 1])
+    if n_reversed:
+        raise ValueError(
+            f"The lower end of {n_reversed} of {len(intervals)} intervals is above the upper one; "
+            "expected lower ends first."
+        )
+    return intervals
+
+
 def check_weights(sample_weight: ArrayLike | None, rows: Any) -> np.ndarray | None:
     """Validate the weights of rows, as float64 (n_samples,); None stays None."""
     if sample_weight is None:

@@ -119,7 +119,9 @@ def test_objects_that_are_no_fitted_ensemble_are_refused_with_the_reason(ensembl
 
 
 def test_predictions_must_be_numbers():
-    with pytest.raises(TypeError, match="must be numbers; got an array of dtype"):
+    with pytest.raises(
+        TypeError, match=r"must be numbers; got labels.*\(n_samples, n_classes, n_members\)"
+    ):
         DLFRegressor(**QUICK).fit(X, Y, predictions=P.astype(str))
 
 

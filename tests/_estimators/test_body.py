@@ -138,6 +138,7 @@ def test_activation_follows_the_body_unless_it_is_given(rows, trees):
     assert activation(activation="tanh") == "Tanh"
 
 
+@pytest.mark.filterwarnings("ignore:X has numbers far outside")
 @pytest.mark.parametrize("student", [DLFRegressor, BatchEnsembleRegressor, HydraRegressor])
 def test_far_rows_are_predicted_as_the_nearest_edge_of_the_data(rows, trees, student):
     X, _ = rows

@@ -450,3 +450,20 @@ def test_a_column_without_any_value_is_told():
     with pytest.warns(UserWarning, match="no value at all in columns that had some in fit: 'inco"):
         student.predict(FRAME[["income", "sex"]].assign(income=np.nan))
     student.predict(FRAME[["income", "sex"]].assign(income=np.nan).head(5))
+
+
+def test_sparse_columns_of_pandas_are_read_as_dense_ones(teacher):
+    X = np.random.RandomState(0).uniform(size=(N, 3)).round(1)
+    dense = pd.DataFrame(X, columns=["a", "b", "c"])
+    P = Y[:, None] + [0.0, 0.1, 0.2]
+    frames = {
+        "all": dense.astype(pd.SparseDtype("float", 0.0)),
+        "some": pd.concat(
+            [dense[["a"]], dense.iloc[:, 1:].astype(pd.SparseDtype("float", 0.0))], axis=1
+        ),
+    }
+    expected = DLFRegressor(**QUICK).fit(dense, predictions=P)
+    for name, frame in frames.items():
+        student = DLFRegressor(**QUICK).fit(frame, predictions=P)
+        assert_array_equal(student.predict(frame), expected.predict(dense), err_msg=name)
+        assert_array_equal(expected.predict(frame), expected.predict(dense), err_msg=name)

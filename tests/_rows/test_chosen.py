@@ -112,3 +112,18 @@ def test_a_y_that_is_no_list_is_left_to_fit_to_refuse():
     unseen = np.ones(20, dtype=bool)
     chosen = choose_rows(np.zeros((20, 2)), "text", None, unseen, 5, np.random.RandomState(0))
     assert len(chosen) == 5
+
+
+def test_rows_without_weight_are_left_out_where_all_others_are_used():
+    weights = (np.arange(N_ROWS) % 3 > 0).astype(float)
+    assert_array_equal(choose(None, weights=weights), np.flatnonzero(weights))
+    assert_array_equal(choose(N_ROWS, y=np.zeros(N_ROWS), weights=weights), np.flatnonzero(weights))
+    assert choose(None, weights=np.zeros(N_ROWS)) is None  # `fit` refuses these
+    assert choose(None, weights=np.where(weights, 1.0, -1.0)) is None
+    assert choose(None, y=np.where(weights, np.nan, 1.0), weights=weights) is None
+
+
+def test_rows_without_weight_of_a_label_that_no_other_has_are_kept():
+    labels = np.array(["a"] * (N_ROWS - 2) + ["b", "a"])
+    weights = np.r_[np.ones(N_ROWS - 2), 0.0, 0.0]
+    assert_array_equal(choose(None, y=labels, weights=weights), np.arange(N_ROWS - 1))

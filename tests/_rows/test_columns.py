@@ -103,9 +103,9 @@ def test_columns_of_other_objects_are_refused_by_name(column):
 
 
 def test_a_column_that_changes_its_kind_is_named():
-    with pytest.raises(ColumnError, match=r"Column 'age' held numbers in fit.*'old'"):
+    with pytest.raises(ColumnError, match=r"Column 'age' held numbers or booleans in fit.*'old'"):
         read_numbers(pd.Series([1, "old"], dtype=object), "age")
-    with pytest.raises(ColumnError, match="Column 'age' held numbers in fit"):
+    with pytest.raises(ColumnError, match="Column 'age' held numbers or booleans in fit"):
         read_numbers(pl.Series(["1"]), "age")
     with pytest.raises(ColumnError, match="Column 'day' held dates in fit"):
         read_dates(pd.Series(["a"]), "day")

@@ -57,7 +57,9 @@ def test_a_column_with_a_new_gap_is_named_with_what_is_filled_in(column, filled)
 
 
 def test_gaps_where_fit_had_some_are_ordinary():
-    assert messages(FRAME.assign(gaps=np.nan)) == []
+    assert messages(FRAME.assign(gaps=np.nan).head(9)) == []
+    some = np.where(np.arange(len(FRAME)) > 0, np.nan, 1.0)
+    assert messages(FRAME.assign(gaps=some)) == []
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_digits, load_iris, make_friedman1
 from sklearn.ensemble import (
@@ -50,7 +51,8 @@ def is_stepped(ensemble, rows=X, kind="regressor"):
         is_seeded=True,
         random_state=np.random.RandomState(0),
     )
-    return has_steps(teacher, Table(np.asarray(rows, dtype=np.float64)))
+    numbers = rows.toarray() if sparse.issparse(rows) else np.asarray(rows, dtype=np.float64)
+    return has_steps(teacher, Table(numbers))
 
 
 def is_stepped_by_predictions(predictions, rows=X):
@@ -173,3 +175,10 @@ def test_clipped_predictions_are_no_trees():
     ridges = BaggingRegressor(Ridge(), 5, random_state=0).fit(X, y)
     clipped = np.clip(member_predictions(ridges, X), *np.quantile(y, [0.3, 0.7]))
     assert not is_stepped_by_predictions(clipped)
+
+
+@pytest.mark.parametrize("make", [sparse.csr_matrix, sparse.csr_array, sparse.csc_array])
+def test_sparse_rows_are_stepped_on_too(make):
+    rows = make(X)
+    assert is_stepped(forest().fit(rows, y), rows)
+    assert not is_stepped(BaggingRegressor(Ridge(), 5, random_state=0).fit(rows, y), rows)

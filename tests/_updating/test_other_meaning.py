@@ -1,6 +1,8 @@
 """An update warns where y seems to mean something else than in `fit`, and only there."""
 
 import copy
+import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -48,3 +50,17 @@ def test_other_units_are_told_in_a_new_region_too(one_output, factor):
     student, X, y = one_output
     with pytest.warns(UserWarning, match="standard deviations away"):
         copy.deepcopy(student).update(X + 8, factor * (y + 3))
+
+
+def test_values_that_come_one_at_a_time_are_counted_over_calls(one_output):
+    student, X, y = one_output
+    student = copy.deepcopy(student)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for row in range(10):
+            student.update(X[row : row + 1], y[row : row + 1])
+        student.reset_update()
+        for row in range(4):
+            student.update(X[row : row + 1], 20 * y[row : row + 1])
+    with pytest.warns(UserWarning, match="standard deviations away"):
+        pickle.loads(pickle.dumps(student)).update(X[4:5], 20 * y[4:5])

@@ -340,3 +340,8 @@ def test_fidelity_is_the_same_in_any_unit(unit, rng):
 def test_a_bool_is_no_number_of_bins(n_bins):
     with pytest.raises(TypeError, match="n_bins must be an instance of int, not bool"):
         expected_calibration_error([0], [[0.5, 0.5]], n_bins=n_bins)
+
+
+def test_reversed_intervals_are_refused():
+    with pytest.raises(ValueError, match="lower end of 1 of 2 intervals is above"):
+        interval_coverage([0.0, 0.0], [[1.0, -1.0], [-1.0, 1.0]])
