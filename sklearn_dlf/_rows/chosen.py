@@ -10,6 +10,7 @@ from sklearn.utils import _safe_indexing, check_consistent_length
 from sklearn.utils.random import sample_without_replacement
 
 from .._utils.numbers import in_memory, is_dask
+from .._utils.standardise import MIN_SHARE
 from .containers import as_container, is_frame, take
 from .labels import has_label
 
@@ -48,8 +49,8 @@ def choose_rows(
 
     Rows of weight zero are left out, also without ``subsample``. All others are equally likely,
     except that rows with a value of y that some member did not see are at least a half of the
-    chosen ones, or all that there are: they tell of the noise of y. ``random_state`` is left as it is, so that a student
-    of the chosen rows is the one that a fit to these rows alone would give.
+    chosen ones, or all that there are: they tell of the noise of y. ``random_state`` is left as it
+    is, so that a student of the chosen rows is the one that a fit to these rows alone would give.
 
     Parameters
     ----------
@@ -93,7 +94,7 @@ def choose_rows(
 
 
 def rows_with_weight(X: Any, y: Any, sample_weight: Any) -> np.ndarray | None:
-    """Return the numbers of the rows whose weight is not zero, sorted; None for all.
+    """Return the numbers of the rows whose weight is not zero, nor negligible; None for all.
 
     Of a label whose rows have no weight, and of a y that no row with a weight has, rows are kept:
     labels stay known, and `fit` says what is wrong with y. Weights that `fit` refuses change
@@ -104,7 +105,7 @@ def rows_with_weight(X: Any, y: Any, sample_weight: Any) -> np.ndarray | None:
     weights = np.asarray(sample_weight)
     if weights.dtype.kind not in "biuf" or len(weights) != _count_rows(X):
         return None
-    used = weights > 0
+    used = weights > MIN_SHARE * weights.max(initial=0)
     if (
         used.all()
         or np.count_nonzero(used) < 2

@@ -84,7 +84,7 @@ def warn_of_other_values(
     # Rows that come one at a time are compared with what was known before any of them.
     center, unit = center_and_unit(X, fitted if is_few else members, noise)
     distances = np.abs(y - center) / np.sqrt(unit**2 + unknown)
-    is_old: np.ndarray = (unknown < MAX_UNKNOWN * typical).all(axis=1)
+    is_old = np.all(unknown < MAX_UNKNOWN * typical, axis=1)
     if is_few:
         distances, is_old = _with_recent(update, distances, is_old)
         if len(distances) < LEAST_ROWS:

@@ -272,7 +272,7 @@ def with_value(array, value):
         ({"predictions": with_value(PROBA, -1.0)}, r"values from -1 to"),
         ({"predictions": 2 * PROBA}, r"sum to one .* sums from 2 to 2\. For logits, pass"),
         ({"predictions": PROBA[..., :1]}, r"at least 2 members .* got shape \(150, 3, 1\)"),
-        ({"predictions": PROBA[:, 0]}, r"\(n_samples, n_classes, n_members\) .* got shape"),
+        ({"predictions": PROBA[:, 0]}, r"\(n_samples, n_classes, n_members\), .* got shape"),
         ({"predictions": np.moveaxis(PROBA, -1, 0)}, "Members seem to come first"),
         ({"predictions": PROBA, "classes": [0, 1]}, r"3 columns.* classes has \[0, 1\]"),
         ({"predictions": PROBA, "classes": [0, 1, 1]}, "classes must be different labels"),

@@ -465,5 +465,5 @@ def test_sparse_columns_of_pandas_are_read_as_dense_ones(teacher):
     expected = DLFRegressor(**QUICK).fit(dense, predictions=P)
     for name, frame in frames.items():
         student = DLFRegressor(**QUICK).fit(frame, predictions=P)
-        assert_array_equal(student.predict(frame), expected.predict(dense), err_msg=name)
-        assert_array_equal(expected.predict(frame), expected.predict(dense), err_msg=name)
+        assert_allclose(student.predict(frame), expected.predict(dense), err_msg=name)
+        assert_allclose(expected.predict(frame), expected.predict(dense), err_msg=name)
