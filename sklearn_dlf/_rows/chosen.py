@@ -100,10 +100,13 @@ def rows_with_weight(X: Any, y: Any, sample_weight: Any) -> np.ndarray | None:
     labels stay known, and `fit` says what is wrong with y. Weights that `fit` refuses change
     nothing.
     """
-    if np.ndim(sample_weight) != 1 or is_dask(sample_weight):
+    if sample_weight is None or is_dask(sample_weight):
         return None
-    weights = np.asarray(sample_weight)
-    if weights.dtype.kind not in "biuf" or len(weights) != _count_rows(X):
+    try:
+        weights, labels = np.asarray(sample_weight), np.asarray(y)
+    except ValueError:  # ragged lists, which `fit` refuses
+        return None
+    if weights.ndim != 1 or weights.dtype.kind not in "biuf" or len(weights) != _count_rows(X):
         return None
     used = weights > MIN_SHARE * weights.max(initial=0)
     if (
@@ -112,14 +115,13 @@ def rows_with_weight(X: Any, y: Any, sample_weight: Any) -> np.ndarray | None:
         or not (np.isfinite(weights) & (weights >= 0)).all()
     ):
         return None
-    if np.ndim(y) > 0:
-        if len(y) != len(weights):
+    if labels.ndim:
+        if len(labels) != len(weights):
             return None
-        labels = np.asarray(y)
         if labels.ndim > 1 or labels.dtype.kind not in "biuUSOT":  # values
-            used = used if has_label(y)[used].any() else np.ones_like(used)
+            used = used if has_label(labels)[used].any() else np.ones_like(used)
         else:
-            known = has_label(y)
+            known = has_label(labels)
             lost = set(labels[known].tolist()) - set(labels[known & used].tolist())
             used |= np.array([label in lost for label in labels.tolist()], dtype=bool)
     return None if used.all() else np.flatnonzero(used)
