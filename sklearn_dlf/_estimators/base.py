@@ -152,7 +152,8 @@ class BaseStudent(BaseEstimator, ABC):
         X = as_frame(X)
         refuse_records(X, self.preprocessor)
         y, X_unlabeled, sample_weight = map(in_memory, (y, X_unlabeled, sample_weight))
-        chosen = choose_rows(X, y, sample_weight, unseen, self.subsample, random_state)
+        are_labels = task.kind == "classifier"
+        chosen = choose_rows(X, y, sample_weight, unseen, self.subsample, random_state, are_labels)
         # An ensemble that has yet to be fitted gets all rows, and the student some of them.
         is_late = chosen is not None and predictions is None
         is_late = is_late and not is_fitted_teacher(ensemble, task.kind)

@@ -44,6 +44,7 @@ def choose_rows(
     unseen: Any,
     subsample: int | None,
     random_state: np.random.RandomState,
+    are_labels: bool = False,
 ) -> np.ndarray | None:
     """Return the numbers of the rows that are used, sorted; None for all.
 
@@ -60,6 +61,8 @@ def choose_rows(
         Number of rows to choose; None for all.
     random_state : RandomState instance
         Source of the choice.
+    are_labels : bool
+        Whether y has labels.
 
     Raises
     ------
@@ -68,7 +71,7 @@ def choose_rows(
     """
     n_rows = None if subsample is None else _count_rows(X)
     if subsample is None or n_rows is None or n_rows <= subsample:
-        return rows_with_weight(X, y, sample_weight)
+        return rows_with_weight(X, y, sample_weight, are_labels)
     given = [each for each in (y, sample_weight) if np.ndim(each) > 0]
     for each in given:
         if len(each) != n_rows:
@@ -93,7 +96,7 @@ def choose_rows(
     return np.sort(np.concatenate([first, others]))
 
 
-def rows_with_weight(X: Any, y: Any, sample_weight: Any) -> np.ndarray | None:
+def rows_with_weight(X: Any, y: Any, sample_weight: Any, are_labels: bool) -> np.ndarray | None:
     """Return the numbers of the rows whose weight is not zero, nor negligible; None for all.
 
     Of a label whose rows have no weight, and of a y that no row with a weight has, rows are kept:
@@ -118,10 +121,10 @@ def rows_with_weight(X: Any, y: Any, sample_weight: Any) -> np.ndarray | None:
     if labels.ndim:
         if len(labels) != len(weights):
             return None
-        if labels.ndim > 1 or labels.dtype.kind not in "biuUSOT":  # values
-            used = used if has_label(labels)[used].any() else np.ones_like(used)
-        else:
-            known = has_label(labels)
+        known = has_label(labels)
+        if not are_labels:
+            used = used if known[used].any() else np.ones_like(used)
+        elif labels.ndim == 1:
             lost = set(labels[known].tolist()) - set(labels[known & used].tolist())
             used |= np.array([label in lost for label in labels.tolist()], dtype=bool)
     return None if used.all() else np.flatnonzero(used)

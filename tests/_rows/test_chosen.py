@@ -126,4 +126,7 @@ def test_rows_without_weight_are_left_out_where_all_others_are_used():
 def test_rows_without_weight_of_a_label_that_no_other_has_are_kept():
     labels = np.array(["a"] * (N_ROWS - 2) + ["b", "a"])
     weights = np.r_[np.ones(N_ROWS - 2), 0.0, 0.0]
-    assert_array_equal(choose(None, y=labels, weights=weights), np.arange(N_ROWS - 1))
+    state = np.random.RandomState(0)
+    kept = choose_rows(X, labels, weights, None, None, state, are_labels=True)
+    assert_array_equal(kept, np.arange(N_ROWS - 1))
+    assert_array_equal(choose(None, y=np.arange(N_ROWS), weights=weights), np.arange(N_ROWS - 2))
