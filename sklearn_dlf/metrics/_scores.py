@@ -21,6 +21,7 @@ from .._utils.warning import warn_user
 from ._factors import compare_factors
 from ._validation import (
     check_intervals,
+    check_member_probabilities,
     check_numbers,
     check_probabilities,
     check_vector,
@@ -393,12 +394,7 @@ def mutual_information(members: ArrayLike) -> np.ndarray:
     >>> mutual_information([[[1.0, 0.0], [0.0, 1.0]]]).round(4)
     array([0.6931])
     """
-    probabilities = check_numbers(members, "members", ensure_2d=False, allow_nd=True)
-    if probabilities.ndim != 3:
-        raise ValueError(
-            f"members must have shape (n_samples, n_classes, n_members); got {probabilities.shape}."
-        )
-    check_probabilities(probabilities, "members")
+    probabilities = check_member_probabilities(members)
     aleatoric = entropies(probabilities).mean(axis=-1)
     # Not negative by Jensen's inequality, except for rounding.
     return np.maximum(entropies(probabilities.mean(axis=-1)) - aleatoric, 0.0)

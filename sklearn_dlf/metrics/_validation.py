@@ -95,3 +95,14 @@ def check_uncertainty(values: ArrayLike, name: str) -> np.ndarray:
     if uncertainty.min() < 0:
         raise ValueError(f"{name} must not be negative; the smallest is {uncertainty.min()}.")
     return uncertainty
+
+
+def check_member_probabilities(values: ArrayLike) -> np.ndarray:
+    """Return members' probabilities (n_samples, n_classes, n_members), or raise ValueError."""
+    probabilities = check_numbers(values, "members", ensure_2d=False, allow_nd=True)
+    if probabilities.ndim != 3:
+        raise ValueError(
+            f"members must have shape (n_samples, n_classes, n_members); got {probabilities.shape}."
+        )
+    check_probabilities(probabilities, "members")
+    return probabilities

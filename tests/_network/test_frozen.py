@@ -154,6 +154,7 @@ def test_moments_are_those_of_the_heads(student_class):
     assert_allclose(variance, np.square(dense).sum(axis=-1) + in_units.member_variance, rtol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:X has numbers far outside")
 def test_std_is_finite_where_squares_leave_float32(known):
     student = DLFRegressor(q=2, hidden_layer_sizes=(8,), n_epochs=2, tol=1.0, random_state=0)
     student.fit(known.X, predictions=known.predictions)

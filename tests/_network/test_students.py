@@ -71,6 +71,7 @@ def test_design_points_do_not_notice_the_limit(case):
     assert_allclose(student.latent_parameters(X).member_std, free, rtol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:X has numbers far outside")
 def test_predictions_far_away_are_finite():
     student, X = fit("regressor")
     far = far_rows(X)

@@ -304,6 +304,7 @@ def test_draws_at_the_first_rows_do_not_depend_on_later_rows(n_rows, classifier,
     assert_allclose(draw(X[:5], 9, 3), draw(X, 9, 3)[:5], rtol=1e-11)
 
 
+@pytest.mark.filterwarnings("ignore:X has numbers far outside")
 @pytest.mark.parametrize("distance", [1e3, 1e6, 1e12])
 def test_log_probabilities_are_right_nearby_and_finite_far_away(distance, classifier, iris):
     X = np.concatenate([distance * iris[0], -distance * iris[0], iris[0]])
@@ -316,6 +317,7 @@ def test_log_probabilities_are_right_nearby_and_finite_far_away(distance, classi
     assert_allclose(classifier.predict_log_proba(iris[0]), np.log(proba), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:X has numbers far outside")
 @pytest.mark.parametrize("student", CLASSIFIERS)
 def test_log_probabilities_of_two_classes_far_away_are_finite(student, iris):
     X, y = iris[0][50:], iris[1][50:]
@@ -326,6 +328,7 @@ def test_log_probabilities_of_two_classes_far_away_are_finite(student, iris):
     assert np.isfinite(log_proba).all()
 
 
+@pytest.mark.filterwarnings("ignore:X has numbers far outside")
 def test_probabilities_far_away_are_finite(classifier, iris):
     X = iris[0] * 1e4
     uncertainty = classifier.predict_uncertainty(X)
