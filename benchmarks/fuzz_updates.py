@@ -172,7 +172,8 @@ def conformalized(draw: Draw, students: Students) -> Call:
         return predict(), sklearn_dlf.predict_quantiles(found, base, [0.5])
 
     def check(result: Any) -> str | None:
-        if name == "target" and np.abs(y).max() > 1e300:  # the exponential of more is infinite
+        # Strings of numbers are numbers; the exponential of more than this is infinite.
+        if name == "target" and np.abs(np.asarray(y, dtype=float)).max() > 1e300:
             result = np.minimum(result[1], np.finfo(np.float64).max)
         return finite(result)
 
