@@ -177,13 +177,13 @@ def test_the_noise_of_draws_does_not_lower_the_correlation_of_covariances():
         noise = rng.standard_normal((100, n))
         return (loadings @ rng.standard_normal((2, n)) + noise)[:, None]
 
-    members = draw(20_000)
-    exact = compare(np.arange(100), np.ones(100), members, draw(100_000)).covariance_correlation
+    members = draw(5_000)
+    exact = compare(np.arange(100), np.ones(100), members, draw(20_000)).covariance_correlation
     few = draw(1000)
     noisy = pearson(of_draws(few, rng).values, of_draws(members, rng).values)
     corrected = compare(np.arange(100), np.ones(100), members, few).covariance_correlation
-    assert exact > 0.95
-    assert noisy < 0.92
+    assert exact > 0.9
+    assert noisy < exact - 0.05
     assert_allclose(corrected, exact, atol=0.03)
 
 

@@ -314,7 +314,8 @@ def test_rows_of_different_length_are_refused_by_name(taught, friedman, forest):
 def test_searches_hand_weights_to_the_scorer(iris_forest):
     X, y, forest = iris_forest
     weights = np.where(y == 1, 20.0, 1.0)
-    student = DLFClassifier(FittedEnsemble(forest), **QUICK)
+    brief = {**QUICK, "refine": False, "augment": None, "tol": 10.0}
+    student = DLFClassifier(FittedEnsemble(forest), **brief)
     scores = [
         GridSearchCV(student, {"q": [1]}, cv=2, scoring=scoring)
         .fit(X, y, sample_weight=weights)
