@@ -230,8 +230,8 @@ class StudentNetwork(Network):
         The distance is that of Mahalanobis, of features, squared, in units of its mean over design
         points, each left out of the covariance. Within the unit, the variance is the learnt one.
         Beyond, it is multiplied by the distance: the variance of linear heads whose weights are
-        uncertain grows so with the features. There is no distance if
-        features are the same at all design points.
+        uncertain grows so with the features. There is no distance if features are the same at all
+        design points.
         """
         features = self.evaluate_body(X).astype(np.float64)
         n_rows, n_features = features.shape

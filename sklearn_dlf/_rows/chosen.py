@@ -71,7 +71,7 @@ def choose_rows(
     """
     n_rows = None if subsample is None else _count_rows(X)
     if subsample is None or n_rows is None or n_rows <= subsample:
-        return rows_with_weight(X, y, sample_weight, are_labels)
+        return _rows_with_weight(X, y, sample_weight, are_labels)
     given = [each for each in (y, sample_weight) if np.ndim(each) > 0]
     for each in given:
         if len(each) != n_rows:
@@ -96,7 +96,7 @@ def choose_rows(
     return np.sort(np.concatenate([first, others]))
 
 
-def rows_with_weight(X: Any, y: Any, sample_weight: Any, are_labels: bool) -> np.ndarray | None:
+def _rows_with_weight(X: Any, y: Any, sample_weight: Any, are_labels: bool) -> np.ndarray | None:
     """Return the numbers of the rows whose weight is not zero, nor negligible; None for all.
 
     Of a label whose rows have no weight, and of a y that no row with a weight has, rows are kept:

@@ -22,8 +22,8 @@ FAR_NUMBERS = 5.0
 # Values that a warning shows of a column at most.
 MAX_SHOWN = 3
 
-
-# A column without any value in many rows is told if fit had one in at least this share of its rows.
+# There is a warning of a column without any value in many rows if it had one in at least this share
+# of the rows of fit.
 LEAST_KNOWN = 0.5
 
 

@@ -151,11 +151,9 @@ class RowReader:
         ``names`` are those of the columns, or None.
         """
         assert self.bounds is not None
-        low, high = self.bounds
-        margin = FAR_NUMBERS * (high - low)
-        for column in np.flatnonzero(((numbers < low - margin) | (numbers > high + margin)).any(0)):
-            name = int(column) if names is None else str(names[column])
-            add_far_numbers(name, numbers[:, column], (low[column], high[column]), novelties)
+        for column, (low, high) in enumerate(self.bounds.T):
+            name = column if names is None else str(names[column])
+            add_far_numbers(name, numbers[:, column], (low, high), novelties)
 
     def as_in_fit(self, numbers: np.ndarray) -> np.ndarray:
         """Return raw rows as floats if they were in `fit`: a body may refuse integers."""

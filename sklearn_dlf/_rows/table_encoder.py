@@ -69,14 +69,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         self.kinds_ = [kind_of_column(column, name) for column, name in columns]
         self._cycles = self._find_cycles(X)
         numbers, labels = self._read(X)
-        self._date_ranges = [
-            _range_of(numbers[:, place]) if kind == "date" else None
-            for _, kind, place in self._places()
-        ]
-        self._number_ranges = [
-            _range_of(numbers[:, place]) if kind == "number" else None
-            for _, kind, place in self._places()
-        ]
+        self._ranges = [_range_of(numbers[:, place]) for _, _, place in self._places()]
         self._known_shares = 1 - np.isnan(numbers).mean(axis=0)
         self._imputer = SimpleImputer(strategy="median", add_indicator=True)
         self._imputer.set_params(keep_empty_features=True).set_output(transform="default")
@@ -198,9 +191,12 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
     def _find_beyond(self, numbers: np.ndarray, novelties: Novelties) -> None:
         """Add columns of dates and numbers with some that lie far outside of those of `fit`."""
-        ranges = self.__dict__.get("_date_ranges", [])  # not in files of earlier commits
-        for (name, _, place), known in zip(self._places(), ranges, strict=False):
+        ranges = self.__dict__.get("_ranges", [])  # not in files of earlier commits
+        for (name, kind, place), known in zip(self._places(), ranges, strict=False):
             if known is None:
+                continue
+            if kind == "number":
+                add_far_numbers(name, numbers[:, place], known, novelties)
                 continue
             days, (first, last) = numbers[:, place], known
             margin = max(FAR_SHARE * (last - first), LEAST_MARGIN)
@@ -210,11 +206,6 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                 shown = [float(days[is_beyond].min()), float(days[is_beyond].max())]
                 found = found._replace(shown=shown, known=[first, last])
             novelties.add_dates(found)
-        # not in files of earlier commits
-        ranges = self.__dict__.get("_number_ranges", [])
-        for (name, _, place), known in zip(self._places(), ranges, strict=False):
-            if known is not None:
-                add_far_numbers(name, numbers[:, place], known, novelties)
 
     def _places(self) -> list[tuple[Any, str, int]]:
         """Return name, kind and place among the numbers of each column of numbers or dates."""
@@ -280,7 +271,7 @@ def _days(dates: np.ndarray) -> np.ndarray:
     return np.where(np.isnat(dates), np.nan, days)
 
 
-def _range_of(days: np.ndarray) -> tuple[float, float] | None:
-    """Return the first and the last day (n,); None if none is known."""
-    known = days[~np.isnan(days)]
+def _range_of(numbers: np.ndarray) -> tuple[float, float] | None:
+    """Return the smallest and the largest of numbers or days (n,); None if none is known."""
+    known = numbers[~np.isnan(numbers)]
     return (float(known.min()), float(known.max())) if len(known) else None

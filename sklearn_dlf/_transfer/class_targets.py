@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import numbers
-
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import softmax
 
 from .._predictive.logits import entropies, latent_from_logits, latent_from_probabilities
-from ..ensembles._class_columns import are_named_codes, check_classes
+from ..ensembles._class_columns import are_named_codes, check_classes, have_number
 from ..ensembles._member_predictions import SUM_TOLERANCE
 from .design_points import Points
 from .out_of_bag import unseen_mean
@@ -147,7 +145,7 @@ def are_codes(y: np.ndarray | None, classes: ArrayLike | None) -> bool:
     if y is None or classes is None or not np.issubdtype(y.dtype, np.integer):
         return False
     names = np.asarray(classes)
-    if names.dtype.kind in "biuf" or any(isinstance(name, numbers.Number) for name in names):
+    if have_number(names):
         return False
     is_sorted = bool(np.all(names[:-1] < names[1:]))
     return is_sorted and np.array_equal(np.unique(y), np.arange(len(names)))

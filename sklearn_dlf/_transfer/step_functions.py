@@ -72,9 +72,9 @@ def has_steps(teacher: Teacher, table: Table) -> bool:
         picked = spaced_rows(len(table), MAX_GIVEN_ROWS)
         different, _ = join_equal_rows(table.numbers[picked])
         return _recurs(either.predictions[picked[different]])
-    container, to_rows = as_container(either.X), _as_given
+    container, sparse_type = as_container(either.X), None
     if sparse.issparse(container) and container.shape[1] <= MAX_SPARSE_COLUMNS:
-        to_rows = type(container)
+        sparse_type = type(container)
         container = container[spaced_rows(container.shape[0], MAX_DENSE_ROWS)].toarray()
     columns = number_columns(container)
     if not len(columns):  # columns of strings, many sparse ones, rows that are no table
@@ -86,16 +86,12 @@ def has_steps(teacher: Teacher, table: Table) -> bool:
     # Thresholds may be values of the rows themselves. So a tiny step away from them is the start.
     moved = [with_numbers(start, columns, every[picked] + move) for move in (tiny, 2 * tiny, large)]
     try:
-        rows = to_rows(reduce(concatenate, moved))
+        rows = reduce(concatenate, moved)
+        rows = rows if sparse_type is None else sparse_type(rows)
         outputs = either.predict(rows, teacher.is_transformed)
     except Exception:  # encoders refuse values between integers, each package by its own error
         return False
     return _is_unchanged(*np.split(outputs, 3))
-
-
-def _as_given(rows: Any) -> Any:
-    """Return rows as they are."""
-    return rows
 
 
 def _steps(X: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

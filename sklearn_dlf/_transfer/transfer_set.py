@@ -35,13 +35,11 @@ LIKE_MEMBERS = (
 )
 SEEN_POINTS = (
     "Members that interpolate their training rows differ at other rows only: give rows that they "
-    "were not trained on by X_unlabeled, or let {} make rows; both need an "
-    "ensemble that can be evaluated. With predictions, put such rows into X. If members differ "
+    "were not trained on by X_unlabeled, or let {} make rows; both need an ensemble that can be "
+    "evaluated. With predictions, put such rows into X. If members differ "
     "nowhere, such as models that differ by random_state alone and have no subsample, give each "
     "its own bootstrap sample."
 )
-
-
 TABLE_MAKER = "augment='neighbors'"
 RAW_MAKER = "augment, such as FlipCrop or TokenDropout of sklearn_dlf.augmentation,"
 

@@ -9,9 +9,9 @@ fitted better, and one of two things is true:
 
 Teachers that do not overfit fulfil neither, and are left alone.
 
-Without a record, members of classifiers are told by their probabilities: at new rows the loss of
-labels is about the entropy of the probabilities, or somewhat less if an average of members is not
-sure enough. At rows that networks were fitted to it is far less.
+Without a record, the probabilities of classifiers show whether members were fitted to the rows. At
+new rows the loss of labels is about the entropy of the averaged probabilities, or somewhat less if
+these are not sure enough. At rows that networks were fitted to it is far less.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def warn_if_fitted_to(probabilities: np.ndarray, codes: np.ndarray, can_be_evalu
     ways = (
         "let augment make rows, or give others by X_unlabeled"
         if can_be_evaluated
-        else ("give predictions at rows that they were not fitted to")
+        else "give predictions at rows that they were not fitted to"
     )
     warn_user(
         "The student learns at the rows of fit alone, and the members seem to have been fitted to "

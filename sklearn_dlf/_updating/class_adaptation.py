@@ -36,7 +36,7 @@ HEAD_ERRORS = 1.0
 # A map that leaves every class its name has to make held-out labels likelier by more than so many
 # standard errors: it may only say that the student is too sure, and then takes away disagreement of
 # the members. In 12 draws of 300 to 1,000 rows whose labels had kept their meaning, the gain was at
-# most 1.5.
+# most about 1.5.
 MAP_ERRORS = 3.0
 
 # Rows that a class has to have, by the student, for its name to be known. On five sets, of three,

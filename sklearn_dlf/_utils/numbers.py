@@ -96,7 +96,7 @@ def as_frame(values: Any) -> Any:
     gradient is returned without. Anything else is returned as it is.
     """
     package = type(values).__module__.partition(".")[0]
-    if package == "pandas" and hasattr(values, "dtypes") and hasattr(values, "columns"):
+    if package == "pandas" and is_frame(values):
         return _without_sparse(values)
     if package == "torch" and getattr(values, "requires_grad", False):
         return values.detach()

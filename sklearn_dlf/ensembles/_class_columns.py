@@ -68,12 +68,16 @@ def align_classes(
 
 def are_named_codes(codes: Any, names: Any) -> bool:
     """Return whether labels are some of the codes 0, 1, ... of names that are no numbers."""
-    codes, names = np.asarray(codes), np.asarray(names)
-    if codes.dtype.kind not in "iu" or names.dtype.kind in "biuf":
+    codes = np.asarray(codes)
+    if codes.dtype.kind not in "iu" or not len(codes) or have_number(names):
         return False
-    if any(isinstance(name, numbers.Number) for name in names.tolist()):
-        return False
-    return bool(len(codes)) and bool(codes.min() >= 0 and codes.max() < len(names))
+    return bool(codes.min() >= 0 and codes.max() < len(names))
+
+
+def have_number(labels: Any) -> bool:
+    """Return whether any of some labels is a number."""
+    labels = np.asarray(labels)
+    return labels.dtype.kind in "biuf" or any(isinstance(one, numbers.Number) for one in labels)
 
 
 def expand_columns(

@@ -14,16 +14,16 @@ LOSSES = {
 }
 LEVELS = "quantile", "quantile_alpha", "alpha"
 
-# Parameters and attributes in which another model may be.
+# Parameters in which another model may be.
 INNER = "regressor", "estimator"
 
 
 def refuse_quantiles(models: Sequence[Any]) -> None:
     """Raise ValueError if models predict different quantiles of y."""
-    levels = [_level(model) for model in models]
-    if None in levels or len(set(levels)) == 1:
+    levels = [level for model in models if (level := _level(model)) is not None]
+    if len(levels) < len(models) or len(set(levels)) == 1:
         return
-    shown = ", ".join(str(level) for level in sorted(set(levels), key=str)[:5])
+    shown = ", ".join(sorted(set(levels))[:5])
     raise ValueError(
         f"The models predict different quantiles of y: {shown}. They do not disagree on one y: "
         "their range is its noise, which would be taken for disagreement. Give alternatives, such "
@@ -32,7 +32,7 @@ def refuse_quantiles(models: Sequence[Any]) -> None:
     )
 
 
-def _level(model: Any) -> Any:
+def _level(model: Any) -> str | None:
     """Return the level of the quantile that a model predicts, None if it predicts none."""
     if not hasattr(model, "get_params"):
         return None
@@ -43,12 +43,11 @@ def _level(model: Any) -> Any:
         if hasattr(parameters.get(name), "get_params"):
             return _level(parameters[name])
     if type(model).__name__ == "QuantileRegressor":
-        return parameters.get("quantile")
+        return str(parameters["quantile"])
     for name, values in LOSSES.items():
         loss = parameters.get(name)
         if not isinstance(loss, str) or loss.partition(":alpha")[0] not in values:
             continue
         levels = [parameters[each] for each in LEVELS if parameters.get(each) is not None]
-        level = levels[0] if levels else loss
-        return level if isinstance(level, str | float | int) else str(level)
+        return str(levels[0] if levels else loss)
     return None
