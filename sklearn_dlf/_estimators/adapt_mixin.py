@@ -56,7 +56,7 @@ class AdaptMixin(UpdateMixin):
                 f"adapt needs at least one row of positive weight; got {len(weights)} rows of "
                 f"weights below {LEAST_WEIGHT:g}."
             )
-        return self._standardised_rows(X), y, weights
+        return self._rows_to_learn(X), y, weights
 
     def _with_adaptation(self, adaptation: Any, **attributes: Any) -> Any:
         """Return a student of the same network with an adaptation, and without updates."""
@@ -176,7 +176,7 @@ class RegressorAdaptMixin(AdaptMixin, RegressorUpdateMixin):
         return self._with_adaptation(
             adaptation,
             target_transformation_=transformation,
-            target_noise_=self.target_noise_.reflected(adaptation.slope < 0),
+            target_noise_=adaptation.noise_of(self.target_noise_),
         )
 
     @property

@@ -31,10 +31,11 @@ from .._network.heads import Units
 from .._rows.chosen import RowOrder, choose_rows, order_rows, rows_at
 from .._rows.containers import as_container, in_container_of
 from .._rows.labels import order_by_labels, take_labels
-from .._rows.novelties import Novelties
+from .._rows.novelties import Novelties, add_numbers
 from .._rows.preprocessors import set_input_tags
 from .._rows.reader import (
     RowReader,
+    name_of_column,
     read_rows,
     read_rows_of_fit,
     refuse_records,
@@ -268,9 +269,16 @@ class BaseStudent(BaseEstimator, ABC):
         """Return further rows, in a container like that of X, or raise if they are not like X."""
         try:
             further = in_container_of(table.rows, as_container(X_unlabeled))
-            return table.with_rows(further, read_rows(self, reader, further))
+            found = Novelties(may_extrapolate=True)
+            numbers = read_rows(self, reader, further, found)
         except ValueError as error:
             raise ValueError(f"X_unlabeled must hold rows like those of X. {error}") from error
+        if reader.is_plain:
+            for column, own in enumerate(table.numbers.T):
+                known = float(own.min()), float(own.max())
+                add_numbers(name_of_column(self, column), numbers[:, column], known, found)
+        found.warn("X_unlabeled")
+        return table.with_rows(further, numbers)
 
     def _rows_of_ensemble(
         self, table: Table, X_ensemble: Any, order: RowOrder | None
@@ -320,11 +328,18 @@ class BaseStudent(BaseEstimator, ABC):
         """
         if not hasattr(self, "student_"):  # `check_is_fitted` takes a tenth of the time of a row
             check_is_fitted(self)
-        numbers = read_rows(self, self._reader, X, novelties)
+        found = Novelties() if novelties is None else novelties
+        numbers = read_rows(self, self._reader, X, found)
         standardised = self._reader.standardise(numbers)
-        if novelties is not None and self._reader.may_be_far(standardised):
-            self._reader.find_far(numbers, getattr(self, "feature_names_in_", None), novelties)
+        self._reader.find_unusual(self, numbers, standardised, found)
+        if novelties is None:
+            found.warn()
         return standardised
+
+    @property
+    def has_learnt_further_rows(self) -> bool:
+        """Whether it was updated with, or adapted to, rows that were not in `fit`."""
+        return "_update" in self.__dict__ or "adaptation_" in self.__dict__
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "student_")

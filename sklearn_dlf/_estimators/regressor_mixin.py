@@ -12,7 +12,12 @@ from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._fitting.noise_of_y import learn_noise_of_y
-from .._predictive.conformal import center_and_unit, conformal_quantiles, rows_needed
+from .._predictive.conformal import (
+    center_and_unit,
+    conformal_quantiles,
+    rows_needed,
+    warn_of_other_values,
+)
 from .._predictive.scale_mixture import node_weights
 from .._rows.labels import observed_values
 from .._transfer.tasks import RegressionTask
@@ -327,6 +332,12 @@ default=None
         ValueError
             If values are NaN or infinite, or shapes do not match.
 
+        Warns
+        -----
+        UserWarning
+            If rows are too few for the default interval, or if y is far from all that the student
+            thought possible, as in other units or with rows in another order.
+
         References
         ----------
         .. [1] Vovk, Gammerman, Shafer. "Algorithmic Learning in a Random World". Springer 2005.
@@ -340,6 +351,8 @@ default=None
             self.target_transformation_ = self.target_transformation_.covering(values)
         values, _ = self._transform_target(values)
         self.conformal_scores_ = np.sort((values - center) / unit, axis=0)
+        if self.target_noise_ is not None:  # members alone spread less than y
+            warn_of_other_values(self.conformal_scores_)
         n_needed = rows_needed(0.05)
         if len(values) < n_needed:
             warn_user(

@@ -62,7 +62,7 @@ def predict_in_parts(
     if not hasattr(student, "student_"):
         check_is_fitted(student)
     X = as_frame(X)
-    found = Novelties()
+    found = Novelties(may_extrapolate=student.has_learnt_further_rows)
     predicted = _predict_in_parts(student, X, predict, further, in_order, found)
     found.warn()
     return predicted

@@ -13,6 +13,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from .._rows.labels import class_indicators, observed_values
+from .._rows.novelties import Novelties
 from .._rows.reader import refuse_records
 from .._updating.class_update import ClassUpdate
 from .._updating.coordinates import read_heads
@@ -158,7 +159,7 @@ class UpdateMixin(BaseStudent):
         update = self.__dict__.get("_update")
         if not n_rows and (update is None or share == 1):
             return self
-        added = (self._standardised_rows(X), y, weights) if n_rows else None
+        added = (self._rows_to_learn(X), y, weights) if n_rows else None
         with one_blas_thread:
             if update is None:
                 update = self._make_update()
@@ -202,6 +203,13 @@ class UpdateMixin(BaseStudent):
     @abstractmethod
     def _add_rows(self, update: Any, rows: Any, discrepancy: bool, forgetting: float) -> Any:
         """Return an update with validated rows, values of y and weights added, or without any."""
+
+    def _rows_to_learn(self, X: Any) -> np.ndarray:
+        """Return standardised rows to learn from, which may lie beyond those of `fit`."""
+        found = Novelties(may_extrapolate=True)
+        rows = self._standardised_rows(X, found)
+        found.warn()
+        return rows
 
     def _drop_guarantee(self, update: Any) -> None:
         """Remove the guarantee of `conformalize`, which does not hold for the posterior."""

@@ -68,6 +68,8 @@ class NoiseOfY:
     def center(self) -> str:
         """Return where the two sides of the distribution of y meet (n, c)."""
         mean, skewness = self.members.mean, self.noise.skewness
+        if self.noise.bias.any():
+            mean = self.graph.add("Add", mean, self.noise.bias)
         if not self.noise.is_skewed:
             return mean
         shift = np.broadcast_to(two_piece.center(skewness), len(self.noise.shape))

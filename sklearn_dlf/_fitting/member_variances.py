@@ -12,13 +12,15 @@ import warnings
 from typing import Any
 
 import numpy as np
-from scipy.stats import gamma
+from scipy.stats import chi2, gamma
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPRegressor
 
 from .._predictive.target_noise import TargetNoise
 from .._predictive.variance_functions import Factor, NetworkVariance
+from .._transfer.residuals import MemberResiduals
 from .._transfer.transfer_set import TransferSet
+from .._utils.warning import warn_user
 from .noise_model import SHAPES, NoiseModel, fit_constant, fit_skewness
 from .target_noise import join_outputs, residual_rows, squared_misfit
 
@@ -27,6 +29,10 @@ LAYERS, MAX_EPOCHS = (32, 32), 200
 
 # Rows at which members are compared.
 MAX_ROWS = 2_000
+
+# The members' variance of y is compared with squared errors of so many rows at least. A ratio of
+# three, or of a third, is more than members err by that were trained to tell it. A choice.
+MIN_COMPARED, MAX_RATIO = 30, 3.0
 
 
 def distil_target_noise(
@@ -64,7 +70,39 @@ def distil_target_noise(
         if len(compared) > MAX_ROWS:
             compared = random_state.choice(compared, MAX_ROWS, replace=False)
         models.append(_model_of_ratios(variances[compared, output] / mean[compared, None]))
-    return join_outputs(models, functions, squared_misfit(members, transfer_set))
+    return join_outputs(models, functions, squared_misfit(members, transfer_set), np.zeros(1))
+
+
+def warn_of_other_variance(residuals: MemberResiduals, variances: np.ndarray) -> None:
+    """Warn if y differs from the members by far more, or less, than their own variance says.
+
+    Parameters
+    ----------
+    residuals : MemberResiduals
+        Values of y at the first design points, and the members' mean there.
+    variances : array of shape (n_design, n_outputs, n_members)
+        Variance of y around each member.
+    """
+    rows = residuals.weights > 0
+    squares = np.square(residuals.y - residuals.mean)[rows]
+    if len(squares) < MIN_COMPARED:
+        return
+    total = variances[: len(rows)][rows].mean(axis=-1) + residuals.variance()[rows]
+    ratios = squares / np.maximum(total, np.finfo(np.float64).tiny)
+    typical = np.median(ratios, axis=0) / chi2.median(1)
+    larger = np.maximum(typical, ratios.mean(axis=0))
+    if typical.max() > MAX_RATIO:
+        amount = f"{typical.max():.2g} times as large as"
+    elif larger.min() < 1 / MAX_RATIO:
+        amount = f"{larger.min():.2g} of"
+    else:
+        return
+    warn_user(
+        f"The squared errors of the members are {amount} the variance of y that they predict. The "
+        "second column of outputs='mean_variance' is the variance, in squared units of y: is it a "
+        "standard deviation, or a logarithm? If not, the members are as wrong about their errors, "
+        "and so is the student: give no variance, but y at rows that they have not seen."
+    )
 
 
 def _learn_variance(

@@ -11,8 +11,8 @@ from .._predictive.target_noise import TargetNoise
 from .._transfer.residuals import MemberResiduals
 from .._transfer.transfer_set import TransferSet
 from .._utils.seeding import MAX_SEED
-from .member_variances import distil_target_noise
-from .support import warn_if_sign_is_lost
+from .member_variances import distil_target_noise, warn_of_other_variance
+from .support import warn_if_draws_lose_sign, warn_if_intervals_lose_sign
 from .target_noise import fit_target_noise
 
 # Gain of log-density of y, in nats a row, for which members are taken with their law. Groups of
@@ -30,8 +30,8 @@ def learn_noise_of_y(
 ) -> TargetNoise | None:
     """Return the noise of y around a student's members; None without y and members' variances.
 
-    Warn if intervals at the rows of `fit` leave the sign that y and the members have. A student of
-    transformed values has the support of its transformation.
+    Warn if intervals or draws at the rows of `fit` leave the sign that y and the members have. A
+    student of transformed values has the support of its transformation.
 
     Parameters
     ----------
@@ -47,14 +47,20 @@ def learn_noise_of_y(
         Source of the random choices.
     """
     residuals = transfer_set.targets
+    noise: TargetNoise | None = None
     if transfer_set.variances is not None:
         noise = distil_target_noise(members, transfer_set, random_state)
+        if residuals is not None:
+            warn_of_other_variance(residuals, transfer_set.variances)
     elif residuals is not None:
         noise = _fit_to_residuals(members, residuals, transfer_set, kind, random_state)
-    else:
-        return None
-    if score is not None and score >= 0 and not transfer_set.is_transformed:
-        warn_if_sign_is_lost(members, noise, transfer_set)
+    if transfer_set.is_transformed or (score is not None and score < 0):
+        return noise
+    is_told = False
+    if noise is not None and score is not None:
+        is_told = warn_if_intervals_lose_sign(members, noise, transfer_set)
+    if not is_told:
+        warn_if_draws_lose_sign(members, transfer_set)
     return noise
 
 

@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import Interval
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
-from .._network.bodies import make_body, measure_body
+from .._network.bodies import ignore_columns, make_body, measure_body
 from .._network.encodings import choose_edges
 from .._network.rows import RowsOrShape, are_points
 from .._transfer.transfer_set import TransferSet
@@ -79,4 +79,6 @@ def make_student_body(
         choose_student_edges(student, transfer_set),
         generator,
     )
+    if student.body_ == "mlp":
+        ignore_columns(body, np.ptp(transfer_set.X, axis=0) == 0)
     return body if student.body_lr else body.requires_grad_(False)

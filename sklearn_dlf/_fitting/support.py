@@ -1,4 +1,4 @@
-"""A warning for targets with a support, such as prices and counts, whose intervals leave it."""
+"""Warnings for targets with a support, such as prices and counts, that intervals or draws leave."""
 
 from __future__ import annotations
 
@@ -24,6 +24,10 @@ MIN_ROWS = 100
 # mean is low; diabetes progression is one. At this share of rows, zero is a bound for much of y.
 LEVEL, MAX_SHARE = 0.9, 0.2
 
+# Members that are drawn at a row, and the largest share of draws of the other sign. Draws count
+# beyond a tenth of the mean size of the members: nearer to zero they do little harm.
+N_DRAWS, LEAST_SIZE, MAX_DRAWS = 64, 0.1, 0.02
+
 
 def kept_sign(residuals: MemberResiduals) -> np.ndarray:
     """Return the sign that y and all members have at the rows of `fit`, (n_outputs,); 0 for both.
@@ -36,8 +40,12 @@ def kept_sign(residuals: MemberResiduals) -> np.ndarray:
     return np.where(is_constant, 0, (low >= 0).astype(int) - (high <= 0).astype(int))
 
 
-def warn_if_sign_is_lost(members: Any, noise: TargetNoise, transfer_set: TransferSet) -> None:
+def warn_if_intervals_lose_sign(
+    members: Any, noise: TargetNoise, transfer_set: TransferSet
+) -> bool:
     """Warn if y and the ensemble's members are of one sign and the student's intervals are not.
+
+    Return whether they were warned of.
 
     Parameters
     ----------
@@ -50,7 +58,7 @@ def warn_if_sign_is_lost(members: Any, noise: TargetNoise, transfer_set: Transfe
     """
     sign, n_own = kept_sign(transfer_set.targets), len(transfer_set.targets.y)
     if not sign.any() or n_own < MIN_ROWS:
-        return
+        return False
     rows = spaced_rows(n_own, N_ROWS)
     tail = 0.5 * (1 - LEVEL)
     distribution = TargetDistribution(members, noise)
@@ -58,7 +66,7 @@ def warn_if_sign_is_lost(members: Any, noise: TargetNoise, transfer_set: Transfe
     lost = np.where(sign > 0, ends[..., 0] < 0, (sign < 0) & (ends[..., 1] > 0)).mean(axis=0)
     worst = int(np.argmax(lost))
     if lost[worst] <= MAX_SHARE:
-        return
+        return False
     values, side = ("negative", "below") if sign[worst] > 0 else ("positive", "above")
     warn_user(
         f"No value of y and of the members is {values} at the rows of fit, but the student's 90 % "
@@ -70,3 +78,51 @@ def warn_if_sign_is_lost(members: Any, noise: TargetNoise, transfer_set: Transfe
         "transformer=FunctionTransformer(np.log1p, np.expm1)). See "
         "'Prices, counts and rates' in docs/workflow.md. Otherwise, ignore this warning."
     )
+    return True
+
+
+def warn_if_draws_lose_sign(members: Any, transfer_set: TransferSet) -> None:
+    """Warn if the ensemble's members are of one sign and draws of the student's are not.
+
+    Members of a student are nearly normal at a row, and skewed ones of a posterior are not.
+
+    Parameters
+    ----------
+    members : StudentMembers
+        Members of the trained network, in units of their outputs.
+    transfer_set : TransferSet
+        What the student has learnt from.
+    """
+    rows = spaced_rows(transfer_set.n_own, N_ROWS)
+    outputs = transfer_set.contrasts.latent_members(rows)
+    sign = _common_sign(outputs, transfer_set.targets)
+    if not sign.any() or transfer_set.n_own < MIN_ROWS:
+        return
+    least = LEAST_SIZE * np.abs(outputs).mean(axis=(0, 2))
+    draw = members.start_draws(N_DRAWS, np.random.RandomState(0))
+    lost = np.where(sign != 0, -sign * draw(transfer_set.X[rows]).swapaxes(1, 2) > least, False)
+    share = lost.mean(axis=(0, 1))
+    worst = int(np.argmax(share))
+    if share[worst] <= MAX_DRAWS:
+        return
+    values = "negative" if sign[worst] > 0 else "positive"
+    warn_user(
+        f"No member is {values} at the rows of fit, but {share[worst]:.0%} of the members that the "
+        "student draws there are: they are nearly normal at a row, and those of the ensemble are "
+        "skewed. If they cannot be, learn the logarithm: FittedEnsemble(members, transformer="
+        "FunctionTransformer(np.log, np.exp)), or np.log1p and np.expm1 if there are zeros. See "
+        "'Values of one sign' in docs/posteriors.md. Mean and standard deviation are right in any "
+        "case."
+    )
+
+
+def _common_sign(outputs: np.ndarray, residuals: MemberResiduals | None) -> np.ndarray:
+    """Sign of all members (n_outputs,); 0 for both.
+
+    It is that at all rows of `fit` if it is known. There, ``outputs`` (n, n_outputs, n_members) may
+    have been widened beyond the members' own.
+    """
+    low, high = outputs.min(axis=(0, 2)), outputs.max(axis=(0, 2))
+    if residuals is not None:
+        low, high = residuals.lowest, residuals.highest
+    return np.where(low >= high, 0, (low >= 0).astype(int) - (high <= 0).astype(int))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -152,7 +153,8 @@ def fit_target_noise(
         Whether the members' variance may have the tails of the noise. It has them if they make
         residuals likelier, by more than the standard error of the gain.
     """
-    rows = residual_rows(members, transfer_set)
+    residuals = transfer_set.targets.without_bias()
+    rows = residual_rows(members, replace(transfer_set, targets=residuals))
     may_depend = kind == "input" or (kind == "auto" and rows.are_unseen)
     may_depend = may_depend and len(rows.X) >= MIN_ROWS
     encodings, parts = [], []
@@ -180,7 +182,8 @@ def fit_target_noise(
         shrinkage = rows.own_share, float(rows.typical_spread[output])
         function = VarianceFunction(encoding, model.coefficients, *shrinkage)
         functions.append(function if model.coefficients.any() else None)
-    noise = join_outputs(models, functions, squared_misfit(members, transfer_set))
+    misfit = squared_misfit(members, transfer_set)
+    noise = join_outputs(models, functions, misfit, residuals.bias)
     return noise if rows.are_unseen else noise.with_skewness(1.0)
 
 
@@ -205,6 +208,7 @@ def join_outputs(
     models: list[NoiseModel],
     functions: list[Factor | None],
     misfit: tuple[np.ndarray, np.ndarray],
+    bias: np.ndarray,
 ) -> TargetNoise:
     """Return the noise of all outputs from the model of each."""
     shape = np.exp([model.log_shape for model in models])
@@ -218,6 +222,7 @@ def join_outputs(
         functions,
         spread_has_tails=all(model.spread_has_tails for model in models),
         skewness=[model.skewness for model in models],
+        bias=bias,
     )
 
 

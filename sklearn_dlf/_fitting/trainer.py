@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from skorch.exceptions import SkorchException
 from torch.utils.data import TensorDataset
 
 from .._network.base import Network
@@ -241,12 +242,13 @@ class Trainer:
         except KeyboardInterrupt:
             if not net.has_stopped_early():
                 raise
-        except KeyError as error:
+        except (KeyError, SkorchException) as error:
             if "valid_loss" not in str(error):
                 raise
             raise ValueError(
                 "A callback asks for valid_loss, and no rows are held out while a student is "
-                "trained: give it monitor='train_loss', as in EarlyStopping(monitor='train_loss')."
+                "trained: give it monitor='train_loss', as in EarlyStopping(monitor='train_loss'), "
+                "or monitor='train_loss_best', as in Checkpoint(monitor='train_loss_best')."
             ) from error
         except torch.linalg.LinAlgError as error:
             raise diverged("a matrix of the loss has no Cholesky factor", self.lr) from error

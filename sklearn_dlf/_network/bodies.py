@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from .._utils.warning import warn_user
 from .encodings import PiecewiseLinearEncoding
 from .layers import make_linear
 from .rows import RowsOrShape, are_points, as_input, as_tensor, row_shape
@@ -33,6 +34,10 @@ class Swish(nn.Module):
         if X.requires_grad:
             return X * torch.sigmoid(SWISH_SHARPNESS * X)
         return (SWISH_SHARPNESS * X).sigmoid_().mul_(X)
+
+
+# Sums of features are one if they are as near to it: rounding in float32.
+NEAR_ONE = 1e-5
 
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -85,6 +90,17 @@ def make_mlp(
     for fan_in, fan_out in pairwise([n_features, *hidden_layer_sizes]):
         layers += [make_linear(fan_in, fan_out, generator), ACTIVATIONS[activation]()]
     return MLP(*layers)
+
+
+@torch.no_grad()
+def ignore_columns(body: nn.Module, are_ignored: np.ndarray) -> None:
+    """Let an untrained `MLP` ignore some columns (n_features,), which are zero at all rows.
+
+    Nothing trains their weights. At rows with another value there, random ones would count.
+    """
+    if isinstance(body, MLP) and are_ignored.any():
+        weight = next(body.parameters())
+        weight[:, torch.as_tensor(are_ignored)] = 0.0
 
 
 def choose_activation(activation: str, encoded: bool) -> str:
@@ -209,8 +225,19 @@ def measure_body(body: nn.Module, rows: RowsOrShape) -> BodySize:
             "The body must map (n_rows, n_features) to (n_rows, n_body_features); for 2 "
             f"rows {of} it returned shape {tuple(features.shape)}."
         )
+    if features.shape[1] > 1 and (features > 0).all() and _sum_to_one(features):
+        warn_user(
+            "The features of the body sum to one at each row, as behind a softmax. Features of the "
+            "layer before the last linear one tell far more: the student has linear heads of its "
+            "own, and needs no probabilities."
+        )
     largest.see(two, features)
     return BodySize(features.shape[1], largest.n_bytes // 2)
+
+
+def _sum_to_one(features: torch.Tensor) -> bool:
+    """Return whether the features of each row sum to one, but for rounding."""
+    return bool((features.sum(dim=1) - 1).abs().max() < NEAR_ONE)
 
 
 def two_rows(rows: RowsOrShape) -> torch.Tensor:

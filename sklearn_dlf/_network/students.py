@@ -261,16 +261,23 @@ class StudentNetwork(Network):
 
     def evaluate(self, X: np.ndarray | torch.Tensor) -> Heads:
         """Heads at any number of rows (m, n_features), as arrays."""
-        mean, log_noise, loadings, *shares = self.in_blocks(X, self._changing_heads)
-        mixing = None if self.mixing is None else self.mixing.cpu().numpy()
-        return Heads(mean, log_noise, loadings, mixing, *shares)
+        parts = self.in_blocks(X, lambda rows: _changing(self(rows)))
+        mean, log_noise, loadings, *shares = parts
+        return Heads(mean, log_noise, loadings, self._fixed_mixing(), *shares)
 
-    def _changing_heads(self, rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Heads that there are, without the mixing, which is the same at all rows."""
-        mean, log_noise, loadings, _, shares = self(rows)
-        return (
-            (mean, log_noise, loadings) if shares is None else (mean, log_noise, loadings, shares)
-        )
+    def evaluate_with_body(self, X: np.ndarray) -> tuple[np.ndarray, Heads]:
+        """Features (m, n_body_features), and heads, at any number of rows."""
+
+        def both(rows):
+            features = self.body(rows)
+            return features, *_changing(self.heads_of(features))
+
+        features, mean, log_noise, loadings, *shares = self.in_blocks(X, both)
+        return features, Heads(mean, log_noise, loadings, self._fixed_mixing(), *shares)
+
+    def _fixed_mixing(self) -> np.ndarray | None:
+        """Mixing of the outputs as an array, which is the same at all rows."""
+        return None if self.mixing is None else self.mixing.cpu().numpy()
 
     def evaluate_columns(self, X: np.ndarray, with_shares: bool = False) -> list[np.ndarray]:
         """Columns of all heads (m, n_columns); also those of the noise's head, if there is one.
@@ -334,3 +341,9 @@ class SeparableStudentNetwork(StudentNetwork):
     def set_mixing(self, mixing: np.ndarray) -> None:
         """Set the matrix (c, c) that mixes outputs."""
         self.mixing.copy_(torch.as_tensor(mixing))
+
+
+def _changing(heads: Heads) -> tuple[torch.Tensor, ...]:
+    """Heads that there are, without the mixing, which is the same at all rows."""
+    parts = heads.mean, heads.log_noise, heads.loadings
+    return parts if heads.noise_shares is None else (*parts, heads.noise_shares)

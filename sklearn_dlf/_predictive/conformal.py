@@ -18,12 +18,18 @@ from typing import Any
 import numpy as np
 
 from .._utils.blocks import DRAW_ROWS, row_blocks
+from .._utils.warning import warn_user
 from .target_distribution import TargetDistribution
 from .target_noise import TargetNoise
 
 # The unit of scores is the distance of the student's own quantile at this level from its median:
 # about a standard deviation, but finite for any noise of y.
 UNIT_LEVEL = 0.84
+
+# Median size of scores. It is 0.67 where the student is right, and less than two where it is
+# overconfident because members had seen its rows. With this one and above, rows or values are
+# probably not those that were meant. A choice.
+MAX_SCORE = 3.0
 
 # A rank such as 20 * 0.05 is off by some 1e-15; a wrong rank is off by one.
 RANK_TOLERANCE = 1e-9
@@ -92,3 +98,18 @@ def conformal_quantiles(
 def rows_needed(level: float) -> float:
     """Return the least number of held-out rows for a quantile at a level."""
     return np.ceil(1 / min(level, 1 - level) - RANK_TOLERANCE) - 1
+
+
+def warn_of_other_values(scores: np.ndarray) -> None:
+    """Warn if scores (n, n_outputs) of the student's whole predictive distribution are far off."""
+    if not len(scores):
+        return
+    size = np.median(np.abs(scores), axis=0)
+    if size.max() > MAX_SCORE:
+        where = f" of output {size.argmax()}" if len(size) > 1 else ""
+        warn_user(
+            f"Values of y{where} in conformalize are far from all that the student thought "
+            f"possible: half of them are more than {size.max():.2g} standard deviations away, and "
+            "intervals become as wide. They hold for rows and values like these only. Are both in "
+            "the units of fit, and is each y that of its row?"
+        )

@@ -76,6 +76,8 @@ class TargetDistribution:
     def _mixture(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean (n, n_outputs), offsets (n, n_outputs, n_components), std (n, n_outputs, n_nodes).
 
+        The mean is that of y.
+
         The members' spread counts for y by its share, in the offsets and in each normal.
         """
         at, parts = self._moments(X), self.members.components(X)
@@ -85,7 +87,7 @@ class TargetDistribution:
         total = np.square(self.noise.std_nodes(at.variance, at.factor, at.misfit))
         total -= (share * among)[..., None]
         std = np.sqrt(np.maximum(total, np.finfo(np.float64).tiny))
-        return at.mean, np.sqrt(share)[:, None] * parts.offsets, std
+        return at.mean + self.noise.bias, np.sqrt(share)[:, None] * parts.offsets, std
 
     def quantiles(self, X: np.ndarray, levels: ArrayLike) -> np.ndarray:
         """Quantiles (n, n_outputs, n_levels), in units of y."""
@@ -196,6 +198,8 @@ class TargetDistribution:
                 if self.noise.is_skewed:
                     variance += share**2 * at.variance[..., None]
                     deviations = self._skew(deviations, np.sqrt(variance), at)
+                elif self.noise.bias.any():
+                    deviations += self.noise.bias[:, None]
                 draws[rows] = mean + deviations
             return draws
 

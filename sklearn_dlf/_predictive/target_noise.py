@@ -53,10 +53,13 @@ class TargetNoise:
     skewness : array of shape (n_outputs,), default=1
         Skewness of the distribution of y around a row's mean: its square is the probability above
         the centre, where the two sides meet, over that below.
+    bias : array of shape (n_outputs,), default=0
+        Mean of y less that of the members. It is not zero where members predict another mean than
+        that of the values that the student learns: a logarithm of a mean is no mean of logarithms.
 
     Attributes
     ----------
-    shape, scale, spread_share, squared_misfit, misfit_share, variance_functions, skewness
+    shape, scale, spread_share, squared_misfit, misfit_share, variance_functions, skewness, bias
         As the parameters, one value for each output.
     takes_law, spread_has_tails
         As the parameters.
@@ -64,6 +67,7 @@ class TargetNoise:
 
     spread_has_tails = False  # in files that were written before there was a choice
     skewness: np.ndarray = np.ones(1)  # in files that were written before there was one
+    bias: np.ndarray = np.zeros(1)  # the same
 
     def __init__(
         self,
@@ -76,6 +80,7 @@ class TargetNoise:
         takes_law: bool = True,
         spread_has_tails: bool = False,
         skewness: ArrayLike = 1.0,
+        bias: ArrayLike = 0.0,
     ):
         self.takes_law, self.spread_has_tails = takes_law, spread_has_tails
         self.shape = np.asarray(shape, dtype=np.float64)
@@ -86,6 +91,7 @@ class TargetNoise:
         self.squared_misfit = np.broadcast_to(squared_misfit, n_outputs).astype(np.float64)
         self.misfit_share = np.broadcast_to(misfit_share, n_outputs).astype(np.float64)
         self.skewness = np.broadcast_to(skewness, n_outputs).astype(np.float64)
+        self.bias = np.broadcast_to(bias, n_outputs).astype(np.float64)
         self.variance_functions: list[Factor | None] = [*(variance_functions or [None] * n_outputs)]
 
     def with_skewness(self, skewness: ArrayLike) -> TargetNoise:
@@ -94,9 +100,14 @@ class TargetNoise:
         noise.skewness = np.broadcast_to(skewness, self.shape.shape).astype(np.float64)
         return noise
 
-    def reflected(self, is_reversed: np.ndarray) -> TargetNoise:
-        """Return the noise of outputs, some of which (n_outputs,) change their sign."""
-        return self.with_skewness(np.where(is_reversed, 1 / self.skewness, self.skewness))
+    def mapped(self, is_reversed: np.ndarray) -> TargetNoise:
+        """Return the noise of mapped outputs, some of which (n_outputs,) change their sign.
+
+        Their intercept was found with the values, so that there is no bias.
+        """
+        noise = self.with_skewness(np.where(is_reversed, 1 / self.skewness, self.skewness))
+        noise.bias = np.zeros_like(self.shape)
+        return noise
 
     @property
     def is_skewed(self) -> bool:
@@ -209,6 +220,8 @@ class TargetNoise:
 
         The arguments are those of `quantiles`.
         """
+        if self.bias.any():
+            mean = mean + self.bias
         if not self.is_skewed:
             return mean
         shift = two_piece.center(self.skewness)

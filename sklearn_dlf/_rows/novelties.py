@@ -19,6 +19,14 @@ MANY_ROWS = 10
 # enough for other units, such as months for years, and too far for tails.
 FAR_NUMBERS = 5.0
 
+# Columns whose numbers are nearly all beyond those of fit, if little, are told too: of at least
+# `MANY_ROWS` rows, so large a share. Units that make numbers smaller end there, such as seconds for
+# minutes, and so do rows of another region.
+BEYOND_SHARE = 0.95
+
+# Changes of a constant that are rounding, relative to its size.
+ROUNDING = 1e-7
+
 # Values that a warning shows of a column at most.
 MAX_SHOWN = 3
 
@@ -52,13 +60,22 @@ class Novelties:
     """Gaps, categories, dates and far numbers that were not in `fit`, of all rows of one call.
 
     Several threads may add parts of the rows.
+
+    Parameters
+    ----------
+    may_extrapolate : bool, default=False
+        Whether all rows may lie beyond those of `fit`: a student learns from them, or has learnt
+        from others after `fit`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, may_extrapolate: bool = False) -> None:
+        self.may_extrapolate = may_extrapolate
         self._gaps: list[tuple[Any, str]] = []
         self._categories: list[NewValues] = []
         self._dates: list[NewValues] = []
         self._numbers: list[NewValues] = []
+        self._beyond: list[NewValues] = []
+        self._n_rows: list[int] = []
         self._missing: list[NewValues] = []
 
     def add_gap(self, column: Any, filled: str) -> None:
@@ -77,26 +94,37 @@ class Novelties:
         """Add some rows of a column of numbers, with those that are far outside of `fit`."""
         self._numbers.append(found)
 
+    def add_beyond(self, found: NewValues) -> None:
+        """Add some rows of a column of numbers, with those that are beyond `fit`."""
+        self._beyond.append(found)
+
+    def add_rows(self, n_rows: int) -> None:
+        """Count rows, of which columns may be added that are suspect only."""
+        self._n_rows.append(n_rows)
+
     def add_missing(self, found: NewValues) -> None:
         """Add some rows of a column that had gaps in `fit`, with those that have one."""
         self._missing.append(found)
 
-    def warn(self) -> None:
-        """Warn of columns with new gaps, and of those in which most of the rest is new."""
+    def warn(self, name: str = "X") -> None:
+        """Warn of columns with new gaps, and of those in which most of the rest is new.
+
+        ``name`` is that of the rows.
+        """
         if self._gaps:
             gaps = dict(self._gaps).items()
             described = ", ".join(f"{column!r} as {filled}" for column, filled in gaps)
             warn_user(
-                "X has missing values in columns that had no gap in fit, so that nothing was "
+                f"{name} has missing values in columns that had no gap in fit, so that nothing was "
                 f"learnt of gaps there. They are read as other values: {described}. Put rows with "
                 "such gaps into fit, or leave them out here."
             )
-        self._warn_of_missing()
-        self._warn_of_categories()
+        self._warn_of_missing(name)
+        self._warn_of_categories(name)
         self._warn_of_dates()
-        self._warn_of_numbers()
+        self._warn_of_numbers(name)
 
-    def _warn_of_missing(self) -> None:
+    def _warn_of_missing(self, name: str) -> None:
         empty = [
             f"{found.column!r} (fit had one in {100 * found.known[0]:.0f} % of its rows)"
             for found in _mostly_new(self._missing)
@@ -104,24 +132,38 @@ class Novelties:
         ]
         if empty:
             warn_user(
-                f"X has no value at all in columns that had some in fit: {', '.join(empty)}. They "
-                "are read as gaps. Check that the columns were filled."
+                f"{name} has no value at all in columns that had some in fit: {', '.join(empty)}. "
+                "They are read as gaps. Check that the columns were filled."
             )
 
-    def _warn_of_numbers(self) -> None:
-        described = [
-            f"{found.column!r} in {found.n_new} of {found.n_rows} rows, {min(found.shown):.4g} to "
-            f"{max(found.shown):.4g} (fit had {found.known[0]:.4g} to {found.known[1]:.4g})"
-            for found in _mostly_new(self._numbers)
-        ]
-        if described:
-            shown = "; ".join(described[:MAX_SHOWN]) + ("; ..." if described[MAX_SHOWN:] else "")
+    def _warn_of_numbers(self, name: str) -> None:
+        far = [*_mostly_new(self._numbers)]
+        if far:
             warn_user(
-                f"X has numbers far outside of those of fit: {shown}. Are they in the same units? "
-                "Neither student nor teacher has learnt anything there, and no uncertainty holds."
+                f"{name} has numbers far outside of those of fit: {_describe_numbers(far)}. Are "
+                "they in the same units? Neither student nor teacher has learnt anything there, "
+                "and no uncertainty holds."
+            )
+        told = {found.column for found in far}
+        beyond = [found for found in self._nearly_all_beyond() if found.column not in told]
+        if beyond:
+            warn_user(
+                f"Nearly all rows of {name} are beyond those of fit: {_describe_numbers(beyond)}. "
+                "Are they in the same units? If so, student and teacher extrapolate, and what they "
+                "say of their uncertainty there is a guess. Fit both to such rows, or use update."
             )
 
-    def _warn_of_categories(self) -> None:
+    def _nearly_all_beyond(self) -> Iterator[NewValues]:
+        """Yield the parts of each column as one, if nearly all of many rows are beyond `fit`."""
+        n_rows = sum(self._n_rows)
+        if self.may_extrapolate or n_rows < MANY_ROWS:
+            return
+        for column in dict.fromkeys(part.column for part in self._beyond):
+            joined = _join([part for part in self._beyond if part.column == column])
+            if joined.n_new >= BEYOND_SHARE * n_rows:
+                yield joined._replace(n_rows=n_rows)
+
+    def _warn_of_categories(self, name: str) -> None:
         described = []
         for found in _mostly_new(self._categories):
             shown, known = (
@@ -134,7 +176,7 @@ class Novelties:
             )
         if described:
             warn_user(
-                "X has categories that were not in fit, so that nothing was learnt of them: "
+                f"{name} has categories that were not in fit, so that nothing was learnt of them: "
                 f"{'; '.join(described)}. Check whether they are written as in fit."
             )
 
@@ -154,24 +196,43 @@ class Novelties:
 def _mostly_new(parts: list[NewValues]) -> Iterator[NewValues]:
     """Yield the parts of each column as one, if most of many rows are new, or all of few."""
     for column in dict.fromkeys(part.column for part in parts):
-        own = [part for part in parts if part.column == column]
-        n_rows, n_new = sum(part.n_rows for part in own), sum(part.n_new for part in own)
+        joined = _join([part for part in parts if part.column == column])
+        n_rows, n_new = joined.n_rows, joined.n_new
         if 2 * n_new > n_rows if n_rows >= MANY_ROWS else n_new == n_rows:
-            shown = [value for part in own for value in part.shown]
-            known = next(part.known for part in own if part.n_new)
-            yield NewValues(column, n_rows, n_new, shown, known)
+            yield joined
 
 
-def add_far_numbers(
+def _join(parts: list[NewValues]) -> NewValues:
+    """Return the parts of a column as one."""
+    n_rows, n_new = sum(part.n_rows for part in parts), sum(part.n_new for part in parts)
+    shown = [value for part in parts for value in part.shown]
+    known = next((part.known for part in parts if part.n_new), [])
+    return NewValues(parts[0].column, n_rows, n_new, shown, known)
+
+
+def _describe_numbers(columns: list[NewValues]) -> str:
+    """Return which numbers columns have, in how many rows, and which they had in `fit`."""
+    described = [
+        f"{found.column!r} in {found.n_new} of {found.n_rows} rows, {min(found.shown):.4g} to "
+        f"{max(found.shown):.4g} (fit had {found.known[0]:.4g} to {found.known[1]:.4g})"
+        for found in columns
+    ]
+    return "; ".join(described[:MAX_SHOWN]) + ("; ..." if described[MAX_SHOWN:] else "")
+
+
+def add_numbers(
     column: Any, numbers: np.ndarray, known: tuple[float, float], novelties: Novelties
 ) -> None:
-    """Add a column of numbers (n,), which had these smallest and largest ones in `fit`."""
+    """Add a column of numbers (n,), which had these smallest and largest ones in `fit`.
+
+    One that was constant in `fit` is far from that if it is another number at all.
+    """
     low, high = known
-    if not high > low:
-        return
-    margin = FAR_NUMBERS * (high - low)
+    margin = FAR_NUMBERS * (high - low) if high > low else ROUNDING * abs(high)
     with np.errstate(invalid="ignore"):
         is_far = (numbers < low - margin) | (numbers > high + margin)
-    n_far = int(np.count_nonzero(is_far))
-    shown = [float(numbers[is_far].min()), float(numbers[is_far].max())] if n_far else []
-    novelties.add_numbers(NewValues(column, len(numbers), n_far, shown, [low, high]))
+        is_beyond = (numbers < low) | (numbers > high) if high > low else is_far
+    for is_new, add in ((is_far, novelties.add_numbers), (is_beyond, novelties.add_beyond)):
+        n_new = int(np.count_nonzero(is_new))
+        shown = [float(numbers[is_new].min()), float(numbers[is_new].max())] if n_new else []
+        add(NewValues(column, len(numbers), n_new, shown, [low, high]))

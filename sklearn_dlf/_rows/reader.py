@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import isfinite
 from typing import Any
 
@@ -12,12 +13,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array
 from sklearn.utils.validation import _num_samples, validate_data
 
-from .._utils.blocks import row_blocks
+from .._utils.blocks import row_blocks, spaced_rows
 from .._utils.numbers import in_memory, refuse_dates, with_gaps
 from .._utils.standardise import fit_scaler, standardise
 from .._utils.warning import warn_user
 from .containers import as_container, is_frame, take
-from .novelties import FAR_NUMBERS, Novelties, add_far_numbers
+from .novelties import FAR_NUMBERS, MANY_ROWS, Novelties, add_numbers
 from .preprocessors import choose_preprocessor, fit_preprocessor, goes_raw
 from .preprocessors import to_dense as to_dense  # its place in pickles of earlier commits
 from .table import Table
@@ -58,9 +59,12 @@ class RowReader:
         Whether raw rows of `fit` were floats, and their largest size; None for standardised rows.
     bounds : array of shape (2, n_features), or None
         Smallest and largest numbers of `fit`, where there is no preprocessor.
+    has_constants : bool
+        Whether some of these columns had one number only.
     """
 
     bounds: np.ndarray | None = None  # as in files of earlier commits
+    has_constants = False
 
     raw_numbers: tuple[bool, float] | None = None  # as in files of earlier commits
 
@@ -135,25 +139,35 @@ class RowReader:
             "bytes of images by 1 / 255."
         )
 
-    def may_be_far(self, standardised: np.ndarray) -> bool:
-        """Return whether any number may lie far outside of those of `fit`: a fast first look.
-
-        A standard deviation is at most half the range.
-        """
+    def find_unusual(
+        self, estimator: Any, numbers: np.ndarray, standardised: np.ndarray, novelties: Novelties
+    ) -> None:
+        """Add columns of plain numbers with some that are unlike those of `fit` of an estimator."""
         if self.bounds is None or not standardised.size:
-            return False
-        limit = 2 * FAR_NUMBERS
-        return standardised.max() > limit or standardised.min() < -limit
+            return
+        novelties.add_rows(len(numbers))
+        for column in self._suspects(standardised):
+            low, high = self.bounds[:, column].tolist()
+            name = name_of_column(estimator, column)
+            add_numbers(name, numbers[:, column], (low, high), novelties)
 
-    def find_far(self, numbers: np.ndarray, names: Any, novelties: Novelties) -> None:
-        """Add columns of plain numbers with some that lie far outside of those of `fit`.
+    def _suspects(self, standardised: np.ndarray) -> Iterable[int]:
+        """Return the columns that may have unusual numbers: a fast first look.
 
-        ``names`` are those of the columns, or None.
+        A standard deviation is at most half the range. Numbers that are nearly all beyond `fit` are
+        so in some rows.
         """
         assert self.bounds is not None
-        for column, (low, high) in enumerate(self.bounds.T):
-            name = column if names is None else str(names[column])
-            add_far_numbers(name, numbers[:, column], (low, high), novelties)
+        assert self.scaler is not None
+        limit = 2 * FAR_NUMBERS
+        if self.has_constants or standardised.max() > limit or standardised.min() < -limit:
+            return range(standardised.shape[1])
+        if len(standardised) < MANY_ROWS:
+            return ()
+        low, high = (self.bounds - self.scaler.mean_) / self.scaler.scale_
+        some = standardised[spaced_rows(len(standardised), MANY_ROWS)]
+        is_beyond = (some < low) | (some > high)
+        return np.flatnonzero(2 * is_beyond.sum(axis=0) > MANY_ROWS).tolist()
 
     def as_in_fit(self, numbers: np.ndarray) -> np.ndarray:
         """Return raw rows as floats if they were in `fit`: a body may refuse integers."""
@@ -179,6 +193,7 @@ class RowReader:
         """Learn the scale of numbers (n, n_features) of `fit`."""
         if self.is_plain:
             self.bounds = np.stack([numbers.min(axis=0), numbers.max(axis=0)])
+            self.has_constants = bool((self.bounds[0] == self.bounds[1]).any())
         if not self.is_raw:
             self.scaler = fit_scaler(numbers, weights)
             if self.units is not None:
@@ -298,6 +313,12 @@ def read_rows(
     if novelties is None:
         found.warn()
     return reader.as_in_fit(numbers)
+
+
+def name_of_column(estimator: Any, column: int) -> str | int:
+    """Return the name of a column in `fit` of an estimator, or its number."""
+    names = getattr(estimator, "feature_names_in_", None)
+    return column if names is None else str(names[column])
 
 
 def _as_column(estimator: Any, rows: Any) -> Any:

@@ -21,7 +21,7 @@ from .columns import (
     read_numbers,
 )
 from .containers import as_container, columns_of, is_frame
-from .novelties import MANY_ROWS, MAX_SHOWN, NewValues, Novelties, add_far_numbers
+from .novelties import MANY_ROWS, MAX_SHOWN, NewValues, Novelties, add_numbers
 
 # Categories of a column that get an indicator of their own at most, and the rows that each has at
 # least. Rarer ones share an indicator, and so do those that are unknown. A choice.
@@ -192,11 +192,12 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     def _find_beyond(self, numbers: np.ndarray, novelties: Novelties) -> None:
         """Add columns of dates and numbers with some that lie far outside of those of `fit`."""
         ranges = self.__dict__.get("_ranges", [])  # not in files of earlier commits
+        novelties.add_rows(len(numbers))
         for (name, kind, place), known in zip(self._places(), ranges, strict=False):
             if known is None:
                 continue
             if kind == "number":
-                add_far_numbers(name, numbers[:, place], known, novelties)
+                add_numbers(name, numbers[:, place], known, novelties)
                 continue
             days, (first, last) = numbers[:, place], known
             margin = max(FAR_SHARE * (last - first), LEAST_MARGIN)

@@ -8,6 +8,7 @@ from scipy.special import softmax
 
 from .._predictive.logits import entropies, latent_from_logits, latent_from_probabilities
 from ..ensembles._class_columns import are_named_codes, check_classes, have_number
+from ..ensembles._member_models import refuse_probabilities
 from ..ensembles._member_predictions import SUM_TOLERANCE
 from .design_points import Points
 from .out_of_bag import unseen_mean
@@ -86,7 +87,7 @@ class ClassTargets:
             outputs = np.concatenate([first, outputs], axis=1)
         n_classes = outputs.shape[1]
         if rows.start == 0:
-            names = name_classes(n_classes, self.classes, self.y)
+            names = name_classes(n_classes, self.classes, self.y, outputs.shape[2])
             self._order = np.argsort(names)
             self.classes = names[self._order]
             self.probabilities = np.empty((self.n_points, n_classes), dtype=np.float32)
@@ -94,6 +95,7 @@ class ClassTargets:
             outputs = outputs[:, self._order]
         if self.outputs == "logits":
             check_range(outputs, "Logits", MAX_LOGIT)
+            refuse_probabilities(outputs)
             latent = latent_from_logits(outputs)
             outputs = softmax(outputs, axis=1)
         else:
@@ -151,7 +153,9 @@ def are_codes(y: np.ndarray | None, classes: ArrayLike | None) -> bool:
     return is_sorted and np.array_equal(np.unique(y), np.arange(len(names)))
 
 
-def name_classes(n_classes: int, classes: ArrayLike | None, y: np.ndarray | None) -> np.ndarray:
+def name_classes(
+    n_classes: int, classes: ArrayLike | None, y: np.ndarray | None, n_members: int = 0
+) -> np.ndarray:
     """Return the labels of the columns: those given, or the sorted ones in y, or numbers."""
     labels = None if y is None else np.unique(y)
     if classes is None:
@@ -161,10 +165,12 @@ def name_classes(n_classes: int, classes: ArrayLike | None, y: np.ndarray | None
         names = np.asarray(check_classes(classes))
         source = "classes has"
     if names.shape != (n_classes,):
+        hint = "Give the labels in the order of the columns by classes."
+        if names.shape == (n_members,):
+            hint = "If members come before classes, use np.swapaxes(predictions, 1, 2)."
         raise ValueError(
             f"The members' probabilities have {n_classes} columns, and one different label is "
-            f"expected for each; {source} {names.tolist()}. Give the labels in the order of the "
-            "columns by classes."
+            f"expected for each; {source} {names.tolist()}. {hint}"
         )
     if labels is not None and not np.isin(labels, names).all():
         unknown = labels[~np.isin(labels, names)]

@@ -14,6 +14,7 @@ from .._utils.standardise import scale_weights
 from .cache import TeacherCache
 from .copied_rows import unseen_with_copies, warn_of_copies
 from .design_points import Points, make_points
+from .repeated_calls import warn_if_calls_differ
 from .row_choice import RowChoice
 from .row_makers import RowMaker
 from .step_functions import has_steps
@@ -112,6 +113,7 @@ def query_teacher(
     teacher = _find(task, rows, ensemble, predictions, cache, is_seeded, random_state)
     rows, weights = _settle_rows(rows, task.kind, teacher, unseen, chosen)
     transformation, y = task.enter_space(teacher, rows.y)
+    warn_if_calls_differ(teacher, ensemble)
     encodes = _encodes(is_encoded, augment, teacher, rows.table)
     points = make_points(
         rows.table,

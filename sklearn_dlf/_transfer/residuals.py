@@ -8,12 +8,19 @@ too small: an ensemble has learnt a part of the noise.
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 from scipy.stats import chi2
 
 from .._utils.robust_means import weighted_median
+from .._utils.standardise import in_units
 from .design_points import Points
 from .out_of_bag import moments_of_some
+
+# The mean residual counts beyond so many of its standard errors, and standard deviations of the
+# residuals. A choice: one in a thousand is beyond the first by chance.
+BIAS_ERRORS, LEAST_BIAS = 3.3, 0.1
 
 # The variance of members that did not see a row is shrunk to its median over rows, as if that had
 # been found from this many degrees of freedom. A row that two members did not see has one.
@@ -55,6 +62,8 @@ class MemberResiduals:
         members' variance.
     is_unseen : bool array of shape (n_own,)
         Whether the residual is that of members that did not see the row.
+    bias : array of shape (n_outputs,)
+        Mean of the residuals that is taken off; see `without_bias`.
     """
 
     def __init__(
@@ -66,7 +75,7 @@ class MemberResiduals:
         cross_fitted: tuple[np.ndarray, np.ndarray] | None = None,
         optimism: float = 1.0,
     ):
-        self.y = y
+        self.y, self.bias = y, np.zeros(y.shape[1])
         self._n_design = points.n_design
         shape = points.n_points - points.n_design, y.shape[1]
         self.calibration_mean, self.calibration_variance = np.empty((2, *shape))
@@ -116,8 +125,27 @@ class MemberResiduals:
 
     @property
     def residuals(self) -> np.ndarray:
-        """Y less the mean of the members that did not see the row, (n_own, n_outputs)."""
-        return self.y - self.unseen_mean
+        """Y less the mean of the members that did not see the row, (n_own, n_outputs).
+
+        The bias is taken off.
+        """
+        return self.y - self.unseen_mean - self.bias
+
+    def without_bias(self) -> MemberResiduals:
+        """Return residuals without their mean, if it differs from zero by more than chance."""
+        rows = self.is_unseen & (self.weights > 0)
+        rows = rows if rows.any() else self.weights > 0
+        weights = self.weights[rows]
+        scaled, exponents = in_units(self.residuals[rows])
+        bias = np.average(scaled, axis=0, weights=weights)
+        std = np.sqrt(np.average(np.square(scaled - bias), axis=0, weights=weights))
+        error = std * np.sqrt(np.square(weights).sum()) / weights.sum()
+        is_known = np.abs(bias) > np.maximum(BIAS_ERRORS * error, LEAST_BIAS * std)
+        if not is_known.any():
+            return self
+        unbiased = copy.copy(self)
+        unbiased.bias = np.where(is_known, np.ldexp(bias, exponents), 0.0)
+        return unbiased
 
     def squares(self) -> np.ndarray:
         """Squared residuals (n_own, n_outputs), as large as they would be at new rows."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .classes import add_rows, class_models
-from .coordinates import choose_coordinates, features_of, read_heads
+from .coordinates import choose_coordinates, features_and_process, read_heads
 from .laplace import STREAM_TOLERANCE, TOLERANCE, LabelledRows, flattening
 from .memory import Memory
 from .models import Likelihood, Model, no_rows
@@ -58,7 +58,7 @@ class ClassUpdate(Update):
         ``members`` are those of the fitted student. Earlier rows are forgotten to a degree first.
         """
         self._with_discrepancy, self._posterior = discrepancy, None
-        self._tolerance = STREAM_TOLERANCE if forgetting < 1 else TOLERANCE
+        self._tolerance = STREAM_TOLERANCE if 0 < forgetting < 1 else TOLERANCE
         counts = np.flatnonzero(rows[1].any(axis=1)) if rows is not None else np.empty(0)
         if forgetting == 0:
             self._absorbed, self._rows, self._found = None, None, None
@@ -76,9 +76,9 @@ class ClassUpdate(Update):
 
     def _append(self, members: Any, X: np.ndarray, labels: np.ndarray) -> None:
         """Append rows that count, and absorb the first ones if there are too many."""
-        features = features_of(members.network, X)
+        features, process = features_and_process(members, X)
         latent = members.units.center + features @ self._coordinates.heads.mean.T
-        share = flattening(latent, members.process(X, exact=True).local_covariance)[:, None]
+        share = flattening(latent, process.local_covariance)[:, None]
         added = LabelledRows(share * features, share * latent, labels)
         rows = added if self._rows is None else self._rows.join(added)
         while len(rows.latent) > MAX_KEPT:

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from .._network.base import PREDICT_ROWS
+from .._latent.member_process import MemberProcess
 from .._network.heads import Units
-from .._utils.blocks import row_blocks
+from .._predictive.members import split_process
 
 # Most coefficients of a head on all features, outputs times features. Matrices of this many rows
 # and columns are factorised in an update, and kept: 2 MB. With more of them only the factors and an
@@ -64,16 +64,21 @@ def features_of(network: Any, X: np.ndarray) -> np.ndarray:
     They do not depend on the rows they are evaluated with, so that neither does a posterior.
     """
     frozen = network.frozen(exact=True)
-    scale = getattr(frozen.body, "scale", 1.0)
-    features: np.ndarray | None = None
-    for rows in row_blocks(len(X), PREDICT_ROWS):
-        part = frozen.evaluate_body(X[rows])
-        if features is None:
-            features = np.ones((len(X), part.shape[1] + 1))
-        features[rows, :-1] = part / scale
-    if features is None:
-        raise ValueError("Found no rows; expected at least one.")
-    return features
+    return _with_one(frozen, frozen.evaluate_body(X))
+
+
+def features_and_process(members: Any, X: np.ndarray) -> tuple[np.ndarray, MemberProcess]:
+    """Return the features of rows, as `features_of` does, and the members' process there."""
+    frozen = members.network.frozen(exact=True)
+    features, heads = frozen.evaluate_with_body(X)
+    return _with_one(frozen, features), split_process(heads, members.units, members.factor_shares)
+
+
+def _with_one(frozen: Any, features: np.ndarray) -> np.ndarray:
+    """Return the features of a frozen body as they were trained, and a one behind them."""
+    result = np.ones((len(features), features.shape[1] + 1))
+    np.divide(features, getattr(frozen.body, "scale", 1.0), out=result[:, :-1])
+    return result
 
 
 class Coordinates(NamedTuple):

@@ -15,7 +15,7 @@ from .models import lower_factor, solve_lower
 TOLERANCE, MAX_STEPS, MAX_HALVINGS = 1e-12, 50, 40
 
 # The same for rows that are forgotten again: they are only known by the approximation anyway.
-STREAM_TOLERANCE = 1e-8
+STREAM_TOLERANCE = 1e-4
 
 # Rounds in which the share of several classes and their probabilities are found.
 N_FLATTENED = 3

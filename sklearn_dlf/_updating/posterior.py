@@ -31,7 +31,8 @@ class Posterior(NamedTuple):
         Root of the covariance of coefficients of which the rows of `fit` tell nothing. The multiple
         counts by the variance that they have at a row, relative to `typical_unknown`.
     typical_unknown : array of shape (c,), or None
-        Mean of that variance over the rows of the update.
+        Harmonic mean of that variance over the rows of the update: rows like those of `fit` show
+        noise there, too.
     slope : array of shape (c,), or None
         Multiple of what members have at near rows only, where y has got other units; None for one.
     units : Units or None

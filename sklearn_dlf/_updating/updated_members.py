@@ -48,7 +48,7 @@ class UpdatedMembers(LatentFactorMembers):
         self._fitted.is_exact = self.is_exact
         fitted = self._fitted.moments(X, exact)
         slope = self._posterior.slope
-        if slope is None and self._posterior.noise_multiple == 1:
+        if slope is None and np.all(self._posterior.noise_multiple == 1):
             return NoiseMoments(fitted.mean, fitted.variance)
         multiple = self._posterior.multiples(features_of(self._fitted.network, X))
         # The local part is noise too, for new rows. Members have some of it themselves.

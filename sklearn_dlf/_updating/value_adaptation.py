@@ -82,6 +82,10 @@ class ValueAdaptation(NamedTuple):
     posterior: Posterior
     loss: float
 
+    def noise_of(self, noise: TargetNoise) -> TargetNoise:
+        """Return the noise of the new y, given that of the old one."""
+        return noise if self.labels == "kept" else noise.mapped(self.slope < 0)
+
 
 class ValueAdapter:
     """Rows with new values, and the ways to learn from them.
@@ -147,7 +151,7 @@ class ValueAdapter:
             if learn == self._map and not self._is_enough(learnt):
                 continue
             adaptation = learn(learnt)
-            noise = self._noise.reflected(adaptation.slope < 0)
+            noise = adaptation.noise_of(self._noise)
             distribution = TargetDistribution(self._members_of(adaptation), noise)
             density = distribution.log_density(self._X[held_out], self._y[held_out])
             losses[held_out] = -density.mean(axis=1)

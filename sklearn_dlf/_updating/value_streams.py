@@ -31,7 +31,7 @@ class ValueStream:
 
     def __init__(self, models: list[Model], sums: ValueSums):
         self._hypotheses = [(model, multiple) for model in models for multiple in MULTIPLES]
-        self._likelihoods = [no_rows(len(sums.slope))] * len(self._hypotheses)
+        self._likelihoods = [no_rows(len(sums.information))] * len(self._hypotheses)
         prior = log_prior(len(models))[:, None] + log_prior(len(MULTIPLES))
         self._log_prior = prior.ravel()
         self.add(sums)
@@ -89,9 +89,9 @@ def _add(model: Model, multiple: float, likelihood: Likelihood, sums: ValueSums)
     """Return the likelihood with rows added, under one hypothesis."""
     added = Likelihood(
         likelihood.precision + sums.information / multiple,
-        likelihood.slope + sums.slope / multiple,
+        likelihood.slope + sums.total_slope / multiple,
         likelihood.log_evidence,
     )
     gain = model.log_normaliser(added) - model.log_normaliser(likelihood)
-    misfit = sums.square / multiple + sums.n_entries * np.log(multiple)
+    misfit = sums.total_square / multiple + sums.n_entries * np.log(multiple)
     return added._replace(log_evidence=likelihood.log_evidence + gain - 0.5 * misfit)

@@ -16,6 +16,7 @@ from .value_streams import ValueStream, stream_models
 from .values import (
     ValueSums,
     factor_posterior,
+    relative_noise,
     scale_loadings,
     sum_values,
     value_posterior,
@@ -44,8 +45,14 @@ class ValueUpdate(Update):
         self._unknown = self._unknown_coefficients()
         size, n_outputs = self._coordinates.size, self._coordinates.n_outputs
         self._sums = ValueSums(
-            np.zeros((size, size)), np.zeros(size), 0.0, np.zeros(n_outputs), 0.0
+            np.zeros((size, size)),
+            np.zeros((size, n_outputs)),
+            np.zeros((n_outputs, n_outputs)),
+            np.zeros(n_outputs),
+            0.0,
         )
+        if self._coordinates.basis is not None:
+            self._sums = self._sums.totals()
         self._stream: ValueStream | None = None
         self._has_memory = True
         self._with_discrepancy = True
@@ -74,7 +81,7 @@ class ValueUpdate(Update):
         if rows is None or not counts:
             return
         X, y, weights = (each[rows[2] > 0] for each in rows)
-        residuals = y - members.moments(X, exact=True).mean
+        residuals = y - members.moments(X, exact=True).mean - noise.bias
         covariance = value_covariance(members, noise, X)
         features = features_of(members.network, X)
         sums = sum_values(
@@ -119,9 +126,12 @@ class ValueUpdate(Update):
         return self._memory if self._has_memory else self._memory.emptied()
 
     def _find_posterior(self):
-        multiple = 1.0
+        multiple: Any = 1.0
         if self._with_discrepancy and self._stream is not None:
             normal, multiple = self._stream.posterior()
+            if self._sums.can_scale and len(self._unit) > 1:
+                relative = relative_noise(self._sums, normal, multiple)
+                multiple = np.maximum(multiple * relative, 1.0)
         elif self._with_discrepancy:
             normal, multiple = value_posterior(
                 self._coordinates, self._sums, self._used_memory, self._unit
@@ -131,14 +141,13 @@ class ValueUpdate(Update):
         else:
             normal = factor_posterior(self._coordinates, self._sums)
         loadings = self._coordinates.coefficients(normal.root)
-        n_rows = self._sums.n_entries / self._coordinates.n_outputs
         return Posterior(
             self._coordinates.coefficients(normal.mean),
             # The part of the members' variance that counts for y is the posterior's.
             loadings / self._root_share[:, None, None],
             multiple,
             self._unknown,
-            self._sums.unknown / n_rows,
+            self._sums.typical_unknown,
         )
 
     @property

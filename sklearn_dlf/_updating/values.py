@@ -12,7 +12,7 @@ Rows enter by sums, so that neither their order nor their batches count.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.linalg import eigh
@@ -30,6 +30,12 @@ DISCREPANCIES = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)
 # noise for factors that explain new rows too well.
 NOISE_MULTIPLES = tuple(np.geomspace(1.0, 90.0, 13))
 
+# Rounds in which the relative noise of several outputs is found, and rows by which it is shrunk.
+N_ROUNDS, PRIOR_ROWS = 3, 20
+
+# Least unknown variance of a row, as a share of the largest of its call.
+LEAST_UNKNOWN, TINY = 1e-6, float(np.finfo(np.float64).tiny)
+
 # Sums of squared residuals, in units of the noise, that can be multiplied by sums over rows.
 MAX_SQUARE = 1e250
 
@@ -41,21 +47,74 @@ class ValueSums(NamedTuple):
     ----------
     information : array of shape (k, k)
         Sum of ``D' R^-1 D``, for the design D and the covariance R of a row.
-    slope : array of shape (k,)
-        Sum of ``D' R^-1 r``, for residuals r.
-    square : float
-        Sum of ``r' R^-1 r``.
+    slope : array of shape (k, c), or (k,)
+        Sum of ``D' R^-1 r``, for residuals r: parts of the residuals of each output, if
+        `can_scale`, or all of it.
+    square : array of shape (c, c), or float
+        Sum of ``r' R^-1 r``: parts of each pair of outputs, or all of it.
     unknown : array of shape (c,)
         Sum of the variance that a discrepancy has at a row, as far as `fit` tells.
     n_entries : float
         Sum of the weights of all values.
+    inverse_unknown : array of shape (c,), or zero
+        Sum of the inverse of the variance that a discrepancy has at a row; zero in files of earlier
+        commits.
     """
 
     information: np.ndarray
     slope: np.ndarray
-    square: float
+    square: Any
     unknown: np.ndarray
     n_entries: float
+    inverse_unknown: Any = 0.0
+
+    @property
+    def typical_unknown(self) -> np.ndarray:
+        """Harmonic mean (c,) over rows of the variance that a discrepancy has there."""
+        n_rows = self.n_entries / len(self.unknown)
+        known = np.where(self.inverse_unknown > 0, self.inverse_unknown, 1.0)
+        return np.where(self.inverse_unknown > 0, n_rows / known, self.unknown / n_rows)
+
+    @property
+    def can_scale(self) -> bool:
+        """Whether the noise of each output can be scaled."""
+        return self.slope.ndim == 2
+
+    @property
+    def total_slope(self) -> np.ndarray:
+        """Sum of ``D' R^-1 r`` (k,)."""
+        return self.slope.sum(axis=1) if self.can_scale else self.slope
+
+    @property
+    def total_square(self) -> float:
+        """Sum of ``r' R^-1 r``."""
+        return float(np.sum(self.square))
+
+    def scaled(self, multiples: np.ndarray) -> ValueSums:
+        """Return the sums under noise whose variance is multiplied, of each output (c,)."""
+        root = 1 / np.sqrt(multiples)
+        of_coefficient = np.repeat(root, len(self.slope) // len(root))
+        return self._replace(
+            information=of_coefficient[:, None] * self.information * of_coefficient,
+            slope=of_coefficient[:, None] * self.slope * root,
+            square=root[:, None] * self.square * root,
+        )
+
+    def misfits(self, normal: Normal) -> np.ndarray:
+        """Return the expected sum of squares (c,) of what is left of the residuals of each output.
+
+        They are in units of the noise, and those of pairs of outputs count for both.
+        """
+        n_outputs = self.slope.shape[1]
+        explained = np.einsum("opd,op->od", *self._by_output(self.slope, normal.mean))
+        weighted = self.information @ np.column_stack([normal.mean, normal.root])
+        vectors = np.column_stack([normal.mean, normal.root])
+        fitted = (weighted * vectors).reshape(n_outputs, -1).sum(axis=1)
+        return self.square.sum(axis=1) - explained.sum(axis=1) - explained.sum(axis=0) + fitted
+
+    def _by_output(self, *vectors: np.ndarray) -> list[np.ndarray]:
+        """Return vectors (k, ...) with the coefficients of each output apart."""
+        return [each.reshape(self.slope.shape[1], -1, *each.shape[1:]) for each in vectors]
 
     def discounted(self, share: float) -> ValueSums:
         """Return the sums with all weights multiplied by a share."""
@@ -65,17 +124,25 @@ class ValueSums(NamedTuple):
             share * self.square,
             share * self.unknown,
             share * self.n_entries,
+            share * self.inverse_unknown,
         )
 
     def plus(self, other: ValueSums) -> ValueSums:
         """Return the sums over the rows of both."""
+        if self.can_scale != other.can_scale:  # sums in files of earlier commits cannot be scaled
+            return self.totals().plus(other.totals())
         return ValueSums(
             self.information + other.information,
             self.slope + other.slope,
             self.square + other.square,
             self.unknown + other.unknown,
             self.n_entries + other.n_entries,
+            self.inverse_unknown + other.inverse_unknown,
         )
+
+    def totals(self) -> ValueSums:
+        """Return the sums of all outputs alone."""
+        return self._replace(slope=self.total_slope, square=self.total_square)
 
 
 def sum_values(
@@ -95,30 +162,73 @@ def sum_values(
     inverse_root *= np.sqrt(weights)[:, None, None]
     precision = inverse_root.swapaxes(1, 2) @ inverse_root
     with np.errstate(over="ignore", invalid="ignore"):
-        slopes = np.einsum("ncd,nd->nc", precision, residuals)
-        square = float(np.sum(slopes * residuals))
-    if not square < MAX_SQUARE:
+        parts = precision * residuals[:, None]  # (n, c, c): of each output's residuals
+        square = np.einsum("ncd,nc->cd", parts, residuals)
+    if not square.sum() < MAX_SQUARE:
         raise ValueError(
             "y is too far from what the student predicts to be squared; expected values in the "
             f"units of the y of fit; got a residual of {np.abs(residuals).max():.3g}."
         )
-    return ValueSums(
+    if coordinates.basis is None:
+        slope = np.stack(
+            [coordinates.gradient(features, part) for part in np.moveaxis(parts, 2, 0)], axis=1
+        )
+    else:
+        slope = coordinates.gradient(features, parts.sum(axis=2))
+    at_rows = variance_along(unknown, features)
+    sums = ValueSums(
         coordinates.information(features, precision),
-        coordinates.gradient(features, slopes),
+        slope,
         square,
-        weights @ variance_along(unknown, features),
+        weights @ at_rows,
         float(n_outputs * weights.sum()),
+        weights @ (1 / np.maximum(at_rows, LEAST_UNKNOWN * np.max(at_rows, axis=0, initial=TINY))),
     )
+    return sums if coordinates.basis is None else sums.totals()
 
 
 def factor_posterior(coordinates: Coordinates, sums: ValueSums) -> Normal:
     """Return the posterior of the factors alone, under the student's own noise."""
     root = coordinates.factor_root()
     model = Model(root, np.eye(root.shape[1]))
-    return model.posterior(Likelihood(sums.information, sums.slope, 0.0))
+    return model.posterior(Likelihood(sums.information, sums.total_slope, 0.0))
 
 
 def value_posterior(
+    coordinates: Coordinates, sums: ValueSums, memory: Memory, unit: np.ndarray
+) -> tuple[Normal, Any]:
+    """Return the posterior, and multiples of the noise: (c,), or one number for all outputs.
+
+    Outputs may differ in how much more noise they have. What they have relative to each other is
+    found in rounds, by the expected misfit of each.
+
+    Parameters
+    ----------
+    coordinates, sums, memory, unit
+        As of `_average_posterior`.
+    """
+    normal, multiple = _average_posterior(coordinates, sums, memory, unit)
+    if not sums.can_scale or sums.slope.shape[1] == 1:
+        return normal, multiple
+    relative = np.ones(sums.slope.shape[1])
+    for _ in range(N_ROUNDS):
+        relative = relative * relative_noise(sums.scaled(relative), normal, multiple)
+        relative /= relative.min()
+        normal, multiple = _average_posterior(coordinates, sums.scaled(relative), memory, unit)
+    return normal, multiple * relative
+
+
+def relative_noise(sums: ValueSums, normal: Normal, multiple: float) -> np.ndarray:
+    """Return how much more noise each output (c,) has than a multiple of that of the student.
+
+    It is shrunk to one, as if `PRIOR_ROWS` further rows had the multiple.
+    """
+    n_rows = sums.n_entries / sums.slope.shape[1]
+    misfits = np.maximum(sums.misfits(normal), 0.0) / multiple
+    return (misfits + PRIOR_ROWS) / (n_rows + PRIOR_ROWS)
+
+
+def _average_posterior(
     coordinates: Coordinates, sums: ValueSums, memory: Memory, unit: np.ndarray
 ) -> tuple[Normal, float]:
     """Return the average posterior over all hypotheses, and the average multiple of the noise.
@@ -184,7 +294,7 @@ class LinearModel:
         information = root.T @ sums.information @ root
         values, vectors = eigh(0.5 * (information + information.T))
         self.values = np.maximum(values, 0.0)
-        self.slope = vectors.T @ (root.T @ sums.slope)
+        self.slope = vectors.T @ (root.T @ sums.total_slope)
         self.root, self.vectors = root, vectors
 
     def log_evidence(self) -> np.ndarray:
@@ -193,7 +303,7 @@ class LinearModel:
         precision = 1 + self.values / multiples
         explained = (np.square(self.slope / multiples) / precision).sum(axis=1)
         multiples = multiples[:, 0]
-        misfit = self.sums.square / multiples + self.sums.n_entries * np.log(multiples)
+        misfit = self.sums.total_square / multiples + self.sums.n_entries * np.log(multiples)
         return 0.5 * (explained - np.log(precision).sum(axis=1) - misfit)
 
     def variables(self, multiple: float) -> np.ndarray:

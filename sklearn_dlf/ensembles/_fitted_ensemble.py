@@ -36,7 +36,10 @@ def _list_members(
 ) -> Members:
     """Describe a list of fitted models; classifiers are aligned to the union of their labels."""
     if len(models) < 2:
-        raise ValueError(f"An ensemble needs at least two models, got a list of {len(models)}.")
+        hint = " If it is an ensemble or a posterior, give it without a list." if models else ""
+        raise ValueError(
+            f"An ensemble needs at least two models, got a list of {len(models)}.{hint}"
+        )
     described: list[Any] = [
         describe_model(model, outputs, label=f"Model {i}") for i, model in enumerate(models)
     ]

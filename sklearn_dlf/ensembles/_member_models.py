@@ -151,6 +151,13 @@ def describe_model(
         predict = partial(_evaluate_estimator, model, "predict")
         return replace(_with_variance(model, predict), inner=_inside_transformed_target(model))
     classes = getattr(model, "classes_", None)
+    if classes is None and isinstance(model, NeuralNet):
+        raise ValueError(
+            f"{label} has no `classes_`: skorch learns them in fit, and not by initialize and "
+            "load_params. Give them to the net, NeuralNetClassifier(..., classes=[...]), or give "
+            "its module: FittedEnsemble([net.module_ for net in nets], outputs='logits', "
+            "classes=[...]), or outputs='probabilities' if it ends in softmax."
+        )
     if classes is None or np.ndim(classes[0]) > 0:
         raise ValueError(f"{label} has no `classes_` of one output, expected a single target.")
     classes = np.asarray(classes)
@@ -296,7 +303,7 @@ def as_outputs(raw: ArrayLike, outputs: Outputs) -> np.ndarray:
         raw = raw[:, 0]
     if outputs == "logits":  # in float64, from which logits are recovered
         raw = raw.astype(np.float64)
-        _refuse_probabilities(raw)
+        refuse_probabilities(raw)
     if raw.ndim == 2:
         return softmax(raw, axis=1) if outputs == "logits" else raw
     if outputs == "logits":
@@ -304,9 +311,12 @@ def as_outputs(raw: ArrayLike, outputs: Outputs) -> np.ndarray:
     return np.stack([1 - raw, raw], axis=-1)
 
 
-def _refuse_probabilities(raw: np.ndarray) -> None:
-    """Raise ValueError if logits (n, K) are probabilities: positive, and one in sum in each row."""
-    if raw.ndim != 2 or len(raw) < 2 or raw.min(initial=1) < 0:
+def refuse_probabilities(raw: np.ndarray) -> None:
+    """Raise ValueError if logits are probabilities: positive, and one in sum in each row.
+
+    They are (n, K), or (n, K, n_members).
+    """
+    if raw.ndim < 2 or len(raw) < 2 or raw.min(initial=1) < 0:
         return
     if np.ptp(raw) > 0 and np.abs(raw.sum(axis=1) - 1).max() < NEAR_ONE:
         raise ValueError(

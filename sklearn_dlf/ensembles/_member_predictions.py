@@ -115,7 +115,8 @@ def _outputs_of(members: Members, rows: Any) -> Iterator[Any]:
         if hasattr(error, "add_note"):  # since Python 3.11
             error.add_note(
                 f"Raised by member {n_done + 1} of {members.n_members} of the ensemble, evaluated "
-                f"at rows of shape {rows.shape}."
+                f"at rows of shape {rows.shape}. If it takes other rows than the student, such as "
+                "those before a transformer, give them by X_ensemble."
             )
         raise
 

@@ -15,6 +15,7 @@ from sklearn.ensemble import (
     StackingClassifier,
     StackingRegressor,
 )
+from sklearn.gaussian_process import GaussianProcessClassifier
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier, OutputCodeClassifier
 from sklearn.multioutput import (
     ClassifierChain,
@@ -66,6 +67,12 @@ _REFUSALS: dict[str | Callable[[Any], str], tuple[type | str, ...]] = {
         "models themselves, a VotingRegressor or VotingClassifier of them, or a list of several "
         "stacked models."
     ): (StackingRegressor, StackingClassifier),
+    (
+        "draws of its logits are not known: its posterior is an approximation, of which "
+        "scikit-learn gives probabilities only. Pass draws of logits that you make yourself, by "
+        "parameter_draws(model, draws, outputs='logits', classes=...), or bag it: "
+        "BaggingClassifier(GaussianProcessClassifier())."
+    ): (GaussianProcessClassifier,),
     (
         "it holds one model for each target. Pass a list of several (each is one member that "
         "predicts all targets), or an ensemble that fits all targets itself, such as "

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial, singledispatch
 from typing import Any
 
+import numpy as np
 from sklearn.exceptions import NotFittedError
 
 from ._columns import match_columns, type_name
@@ -22,6 +23,11 @@ def _extract(ensemble) -> Members:
         raise TypeError(
             f"Models were given as a {type(ensemble).__name__}, expected a list: list(models"
             f"{'.values()' if isinstance(ensemble, Mapping) else ''})."
+        )
+    if isinstance(ensemble, np.ndarray):
+        raise TypeError(
+            f"An array of shape {ensemble.shape} was given as the ensemble. What members predict "
+            "at the rows of fit is given by fit(X, y, predictions=array), members last."
         )
     registered = sorted(
         registered_type.__qualname__
