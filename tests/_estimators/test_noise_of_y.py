@@ -283,3 +283,43 @@ def test_optimism_of_early_stopping_counts_in_the_noise_of_y():
         noise = DLFRegressor(**QUICK, target_noise="constant").fit(X, y, ensemble=ensemble)
         levels.append(np.median(noise.target_noise_.nodes()))
     assert_allclose(levels[1] / levels[0], 4.0, rtol=0.25)
+
+
+@pytest.fixture(scope="module")
+def biased():
+    """Rows, a student of members that predict too much by 0.4, and y."""
+    X = make_rows(0)
+    return X, *fit_noise(X, 0.5 * np.random.RandomState(1).standard_normal(len(X)) - 0.4)
+
+
+def test_y_has_its_mean_where_members_predict_another_one(biased):
+    X, student, y = biased
+    assert student.target_noise_.bias == pytest.approx(-0.4, abs=0.05)
+    X, y = X[N_FIT:], y[N_FIT:]
+    below = np.mean(y[:, None] < student.predict_quantiles(X, [0.05, 0.5, 0.95]), axis=0)
+    assert_allclose(below, [0.05, 0.5, 0.95], atol=0.03)
+    assert student.sample_y(X, 20, random_state=0).mean() == pytest.approx(y.mean(), abs=0.05)
+    assert_allclose(student.predict(X).mean(), truth(X).mean(), atol=0.05)  # the ensemble's own
+    assert student.predict_uncertainty(X).std.mean() == pytest.approx(0.5, rel=0.1)
+
+
+def test_updates_know_the_bias(biased):
+    X, student, y = biased
+    rows = slice(N_FIT, N_FIT + 300)
+    updated = pickle.loads(pickle.dumps(student)).update(X[rows], y[rows])
+    median = updated.predict_quantiles(X[N_FIT:], [0.5])[:, 0]
+    assert np.mean(y[N_FIT:] < median) == pytest.approx(0.5, abs=0.03)
+
+
+@pytest.mark.parametrize("slope", [1.0, -2.0])
+def test_other_units_of_y_have_no_bias_left(biased, slope):
+    X, student, y = biased
+    rows = slice(N_FIT, N_FIT + 300)
+    adapted = student.adapt(X[rows], slope * y[rows] + 100, labels="mapped")
+    median = adapted.predict_quantiles(X[N_FIT:], [0.5])[:, 0]
+    assert np.mean(slope * y[N_FIT:] + 100 < median) == pytest.approx(0.5, abs=0.03)
+    assert not adapted.target_noise_.bias.any()
+
+
+def test_a_mean_residual_that_may_be_chance_is_no_bias(growing):
+    assert not growing[1].target_noise_.bias.any()

@@ -100,6 +100,7 @@ def test_skewed_noise_is_that_of_the_student(shape, tmp_path):
     X = new_rows(X)
     noise = student.target_noise_.with_skewness([1.6, 0.8, 1.0])
     noise.shape = np.array([shape, 2.5, 2.5])
+    noise.bias = noise.scale**0.5 * [0.5, 0.0, -0.5]
     student.target_noise_ = noise
     found = run(open_file(student, tmp_path / "student.onnx", quantiles=LEVELS), X)
     assert_allclose(found["quantiles"], student.predict_quantiles(X, LEVELS), rtol=RTOL, atol=1e-9)

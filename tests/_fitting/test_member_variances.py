@@ -199,3 +199,26 @@ def test_catboosts_variance_is_that_of_the_member():
     aleatoric = student.predict_uncertainty(X).aleatoric - student.target_noise_.squared_misfit
     assert np.corrcoef(np.log(aleatoric), np.log(expected))[0, 1] > 0.9
     assert_allclose(aleatoric.mean(), expected.mean(), rtol=0.15)
+
+
+@pytest.mark.parametrize(
+    ("power", "message"), [(0.5, "times as large as"), (0.0, "times as large as"), (2.0, " of the")]
+)
+def test_a_standard_deviation_or_logarithm_in_place_of_the_variance_is_told(power, message):
+    scale = 3.0 if power < 1 else 0.2
+    noise = scale * np.random.RandomState(1).standard_normal(500)
+    variance = scale ** (2 * power) if power != 2.0 else scale
+    models = [
+        lambda rows, k=k: np.column_stack([rows[:, 0] + 0.05 * k, np.full(len(rows), variance)])
+        for k in range(4)
+    ]
+    ensemble = FittedEnsemble(models, outputs="mean_variance")
+    with pytest.warns(UserWarning, match=f"squared errors of the members are .*{message}"):
+        DLFRegressor(**QUICK).fit(X, X[:, 0] + noise, ensemble=ensemble)
+
+
+def test_the_variance_itself_is_taken_without_a_word():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", SeenRowsWarning)
+        DLFRegressor(**QUICK).fit(X, Y, ensemble=ensemble_of(1, 1, 1, 1))

@@ -1,4 +1,4 @@
-"""The warning for targets of one sign whose intervals reach beyond zero."""
+"""The warnings for targets of one sign whose intervals, or draws, reach beyond zero."""
 
 import warnings
 
@@ -121,3 +121,18 @@ def test_few_rows_are_predicted(rows, counts, monkeypatch):
     with pytest.warns(UserWarning, match="reach below zero"):
         make_student(make_forest()).fit(rows, counts)
     assert predicted == [10]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_draws_of_skewed_members_beyond_zero_are_told(rows, sign):
+    scale = np.exp(np.random.RandomState(2).standard_normal((2, 200)))
+    outputs = sign * np.exp(rows[:, :1] * scale[0] / 4) * scale[1]
+    values = "negative" if sign > 0 else "positive"
+    with pytest.warns(UserWarning, match=rf"No member is {values}.*FunctionTransformer\(np.log"):
+        student = make_student(None).fit(rows, predictions=outputs)
+    assert np.mean(sign * student.sample_predictions(rows, 50, random_state=0) < 0) > 0.02
+
+
+def test_draws_that_keep_their_sign_are_not(rows):
+    outputs = 3 + np.exp(rows[:, :1]) + 0.2 * np.random.RandomState(2).uniform(size=(300, 30))
+    assert_no_warning(make_student(None), rows, None, predictions=outputs)

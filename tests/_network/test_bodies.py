@@ -233,3 +233,9 @@ def test_bodies_of_few_parameters_predict(parameter):
     X = np.ones((5, 4), np.float32)
     assert_allclose(network.frozen().evaluate(X).mean, network.evaluate(X).mean, rtol=1e-5)
     assert network.is_small(10)
+
+
+def test_a_body_that_ends_in_softmax_is_told():
+    body = nn.Sequential(nn.Linear(3, 4), nn.Softmax(dim=1))
+    with pytest.warns(UserWarning, match="sum to one at each row"):
+        measure_body(body, np.random.RandomState(0).standard_normal((5, 3)).astype(np.float32))

@@ -167,3 +167,21 @@ def test_too_few_rows_for_the_default_interval_are_told(fitted, rows):
     X, y = rows[:2]
     with pytest.warns(UserWarning, match="was given 5 rows.* needs at least 19"):
         copy.copy(fitted).conformalize(X[:5], y[:5])
+
+
+@pytest.mark.parametrize("change", [lambda y: y / 100, lambda y: y + 1000])
+def test_values_in_other_units_are_told(fitted, rows, change):
+    X, y = rows
+    student = copy.deepcopy(fitted)
+    with pytest.warns(UserWarning, match=r"far from all that the student thought.*units of fit"):
+        student.conformalize(X[200:300], change(y[200:300]))
+
+
+def test_one_of_several_outputs_in_other_units_is_named():
+    X = np.random.RandomState(0).standard_normal((200, 2))
+    y = np.column_stack([X[:, 0], 10 * X[:, 1]])
+    y += 0.1 * np.random.RandomState(1).standard_normal(y.shape)
+    members = y[..., None] + 0.1 * np.random.RandomState(2).standard_normal((200, 2, 5))
+    student = DLFRegressor(**QUICK).fit(X[:100], y[:100], predictions=members[:100], unseen=True)
+    with pytest.warns(UserWarning, match="Values of y of output 1 in conformalize"):
+        student.conformalize(X[100:], y[100:] * [1, 100])

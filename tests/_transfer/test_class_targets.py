@@ -51,3 +51,16 @@ def test_classes_without_a_logit_get_the_floor():
     latent = targets.add(slice(0, 1), np.exp(logits) / np.exp(logits).sum())
     wanted = np.array([0, np.log(1e-6), -40])
     assert_allclose(latent[0, :, 0], wanted - wanted.mean(), rtol=1e-9)
+
+
+def test_probabilities_given_as_logits_are_refused():
+    P = np.random.RandomState(0).dirichlet(np.ones(3), (30, 5)).transpose(0, 2, 1)
+    student = DLFClassifier(augment=None)
+    with pytest.raises(ValueError, match="members return probabilities"):
+        student.fit(np.arange(30.0)[:, None], predictions=P, outputs="logits")
+
+
+def test_members_before_classes_are_told_the_way():
+    P = np.random.RandomState(0).dirichlet(np.ones(3), (30, 5))  # (rows, members, classes)
+    with pytest.raises(ValueError, match=r"swapaxes\(predictions, 1, 2\)"):
+        DLFClassifier().fit(np.arange(30.0)[:, None], np.arange(30) % 3, predictions=P)

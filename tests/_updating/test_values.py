@@ -280,3 +280,40 @@ def test_values_too_large_to_be_squared_are_refused(fitted):
     with pytest.raises(ValueError, match="standard deviations of the ensemble's mean in fit"):
         student.update(X, 1e155 + y)
     assert_array_equal(answers(student, X), before)
+
+
+@pytest.fixture(scope="module")
+def two_outputs():
+    return make_regressor(2)
+
+
+@pytest.mark.filterwarnings("ignore:New values of y")
+@pytest.mark.parametrize("forgetting", [None, 0.99])
+def test_each_output_has_its_own_noise(two_outputs, forgetting):
+    student, X, _ = copy.deepcopy(two_outputs)
+    X = np.concatenate([X] * 6) + 0.01 * np.random.RandomState(2).standard_normal((6 * len(X), 3))
+    before = student.predict_uncertainty(X).aleatoric.mean(axis=0)
+    noise = 0.3 * np.random.RandomState(1).standard_normal((len(X), 2)) * [1.0, 5.0]
+    y = student.predict(X) + noise
+    after = student.update(X, y, forgetting=forgetting).predict_uncertainty(X).aleatoric
+    ratio = after.mean(axis=0) / before
+    assert ratio[0] < 2.5
+    assert ratio[1] > 8
+
+
+def test_batches_of_several_outputs_equal_one(two_outputs):
+    student, X, y = two_outputs
+    y = y * [1.0, 3.0]
+    one = copy.deepcopy(student).update(X, y)
+    several = copy.deepcopy(student).update(X[:20], y[:20]).update(X[20:], y[20:])
+    assert_allclose(answers(several, X), answers(one, X), rtol=1e-8)
+
+
+def test_sums_of_earlier_files_are_joined_to_new_ones(two_outputs):
+    student, X, y = copy.deepcopy(two_outputs)
+    student.update(X[:20], y[:20])
+    sums = student._update._sums
+    student._update._sums = sums.totals()._replace(inverse_unknown=0.0)
+    old = pickle.loads(pickle.dumps(student))
+    found = old.update(X[20:], y[20:]).predict(X)
+    assert_allclose(found, copy.deepcopy(two_outputs[0]).update(X, y).predict(X), rtol=0.05)

@@ -202,3 +202,13 @@ def test_members_that_cannot_be_are_refused_by_the_name_of_the_argument(argument
     valid = {"kind": "regressor", "n_members": 2, "predict": no_outputs}
     with pytest.raises(error, match=message):
         Members(**{**valid, **arguments})
+
+
+def test_an_array_of_predictions_is_no_ensemble_and_the_message_says_where_it_goes():
+    with pytest.raises(TypeError, match=r"shape \(5, 3\).*fit\(X, y, predictions=array\)"):
+        describe_ensemble(np.ones((5, 3)))
+
+
+def test_a_list_of_one_names_the_way_out():
+    with pytest.raises(ValueError, match="give it without a list"):
+        describe_ensemble([RandomForestRegressor(3).fit([[0.0], [1.0]], [0, 1])])

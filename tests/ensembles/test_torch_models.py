@@ -346,3 +346,9 @@ def test_a_skorch_net_that_is_not_fitted_raises():
     nets = [NeuralNetRegressor(nn.Linear) for _ in range(2)]
     with pytest.raises(ValueError, match=r"Model 0 \(NeuralNetRegressor\) is not fitted"):
         member_predictions(nets, X)
+
+
+def test_a_net_that_was_loaded_and_not_fitted_is_told_how_it_gets_its_classes():
+    net = NeuralNetClassifier(torch.nn.Linear(2, 3), criterion=torch.nn.CrossEntropyLoss)
+    with pytest.raises(ValueError, match=r"by initialize and load_params.*classes=\[.*module_"):
+        FittedEnsemble([net.initialize(), net], classes=range(3))

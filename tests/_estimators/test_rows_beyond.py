@@ -1,0 +1,117 @@
+"""Rows unlike those of `fit`: constants that change, and columns beyond their range."""
+
+import copy
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.linear_model import Ridge
+
+from sklearn_dlf import DLFRegressor
+from sklearn_dlf.exceptions import SeenRowsWarning
+
+QUICK = {"q": 1, "tol": 2.0, "n_epochs": 1, "hidden_layer_sizes": (8,), "random_state": 0}
+N = 120
+RNG = np.random.RandomState(0)
+X = np.column_stack([RNG.uniform(1000, 3000, N), RNG.standard_normal(N), np.full(N, 4.0)])
+Y = X[:, 0] / 1000 + X[:, 1]
+COLUMNS = ["speed", "load", "version"]
+FAR, BEYOND = "far outside of those of fit", "Nearly all rows of X are beyond"
+
+
+def members(rows):
+    rows = np.asarray(rows, dtype=float)
+    return (rows[:, 0] / 1000 + rows[:, 1])[:, None] + 0.1 * rows[:, 1:2] * np.linspace(-1, 1, 4)
+
+
+def make_student(rows):
+    return DLFRegressor(augment=None, **QUICK).fit(rows, Y, predictions=members(X), unseen=True)
+
+
+@pytest.fixture(scope="module")
+def student():
+    return make_student(X)
+
+
+def messages(call):
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        call()
+    return [str(each.message) for each in warned]
+
+
+def changed(**columns):
+    return pd.DataFrame(X, columns=COLUMNS).assign(**columns).to_numpy()
+
+
+def test_a_constant_that_changes_is_told_and_changes_nothing(student):
+    for n_rows in (1, 5, N):
+        rows = changed(version=5.0)[:n_rows]
+        with pytest.warns(UserWarning, match=rf"{FAR}: 2 in {n_rows} of {n_rows} rows, 5 to 5"):
+            found = student.predict(rows)
+        assert_allclose(found, student.predict(X[:n_rows]), rtol=1e-6)
+
+
+def test_a_constant_that_is_rounded_in_another_way_is_the_same(student):
+    assert messages(lambda: student.predict(changed(version=4.0 * (1 + 1e-9)))) == []
+
+
+def test_a_column_of_a_frame_in_smaller_units_is_named():
+    frame = pd.DataFrame(X, columns=COLUMNS)
+    fitted = make_student(frame)
+    rows = frame.assign(speed=frame.speed / 60)
+    [message] = messages(lambda: fitted.predict(rows))
+    assert BEYOND in message
+    assert "'speed' in 120 of 120 rows" in message
+    assert messages(lambda: fitted.predict(rows.iloc[:5])) == []  # too few to tell
+    assert messages(lambda: fitted.predict(frame)) == []
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_rows_in_parts_are_judged_together(student, monkeypatch, n_jobs):
+    monkeypatch.setattr("sklearn_dlf._estimators.row_parts.part_size", lambda row_numbers: 50)
+    parallel = copy.deepcopy(student).set_params(n_jobs=n_jobs)
+    [message] = messages(lambda: parallel.predict(changed(speed=X[:, 0] + 2500)))
+    assert "0 in 120 of 120 rows" in message
+    half = np.where(np.arange(N) < N // 2, 2500, 0)
+    assert messages(lambda: parallel.predict(changed(speed=X[:, 0] + half))) == []
+
+
+def test_update_tells_far_rows_and_learns_from_rows_beyond(student):
+    updated = copy.deepcopy(student)
+    with pytest.warns(UserWarning, match=rf"{FAR}: 0 in 30 of 30"):
+        updated.update(changed(speed=1000 * X[:, 0])[:30], Y[:30])
+    updated = copy.deepcopy(student)
+    beyond = changed(speed=X[:, 0] + 2500)
+    told = messages(lambda: updated.update(beyond, Y + 2.5))
+    told += messages(lambda: updated.predict(beyond))
+    assert not any(BEYOND in message for message in told)
+    assert any(BEYOND in message for message in messages(lambda: student.predict(beyond)))
+
+
+def test_adapt_tells_far_rows(student):
+    with pytest.warns(UserWarning, match=rf"{FAR}: 0 in 120 of 120"):
+        student.adapt(changed(speed=1000 * X[:, 0]), Y, labels="kept")
+
+
+def test_one_column_of_further_rows_in_other_units_is_told():
+    models = [Ridge(alpha).fit(X, Y) for alpha in (1, 9, 99)]
+    options = {"ensemble": models, "unseen": True}
+    student = DLFRegressor(augment=None, **QUICK)
+    with pytest.warns(UserWarning, match=r"X_unlabeled has numbers far.*: 0 in 120 of 120"):
+        student.fit(X, Y, X_unlabeled=changed(speed=1000 * X[:, 0]), **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", SeenRowsWarning)
+        student.fit(X, Y, X_unlabeled=changed(speed=X[:, 0] + 2500), **options)
+
+
+def test_other_columns_have_the_weights_that_they_have_without_a_constant():
+    without = DLFRegressor(augment=None, **QUICK).fit(X[:, :2], predictions=members(X))
+    with_one = DLFRegressor(augment=None, **QUICK).fit(X, predictions=members(X))
+    first = next(with_one.student_.body.parameters())
+    assert_array_equal(first[:, 2], 0.0)
+    assert (first[:, :2] != 0).all()
+    assert next(without.student_.body.parameters()).shape == (8, 2)
