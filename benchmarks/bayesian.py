@@ -3,8 +3,9 @@
 Prints a Markdown table. Students are compared with the posterior at 300 fresh rows: the ratio of
 mean spreads, the correlation of spreads over rows, and the error of the covariance between rows
 (its entries off the diagonal, relative Frobenius norm). Cells are means and standard errors over
-seeds. The last columns are the same of as many other draws, which no student can be expected to
-beat:
+seeds. So is the root mean square error of the student's mean, in standard deviations of the
+posterior; its mean is that of other draws. The last columns are the same of as many other draws,
+which no student can be expected to beat:
 
     python benchmarks/bayesian.py [--seeds 5] [--cases "process, 2 columns" ...]
 
@@ -266,7 +267,9 @@ def measure(case, seed):
     seconds = time.process_time() - start
     covariance = student.predict(posterior.X_fresh, return_cov=True)[1]
     others = posterior.draw(n_draws, 1).member_predictions(posterior.X_fresh)
+    error = student.predict(posterior.X_fresh) - others.mean(axis=1)
     return [
+        np.sqrt(np.mean(error**2) / np.diag(posterior.covariance).mean()),
         *compare(covariance, posterior.covariance),
         *compare(np.cov(others), posterior.covariance),
         seconds,
@@ -280,14 +283,14 @@ def main():
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
     args = parser.parse_args()
     warnings.simplefilter("ignore")
-    columns = ["posterior", "draws", "q", "spread ratio", "correlation", "covariance error"]
-    columns += ["ratio of other draws", "correlation", "covariance error", "fit (s)"]
+    columns = ["posterior", "draws", "q", "error of mean", "spread ratio", "correlation"]
+    columns += ["covariance error", "ratio of other draws", "correlation", "covariance error", "fit (s)"]
     print("| " + " | ".join(columns) + " |\n|" + " --- |" * len(columns), flush=True)
     for case in args.cases:
         values = np.array([measure(case, seed) for seed in range(args.seeds)])
         means, errors = values.mean(axis=0), values.std(axis=0) / np.sqrt(max(len(values) - 1, 1))
-        cells = [f"{means[i]:.3f} ({errors[i]:.3f})" for i in range(3)]
-        cells += [f"{m:.3f}" for m in means[3:6]] + [f"{means[6]:.0f}"]
+        cells = [f"{means[i]:.3f} ({errors[i]:.3f})" for i in range(4)]
+        cells += [f"{m:.3f}" for m in means[4:7]] + [f"{means[7]:.0f}"]
         print("| " + " | ".join([case, *map(str, CASES[case][1:]), *cells]) + " |", flush=True)
 
 

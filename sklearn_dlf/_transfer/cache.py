@@ -52,6 +52,8 @@ class EnsembleFacts(NamedTuple):
         Number of its members.
     is_drawn : bool
         Whether members are draws from a posterior that are functions of the rows of one call only.
+    are_functions : bool
+        Whether members are draws from a posterior that are functions of any rows.
     unseen : bool array of shape (n_samples, n_members) or None
         Rows that each member did not see in its fit.
     transformer : TargetTransformer or None
@@ -69,6 +71,7 @@ class EnsembleFacts(NamedTuple):
     classes: np.ndarray | None
     n_members: int
     is_drawn: bool
+    are_functions: bool
     unseen: np.ndarray | None
     transformer: TargetTransformer | None = None
     predict_variance: Evaluate | None = None
@@ -240,6 +243,7 @@ def _describe(
         members.classes,
         members.n_members,
         members.is_joint,
+        members.are_functions,
         unseen_rows(ensemble, n_samples),
         None if members.inner is None else members.inner.transformer,
         from_logits=members.from_logits,

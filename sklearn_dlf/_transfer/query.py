@@ -121,7 +121,7 @@ def query_teacher(
         teacher,
         augment=augment,
         n_augmented=n_augmented,
-        choice=RowChoice(task.automatic_augment, encodes, task.latent_outputs, task.leniency),
+        choice=RowChoice(_first_way(task, teacher), encodes, task.latent_outputs, task.leniency),
         unlabeled=rows.unlabeled,
         n_parameters=n_parameters,
         calibration_state=task.calibration_state(random_state),
@@ -187,6 +187,14 @@ def _settle_rows(
         teacher.keep(kept)
         rows = rows.keep(kept)
     return rows, scale_weights(rows.weights)
+
+
+def _first_way(task: Task, teacher: Any) -> str:
+    """Return how rows are made if that is fine.
+
+    Draws of functions cost next to nothing at further rows, and go on beyond those of `fit`.
+    """
+    return "local" if teacher.are_functions else task.automatic_augment
 
 
 def _encodes(is_encoded: bool | None, augment: Any, teacher: Any, table: Table) -> bool:

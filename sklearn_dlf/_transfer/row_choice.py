@@ -49,8 +49,9 @@ class RowChoice:
 
     Parameters
     ----------
-    first : {"neighbors", "far_neighbors"}
-        What "auto" tries first. Far rows are unlike the data on purpose, so that "neighbors" is
+    first : {"neighbors", "far_neighbors", "local"}
+        What "auto" tries first. "local" is taken without a judgement: it is for draws of functions,
+        which agree at the data if there is no noise, and differ elsewhere for good reasons. Far rows are unlike the data on purpose, so that "neighbors" is
         judged in place of "far_neighbors".
     has_steps : bool
         Whether members are step functions. "auto" then tries first to make half of the rows by
@@ -99,7 +100,7 @@ class RowChoice:
         if not table.is_tabular:
             return NO_ROWS
         choices = self._choices(table, np.random.RandomState(seed))
-        if not is_judged:
+        if not is_judged or self.first == "local":
             return next(choices, NO_ROWS)
         judge = self._judge(table, evaluate, unseen, seed)
         for choice in choices:
@@ -130,6 +131,8 @@ class RowChoice:
         if self.has_steps and has_numbers and not sparse.issparse(table.rows):
             both = f"{self.first}+local"
             yield Choice(both, both)
+        if self.first == "local" and not has_numbers:
+            yield Choice("neighbors", "neighbors")
         yield Choice(self.first, self.first)
         groups = find_column_groups(table.column_codes(), random_state)
         # One group of all columns would copy rows, and a group for each column has just failed.

@@ -48,6 +48,8 @@ class Teacher(ABC):
         Whether members have a variance of y of their own.
     is_fitted_here : bool
         Whether the ensemble was fitted to the rows of `fit`.
+    are_functions : bool
+        Whether members are draws from a posterior that are functions of any rows.
     transformer : TargetTransformer or None
         What the ensemble does to y, if its members predict a transformed target.
     is_transformed : bool
@@ -71,6 +73,7 @@ class Teacher(ABC):
     has_variance: bool = False
     is_fitted_here: bool = False
     is_transformed: bool = False
+    are_functions: bool = False
     transformer: TargetTransformer | None = None
 
     @abstractmethod

@@ -63,7 +63,7 @@ class EnsembleTeacher(Teacher):
 
     Attributes
     ----------
-    classes, n_members, is_drawn, unseen, optimism, transformer
+    classes, n_members, is_drawn, are_functions, unseen, optimism, transformer
         As in the facts.
     """
 
@@ -84,7 +84,8 @@ class EnsembleTeacher(Teacher):
         self._adapt = adapt
         self.can_be_evaluated_at_others = adapt is not None
         self.classes, self.n_members = facts.classes, facts.n_members
-        self.is_drawn, self.unseen = facts.is_drawn, facts.unseen
+        self.is_drawn, self.are_functions = facts.is_drawn, facts.are_functions
+        self.unseen = facts.unseen
         self._cross_fit = cross_fit
         self._cross_fitted: Moments | None = None
         self._predict_variance: Any = facts.predict_variance

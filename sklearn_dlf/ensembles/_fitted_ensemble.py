@@ -50,14 +50,20 @@ def _list_members(
     kind = described[0].kind
     if kind == "regressor":
         refuse_quantiles(models)
-        return regressors_as_members(described, _regressor_members)
+        members = regressors_as_members(described, _regressor_members)
+        return replace(members, are_functions=_are_draws(models))
     classes, columns = align_classes(described, classes)
 
     def predict(X):
         for model, own_columns in zip(described, columns, strict=True):
             yield expand_columns(model.predict(X), own_columns, classes)
 
-    return Members(kind, len(models), predict, classes)
+    return Members(kind, len(models), predict, classes, are_functions=_are_draws(models))
+
+
+def _are_draws(models: Sequence[Any]) -> bool:
+    """Return whether all models are draws from a posterior, as `parameter_draws` makes them."""
+    return all(getattr(model, "is_draw", False) for model in models)
 
 
 def _regressor_members(models: Sequence[Model]) -> Members:

@@ -89,6 +89,8 @@ def parameter_draws(
 class _FunctionAt:
     """A function of parameters and rows, at one draw of the parameters."""
 
+    is_draw = True  # from a posterior
+
     def __init__(self, function: Callable[[Any, Any], Any], parameters: Any):
         self.function, self.parameters = function, parameters
 
@@ -99,6 +101,8 @@ class _FunctionAt:
 
 class _ModuleAt:
     """A module at one draw of its parameters. Only the draw is held, and shares its memory."""
+
+    is_draw = True
 
     def __init__(self, module: nn.Module, parameters: Any):
         self.module = module

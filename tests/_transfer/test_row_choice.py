@@ -1,6 +1,7 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_diabetes, make_classification, make_friedman1, make_regression
 from sklearn.ensemble import (
@@ -9,14 +10,21 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from sklearn_dlf import DLFRegressor
 from sklearn_dlf.baselines import HydraClassifier, HydraRegressor
 from sklearn_dlf.datasets import make_curved_surface
-from sklearn_dlf.ensembles import DeepEnsembleRegressor, FittedEnsemble, member_predictions
+from sklearn_dlf.ensembles import (
+    DeepEnsembleRegressor,
+    FittedEnsemble,
+    member_predictions,
+    parameter_draws,
+)
 
 QUICK = {"hidden_layer_sizes": (8,), "n_epochs": 1, "random_state": 0}
 # How rows are made is the same for all students; these hardly train.
@@ -208,3 +216,29 @@ def test_members_that_refuse_values_between_codes_are_judged_at_swapped_rows():
     y = X[:, 0] + rng.randn(100)
     encoded = [make_pipeline(OneHotEncoder(), Ridge(alpha)).fit(X, y) for alpha in (1, 9)]
     assert DLFRegressor(**STUDENT).fit(X, y, ensemble=encoded).augment_ == "neighbors"
+
+
+def line(slope, X):
+    return np.asarray(X)[:, 0] * slope + 0.1 * np.sin(slope * np.asarray(X)[:, 1])
+
+
+def test_draws_of_functions_are_asked_a_little_beyond_the_rows():
+    X = rng().standard_normal((80, 3))
+    process = GaussianProcessRegressor(RBF(0.3), optimizer=None).fit(X[:, :2], X[:, 2])
+    assert HydraRegressor(**STUDENT).fit(X[:, :2], ensemble=process).augment_ == "local"
+    draws = parameter_draws(line, rng().standard_normal(30))
+    assert HydraRegressor(**STUDENT).fit(X, ensemble=draws).augment_ == "local"
+    logarithms = FittedEnsemble(
+        parameter_draws(lambda slope, X: np.exp(line(slope, X)), rng().standard_normal(30)),
+        transformer=FunctionTransformer(np.log, np.exp),
+    )
+    assert HydraRegressor(**STUDENT).fit(X, ensemble=logarithms).augment_ == "local"
+    functions = [lambda X, slope=slope: line(slope, X) for slope in rng().standard_normal(30)]
+    assert HydraRegressor(**STUDENT).fit(X, ensemble=functions).augment_ == "neighbors"
+
+
+def test_draws_of_functions_of_categories_swap_columns():
+    frame = pd.DataFrame({"a": list("xyz") * 20, "b": list("pqpq") * 15})
+    effect = lambda size, X: size * (X["a"] == "x") + (X["b"] == "p")  # noqa: E731
+    draws = parameter_draws(effect, rng().standard_normal(30))
+    assert HydraRegressor(**STUDENT).fit(frame, ensemble=draws).augment_ == "neighbors"
