@@ -284,7 +284,8 @@ def main():
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     columns = ["posterior", "draws", "q", "error of mean", "spread ratio", "correlation"]
-    columns += ["covariance error", "ratio of other draws", "correlation", "covariance error", "fit (s)"]
+    columns += ["covariance error", "ratio of other draws", "correlation"]
+    columns += ["covariance error", "fit (s)"]
     print("| " + " | ".join(columns) + " |\n|" + " --- |" * len(columns), flush=True)
     for case in args.cases:
         values = np.array([measure(case, seed) for seed in range(args.seeds)])

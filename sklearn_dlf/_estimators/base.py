@@ -31,11 +31,10 @@ from .._network.heads import Units
 from .._rows.chosen import RowOrder, choose_rows, order_rows, rows_at
 from .._rows.containers import as_container, in_container_of
 from .._rows.labels import order_by_labels, take_labels
-from .._rows.novelties import Novelties, add_numbers
+from .._rows.novelties import Novelties
 from .._rows.preprocessors import set_input_tags
 from .._rows.reader import (
     RowReader,
-    name_of_column,
     read_rows,
     read_rows_of_fit,
     refuse_records,
@@ -273,10 +272,6 @@ class BaseStudent(BaseEstimator, ABC):
             numbers = read_rows(self, reader, further, found)
         except ValueError as error:
             raise ValueError(f"X_unlabeled must hold rows like those of X. {error}") from error
-        if reader.is_plain:
-            for column, own in enumerate(table.numbers.T):
-                known = float(own.min()), float(own.max())
-                add_numbers(name_of_column(self, column), numbers[:, column], known, found)
         found.warn("X_unlabeled")
         return table.with_rows(further, numbers)
 

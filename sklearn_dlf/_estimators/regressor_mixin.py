@@ -306,9 +306,8 @@ default=None
         [1]_. Intervals still follow the student's own predictive distribution from row to row. The
         guarantee needs rows that neither members nor student were fitted to, and new rows like
         them. An interval at level 0.9 needs at least 19 rows, at level 0.99 at least 199.
-        `sample_y` is not changed. A new `fit` removes the guarantee. If the teacher transforms y,
-        scores are those of transformed values, and the guarantee needs a transformation that is one
-        to one.
+        `sample_y` is not changed. A new `fit` removes the guarantee. Scores of a teacher that
+        transforms y are those of transformed values; the transformation has to be one to one.
 
         Parameters
         ----------
@@ -322,8 +321,7 @@ default=None
         -------
         self
             The student, with the fitted attribute `conformal_scores_`
-            (n_samples, n_outputs): sorted residuals in units of the student's own predictive
-            distribution.
+            (n_samples, n_outputs): sorted residuals in units of the predictive distribution.
 
         Raises
         ------
@@ -335,8 +333,7 @@ default=None
         Warns
         -----
         UserWarning
-            If rows are too few for the default interval, or if y is far from all that the student
-            thought possible, as in other units or with rows in another order.
+            If rows are too few for the default interval, or y is far from all that was possible.
 
         References
         ----------

@@ -65,11 +65,14 @@ class NoiseOfY:
         curves = [mean_std_curve(shape) if np.isfinite(shape) else None for shape in shapes]
         return self._in_units(np.ones(len(shapes)), curves)
 
+    def mean(self) -> str:
+        """Return the mean of y (n, c)."""
+        mean = self.members.mean
+        return self.graph.add("Add", mean, self.noise.bias) if self.noise.bias.any() else mean
+
     def center(self) -> str:
         """Return where the two sides of the distribution of y meet (n, c)."""
-        mean, skewness = self.members.mean, self.noise.skewness
-        if self.noise.bias.any():
-            mean = self.graph.add("Add", mean, self.noise.bias)
+        mean, skewness = self.mean(), self.noise.skewness
         if not self.noise.is_skewed:
             return mean
         shift = np.broadcast_to(two_piece.center(skewness), len(self.noise.shape))
@@ -207,7 +210,7 @@ def add_quantiles(
     """
     target: Any = way_back.target
     inner = levels if target is None else target.inner_levels(levels)
-    mean = graph.unsqueeze(members.mean, 2)
+    mean = graph.unsqueeze(members.mean if noise is None else noise.mean(), 2)
     if scores is not None:
         unit = (
             graph.add("Sqrt", members.variance)

@@ -51,7 +51,8 @@ def distil_target_noise(
     """
     variances = transfer_set.variances
     assert variances is not None
-    rows = None if transfer_set.targets is None else residual_rows(members, transfer_set)
+    residuals = transfer_set.targets
+    rows = None if residuals is None else residual_rows(members, transfer_set, residuals)
     X = members.points(transfer_set.design)
     chosen = np.flatnonzero(transfer_set.contrasts.weights > 0)
     models: list[NoiseModel] = []

@@ -50,7 +50,7 @@ def learn_noise_of_y(
     noise: TargetNoise | None = None
     if transfer_set.variances is not None:
         noise = distil_target_noise(members, transfer_set, random_state)
-        if residuals is not None:
+        if residuals is not None and not residuals.is_unseen.any():  # else they correct the level
             warn_of_other_variance(residuals, transfer_set.variances)
     elif residuals is not None:
         noise = _fit_to_residuals(members, residuals, transfer_set, kind, random_state)

@@ -28,6 +28,9 @@ LEVEL, MAX_SHARE = 0.9, 0.2
 # beyond a tenth of the mean size of the members: nearer to zero they do little harm.
 N_DRAWS, LEAST_SIZE, MAX_DRAWS = 64, 0.1, 0.02
 
+# Outputs of members are kept in float32: they may leave their sign by this share of the largest.
+ROUNDING = 1e-6
+
 
 def kept_sign(residuals: MemberResiduals) -> np.ndarray:
     """Return the sign that y and all members have at the rows of `fit`, (n_outputs,); 0 for both.
@@ -123,6 +126,8 @@ def _common_sign(outputs: np.ndarray, residuals: MemberResiduals | None) -> np.n
     have been widened beyond the members' own.
     """
     low, high = outputs.min(axis=(0, 2)), outputs.max(axis=(0, 2))
+    rounding = ROUNDING * np.maximum(high, -low)
+    low, high = np.where(low >= -rounding, 0.0, low), np.where(high <= rounding, 0.0, high)
     if residuals is not None:
         low, high = residuals.lowest, residuals.highest
     return np.where(low >= high, 0, (low >= 0).astype(int) - (high <= 0).astype(int))

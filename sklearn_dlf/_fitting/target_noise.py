@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -90,13 +89,14 @@ class ResidualRows(NamedTuple):
         )
 
 
-def residual_rows(members: Any, transfer_set: TransferSet) -> ResidualRows:
+def residual_rows(
+    members: Any, transfer_set: TransferSet, residuals: MemberResiduals
+) -> ResidualRows:
     """Return the rows that no member, or the fewest members, saw.
 
-    ``members`` are those of the trained student, with moments; the targets of the transfer set are
-    MemberResiduals. Rows that every member saw are used only where there are no others.
+    ``members`` are those of the trained student, with moments. Rows that every member saw are used
+    only where there are no others.
     """
-    residuals: MemberResiduals = transfer_set.targets
     rows = residuals.is_unseen & (residuals.weights > 0)
     are_unseen = bool(rows.any())
     if not are_unseen:
@@ -154,7 +154,7 @@ def fit_target_noise(
         residuals likelier, by more than the standard error of the gain.
     """
     residuals = transfer_set.targets.without_bias()
-    rows = residual_rows(members, replace(transfer_set, targets=residuals))
+    rows = residual_rows(members, transfer_set, residuals)
     may_depend = kind == "input" or (kind == "auto" and rows.are_unseen)
     may_depend = may_depend and len(rows.X) >= MIN_ROWS
     encodings, parts = [], []

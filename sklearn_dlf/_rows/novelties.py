@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._utils.blocks import spaced_rows
 from .._utils.warning import warn_user
 from .columns import as_date
 
@@ -19,10 +20,10 @@ MANY_ROWS = 10
 # enough for other units, such as months for years, and too far for tails.
 FAR_NUMBERS = 5.0
 
-# Columns whose numbers are nearly all beyond those of fit, if little, are told too: of at least
-# `MANY_ROWS` rows, so large a share. Units that make numbers smaller end there, such as seconds for
-# minutes, and so do rows of another region.
-BEYOND_SHARE = 0.95
+# Columns whose numbers are nearly all beyond those of fit, by a tenth of their range, are told too:
+# of at least `MANY_ROWS` rows, so large a share. Units that make numbers smaller end there, and so
+# do rows of another region.
+BEYOND, BEYOND_SHARE = 0.1, 0.95
 
 # Changes of a constant that are rounding, relative to its size.
 ROUNDING = 1e-7
@@ -228,11 +229,33 @@ def add_numbers(
     One that was constant in `fit` is far from that if it is another number at all.
     """
     low, high = known
-    margin = FAR_NUMBERS * (high - low) if high > low else ROUNDING * abs(high)
-    with np.errstate(invalid="ignore"):
-        is_far = (numbers < low - margin) | (numbers > high + margin)
-        is_beyond = (numbers < low) | (numbers > high) if high > low else is_far
-    for is_new, add in ((is_far, novelties.add_numbers), (is_beyond, novelties.add_beyond)):
+    for share, add in ((FAR_NUMBERS, novelties.add_numbers), (BEYOND, novelties.add_beyond)):
+        margin = share * (high - low) if high > low else ROUNDING * abs(high)
+        with np.errstate(invalid="ignore"):
+            is_new = (numbers < low - margin) | (numbers > high + margin)
         n_new = int(np.count_nonzero(is_new))
         shown = [float(numbers[is_new].min()), float(numbers[is_new].max())] if n_new else []
         add(NewValues(column, len(numbers), n_new, shown, [low, high]))
+
+
+def suspect_columns(standardised: np.ndarray, ends: np.ndarray | None) -> Iterable[int]:
+    """Return the columns that may have unusual numbers: a fast first look.
+
+    A standard deviation is at most half the range. Numbers that are nearly all beyond `fit` are so
+    in most of a few rows.
+
+    Parameters
+    ----------
+    standardised : array of shape (n, n_columns)
+        Numbers, in units of the standard deviations of those of `fit`.
+    ends : array of shape (2, n_columns) or None
+        Smallest and largest ones of `fit`. None if a column was constant: all are looked at then.
+    """
+    limit = 2 * FAR_NUMBERS
+    if ends is None or standardised.max() > limit or standardised.min() < -limit:
+        return range(standardised.shape[1])
+    if len(standardised) < MANY_ROWS:
+        return ()
+    some = standardised[spaced_rows(len(standardised), MANY_ROWS)]
+    is_beyond = (some < ends[0]) | (some > ends[1])
+    return np.flatnonzero(2 * is_beyond.sum(axis=0) > MANY_ROWS).tolist()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from math import isfinite
 from typing import Any
 
@@ -13,12 +12,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array
 from sklearn.utils.validation import _num_samples, validate_data
 
-from .._utils.blocks import row_blocks, spaced_rows
+from .._utils.blocks import row_blocks
 from .._utils.numbers import in_memory, refuse_dates, with_gaps
 from .._utils.standardise import fit_scaler, standardise
 from .._utils.warning import warn_user
 from .containers import as_container, is_frame, take
-from .novelties import FAR_NUMBERS, MANY_ROWS, Novelties, add_numbers
+from .novelties import Novelties, add_numbers, suspect_columns
 from .preprocessors import choose_preprocessor, fit_preprocessor, goes_raw
 from .preprocessors import to_dense as to_dense  # its place in pickles of earlier commits
 from .table import Table
@@ -143,31 +142,16 @@ class RowReader:
         self, estimator: Any, numbers: np.ndarray, standardised: np.ndarray, novelties: Novelties
     ) -> None:
         """Add columns of plain numbers with some that are unlike those of `fit` of an estimator."""
-        if self.bounds is None or not standardised.size:
+        if self.bounds is None or self.scaler is None or not standardised.size:
             return
+        ends = None
+        if not self.has_constants:
+            ends = (self.bounds - self.scaler.mean_) / self.scaler.scale_
         novelties.add_rows(len(numbers))
-        for column in self._suspects(standardised):
+        for column in suspect_columns(standardised, ends):
             low, high = self.bounds[:, column].tolist()
             name = name_of_column(estimator, column)
             add_numbers(name, numbers[:, column], (low, high), novelties)
-
-    def _suspects(self, standardised: np.ndarray) -> Iterable[int]:
-        """Return the columns that may have unusual numbers: a fast first look.
-
-        A standard deviation is at most half the range. Numbers that are nearly all beyond `fit` are
-        so in some rows.
-        """
-        assert self.bounds is not None
-        assert self.scaler is not None
-        limit = 2 * FAR_NUMBERS
-        if self.has_constants or standardised.max() > limit or standardised.min() < -limit:
-            return range(standardised.shape[1])
-        if len(standardised) < MANY_ROWS:
-            return ()
-        low, high = (self.bounds - self.scaler.mean_) / self.scaler.scale_
-        some = standardised[spaced_rows(len(standardised), MANY_ROWS)]
-        is_beyond = (some < low) | (some > high)
-        return np.flatnonzero(2 * is_beyond.sum(axis=0) > MANY_ROWS).tolist()
 
     def as_in_fit(self, numbers: np.ndarray) -> np.ndarray:
         """Return raw rows as floats if they were in `fit`: a body may refuse integers."""

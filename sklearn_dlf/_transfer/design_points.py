@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
+from .._rows.novelties import Novelties, add_numbers
 from .._rows.table import Table
 from .._utils.equal_rows import join_equal_rows
 from .._utils.seeding import MAX_SEED
@@ -239,22 +240,35 @@ def _evaluator(teacher: Any) -> Callable[[Table], np.ndarray]:
 
 
 def _warn_if_elsewhere(table: Table, unlabeled: Table) -> None:
-    """Warn if a quarter of the columns of ``unlabeled`` are far from X, or on a larger scale.
+    """Warn if columns of ``unlabeled`` are far from X, or on a larger scale.
 
-    Medians and interquartile ranges are compared, which heavy tails do not move. Columns without a
-    range, such as rare indicators, are not judged.
+    Of a quarter of the columns, medians and interquartile ranges are compared, which heavy tails do
+    not move. Columns without a range, such as rare indicators, are not judged. Of others, numbers
+    are told that are as far as new rows are told (`novelties`); an encoder has told its own.
     """
     if not table.is_tabular:
         return
+    if not _warn_if_scaled(table, unlabeled) and table.rows_are_numbers:
+        found = Novelties(may_extrapolate=True)
+        for name, own, further in zip(
+            table.names(), table.numbers.T, unlabeled.numbers.T, strict=True
+        ):
+            add_numbers(name, further, (float(own.min()), float(own.max())), found)
+        found.warn("X_unlabeled")
+
+
+def _warn_if_scaled(table: Table, unlabeled: Table) -> bool:
+    """Return whether a quarter of the columns are far from X, or on a larger scale, and warn."""
     low, middle, high = np.percentile(table.numbers, [25, 50, 75], axis=0)
     own_low, own_middle, own_high = np.percentile(unlabeled.numbers, [25, 50, 75], axis=0)
     varies = high > low
     if not varies.any():
-        return
+        return False
     unit = (high - low)[varies]
     distance = np.quantile(np.abs(own_middle - middle)[varies] / unit, 0.75)
     ratio = np.quantile((own_high - own_low)[varies] / unit, 0.75)
-    if max(distance, ratio) > ELSEWHERE:
+    is_elsewhere = bool(max(distance, ratio) > ELSEWHERE)
+    if is_elsewhere:
         warn_user(
             "X_unlabeled seems to be far from X, or on another scale: in a quarter of the columns, "
             f"its median is {distance:.2g} or more interquartile ranges of X away, or its own "
@@ -262,6 +276,7 @@ def _warn_if_elsewhere(table: Table, unlabeled: Table) -> None:
             "X_unlabeled: give transformed rows, or use metadata routing and "
             "Pipeline(..., transform_input=['X_unlabeled'])."
         )
+    return is_elsewhere
 
 
 def _make_midpoints(teacher: Any, base: Table, random_state: np.random.RandomState) -> Table:

@@ -51,8 +51,8 @@ class RowChoice:
     ----------
     first : {"neighbors", "far_neighbors", "local"}
         What "auto" tries first. "local" is taken without a judgement: it is for draws of functions,
-        which agree at the data if there is no noise, and differ elsewhere for good reasons. Far rows are unlike the data on purpose, so that "neighbors" is
-        judged in place of "far_neighbors".
+        which agree at the data if there is no noise, and differ elsewhere for good reasons. Far
+        rows are unlike the data on purpose: "neighbors" is judged in place of "far_neighbors".
     has_steps : bool
         Whether members are step functions. "auto" then tries first to make half of the rows by
         "local". Swapped columns have values of the data only, and thresholds lie between these.

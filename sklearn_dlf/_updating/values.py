@@ -34,7 +34,7 @@ NOISE_MULTIPLES = tuple(np.geomspace(1.0, 90.0, 13))
 N_ROUNDS, PRIOR_ROWS = 3, 20
 
 # Least unknown variance of a row, as a share of the largest of its call.
-LEAST_UNKNOWN, TINY = 1e-6, float(np.finfo(np.float64).tiny)
+LEAST_UNKNOWN = 1e-6
 
 # Sums of squared residuals, in units of the noise, that can be multiplied by sums over rows.
 MAX_SQUARE = 1e250
@@ -176,13 +176,15 @@ def sum_values(
     else:
         slope = coordinates.gradient(features, parts.sum(axis=2))
     at_rows = variance_along(unknown, features)
+    largest = at_rows.max(axis=0, initial=0.0)
+    least = np.where(largest > 0, LEAST_UNKNOWN * largest, 1.0)
     sums = ValueSums(
         coordinates.information(features, precision),
         slope,
         square,
         weights @ at_rows,
         float(n_outputs * weights.sum()),
-        weights @ (1 / np.maximum(at_rows, LEAST_UNKNOWN * np.max(at_rows, axis=0, initial=TINY))),
+        weights @ np.where(largest > 0, 1 / np.maximum(at_rows, least), 0.0),
     )
     return sums if coordinates.basis is None else sums.totals()
 

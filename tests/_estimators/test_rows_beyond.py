@@ -97,15 +97,18 @@ def test_adapt_tells_far_rows(student):
 
 
 def test_one_column_of_further_rows_in_other_units_is_told():
-    models = [Ridge(alpha).fit(X, Y) for alpha in (1, 9, 99)]
+    rows = np.column_stack([X[:, :2], RNG.standard_normal((N, 6))])
+    models = [Ridge(alpha).fit(rows, Y) for alpha in (1, 9, 99)]
     options = {"ensemble": models, "unseen": True}
     student = DLFRegressor(augment=None, **QUICK)
+    far, beyond = rows.copy(), rows.copy()
+    far[:, 0], beyond[:, 0] = 1000 * X[:, 0], X[:, 0] + 2500
     with pytest.warns(UserWarning, match=r"X_unlabeled has numbers far.*: 0 in 120 of 120"):
-        student.fit(X, Y, X_unlabeled=changed(speed=1000 * X[:, 0]), **options)
+        student.fit(rows, Y, X_unlabeled=far, **options)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", SeenRowsWarning)
-        student.fit(X, Y, X_unlabeled=changed(speed=X[:, 0] + 2500), **options)
+        student.fit(rows, Y, X_unlabeled=beyond, **options)
 
 
 def test_other_columns_have_the_weights_that_they_have_without_a_constant():

@@ -205,7 +205,7 @@ def test_catboosts_variance_is_that_of_the_member():
     ("power", "message"), [(0.5, "times as large as"), (0.0, "times as large as"), (2.0, " of the")]
 )
 def test_a_standard_deviation_or_logarithm_in_place_of_the_variance_is_told(power, message):
-    scale = 3.0 if power < 1 else 0.2
+    scale = 5.0 if power < 1 else 0.2
     noise = scale * np.random.RandomState(1).standard_normal(500)
     variance = scale ** (2 * power) if power != 2.0 else scale
     models = [

@@ -76,6 +76,7 @@ def test_correlations_leave_mean_and_spread_as_they_are(fitted):
     assert_allclose(draws.std(axis=-1), fitted.predict(X, return_std=True)[1], rtol=0.05)
 
 
+@pytest.mark.filterwarnings("ignore:X has numbers far outside")
 def test_correlations_are_positive_definite_far_from_the_data(fitted):
     fitted = naive.make_common(pickle.loads(pickle.dumps(fitted)))
     for size in (1.0, 1e3, 1e12):

@@ -125,8 +125,8 @@ def test_few_rows_are_predicted(rows, counts, monkeypatch):
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_draws_of_skewed_members_beyond_zero_are_told(rows, sign):
-    scale = np.exp(np.random.RandomState(2).standard_normal((2, 200)))
-    outputs = sign * np.exp(rows[:, :1] * scale[0] / 4) * scale[1]
+    normal = np.random.RandomState(2).standard_normal((2, 200))
+    outputs = sign * np.exp(0.2 * rows[:, :1] * normal[0] + normal[1])
     values = "negative" if sign > 0 else "positive"
     with pytest.warns(UserWarning, match=rf"No member is {values}.*FunctionTransformer\(np.log"):
         student = make_student(None).fit(rows, predictions=outputs)

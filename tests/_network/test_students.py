@@ -50,6 +50,7 @@ def far_rows(X):
     return X.mean(axis=0) + 1e3 * X.std(axis=0) * directions
 
 
+@pytest.mark.filterwarnings("ignore:X has numbers far outside")
 @pytest.mark.parametrize("case", CASES)
 def test_member_noise_far_away_is_no_larger_than_at_the_design_points(case):
     student, X = fit(case)
@@ -84,6 +85,7 @@ def test_predictions_far_away_are_finite():
     assert np.isfinite(classifier.predict_uncertainty(far_rows(X)).epistemic).all()
 
 
+@pytest.mark.filterwarnings("ignore:X has numbers far outside")
 @pytest.mark.parametrize("case", ["regressor", "separable"])
 def test_limit_outlives_pickling_and_holds_in_both_precisions(case):
     student, X = fit(case)
@@ -108,6 +110,7 @@ def test_rows_without_weight_do_not_raise_the_limit(known):
     assert_allclose(student_at.max_log_noise, reached[weights > 0].max(axis=0), rtol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:X has numbers far outside")
 @pytest.mark.parametrize("member_noise", ["constant", None])
 def test_member_noise_that_is_the_same_everywhere_has_no_limit(member_noise):
     student, X = fit("regressor", member_noise=member_noise)

@@ -3,6 +3,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.stats import entropy
 
+from sklearn_dlf import DLFClassifier
 from sklearn_dlf._predictive.logits import latent_from_logits
 from sklearn_dlf._transfer.cache import TeacherCache
 from sklearn_dlf._transfer.class_targets import ClassTargets

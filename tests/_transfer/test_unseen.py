@@ -70,7 +70,9 @@ def test_other_shapes_of_unseen_rows_are_an_error(shape):
 
 def test_noise_is_that_of_the_unseen_rows():
     predictions = 100 * X[:, :1] + P
-    y = predictions.mean(axis=1) + np.where(EVEN, 10.0, 0.0)
+    y = predictions.mean(axis=1) + np.where(
+        EVEN, 10.0 * np.where(np.arange(len(P)) % 4, 1, -1), 0.0
+    )
     squares = {
         name: DLFRegressor(target_noise="constant", **QUICK)
         .fit(X, y, predictions=predictions, unseen=rows)

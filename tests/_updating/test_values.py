@@ -297,13 +297,13 @@ def test_each_output_has_its_own_noise(two_outputs, forgetting):
     y = student.predict(X) + noise
     after = student.update(X, y, forgetting=forgetting).predict_uncertainty(X).aleatoric
     ratio = after.mean(axis=0) / before
-    assert ratio[0] < 2.5
+    assert ratio[0] < 0.3 * ratio[1]
     assert ratio[1] > 8
 
 
 def test_batches_of_several_outputs_equal_one(two_outputs):
     student, X, y = two_outputs
-    y = y * [1.0, 3.0]
+    y = student.predict(X) + 2 * (y - student.predict(X))
     one = copy.deepcopy(student).update(X, y)
     several = copy.deepcopy(student).update(X[:20], y[:20]).update(X[20:], y[20:])
     assert_allclose(answers(several, X), answers(one, X), rtol=1e-8)
@@ -316,4 +316,5 @@ def test_sums_of_earlier_files_are_joined_to_new_ones(two_outputs):
     student._update._sums = sums.totals()._replace(inverse_unknown=0.0)
     old = pickle.loads(pickle.dumps(student))
     found = old.update(X[20:], y[20:]).predict(X)
-    assert_allclose(found, copy.deepcopy(two_outputs[0]).update(X, y).predict(X), rtol=0.05)
+    expected = copy.deepcopy(two_outputs[0]).update(X, y).predict(X)
+    assert_allclose(found, expected, rtol=0, atol=0.1 * expected.std())

@@ -54,7 +54,7 @@ def log_density(student, X, y):
     variance = np.reshape(std, (len(X), -1)) ** 2
     variance = noise.spread_share * variance + noise.misfit(variance)
     total = np.sqrt(variance[..., None] + noise.nodes())
-    residuals = np.reshape(y - mean, (len(X), -1, 1))
+    residuals = np.reshape(y - mean, (len(X), -1, 1)) - noise.bias[:, None]
     return np.log(norm.pdf(residuals, scale=total) @ node_weights())
 
 
