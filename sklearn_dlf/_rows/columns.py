@@ -91,6 +91,12 @@ def _refuse_text(column: Any, name: Any) -> None:
     known = labels[labels != MISSING]
     n_different = len(set(known))
     if n_different > TEXT_VALUES and n_different > TEXT_SHARE * len(known):
+        if _spell_numbers(known):
+            raise ColumnError(
+                f"Column {name!r} holds strings that spell numbers, such as {known[0]!r}: convert "
+                f"them before, by frame.astype({{{str(name)!r}: float}}). Decimal commas become "
+                "points by pandas.read_csv(..., decimal=',')."
+            )
         raise ColumnError(
             f"Column {name!r} seems to be text: {n_different} of its {len(known)} strings are "
             "different. Leave it out, turn it into categories, or give a transformer that reads "
@@ -98,6 +104,15 @@ def _refuse_text(column: Any, name: Any) -> None:
             "ensemble needs the column only to be there, leave it out and hand it to the ensemble: "
             f"X_ensemble=lambda rows: rows.assign(**{{{str(name)!r}: ''}})."
         )
+
+
+def _spell_numbers(strings: Any) -> bool:
+    """Return whether all of some strings are numbers, with a decimal point or a comma."""
+    try:
+        [float(str(each).replace(",", ".", 1)) for each in strings]
+    except ValueError:
+        return False
+    return True
 
 
 def is_missing(value: Any) -> bool:

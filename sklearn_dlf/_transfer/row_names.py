@@ -28,8 +28,8 @@ def warn_if_nameless(ensemble: Any, X: Any) -> None:
     warn_user(
         f"The ensemble was fitted with column names ({shown}), but the rows that it gets have "
         "none: nothing tells whether these are its columns, in its order and units. Give a "
-        "DataFrame with these columns as X. If X has been transformed, as in a pipeline, give the "
-        "rows that the ensemble was fitted on by X_ensemble."
+        "DataFrame with these columns, as X, or by X_ensemble if X has been transformed, as in a "
+        "pipeline. A function as X_ensemble has to return one."
     )
 
 

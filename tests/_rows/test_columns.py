@@ -89,6 +89,17 @@ def test_text_is_refused_with_a_hint_and_many_rows_of_few_strings_are_not():
     with pytest.raises(ColumnError, match="seems to be text"):
         kind_of_column(pl.Series(names.tolist()), "who")
     assert kind_of_column(pd.concat([names] * 10), "who") == "category"
+
+
+@pytest.mark.parametrize("comma", [".", ","])
+def test_strings_that_spell_numbers_are_refused_with_the_way_to_convert_them(comma):
+    strings = pd.Series([f"{i}{comma}5" for i in range(200)])
+    with pytest.raises(ColumnError, match=r"'ph' holds strings that spell numbers.*astype"):
+        kind_of_column(strings, "ph")
+
+
+def test_categories_of_many_strings_are_not_text():
+    names = pd.Series([f"name {i}" for i in range(200)])
     assert kind_of_column(names.astype("category"), "who") == "category"
 
 
