@@ -27,6 +27,7 @@ from .._transfer.contrasts import Contrasts
 from .._utils.fit_tasks import FitTasks
 from .._utils.seeding import Draws
 from .._utils.warning import warn_user
+from .best_network import BestNetwork
 from .checkpoints import Checkpoint
 from .latent_law import DrawnLaw
 from .member_likelihoods import MemberLikelihood, PenalisedLikelihood
@@ -70,7 +71,7 @@ N_POLISH_ROUNDS, POLISH_WEIGHT_SHARE = 4, 1 / 3
 # What changes from iteration to iteration, and from round to round of the refinement.
 LOOP_STATE = (
     *("history", "mean_error", "converged", "n_refined", "law", "is_over"),
-    *("_best_likelihood", "_best_error", "_n_iter_no_gain"),
+    *("_best_likelihood", "_best_error", "_n_iter_no_gain", "_best"),
 )
 
 # Draws from torch's own generators.
@@ -170,6 +171,7 @@ class ExpectationMaximisation:
         self.converged = False
         self.history: list[dict] = []
         self._best_likelihood, self._best_error, self._n_iter_no_gain = -np.inf, np.inf, 0
+        self._best = BestNetwork()
         self.regression = ExpectedLikelihood(
             self.network, loadings_weight, fit_noise=member_noise == "input"
         )
@@ -203,9 +205,15 @@ class ExpectationMaximisation:
         self.converged, is_stopped = self.trainer.lr < min_share * self.first_lr, False
         while self.n_iter < self.max_iter and not self.converged and not is_stopped:
             is_stopped = tasks.run("iteration", lambda: self.iterate(self.trainer.train))
+            self._best.see(self.network, self.model, self.history[-1]["log_likelihood"])
             self.anneal()
             self.keep()
             self.converged = self.trainer.lr < min_share * self.first_lr
+        if self._best.restore(self.network, self.model, self.history[-1]["log_likelihood"]):
+            self.read_network()
+            log_likelihood = self.model.log_likelihood()
+            self.e_step()
+            self.record(log_likelihood, seconds=0.0)
         return is_stopped
 
     def keep(self) -> None:

@@ -1,11 +1,14 @@
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Bunch
 
 from sklearn_dlf import DLFRegressor
+from sklearn_dlf._fitting.best_network import MAX_LOSS
 from sklearn_dlf._fitting.em import N_POLISH_ROUNDS, ExpectationMaximisation
+from sklearn_dlf._fitting.trainer import Trainer
 from sklearn_dlf._latent.models import FullModel, SeparableModel
 from sklearn_dlf._network.heads import HeadLayout, Heads, SharedHeadLayout
 from sklearn_dlf._transfer.contrasts import make_contrasts
@@ -18,6 +21,8 @@ UNSETTLED = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWa
 
 class LinearNetwork:
     """Heads on fixed features, whose M-step is exact."""
+
+    has_own_layers = False
 
     def __init__(self, features, n_outputs, n_loadings, q, seed=0):
         self.features = np.c_[features, np.ones(len(features))]
@@ -196,3 +201,24 @@ def test_restricted_em_is_truer_to_the_spread_than_the_published_one(known):
     assert abs(np.log(fidelity["restricted"].std_ratio)) < abs(
         np.log(fidelity["minibatch"].std_ratio)
     )
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_network_that_batches_have_spoilt_is_set_back(monkeypatch):
+    data = make_dlf_ensemble(200, 3, n_members=20, random_state=0)
+    train, n_calls = Trainer.train, []
+
+    def spoil_the_last(self, *arguments):
+        train(self, *arguments)
+        n_calls.append(1)
+        if len(n_calls) == 6:
+            with torch.no_grad():
+                self.network.heads.weight.mul_(5.0)
+
+    monkeypatch.setattr(Trainer, "train", spoil_the_last)
+    options = {"n_epochs": 3, "hidden_layer_sizes": (20,), "augment": None, "random_state": 0}
+    student = DLFRegressor(q=3, max_iter=6, **options).fit(data.X, predictions=data.predictions)
+    *before, spoilt, after = student.log_likelihoods_
+    assert len(before) == 5
+    assert spoilt < max(before) - MAX_LOSS
+    assert after > max(before) - MAX_LOSS
