@@ -38,7 +38,7 @@ SHARE_LIMITS = 0.9, 0.7
 SMALL_SPREAD_ERROR = 0.1
 # Factor between the spreads of sums, each of which is one number: they are allowed three and four
 # times the noise, in logarithms.
-SUM_LIMITS = 1.6, 2.5
+SUM_LIMITS = 1.4, 2.0
 # Factor between the mean probabilities of a class.
 CLASS_LIMITS = 1.05, 1.15
 # How far coverage may be from its level, beyond two standard errors of a share of the rows.
