@@ -238,24 +238,26 @@ def add_numbers(
         add(NewValues(column, len(numbers), n_new, shown, [low, high]))
 
 
-def suspect_columns(standardised: np.ndarray, ends: np.ndarray | None) -> Iterable[int]:
-    """Return the columns that may have unusual numbers: a fast first look.
+def suspect_columns(
+    standardised: np.ndarray, numbers: np.ndarray, bounds: np.ndarray
+) -> Iterable[int]:
+    """Return the columns that may have unusual numbers: a fast first look, for one row too.
 
     A standard deviation is at most half the range. Numbers that are nearly all beyond `fit` are so
     in most of a few rows.
 
     Parameters
     ----------
-    standardised : array of shape (n, n_columns)
-        Numbers, in units of the standard deviations of those of `fit`.
-    ends : array of shape (2, n_columns) or None
-        Smallest and largest ones of `fit`. None if a column was constant: all are looked at then.
+    standardised, numbers : arrays of shape (n, n_columns)
+        Numbers, the former in units of the standard deviations of those of `fit`.
+    bounds : array of shape (2, n_columns)
+        Smallest and largest ones of `fit`.
     """
     limit = 2 * FAR_NUMBERS
-    if ends is None or standardised.max() > limit or standardised.min() < -limit:
+    if standardised.max() > limit or standardised.min() < -limit:
         return range(standardised.shape[1])
     if len(standardised) < MANY_ROWS:
         return ()
-    some = standardised[spaced_rows(len(standardised), MANY_ROWS)]
-    is_beyond = (some < ends[0]) | (some > ends[1])
+    some = numbers[spaced_rows(len(numbers), MANY_ROWS)]
+    is_beyond = (some < bounds[0]) | (some > bounds[1])
     return np.flatnonzero(2 * is_beyond.sum(axis=0) > MANY_ROWS).tolist()

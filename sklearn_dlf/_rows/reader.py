@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import isfinite
 from typing import Any
 
@@ -142,13 +143,13 @@ class RowReader:
         self, estimator: Any, numbers: np.ndarray, standardised: np.ndarray, novelties: Novelties
     ) -> None:
         """Add columns of plain numbers with some that are unlike those of `fit` of an estimator."""
-        if self.bounds is None or self.scaler is None or not standardised.size:
+        if self.bounds is None or not standardised.size:
             return
-        ends = None
-        if not self.has_constants:
-            ends = (self.bounds - self.scaler.mean_) / self.scaler.scale_
         novelties.add_rows(len(numbers))
-        for column in suspect_columns(standardised, ends):
+        suspects: Iterable[int] = range(standardised.shape[1])
+        if not self.has_constants:
+            suspects = suspect_columns(standardised, numbers, self.bounds)
+        for column in suspects:
             low, high = self.bounds[:, column].tolist()
             name = name_of_column(estimator, column)
             add_numbers(name, numbers[:, column], (low, high), novelties)
