@@ -35,6 +35,7 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import balanced_accuracy_score
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -161,11 +162,20 @@ def houses(n_samples=400, seed=0):
     return X, 0.5 * X[:, 0] + 0.01 * X[:, 1] - 0.1 * np.abs(X[:, 4] - 37) + noise
 
 
+def frauds(n_samples=2_000, seed=0):
+    """Rows of two classes, one of which is rare, with columns in units of their own."""
+    options = {"n_informative": 6, "n_redundant": 2, "weights": [0.95], "flip_y": 0.01}
+    X, y = make_classification(n_samples, 12, random_state=seed, **options)
+    rng = np.random.RandomState(seed)
+    return X * 10 ** rng.uniform(-0.7, 0.7, 12) + rng.standard_normal(12), y
+
+
 MAIN = {"breast cancer": load_breast_cancer, "wine": load_wine, "digits": load_digits}
 CLASSES = {
     **MAIN,
     "iris": load_iris,
     "make_classification": lambda **_: make_classification(400, 10, random_state=0),
+    "a rare class": lambda **_: frauds(),
     "make_blobs": lambda **_: make_blobs(400, random_state=0),
 }
 VALUES = {
@@ -196,10 +206,10 @@ def wrong_fits():
 
 
 def score(teacher, X, y):
-    """Return accuracy or R^2 of a teacher's mean."""
+    """Return the mean accuracy of classes, or R^2, of a teacher's mean."""
     mean = member_predictions(teacher, X).mean(axis=-1)
     if mean.ndim == 2:
-        return np.mean(np.unique(y)[mean.argmax(axis=1)] == y)
+        return balanced_accuracy_score(y, np.unique(y)[mean.argmax(axis=1)])
     return 1 - np.mean((y - mean) ** 2) / np.var(y)
 
 

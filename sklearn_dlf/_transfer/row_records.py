@@ -27,8 +27,9 @@ MAX_ROWS, MAX_MEMBERS = 2_000, 10
 TREE_DEPTH = 3
 
 # A tree is elsewhere if this share of the rows would have to change their cell to give the shares
-# of its own fit, plus what chance adds: about 0.7 over the root of the number of rows. Held-out
-# rows of the same kind reach 0.15 (0.3 if they are 30); rows in other units 0.4 to 0.9.
+# of its own fit, plus what chance adds: about 0.7 over the root of the number of rows, and of those
+# of its fit. Held-out rows of the same kind reach 0.15 (0.3 if they are 30); rows in other units 0.4
+# to 0.9, or less if a class is rare: most rows are then in one cell.
 MOVED, MOVED_BY_CHANCE = 0.5, 0.7
 
 # A column is elsewhere if its location is this many scales away (the larger of the two scales), or
@@ -37,7 +38,7 @@ FAR, RATIO = 3.0, 10.0
 
 # Rows that have just been scaled (`are_scaled`) are those that the scaler was fitted to. A teacher
 # of scaled rows was then fitted to nearly the same rows, and its record is close to theirs.
-MOVED_IF_SCALED, FAR_IF_SCALED, RATIO_IF_SCALED = 0.2, 0.5, 2.0
+MOVED_IF_SCALED, FAR_IF_SCALED, RATIO_IF_SCALED = 0.1, 0.5, 2.0
 
 # The share of the columns that has to be elsewhere.
 COLUMNS = 0.5
@@ -80,10 +81,9 @@ def compare_rows(ensemble: Any, X: Any) -> RowFacts:
         return RowFacts()
     scaled = are_scaled(rows)
     rows = rows[:: max(1, len(rows) // MAX_ROWS)]
-    chance = MOVED_BY_CHANCE / np.sqrt(len(rows))
-    limits = Limits(MOVED + chance, FAR, RATIO)
+    limits = Limits(MOVED, FAR, RATIO)
     if scaled:
-        limits = Limits(MOVED_IF_SCALED + chance, FAR_IF_SCALED, RATIO_IF_SCALED)
+        limits = Limits(MOVED_IF_SCALED, FAR_IF_SCALED, RATIO_IF_SCALED)
     with np.errstate(all="ignore"):
         shares = list(_contradictions(ensemble, rows, limits))
     if not shares:
@@ -135,7 +135,9 @@ def _contradictions(model: Any, X: Any, limits: Limits) -> Iterator[float]:
     if rows is None or (n_features or rows.shape[1]) != rows.shape[1]:
         return
     if hasattr(model, "tree_"):
-        yield moved_share(model.tree_, rows) / limits.moved
+        n_own = float(model.tree_.n_node_samples[0])
+        chance = MOVED_BY_CHANCE * np.sqrt(1 / len(rows) + 1 / n_own)
+        yield moved_share(model.tree_, rows) / (limits.moved + chance)
         return
     for functional, location, scale in _column_records(model):
         elsewhere = columns_elsewhere(rows, functional, location, scale, limits.far, limits.ratio)
