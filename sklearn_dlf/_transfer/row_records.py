@@ -28,8 +28,8 @@ TREE_DEPTH = 3
 
 # A tree is elsewhere if this share of the rows would have to change their cell to give the shares
 # of its own fit, plus what chance adds: about 0.7 over the root of the number of rows, and of those
-# of its fit. Held-out rows of the same kind reach 0.15 (0.3 if they are 30); rows in other units 0.4
-# to 0.9, or less if a class is rare: most rows are then in one cell.
+# of its fit. Held-out rows of the same kind reach 0.15 (0.3 if they are 30); rows in other units
+# 0.4 to 0.9, or less if a class is rare: most rows are then in one cell.
 MOVED, MOVED_BY_CHANCE = 0.5, 0.7
 
 # A column is elsewhere if its location is this many scales away (the larger of the two scales), or
