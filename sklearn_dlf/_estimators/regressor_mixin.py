@@ -181,7 +181,8 @@ default=None
     ) -> np.ndarray:
         """Draw values of y: a member, a variance of the noise, and the noise.
 
-        Several outputs of a draw have one member, and noise that is independent over outputs.
+        Several outputs have one member, and independent noise. Sums of draws do not settle where
+        `predict_uncertainty` says that y has no variance.
 
         Parameters
         ----------
@@ -303,11 +304,10 @@ default=None
 
         After this call, y lies in ``predict_interval(X_new, level)`` with at least the probability
         `level`, on average over held-out and new rows, whatever the teacher and the noise of y
-        [1]_. Intervals still follow the student's own predictive distribution from row to row. The
-        guarantee needs rows that neither members nor student were fitted to, and new rows like
-        them. An interval at level 0.9 needs at least 19 rows, at level 0.99 at least 199.
-        `sample_y` is not changed. A new `fit` removes the guarantee. Scores of a teacher that
-        transforms y are those of transformed values; the transformation has to be one to one.
+        [1]_. Intervals still follow the student's own predictive distribution. This needs rows that
+        neither members nor student were fitted to, and new rows like them: at least 19 at level
+        0.9, and 199 at level 0.99. `sample_y` is not changed, and a new `fit` removes the
+        guarantee. A transformation of y by the teacher has to be one to one.
 
         Parameters
         ----------
