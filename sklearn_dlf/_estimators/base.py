@@ -323,7 +323,7 @@ class BaseStudent(BaseEstimator, ABC):
         """
         if not hasattr(self, "student_"):  # `check_is_fitted` takes a tenth of the time of a row
             check_is_fitted(self)
-        found = Novelties() if novelties is None else novelties
+        found = Novelties(self.has_learnt_further_rows) if novelties is None else novelties
         numbers = read_rows(self, self._reader, X, found)
         standardised = self._reader.standardise(numbers)
         self._reader.find_unusual(self, numbers, standardised, found)

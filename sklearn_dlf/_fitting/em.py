@@ -296,7 +296,10 @@ class ExpectationMaximisation:
 
     @property
     def log_likelihoods(self) -> np.ndarray:
-        """Restricted log-likelihood after each M-step, in nats per entry, (n_iter,)."""
+        """Restricted log-likelihood after each M-step, in nats per entry, (n_iter,).
+
+        A network that was taken back (`BestNetwork`) counts as a further iteration.
+        """
         return np.array([record["log_likelihood"] for record in self.history])
 
     def initialise(self) -> None:

@@ -31,7 +31,7 @@ LAYERS, MAX_EPOCHS = (32, 32), 200
 MAX_ROWS = 2_000
 
 # The members' variance of y is compared with squared errors of so many rows at least. A ratio of
-# three, or of a third, is more than members err by that were trained to tell it. A choice.
+# three is more than members err by that were trained to tell it. A choice.
 MIN_COMPARED, MAX_RATIO = 30, 3.0
 
 
@@ -75,7 +75,9 @@ def distil_target_noise(
 
 
 def warn_of_other_variance(residuals: MemberResiduals, variances: np.ndarray) -> None:
-    """Warn if y differs from the members by far more, or less, than their own variance says.
+    """Warn if y differs from the members by far more than their own variance says.
+
+    It may differ by far less: members may have been fitted to these rows.
 
     Parameters
     ----------
@@ -91,18 +93,14 @@ def warn_of_other_variance(residuals: MemberResiduals, variances: np.ndarray) ->
     total = variances[: len(rows)][rows].mean(axis=-1) + residuals.variance()[rows]
     ratios = squares / np.maximum(total, np.finfo(np.float64).tiny)
     typical = np.median(ratios, axis=0) / chi2.median(1)
-    larger = np.maximum(typical, ratios.mean(axis=0))
-    if typical.max() > MAX_RATIO:
-        amount = f"{typical.max():.2g} times as large as"
-    elif larger.min() < 1 / MAX_RATIO:
-        amount = f"{larger.min():.2g} of"
-    else:
+    if typical.max() <= MAX_RATIO:
         return
     warn_user(
-        f"The squared errors of the members are {amount} the variance of y that they predict. The "
-        "second column of outputs='mean_variance' is the variance, in squared units of y: is it a "
-        "standard deviation, or a logarithm? If not, the members are as wrong about their errors, "
-        "and so is the student: give no variance, but y at rows that they have not seen."
+        f"The squared errors of the members are {typical.max():.2g} times as large as the variance "
+        "of y that they predict. The second column of outputs='mean_variance' is the variance, in "
+        "squared units of y: is it a standard deviation, or a logarithm? If not, the members are "
+        "as wrong about their errors, and so is the student: give no variance, but y at rows that "
+        "they have not seen."
     )
 
 

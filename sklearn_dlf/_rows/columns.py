@@ -94,7 +94,7 @@ def _refuse_text(column: Any, name: Any) -> None:
         if _spell_numbers(known):
             raise ColumnError(
                 f"Column {name!r} holds strings that spell numbers, such as {known[0]!r}: convert "
-                f"them before, by frame.astype({{{str(name)!r}: float}}). Decimal commas become "
+                f"them before, by frame.astype({{{name!r}: float}}). Decimal commas become "
                 "points by pandas.read_csv(..., decimal=',')."
             )
         raise ColumnError(

@@ -25,8 +25,11 @@ FAR_NUMBERS = 5.0
 # do rows of another region.
 BEYOND, BEYOND_SHARE = 0.1, 0.95
 
-# Changes of a constant that are rounding, relative to its size.
-ROUNDING = 1e-7
+# Changes of a constant that are rounding: relative to its size, and in any case. Constants of fewer
+# rows than `MANY_ROWS` are not told: one of them may have a rare mark.
+ROUNDING, LEAST_CHANGE = 1e-7, 1e-12
+
+NOTHING_LEARNT = " Neither student nor teacher has learnt anything there, and no uncertainty holds."
 
 # Values that a warning shows of a column at most.
 MAX_SHOWN = 3
@@ -142,8 +145,7 @@ class Novelties:
         if far:
             warn_user(
                 f"{name} has numbers far outside of those of fit: {_describe_numbers(far)}. Are "
-                "they in the same units? Neither student nor teacher has learnt anything there, "
-                "and no uncertainty holds."
+                f"they in the same units?{'' if self.may_extrapolate else NOTHING_LEARNT}"
             )
         told = {found.column for found in far}
         beyond = [found for found in self._nearly_all_beyond() if found.column not in told]
@@ -229,13 +231,33 @@ def add_numbers(
     One that was constant in `fit` is far from that if it is another number at all.
     """
     low, high = known
+    if not high > low and len(numbers) < MANY_ROWS:
+        return
     for share, add in ((FAR_NUMBERS, novelties.add_numbers), (BEYOND, novelties.add_beyond)):
-        margin = share * (high - low) if high > low else ROUNDING * abs(high)
+        margin = share * (high - low) if high > low else _rounding_of(high)
         with np.errstate(invalid="ignore"):
             is_new = (numbers < low - margin) | (numbers > high + margin)
         n_new = int(np.count_nonzero(is_new))
         shown = [float(numbers[is_new].min()), float(numbers[is_new].max())] if n_new else []
         add(NewValues(column, len(numbers), n_new, shown, [low, high]))
+
+
+def _rounding_of(constant: Any) -> Any:
+    """Return how far numbers may be from a constant (or from several) and still be the same."""
+    return np.maximum(ROUNDING * np.abs(constant), LEAST_CHANGE)
+
+
+def changed_constants(numbers: np.ndarray, bounds: np.ndarray) -> list[int]:
+    """Return the columns of numbers (n, n_columns) that were constant in `fit` and are not now.
+
+    ``bounds`` (2, n_columns) are the smallest and largest numbers of `fit`.
+    """
+    if len(numbers) < MANY_ROWS:
+        return []
+    constant = np.flatnonzero(bounds[0] == bounds[1])
+    value = bounds[0, constant]
+    changed = (np.abs(numbers[:, constant] - value) > _rounding_of(value)).any(axis=0)
+    return constant[changed].tolist()
 
 
 def suspect_columns(

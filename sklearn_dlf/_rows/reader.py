@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from math import isfinite
 from typing import Any
 
@@ -18,7 +17,7 @@ from .._utils.numbers import in_memory, refuse_dates, with_gaps
 from .._utils.standardise import fit_scaler, standardise
 from .._utils.warning import warn_user
 from .containers import as_container, is_frame, take
-from .novelties import Novelties, add_numbers, suspect_columns
+from .novelties import Novelties, add_numbers, changed_constants, suspect_columns
 from .preprocessors import choose_preprocessor, fit_preprocessor, goes_raw
 from .preprocessors import to_dense as to_dense  # its place in pickles of earlier commits
 from .table import Table
@@ -146,10 +145,10 @@ class RowReader:
         if self.bounds is None or not standardised.size:
             return
         novelties.add_rows(len(numbers))
-        suspects: Iterable[int] = range(standardised.shape[1])
-        if not self.has_constants:
-            suspects = suspect_columns(standardised, numbers, self.bounds)
-        for column in suspects:
+        suspects = set(suspect_columns(standardised, numbers, self.bounds))
+        if self.has_constants:
+            suspects.update(changed_constants(numbers, self.bounds))
+        for column in sorted(suspects):
             low, high = self.bounds[:, column].tolist()
             name = name_of_column(estimator, column)
             add_numbers(name, numbers[:, column], (low, high), novelties)

@@ -121,7 +121,9 @@ def query_teacher(
         teacher,
         augment=augment,
         n_augmented=n_augmented,
-        choice=RowChoice(_first_way(task, teacher), encodes, task.latent_outputs, task.leniency),
+        choice=RowChoice(
+            _first_way(task, teacher, encodes), encodes, task.latent_outputs, task.leniency
+        ),
         unlabeled=rows.unlabeled,
         n_parameters=n_parameters,
         calibration_state=task.calibration_state(random_state),
@@ -189,12 +191,13 @@ def _settle_rows(
     return rows, scale_weights(rows.weights)
 
 
-def _first_way(task: Task, teacher: Any) -> str:
+def _first_way(task: Task, teacher: Any, encodes: bool) -> str:
     """Return how rows are made if that is fine.
 
-    Draws of functions cost next to nothing at further rows, and go on beyond those of `fit`.
+    Draws of functions cost next to nothing at further rows, and go on beyond those of `fit`, unless
+    they are step functions.
     """
-    return "local" if teacher.are_functions else task.automatic_augment
+    return "local" if teacher.are_functions and not encodes else task.automatic_augment
 
 
 def _encodes(is_encoded: bool | None, augment: Any, teacher: Any, table: Table) -> bool:

@@ -75,6 +75,12 @@ class ValueSums(NamedTuple):
         known = np.where(self.inverse_unknown > 0, self.inverse_unknown, 1.0)
         return np.where(self.inverse_unknown > 0, n_rows / known, self.unknown / n_rows)
 
+    def _inverse_of_mean(self) -> np.ndarray:
+        """Return the sum of inverse variances as if each was that of the mean variance."""
+        n_rows = self.n_entries / len(self.unknown)
+        known = np.where(self.unknown > 0, self.unknown, 1.0)
+        return np.where(self.unknown > 0, n_rows**2 / known, 0.0)
+
     @property
     def can_scale(self) -> bool:
         """Whether the noise of each output can be scaled."""
@@ -131,6 +137,8 @@ class ValueSums(NamedTuple):
         """Return the sums over the rows of both."""
         if self.can_scale != other.can_scale:  # sums in files of earlier commits cannot be scaled
             return self.totals().plus(other.totals())
+        if np.ndim(self.inverse_unknown) == 0 and self.n_entries:  # nor do they have this one
+            return self._replace(inverse_unknown=self._inverse_of_mean()).plus(other)
         return ValueSums(
             self.information + other.information,
             self.slope + other.slope,

@@ -32,6 +32,12 @@ def test_functions_that_differ_from_call_to_call_are_told(is_bare):
         DLFRegressor(ensemble, augment=None, **QUICK).fit(X)
 
 
+def test_functions_that_depend_on_other_rows_of_a_call_are_told():
+    functions = [lambda rows, k=k: steady(k)(rows) - rows[:, 0].mean() for k in range(4)]
+    with pytest.warns(UserWarning, match="normalise by batches"):
+        DLFRegressor(functions, augment=None, **QUICK).fit(X)
+
+
 def test_functions_that_do_not_are_taken_without_a_word():
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -242,3 +242,13 @@ def test_draws_of_functions_of_categories_swap_columns():
     effect = lambda size, X: size * (X["a"] == "x") + (X["b"] == "p")  # noqa: E731
     draws = parameter_draws(effect, rng().standard_normal(30))
     assert HydraRegressor(**STUDENT).fit(frame, ensemble=draws).augment_ == "neighbors"
+
+
+def test_draws_of_step_functions_have_the_rows_of_trees():
+    X = rng().uniform(-1, 1, size=(200, 3))
+
+    def steps(parameters, X):
+        return (1.0 + parameters[0]) * (np.asarray(X) > 0.3 * parameters).sum(axis=1)
+
+    draws = parameter_draws(steps, rng().standard_normal((30, 3)))
+    assert HydraRegressor(**STUDENT).fit(X, ensemble=draws).augment_ == "neighbors+local"
