@@ -16,7 +16,7 @@ from .._predictive.conformal import (
     center_and_unit,
     conformal_quantiles,
     rows_needed,
-    warn_of_other_values,
+    warn_of_far_scores,
 )
 from .._predictive.scale_mixture import node_weights
 from .._rows.labels import observed_values
@@ -349,7 +349,7 @@ default=None
         values, _ = self._transform_target(values)
         self.conformal_scores_ = np.sort((values - center) / unit, axis=0)
         if self.target_noise_ is not None:  # members alone spread less than y
-            warn_of_other_values(self.conformal_scores_)
+            warn_of_far_scores(self.conformal_scores_)
         n_needed = rows_needed(0.05)
         if len(values) < n_needed:
             warn_user(

@@ -14,12 +14,11 @@ import torch
 from .._latent.models import LatentModel
 from .._network.base import Network
 
-# Log-likelihood below the best, in nats per entry, from which on the best network is taken back.
-# Less is no more than the last iterations of a fit that has converged differ by. A choice.
+# The best network is taken back if the last one has a log-likelihood that is lower by more than
+# this, in nats per entry. A choice.
 MAX_LOSS = 0.05
 
-
-# What a `LatentModel` has found beside the network, of those that have it.
+# Attributes of a `LatentModel` that belong to a network. Not all models have both.
 OF_MODEL = ("noise_variance", "mixing")
 
 

@@ -71,7 +71,7 @@ def distil_target_noise(
         if len(compared) > MAX_ROWS:
             compared = random_state.choice(compared, MAX_ROWS, replace=False)
         models.append(_model_of_ratios(variances[compared, output] / mean[compared, None]))
-    return join_outputs(models, functions, squared_misfit(members, transfer_set), np.zeros(1))
+    return join_outputs(models, functions, squared_misfit(members, transfer_set))
 
 
 def warn_of_other_variance(residuals: MemberResiduals, variances: np.ndarray) -> None:

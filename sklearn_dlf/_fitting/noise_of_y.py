@@ -94,8 +94,7 @@ def _fit_to_residuals(
         return gaussian
     with_law = fit(False).with_skewness(1.0)  # the law may be skewed itself
     gaussian.takes_law = False
-    rows = residuals.is_unseen & (residuals.weights > 0)
-    rows = rows if rows.any() else residuals.weights > 0
+    rows = residuals.shown
     X = transfer_set.X[: len(rows)][rows]
     y = residuals.y[rows] - residuals.unseen_mean[rows] + members.moments(X).mean
     likelihoods = [

@@ -40,7 +40,7 @@ def kept_sign(residuals: MemberResiduals) -> np.ndarray:
     low = np.minimum(residuals.y.min(axis=0), residuals.lowest)
     high = np.maximum(residuals.y.max(axis=0), residuals.highest)
     is_constant = np.ptp(residuals.y, axis=0) == 0
-    return np.where(is_constant, 0, (low >= 0).astype(int) - (high <= 0).astype(int))
+    return np.where(is_constant, 0, _sign_of(low, high))
 
 
 def warn_if_intervals_lose_sign(
@@ -96,10 +96,12 @@ def warn_if_draws_lose_sign(members: Any, transfer_set: TransferSet) -> None:
     transfer_set : TransferSet
         What the student has learnt from.
     """
+    if transfer_set.n_own < MIN_ROWS:
+        return
     rows = spaced_rows(transfer_set.n_own, N_ROWS)
     outputs = transfer_set.contrasts.latent_members(rows)
     sign = _common_sign(outputs, transfer_set.targets)
-    if not sign.any() or transfer_set.n_own < MIN_ROWS:
+    if not sign.any():
         return
     least = LEAST_SIZE * np.abs(outputs).mean(axis=(0, 2))
     draw = members.start_draws(N_DRAWS, np.random.RandomState(0))
@@ -125,9 +127,14 @@ def _common_sign(outputs: np.ndarray, residuals: MemberResiduals | None) -> np.n
     It is that at all rows of `fit` if it is known. There, ``outputs`` (n, n_outputs, n_members) may
     have been widened beyond the members' own.
     """
-    low, high = outputs.min(axis=(0, 2)), outputs.max(axis=(0, 2))
-    rounding = ROUNDING * np.maximum(high, -low)
-    low, high = np.where(low >= -rounding, 0.0, low), np.where(high <= rounding, 0.0, high)
     if residuals is not None:
-        low, high = residuals.lowest, residuals.highest
-    return np.where(low >= high, 0, (low >= 0).astype(int) - (high <= 0).astype(int))
+        low, high, rounding = residuals.lowest, residuals.highest, 0.0
+    else:
+        low, high = outputs.min(axis=(0, 2)), outputs.max(axis=(0, 2))
+        rounding = ROUNDING * np.maximum(high, -low)
+    return np.where(low >= high, 0, _sign_of(low + rounding, high - rounding))
+
+
+def _sign_of(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Sign of all values between ends (n_outputs,); 0 for both."""
+    return (low >= 0).astype(int) - (high <= 0).astype(int)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import nnls
 
 from .._predictive.target_noise import TargetNoise
@@ -97,10 +98,8 @@ def residual_rows(
     ``members`` are those of the trained student, with moments. Rows that every member saw are used
     only where there are no others.
     """
-    rows = residuals.is_unseen & (residuals.weights > 0)
-    are_unseen = bool(rows.any())
-    if not are_unseen:
-        rows = residuals.weights > 0
+    rows = residuals.shown
+    are_unseen = bool(residuals.is_unseen[rows].any())
     X = transfer_set.X[: len(rows)]
     X = X if rows.all() else X[rows]  # a copy of all images would be large
     if members.network.takes_points:
@@ -208,7 +207,7 @@ def join_outputs(
     models: list[NoiseModel],
     functions: list[Factor | None],
     misfit: tuple[np.ndarray, np.ndarray],
-    bias: np.ndarray,
+    bias: ArrayLike = 0.0,
 ) -> TargetNoise:
     """Return the noise of all outputs from the model of each."""
     shape = np.exp([model.log_shape for model in models])

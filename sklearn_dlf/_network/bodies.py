@@ -21,6 +21,9 @@ from .rows import RowsOrShape, are_points, as_input, as_tensor, row_shape
 # of activations in docs/ablations.md.
 SWISH_SHARPNESS = 5.0
 
+# Sums of features that are as near to one are one, but for rounding in float32.
+NEAR_ONE = 1e-5
+
 
 class Swish(nn.Module):
     """``x sigmoid(5 x)``, between "relu" and "silu" [Ramachandran2017].
@@ -34,10 +37,6 @@ class Swish(nn.Module):
         if X.requires_grad:
             return X * torch.sigmoid(SWISH_SHARPNESS * X)
         return (SWISH_SHARPNESS * X).sigmoid_().mul_(X)
-
-
-# Sums of features are one if they are as near to it: rounding in float32.
-NEAR_ONE = 1e-5
 
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -225,7 +224,8 @@ def measure_body(body: nn.Module, rows: RowsOrShape) -> BodySize:
             "The body must map (n_rows, n_features) to (n_rows, n_body_features); for 2 "
             f"rows {of} it returned shape {tuple(features.shape)}."
         )
-    if features.shape[1] > 1 and (features > 0).all() and _sum_to_one(features):
+    deviations = (features.sum(dim=1) - 1).abs()
+    if features.shape[1] > 1 and (features > 0).all() and (deviations < NEAR_ONE).all():
         warn_user(
             "The features of the body sum to one at each row, as behind a softmax. Features of the "
             "layer before the last linear one tell far more: the student has linear heads of its "
@@ -233,11 +233,6 @@ def measure_body(body: nn.Module, rows: RowsOrShape) -> BodySize:
         )
     largest.see(two, features)
     return BodySize(features.shape[1], largest.n_bytes // 2)
-
-
-def _sum_to_one(features: torch.Tensor) -> bool:
-    """Return whether the features of each row sum to one, but for rounding."""
-    return bool((features.sum(dim=1) - 1).abs().max() < NEAR_ONE)
 
 
 def two_rows(rows: RowsOrShape) -> torch.Tensor:

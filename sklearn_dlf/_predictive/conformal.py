@@ -26,8 +26,7 @@ from .target_noise import TargetNoise
 # about a standard deviation, but finite for any noise of y.
 UNIT_LEVEL = 0.84
 
-# Median size of scores. It is 0.67 where the student is right, and less than two where it is
-# overconfident because members had seen its rows. With this one and above, rows or values are
+# Median size of scores: 0.67 where the student is right. From this one on, rows or values are
 # probably not those that were meant. A choice.
 MAX_SCORE = 3.0
 
@@ -100,7 +99,7 @@ def rows_needed(level: float) -> float:
     return np.ceil(1 / min(level, 1 - level) - RANK_TOLERANCE) - 1
 
 
-def warn_of_other_values(scores: np.ndarray) -> None:
+def warn_of_far_scores(scores: np.ndarray) -> None:
     """Warn if scores (n, n_outputs) of the student's whole predictive distribution are far off."""
     if not len(scores):
         return

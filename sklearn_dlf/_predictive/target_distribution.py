@@ -76,9 +76,8 @@ class TargetDistribution:
     def _mixture(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean (n, n_outputs), offsets (n, n_outputs, n_components), std (n, n_outputs, n_nodes).
 
-        The mean is that of y.
-
-        The members' spread counts for y by its share, in the offsets and in each normal.
+        The mean is that of y. The members' spread counts for y by its share, in the offsets and in
+        each normal.
         """
         at, parts = self._moments(X), self.members.components(X)
         # the noise takes all of the members' variance; what the offsets have is subtracted
@@ -198,7 +197,7 @@ class TargetDistribution:
                 if self.noise.is_skewed:
                     variance += share**2 * at.variance[..., None]
                     deviations = self._skew(deviations, np.sqrt(variance), at)
-                elif self.noise.bias.any():
+                else:
                     deviations += self.noise.bias[:, None]
                 draws[rows] = mean + deviations
             return draws

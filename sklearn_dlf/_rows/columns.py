@@ -109,7 +109,8 @@ def _refuse_text(column: Any, name: Any) -> None:
 def _spell_numbers(strings: Any) -> bool:
     """Return whether all of some strings are numbers, with a decimal point or a comma."""
     try:
-        [float(str(each).replace(",", ".", 1)) for each in strings]
+        for each in strings:
+            float(str(each).replace(",", ".", 1))
     except ValueError:
         return False
     return True

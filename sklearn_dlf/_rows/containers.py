@@ -53,6 +53,11 @@ def count_columns(rows: Any) -> int:
     return rows.shape[1] if len(rows.shape) > 1 else 1
 
 
+def column_names(rows: Any) -> list:
+    """Return the names of the columns of a frame, or the numbers of those of an array."""
+    return list(rows.columns) if is_frame(rows) else list(range(rows.shape[1]))
+
+
 def columns_of(rows: Any) -> Iterator[Any]:
     """Yield the columns of a frame or of an array of two dimensions."""
     for column in range(rows.shape[1]):

@@ -20,13 +20,12 @@ MANY_ROWS = 10
 # enough for other units, such as months for years, and too far for tails.
 FAR_NUMBERS = 5.0
 
-# Columns whose numbers are nearly all beyond those of fit, by a tenth of their range, are told too:
-# of at least `MANY_ROWS` rows, so large a share. Units that make numbers smaller end there, and so
-# do rows of another region.
+# There is a warning, too, if so large a share of at least `MANY_ROWS` rows is beyond the range of a
+# column in fit, by a tenth of that range: in units that make numbers smaller, or in another region.
 BEYOND, BEYOND_SHARE = 0.1, 0.95
 
-# Changes of a constant that are rounding: relative to its size, and in any case. Constants of fewer
-# rows than `MANY_ROWS` are not told: one of them may have a rare mark.
+# Changes of a constant that are rounding: relative to its size, and in any case. There is no
+# warning of a constant in fewer rows than `MANY_ROWS`: one of them may have a rare mark.
 ROUNDING, LEAST_CHANGE = 1e-7, 1e-12
 
 NOTHING_LEARNT = " Neither student nor teacher has learnt anything there, and no uncertainty holds."
@@ -247,26 +246,13 @@ def _rounding_of(constant: Any) -> Any:
     return np.maximum(ROUNDING * np.abs(constant), LEAST_CHANGE)
 
 
-def changed_constants(numbers: np.ndarray, bounds: np.ndarray) -> list[int]:
-    """Return the columns of numbers (n, n_columns) that were constant in `fit` and are not now.
-
-    ``bounds`` (2, n_columns) are the smallest and largest numbers of `fit`.
-    """
-    if len(numbers) < MANY_ROWS:
-        return []
-    constant = np.flatnonzero(bounds[0] == bounds[1])
-    value = bounds[0, constant]
-    changed = (np.abs(numbers[:, constant] - value) > _rounding_of(value)).any(axis=0)
-    return constant[changed].tolist()
-
-
 def suspect_columns(
     standardised: np.ndarray, numbers: np.ndarray, bounds: np.ndarray
 ) -> Iterable[int]:
     """Return the columns that may have unusual numbers: a fast first look, for one row too.
 
     A standard deviation is at most half the range. Numbers that are nearly all beyond `fit` are so
-    in most of a few rows.
+    in most of a few rows. A constant has no range: all of its numbers are compared.
 
     Parameters
     ----------
@@ -281,5 +267,9 @@ def suspect_columns(
     if len(standardised) < MANY_ROWS:
         return ()
     some = numbers[spaced_rows(len(numbers), MANY_ROWS)]
-    is_beyond = (some < bounds[0]) | (some > bounds[1])
-    return np.flatnonzero(2 * is_beyond.sum(axis=0) > MANY_ROWS).tolist()
+    is_suspect = 2 * ((some < bounds[0]) | (some > bounds[1])).sum(axis=0) > MANY_ROWS
+    constant = np.flatnonzero(bounds[0] == bounds[1])
+    value = bounds[0, constant]
+    changes = np.abs(numbers[:, constant] - value)
+    is_suspect[constant] = (changes > _rounding_of(value)).any(axis=0)
+    return np.flatnonzero(is_suspect).tolist()

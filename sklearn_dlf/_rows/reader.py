@@ -17,7 +17,7 @@ from .._utils.numbers import in_memory, refuse_dates, with_gaps
 from .._utils.standardise import fit_scaler, standardise
 from .._utils.warning import warn_user
 from .containers import as_container, is_frame, take
-from .novelties import Novelties, add_numbers, changed_constants, suspect_columns
+from .novelties import Novelties, add_numbers, suspect_columns
 from .preprocessors import choose_preprocessor, fit_preprocessor, goes_raw
 from .preprocessors import to_dense as to_dense  # its place in pickles of earlier commits
 from .table import Table
@@ -58,12 +58,9 @@ class RowReader:
         Whether raw rows of `fit` were floats, and their largest size; None for standardised rows.
     bounds : array of shape (2, n_features), or None
         Smallest and largest numbers of `fit`, where there is no preprocessor.
-    has_constants : bool
-        Whether some of these columns had one number only.
     """
 
     bounds: np.ndarray | None = None  # as in files of earlier commits
-    has_constants = False
 
     raw_numbers: tuple[bool, float] | None = None  # as in files of earlier commits
 
@@ -145,12 +142,10 @@ class RowReader:
         if self.bounds is None or not standardised.size:
             return
         novelties.add_rows(len(numbers))
-        suspects = set(suspect_columns(standardised, numbers, self.bounds))
-        if self.has_constants:
-            suspects.update(changed_constants(numbers, self.bounds))
-        for column in sorted(suspects):
+        names = getattr(estimator, "feature_names_in_", None)
+        for column in suspect_columns(standardised, numbers, self.bounds):
+            name = column if names is None else str(names[column])
             low, high = self.bounds[:, column].tolist()
-            name = name_of_column(estimator, column)
             add_numbers(name, numbers[:, column], (low, high), novelties)
 
     def as_in_fit(self, numbers: np.ndarray) -> np.ndarray:
@@ -177,7 +172,6 @@ class RowReader:
         """Learn the scale of numbers (n, n_features) of `fit`."""
         if self.is_plain:
             self.bounds = np.stack([numbers.min(axis=0), numbers.max(axis=0)])
-            self.has_constants = bool((self.bounds[0] == self.bounds[1]).any())
         if not self.is_raw:
             self.scaler = fit_scaler(numbers, weights)
             if self.units is not None:
@@ -297,12 +291,6 @@ def read_rows(
     if novelties is None:
         found.warn()
     return reader.as_in_fit(numbers)
-
-
-def name_of_column(estimator: Any, column: int) -> str | int:
-    """Return the name of a column in `fit` of an estimator, or its number."""
-    names = getattr(estimator, "feature_names_in_", None)
-    return column if names is None else str(names[column])
 
 
 def _as_column(estimator: Any, rows: Any) -> Any:

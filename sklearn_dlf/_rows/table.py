@@ -60,12 +60,6 @@ class Table:
         """Whether each column of the rows is one of numbers, as it is."""
         return self._units is None and self.numbers.shape[1] == self.n_columns
 
-    def names(self) -> list:
-        """Return names of the columns of the container, or their numbers."""
-        if containers.is_frame(self.rows):
-            return [*map(str, self.rows.columns)]
-        return list(range(self.n_columns))
-
     @property
     def is_tabular(self) -> bool:
         """Whether columns mean something of their own, unlike pixels and tokens of a sentence."""

@@ -20,7 +20,7 @@ from .columns import (
     read_labels,
     read_numbers,
 )
-from .containers import as_container, columns_of, is_frame
+from .containers import as_container, column_names, columns_of
 from .novelties import MANY_ROWS, MAX_SHOWN, NewValues, Novelties, add_numbers
 
 # Categories of a column that get an indicator of their own at most, and the rows that each has at
@@ -60,7 +60,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     def fit(self, X: Any, y: Any = None) -> TableEncoder:
         """Learn medians, categories and cycles of rows (n_samples, n_columns)."""
         X = as_container(X)
-        names = list(X.columns) if is_frame(X) else list(range(X.shape[1]))
+        names = column_names(X)
         self.n_features_in_ = len(names)
         if all(isinstance(name, str) for name in names):
             self.feature_names_in_ = np.array(names, dtype=object)

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
+from .._rows.containers import column_names
 from .._rows.novelties import Novelties, add_numbers
 from .._rows.table import Table
 from .._utils.equal_rows import join_equal_rows
@@ -240,25 +241,27 @@ def _evaluator(teacher: Any) -> Callable[[Table], np.ndarray]:
 
 
 def _warn_if_elsewhere(table: Table, unlabeled: Table) -> None:
-    """Warn if columns of ``unlabeled`` are far from X, or on a larger scale.
+    """Warn if many columns of ``unlabeled`` are far from X, or on a larger scale, or if one is.
 
-    Of a quarter of the columns, medians and interquartile ranges are compared, which heavy tails do
-    not move. Columns without a range, such as rare indicators, are not judged. Of others, numbers
-    are told that are as far as new rows are told (`novelties`); an encoder has told its own.
+    Single columns are compared as those of new rows are (`novelties`). An encoder has already
+    warned of those that it reads.
     """
     if not table.is_tabular:
         return
     if not _warn_if_scaled(table, unlabeled) and table.rows_are_numbers:
         found = Novelties(may_extrapolate=True)
-        for name, own, further in zip(
-            table.names(), table.numbers.T, unlabeled.numbers.T, strict=True
-        ):
+        columns = zip(column_names(table.rows), table.numbers.T, unlabeled.numbers.T, strict=True)
+        for name, own, further in columns:
             add_numbers(name, further, (float(own.min()), float(own.max())), found)
         found.warn("X_unlabeled")
 
 
 def _warn_if_scaled(table: Table, unlabeled: Table) -> bool:
-    """Return whether a quarter of the columns are far from X, or on a larger scale, and warn."""
+    """Warn if a quarter of the columns are far from X, or on a larger scale; return whether.
+
+    Medians and interquartile ranges are compared, which heavy tails do not move. Columns without a
+    range, such as rare indicators, are not judged.
+    """
     low, middle, high = np.percentile(table.numbers, [25, 50, 75], axis=0)
     own_low, own_middle, own_high = np.percentile(unlabeled.numbers, [25, 50, 75], axis=0)
     varies = high > low

@@ -1,4 +1,4 @@
-"""Whether a teacher that is a function of the user's says the same twice.
+"""Whether a function of the user's that is a teacher returns the same for the same rows.
 
 A student learns one prediction of a member at a row. A network in training mode, whose dropout
 draws anew in each call, has many, and looks more uncertain than it is. Modules in lists are put

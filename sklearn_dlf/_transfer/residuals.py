@@ -131,10 +131,16 @@ class MemberResiduals:
         """
         return self.y - self.unseen_mean - self.bias
 
+    @property
+    def shown(self) -> np.ndarray:
+        """Rows (n_own,) whose residuals show the noise of y: unseen ones, or all without any."""
+        has_weight = self.weights > 0
+        rows = self.is_unseen & has_weight
+        return rows if rows.any() else has_weight
+
     def without_bias(self) -> MemberResiduals:
         """Return residuals without their mean, if it differs from zero by more than chance."""
-        rows = self.is_unseen & (self.weights > 0)
-        rows = rows if rows.any() else self.weights > 0
+        rows = self.shown
         weights = self.weights[rows]
         scaled, exponents = in_units(self.residuals[rows])
         bias = np.average(scaled, axis=0, weights=weights)

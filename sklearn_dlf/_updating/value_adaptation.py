@@ -32,6 +32,7 @@ from .values import (
     ValueSums,
     average_multiple,
     scale_loadings,
+    shrunk_multiple,
     sum_values,
 )
 
@@ -274,7 +275,7 @@ def _relative_noise(errors: np.ndarray, noise: np.ndarray, weights: np.ndarray) 
     Errors are (n, c), the noise that was thought (n, c, c), the weights (n,). The mean is one.
     """
     squares = weights @ (errors**2 / np.diagonal(noise, axis1=1, axis2=2))
-    multiple = (squares + PRIOR_ROWS) / (weights.sum() + PRIOR_ROWS)
+    multiple = shrunk_multiple(squares, weights.sum(), PRIOR_ROWS)
     return multiple / multiple.mean()
 
 

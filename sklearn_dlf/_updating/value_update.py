@@ -14,8 +14,8 @@ from .posterior import Posterior, variance_along
 from .update import Update
 from .value_streams import ValueStream, stream_models
 from .values import (
-    ValueSums,
     factor_posterior,
+    no_values,
     relative_noise,
     scale_loadings,
     sum_values,
@@ -43,16 +43,7 @@ class ValueUpdate(Update):
         self._coordinates = scale_loadings(choose_coordinates(heads), self._root_share)
         self._memory, self._unit = memory, np.asarray(members.units.scale, dtype=np.float64)
         self._unknown = self._unknown_coefficients()
-        size, n_outputs = self._coordinates.size, self._coordinates.n_outputs
-        self._sums = ValueSums(
-            np.zeros((size, size)),
-            np.zeros((size, n_outputs)),
-            np.zeros((n_outputs, n_outputs)),
-            np.zeros(n_outputs),
-            0.0,
-        )
-        if self._coordinates.basis is not None:
-            self._sums = self._sums.totals()
+        self._sums = no_values(self._coordinates)
         self._stream: ValueStream | None = None
         self._has_memory = True
         self._with_discrepancy = True
@@ -129,7 +120,7 @@ class ValueUpdate(Update):
         multiple: Any = 1.0
         if self._with_discrepancy and self._stream is not None:
             normal, multiple = self._stream.posterior()
-            if self._sums.can_scale and len(self._unit) > 1:
+            if self._sums.can_scale:
                 relative = relative_noise(self._sums, normal, multiple)
                 multiple = np.maximum(multiple * relative, 1.0)
         elif self._with_discrepancy:

@@ -69,21 +69,26 @@ class ValueSums(NamedTuple):
     inverse_unknown: Any = 0.0
 
     @property
+    def n_rows(self) -> float:
+        """Sum of the weights of all rows."""
+        return self.n_entries / len(self.unknown)
+
+    @property
     def typical_unknown(self) -> np.ndarray:
         """Harmonic mean (c,) over rows of the variance that a discrepancy has there."""
-        n_rows = self.n_entries / len(self.unknown)
-        known = np.where(self.inverse_unknown > 0, self.inverse_unknown, 1.0)
-        return np.where(self.inverse_unknown > 0, n_rows / known, self.unknown / n_rows)
+        inverse = self._known_inverse()
+        return np.divide(self.n_rows, inverse, out=np.zeros_like(inverse), where=inverse > 0)
 
-    def _inverse_of_mean(self) -> np.ndarray:
-        """Return the sum of inverse variances as if each was that of the mean variance."""
-        n_rows = self.n_entries / len(self.unknown)
+    def _known_inverse(self) -> np.ndarray:
+        """Return `inverse_unknown`, or what it is if each variance is the mean one."""
+        if np.ndim(self.inverse_unknown):
+            return self.inverse_unknown
         known = np.where(self.unknown > 0, self.unknown, 1.0)
-        return np.where(self.unknown > 0, n_rows**2 / known, 0.0)
+        return np.where(self.unknown > 0, self.n_rows**2 / known, 0.0)
 
     @property
     def can_scale(self) -> bool:
-        """Whether the noise of each output can be scaled."""
+        """Whether there are several outputs, and the noise of each can be scaled."""
         return self.slope.ndim == 2
 
     @property
@@ -112,15 +117,12 @@ class ValueSums(NamedTuple):
         They are in units of the noise, and those of pairs of outputs count for both.
         """
         n_outputs = self.slope.shape[1]
-        explained = np.einsum("opd,op->od", *self._by_output(self.slope, normal.mean))
-        weighted = self.information @ np.column_stack([normal.mean, normal.root])
+        explained = (
+            (normal.mean[:, None] * self.slope).reshape(n_outputs, -1, n_outputs).sum(axis=1)
+        )
         vectors = np.column_stack([normal.mean, normal.root])
-        fitted = (weighted * vectors).reshape(n_outputs, -1).sum(axis=1)
+        fitted = (self.information @ vectors * vectors).reshape(n_outputs, -1).sum(axis=1)
         return self.square.sum(axis=1) - explained.sum(axis=1) - explained.sum(axis=0) + fitted
-
-    def _by_output(self, *vectors: np.ndarray) -> list[np.ndarray]:
-        """Return vectors (k, ...) with the coefficients of each output apart."""
-        return [each.reshape(self.slope.shape[1], -1, *each.shape[1:]) for each in vectors]
 
     def discounted(self, share: float) -> ValueSums:
         """Return the sums with all weights multiplied by a share."""
@@ -137,15 +139,13 @@ class ValueSums(NamedTuple):
         """Return the sums over the rows of both."""
         if self.can_scale != other.can_scale:  # sums in files of earlier commits cannot be scaled
             return self.totals().plus(other.totals())
-        if np.ndim(self.inverse_unknown) == 0 and self.n_entries:  # nor do they have this one
-            return self._replace(inverse_unknown=self._inverse_of_mean()).plus(other)
         return ValueSums(
             self.information + other.information,
             self.slope + other.slope,
             self.square + other.square,
             self.unknown + other.unknown,
             self.n_entries + other.n_entries,
-            self.inverse_unknown + other.inverse_unknown,
+            self._known_inverse() + other._known_inverse(),
         )
 
     def totals(self) -> ValueSums:
@@ -177,12 +177,8 @@ def sum_values(
             "y is too far from what the student predicts to be squared; expected values in the "
             f"units of the y of fit; got a residual of {np.abs(residuals).max():.3g}."
         )
-    if coordinates.basis is None:
-        slope = np.stack(
-            [coordinates.gradient(features, part) for part in np.moveaxis(parts, 2, 0)], axis=1
-        )
-    else:
-        slope = coordinates.gradient(features, parts.sum(axis=2))
+    slopes = np.moveaxis(parts, 2, 0) if _can_scale(coordinates) else parts.sum(axis=2)[None]
+    slope = np.stack([coordinates.gradient(features, each) for each in slopes], axis=1)
     at_rows = variance_along(unknown, features)
     largest = at_rows.max(axis=0, initial=0.0)
     least = np.where(largest > 0, LEAST_UNKNOWN * largest, 1.0)
@@ -194,7 +190,23 @@ def sum_values(
         float(n_outputs * weights.sum()),
         weights @ np.where(largest > 0, 1 / np.maximum(at_rows, least), 0.0),
     )
-    return sums if coordinates.basis is None else sums.totals()
+    return sums if _can_scale(coordinates) else sums.totals()
+
+
+def no_values(coordinates: Coordinates) -> ValueSums:
+    """Return the sums over no rows."""
+    size, n_outputs = coordinates.size, coordinates.n_outputs
+    unknown = np.zeros(n_outputs)
+    square = np.zeros((n_outputs, n_outputs))
+    sums = ValueSums(
+        np.zeros((size, size)), np.zeros((size, n_outputs)), square, unknown, 0.0, unknown
+    )
+    return sums if _can_scale(coordinates) else sums.totals()
+
+
+def _can_scale(coordinates: Coordinates) -> bool:
+    """Return whether there are several outputs, each of which has coordinates of its own."""
+    return coordinates.basis is None and coordinates.n_outputs > 1
 
 
 def factor_posterior(coordinates: Coordinates, sums: ValueSums) -> Normal:
@@ -218,7 +230,7 @@ def value_posterior(
         As of `_average_posterior`.
     """
     normal, multiple = _average_posterior(coordinates, sums, memory, unit)
-    if not sums.can_scale or sums.slope.shape[1] == 1:
+    if not sums.can_scale:
         return normal, multiple
     relative = np.ones(sums.slope.shape[1])
     for _ in range(N_ROUNDS):
@@ -231,11 +243,15 @@ def value_posterior(
 def relative_noise(sums: ValueSums, normal: Normal, multiple: float) -> np.ndarray:
     """Return how much more noise each output (c,) has than a multiple of that of the student.
 
-    It is shrunk to one, as if `PRIOR_ROWS` further rows had the multiple.
+    It is shrunk to one by `PRIOR_ROWS`.
     """
-    n_rows = sums.n_entries / sums.slope.shape[1]
     misfits = np.maximum(sums.misfits(normal), 0.0) / multiple
-    return (misfits + PRIOR_ROWS) / (n_rows + PRIOR_ROWS)
+    return shrunk_multiple(misfits, sums.n_rows, PRIOR_ROWS)
+
+
+def shrunk_multiple(squares: np.ndarray, n_rows: float, prior_rows: int) -> np.ndarray:
+    """Return mean squares (c,) from sums over rows, as if some further rows had the mean one."""
+    return (squares + prior_rows) / (n_rows + prior_rows)
 
 
 def _average_posterior(

@@ -60,8 +60,8 @@ class Members:
     are_functions : bool, default=False
         Only for members that are draws from a posterior: whether every call of `predict` evaluates
         the same draws. A student then evaluates rows in blocks, and as many as it needs, some of
-        them a little beyond those of its fit. With `resample` and otherwise, all its rows are drawn
-        in one call, at most 2,000 of them made.
+        them a little beyond those of its fit. If they do not, and there is `resample`, all its rows
+        are drawn in one call, at most 2,000 of them made.
 
     inner : InnerMembers, default=None
         Only for members whose outputs are transformed back to units of `y`, as those inside a
