@@ -10,15 +10,16 @@ from math import prod
 from typing import Any
 
 import numpy as np
+import torch
 from joblib import effective_n_jobs
 from scipy import sparse
-from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
+from .._network.base import PREDICT_ROWS
 from .._predictive.members import EXACT_ROWS
 from .._rows.novelties import Novelties
-from .._utils.blocks import row_blocks
 from .._utils.numbers import as_frame, is_dask
+from .._utils.threads import call_in_threads
 
 # Bytes that the rows of a part take at most while they are read and predicted, by estimate. What
 # numpy and torch hold beside it stays below three times as much.
@@ -26,7 +27,12 @@ PART_BYTES = 2**26
 
 # Rows of a part at most, and a number of which its rows are a multiple if they are more: that of a
 # forward pass.
-MAX_PART_ROWS, STEP_ROWS = 2**16, 2**10
+MAX_PART_ROWS, STEP_ROWS = 2**16, PREDICT_ROWS
+
+# Rows of a part, at most, where several threads predict, and the fewest rows of each thread. They
+# take some milliseconds, ten times as long as the start of a thread. A thread that another process
+# holds up does so for one part.
+THREAD_ROWS = 2**14
 
 # Copies of a row while it is read: as it was given, in float64, standardised, and in torch.
 ROW_COPIES = 4
@@ -57,7 +63,7 @@ def predict_in_parts(
         Numbers of 8 bytes that ``predict`` holds for each row, beside what members hold.
     in_order : bool
         Whether ``predict`` needs parts in the order of the rows, as draws do. Otherwise parts are
-        predicted in as many threads as the student has jobs.
+        predicted in several threads; see `count_threads`.
     """
     if not hasattr(student, "student_"):
         check_is_fitted(student)
@@ -79,13 +85,18 @@ def _predict_in_parts(
             return _predict_partitions(student, X, predict, further, in_order, novelties)
         return predict(members, student._standardised_rows(X, novelties))
     row_numbers = ROW_COPIES * prod(shape[1:]) + members.row_numbers + further
-    size = part_size(row_numbers)
+    n_threads = 1 if in_order else count_threads(student, X)
+    size = part_size(row_numbers * n_threads)
+    if n_threads > 1:
+        size = min(size, THREAD_ROWS)
     if shape[0] <= size:
         return predict(members, student._standardised_rows(X, novelties))
     members.is_exact = shape[0] <= EXACT_ROWS
     X = X.tocsr() if sparse.issparse(X) else X
-    n_jobs = 1 if in_order else effective_n_jobs(student.n_jobs)
-    first, *others = row_blocks(shape[0], part_size(row_numbers * n_jobs))
+    # The first part says what there is to fill. Others wait for it.
+    n_first = min(size, STEP_ROWS) if n_threads > 1 else size
+    first = slice(0, n_first)
+    others = [slice(start, min(start + size, shape[0])) for start in range(n_first, shape[0], size)]
 
     def predict_part(rows):
         found = predict(members, student._standardised_rows(rows_of(X, rows), novelties))
@@ -100,13 +111,28 @@ def _predict_in_parts(
     for result, part in zip(results, parts, strict=True):
         result[first] = part
     del parts, part  # the next part gets their memory
-    if n_jobs == 1:
+    if n_threads == 1:
         for rows in others:
             fill(rows)
     else:
-        threads = Parallel(n_jobs=n_jobs, require="sharedmem")
-        threads(delayed(fill)(rows) for rows in others)
+        call_in_threads(fill, others, n_threads)
     return results[0] if len(results) == 1 else tuple(results)
+
+
+def count_threads(student: Any, X: Any) -> int:
+    """Return in how many threads parts of rows are predicted.
+
+    They are the student's jobs, or those of `joblib.parallel_config`. If neither says a number, as
+    many as torch has, where its own products are too small for several and rows are in memory.
+    """
+    n_jobs = effective_n_jobs(student.n_jobs)
+    if n_jobs > 1 or student.n_jobs is not None:
+        return n_jobs
+    network = student.student_
+    is_small = network.has_own_layers and network.is_small(PREDICT_ROWS)
+    if not is_small or network.device.type != "cpu" or is_dask(X):
+        return 1
+    return max(1, min(torch.get_num_threads(), X.shape[0] // THREAD_ROWS))
 
 
 def part_size(row_numbers: float) -> int:

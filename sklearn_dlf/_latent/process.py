@@ -16,11 +16,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
 from scipy.spatial.distance import pdist, squareform
 from scipy.special import expit
 
+from .._utils.cholesky import inverse_by, lower_factor
 from .full import cross_product, spectral_rotation
 from .number_of_factors import seen_spectrum
 from .row_correlation import RowCorrelation
@@ -65,14 +65,14 @@ class Process(NamedTuple):
 
 
 class _Fold(NamedTuple):
-    """Loadings (n, q) of seen members, and second moment (n, n) of held-out ones, at one output.
+    """Loadings (n, q) of seen members, and deviations (n, m) of held-out ones, at one output.
 
-    Both in units of the root of the seen members' variance at each row.
+    Both are in units of the root of the seen members' variance at each row. The product of the
+    deviations with their transpose is a second moment: they are divided by the root of m.
     """
 
     loadings: np.ndarray
-    moment: np.ndarray
-    n_held_out: int
+    deviations: np.ndarray
 
 
 def estimate_process(residuals: np.ndarray, some: np.ndarray, X: np.ndarray, q: int) -> Process:
@@ -105,12 +105,10 @@ def estimate_process(residuals: np.ndarray, some: np.ndarray, X: np.ndarray, q: 
     bounds = [logits, tuple(np.log(unit) + np.log(SCALE_BOUNDS)), *[logits] * q]
 
     def loss(parameters):
-        terms = [_negative_log_likelihood(parameters, fold, distance) for fold in folds]
-        values, slopes = zip(*terms, strict=True)
-        return np.mean(values), np.mean(slopes, axis=0)
+        return _negative_log_likelihood(parameters, folds, distance)
 
     best = minimize(loss, start, jac=True, bounds=bounds, options={"maxiter": MAX_ITER})
-    alone = np.mean([0.5 * np.trace(fold.moment) / len(X) for fold in folds])
+    alone = np.mean([0.5 * np.square(fold.deviations).sum() / len(X) for fold in folds])
     gain = float(alone - best.fun)
     if gain <= 0:
         return Process(np.zeros(q), RowCorrelation(), 0.0)
@@ -143,9 +141,8 @@ def _make_folds(residuals, some, q):
             unit = np.sqrt(np.maximum(own, LEAST_SEEN * variance[:, output]))[:, None]
             deviations = deviations / unit
             loadings = deviations[:, seen] @ rotation
-            held_out = deviations[:, ~seen] / np.sqrt(1 + 1 / n_seen)
-            moment = held_out @ held_out.T / held_out.shape[1]
-            folds.append(_Fold(_limit(loadings), moment, held_out.shape[1]))
+            held_out = deviations[:, ~seen] / np.sqrt((1 + 1 / n_seen) * (n_members - n_seen))
+            folds.append(_Fold(_limit(loadings), held_out))
     return folds
 
 
@@ -166,7 +163,7 @@ def _limit(loadings):
     return loadings * np.sqrt(np.minimum(1.0, (1 - LEAST_NOISE) / np.maximum(explained, 1e-300)))
 
 
-def _negative_log_likelihood(parameters, fold, distance):
+def _negative_log_likelihood(parameters, folds, distance):
     """Return minus the log-likelihood a row of held-out members, and its slope. Eq. (34)."""
     (share, *factor_shares), log_scale = expit(np.delete(parameters, 1)), parameters[1]
     factor_shares = np.array(factor_shares)
@@ -176,26 +173,27 @@ def _negative_log_likelihood(parameters, fold, distance):
     smooth = (1 + scaled) * decay
     correlation = share * smooth
     np.fill_diagonal(correlation, 1.0)
-    squares = np.square(fold.loadings)
-    noise = np.sqrt(1 - squares @ factor_shares)
-    covariance = (fold.loadings * factor_shares) @ fold.loadings.T
-    covariance += noise[:, None] * noise * correlation
-    factor = cho_factor(covariance, lower=True)
-    inverse = cho_solve(factor, np.eye(n_rows))
-    weighted = inverse @ fold.moment
-    value = np.log(np.diag(factor[0])).sum() + 0.5 * np.trace(weighted)
-    slope = 0.5 * (inverse - weighted @ inverse)  # by the covariance
-    by_correlation = slope * noise[:, None] * noise
-    np.fill_diagonal(by_correlation, 0.0)
-    by_noise = (slope * correlation) @ noise / noise
-    by_shares = np.einsum("ik,ij,jk->k", fold.loadings, slope, fold.loadings, optimize=True)
-    by_shares -= squares.T @ by_noise
-    by_share = np.sum(by_correlation * smooth)
-    by_scale = share * np.sum(by_correlation * np.square(scaled) * decay)
+    value, by_correlations, by_shares = 0.0, np.zeros(distance.shape), np.zeros(len(factor_shares))
+    for loadings, deviations in folds:
+        squares = np.square(loadings)
+        noise = np.sqrt(1 - squares @ factor_shares)
+        covariance = (loadings * factor_shares) @ loadings.T
+        covariance += noise[:, None] * correlation * noise
+        factor = lower_factor(covariance)
+        inverse = inverse_by(factor)
+        weighted = inverse @ deviations
+        value += np.log(np.diag(factor)).sum() + 0.5 * np.sum(weighted * deviations)
+        slope = 0.5 * (inverse - weighted @ weighted.T)  # by the covariance
+        by_correlations += noise[:, None] * slope * noise
+        by_noise = (slope * correlation) @ noise / noise
+        by_shares += np.sum(loadings * (slope @ loadings), axis=0) - squares.T @ by_noise
+    np.fill_diagonal(by_correlations, 0.0)
+    by_share = np.sum(by_correlations * smooth)
+    by_scale = share * np.sum(by_correlations * np.square(scaled) * decay)
     gradient = np.concatenate(
         [
             [share * (1 - share) * by_share, by_scale],
             factor_shares * (1 - factor_shares) * by_shares,
         ]
     )
-    return value / n_rows, gradient / n_rows
+    return value / (n_rows * len(folds)), gradient / (n_rows * len(folds))

@@ -20,9 +20,9 @@ from .frozen import FrozenLinear, FrozenMLP
 from .rows import are_points, as_input, as_tensor
 
 # Rows of a forward pass outside training. Large enough for efficient matrix products; small enough
-# that the activations of a layer of 100 units (0.4 MB) stay in the processor's cache, in memory
+# that the activations of a layer of 100 units (0.8 MB) stay in the processor's cache, in memory
 # that every block uses again.
-PREDICT_ROWS = 2**10
+PREDICT_ROWS = 2**11
 
 # The same on an accelerator. The start of an operation takes longer than 1000 rows there, and a
 # layer of 100 units of these rows takes 6.5 MB of its memory.

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.linalg.lapack import dgeqrf
 from scipy.special import log_softmax
 
-from .models import lower_factor, solve_lower
+from .._utils.cholesky import lower_factor, solve_lower
 
 # Newton's method stops after a step that promised less than this, in nats: the error left is about
 # its square. Each step is halved until the posterior density rises: a full one may overshoot far.

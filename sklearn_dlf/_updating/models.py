@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dpotri, dtrtri, dtrtrs
+from scipy.linalg.lapack import dtrtri
 
+from .._utils.cholesky import inverse_by, lower_factor, solve_lower
 from .posterior import Normal
 
 
@@ -92,29 +93,8 @@ class Model(NamedTuple):
         return Likelihood(drifted, slope, share**2 * likelihood.log_evidence)
 
 
-def lower_factor(matrix: np.ndarray) -> np.ndarray:
-    """Return the lower Cholesky factor of a positive definite matrix.
-
-    LAPACK is called directly, here and below: for matrices of 50 rows, the checks of scipy take
-    longer than the work, and a stream of rows factorises thousands.
-    """
-    factor, info = dpotrf(matrix, lower=1, clean=1)
-    if info:
-        raise np.linalg.LinAlgError(
-            f"The leading minor of order {info} is not positive definite; expected all to be."
-        )
-    return factor
-
-
-def solve_lower(factor: np.ndarray, right: np.ndarray, transposed: bool = False) -> np.ndarray:
-    """Solve ``factor x = right``, or with the transposed factor, for a lower triangular one."""
-    return dtrtrs(factor, right, lower=1, trans=int(transposed))[0]
-
-
 def model_of(root: np.ndarray) -> Model:
     """Return the prior with a root (k, r) of its covariance; of full rank if r is k or more."""
     if root.shape[1] < len(root):
         return Model(root, np.eye(root.shape[1]))
-    inverse, _ = dpotri(lower_factor(root @ root.T), lower=1)
-    lower = np.tril(inverse)
-    return Model(None, lower + np.tril(inverse, -1).T)
+    return Model(None, inverse_by(lower_factor(root @ root.T)))

@@ -1,4 +1,4 @@
-"""One thread for products that are too small for several.
+"""One thread for products that are too small for several, and several for many of them.
 
 A student's networks have some hundred units, and a step of training takes some hundred rows. Such a
 product takes microseconds, about as long as it takes several threads to meet at its end. Where
@@ -11,12 +11,15 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from functools import cache
 from typing import Any
 
 import torch
+from sklearn import config_context, get_config
 from threadpoolctl import ThreadpoolController
 
 # With at most this many multiplications, a product takes about two milliseconds on one thread.
@@ -50,6 +53,27 @@ def is_small_product(*sizes: int) -> bool:
     for size in sizes:
         cost *= size
     return cost <= MAX_SMALL_PRODUCT
+
+
+def call_in_threads(function: Callable[[Any], None], items: Iterable[Any], n_threads: int) -> None:
+    """Call a function for each item, in several threads; raise what it raises first.
+
+    Settings of scikit-learn and numpy that belong to the calling thread hold in all of them.
+    """
+    config = get_config()
+
+    def call(item):
+        with config_context(**config):
+            function(item)
+
+    with ThreadPoolExecutor(n_threads) as threads:
+        futures = [threads.submit(copy_context().run, call, item) for item in items]
+        try:
+            for future in futures:
+                future.result()
+        finally:  # after an error or an interrupt, no further item is begun
+            for future in futures:
+                future.cancel()
 
 
 class _OneBlasThread:

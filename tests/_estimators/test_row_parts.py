@@ -1,12 +1,16 @@
+import copy
 import threading
+import time
 from contextlib import nullcontext
 
 import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import coo_matrix
+from sklearn import config_context
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
 from sklearn_dlf._estimators import row_parts
@@ -200,3 +204,76 @@ def test_threads_predict_what_one_does(fitted, read_sizes, monkeypatch, jobs):
             assert_array_equal(student.sample_predictions(X, 3, random_state=0), expected[1])
     finally:
         student.set_params(n_jobs=None)
+
+
+@pytest.fixture
+def many(monkeypatch):
+    """Rows of five parts of 64 rows, the first of 16; torch has two threads."""
+    monkeypatch.setattr(row_parts, "THREAD_ROWS", 64)
+    monkeypatch.setattr(row_parts, "STEP_ROWS", 16)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    return members()[0][:272]
+
+
+def threads_of(monkeypatch, student):
+    """The threads that read rows, and how many rows each call has read."""
+    found, standardised = [], BaseStudent._standardised_rows
+
+    def note(self, *rows):
+        found.append((threading.get_ident(), len(rows[0])))
+        time.sleep(0.01)  # so that the other thread takes a part too
+        return standardised(self, *rows)
+
+    monkeypatch.setattr(BaseStudent, "_standardised_rows", note)
+    return found
+
+
+@pytest.mark.parametrize("name", ["regressor", "classifier", "Hydra"])
+def test_many_rows_are_predicted_in_torchs_number_of_threads(fitted, monkeypatch, many, name):
+    student, _ = fitted[name]
+    alone = copy.copy(student)
+    alone.n_jobs = 1
+    expected = alone.predict(many)
+    found = threads_of(monkeypatch, student)
+    assert_array_equal(student.predict(many), expected)
+    assert [size for _, size in found] == [16, 64, 64, 64, 64]
+    assert len({thread for thread, _ in found[1:]}) == 2
+
+
+@pytest.mark.parametrize("n_jobs", [1, None])
+def test_one_job_few_rows_and_one_thread_of_torch_are_one_thread(fitted, monkeypatch, many, n_jobs):
+    student = copy.copy(fitted["regressor"][0]).set_params(n_jobs=n_jobs)
+    found = threads_of(monkeypatch, student)
+    if n_jobs is None:
+        student.predict(many[:127])
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    student.predict(many)
+    assert {thread for thread, _ in found} == {threading.get_ident()}
+
+
+def test_a_body_that_is_not_small_keeps_torchs_own_threads(fitted, monkeypatch, many):
+    student, _ = fitted["regressor"]
+    found = threads_of(monkeypatch, student)
+    monkeypatch.setattr(type(student.student_), "is_small", lambda self, n_rows: False)
+    student.predict(many)
+    assert len(found) == 1
+
+
+def test_settings_of_the_calling_thread_hold_in_all(fitted, many):
+    student, _ = fitted["regressor"]
+    rows = many.copy()
+    rows[-1, 0] = np.nan
+    with pytest.raises(ValueError, match="contains NaN"):
+        student.predict(rows)
+    with config_context(assume_finite=True):
+        assert np.isnan(student.predict(rows)[-1]).all()
+
+
+def test_after_an_error_no_further_part_is_begun(fitted, monkeypatch, many):
+    student, _ = fitted["regressor"]
+    found = threads_of(monkeypatch, student)
+    rows = np.tile(many, (20, 1))
+    rows[20, 0] = np.nan
+    with pytest.raises(ValueError, match="contains NaN"):
+        student.predict(rows)
+    assert len(found) < 20

@@ -72,14 +72,14 @@ def test_too_few_members_leave_factors_as_they_are():
 def test_slope_of_the_likelihood_is_its_derivative():
     X, members = make_members(n_rows=N_SOME, n_members=20)
     residuals = members - members.mean(axis=1, keepdims=True)
-    fold = process._make_folds(residuals, residuals[:, None], 3)[0]
+    folds = process._make_folds(residuals, residuals[:, None], 3)[:2]
     distance = squareform(pdist(X))
 
     def value(parameters):
-        return process._negative_log_likelihood(parameters, fold, distance)[0]
+        return process._negative_log_likelihood(parameters, folds, distance)[0]
 
     def slope(parameters):
-        return process._negative_log_likelihood(parameters, fold, distance)[1]
+        return process._negative_log_likelihood(parameters, folds, distance)[1]
 
     assert check_grad(value, slope, np.array([0.3, -0.2, 0.5, -1.0, 0.1])) < 1e-5
 
