@@ -33,12 +33,8 @@ from .._rows.containers import as_container, in_container_of
 from .._rows.labels import order_by_labels, take_labels
 from .._rows.novelties import Novelties
 from .._rows.preprocessors import set_input_tags
-from .._rows.reader import (
-    RowReader,
-    read_rows,
-    read_rows_of_fit,
-    refuse_records,
-)
+from .._rows.reader import RowReader, read_rows, read_rows_of_fit
+from .._rows.refused import refuse_records
 from .._rows.table import Table
 from .._transfer.query import FitRows, query_teacher
 from .._transfer.row_makers import ROW_MAKERS

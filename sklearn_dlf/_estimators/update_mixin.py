@@ -14,7 +14,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from .._rows.labels import class_indicators, observed_values
 from .._rows.novelties import Novelties
-from .._rows.reader import refuse_records
+from .._rows.refused import refuse_records
 from .._updating.class_update import ClassUpdate
 from .._updating.coordinates import read_heads
 from .._updating.memory import (

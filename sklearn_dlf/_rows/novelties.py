@@ -268,8 +268,9 @@ def suspect_columns(
         return ()
     some = numbers[spaced_rows(len(numbers), MANY_ROWS)]
     is_suspect = 2 * ((some < bounds[0]) | (some > bounds[1])).sum(axis=0) > MANY_ROWS
-    constant = np.flatnonzero(bounds[0] == bounds[1])
-    value = bounds[0, constant]
-    changes = np.abs(numbers[:, constant] - value)
-    is_suspect[constant] = (changes > _rounding_of(value)).any(axis=0)
+    is_constant = bounds[0] == bounds[1]
+    if is_constant.any():
+        value = bounds[0, is_constant]
+        changes = np.abs(numbers[:, is_constant] - value)
+        is_suspect[is_constant] = (changes > _rounding_of(value)).any(axis=0)
     return np.flatnonzero(is_suspect).tolist()

@@ -20,6 +20,7 @@ from .containers import as_container, is_frame, take
 from .novelties import Novelties, add_numbers, suspect_columns
 from .preprocessors import choose_preprocessor, fit_preprocessor, goes_raw
 from .preprocessors import to_dense as to_dense  # its place in pickles of earlier commits
+from .refused import refuse_date_objects, refuse_records, refuse_strings
 from .table import Table
 from .table_encoder import TableEncoder
 
@@ -209,6 +210,7 @@ def read_rows_of_fit(estimator: Any, X: Any, y: Any = None) -> tuple[RowReader, 
     """
     X = with_gaps(in_memory(X))
     refuse_records(X, estimator.preprocessor)
+    refuse_date_objects(X, estimator.preprocessor)
     rows = as_container(X)
     preprocessor = choose_preprocessor(estimator.preprocessor, rows)
     if preprocessor is None and not goes_raw(estimator.preprocessor, rows):
@@ -265,9 +267,10 @@ def read_rows(
         return X
     X = in_memory(X)
     refuse_records(X, estimator.preprocessor)
+    refuse_date_objects(X, estimator.preprocessor)
     if reader.is_plain:
         refuse_dates(X, "X")
-        _refuse_strings(X)
+        refuse_strings(X)
         try:
             return validate_data(estimator, with_gaps(X), dtype=np.float64, reset=False)
         except ValueError as error:
@@ -300,53 +303,6 @@ def _as_column(estimator: Any, rows: Any) -> Any:
         return rows
     strings = np.asarray(rows)
     return strings[:, None] if strings.dtype.kind in "OUT" else rows
-
-
-def refuse_records(X: Any, preprocessor: Any) -> None:
-    """Raise ValueError if rows are a Series or records, unless a transformer of the user's reads X.
-
-    One row is easily given so.
-    """
-    if sparse.issparse(X):  # a sparse dictionary of keys is a dict, too
-        return
-    if isinstance(X, dict):
-        raise ValueError(
-            "X must have rows and columns; got a dict. If it is one record, give "
-            "pandas.DataFrame([record]), and of a dict of columns pandas.DataFrame(columns)."
-        )
-    if preprocessor is not None and not isinstance(preprocessor, str):
-        return
-    if isinstance(X, list) and X and isinstance(X[0], dict):
-        raise ValueError(
-            f"X must have rows and columns; got a list of {len(X)} dict(s). Give "
-            "pandas.DataFrame(records)."
-        )
-    if not is_frame(X) and (hasattr(X, "iloc") or hasattr(X, "to_frame")):
-        raise ValueError(
-            f"X must have rows and columns; got a Series of {len(X)} value(s). For one row of a "
-            "frame give X.iloc[[0]], which is a frame, in place of X.iloc[0]; for one column, its "
-            "to_frame()."
-        )
-
-
-def _refuse_strings(X: Any) -> None:
-    """Raise ValueError if rows are strings, also if these spell numbers.
-
-    The validation that follows would convert strings to numbers.
-    """
-    array = np.asarray(X) if isinstance(X, list | tuple) and _holds_string(X) else X
-    if isinstance(array, np.ndarray) and array.dtype.kind in "US":
-        raise ValueError(
-            f"X must be numbers, as in fit; got strings, of dtype {array.dtype}. Turn them into "
-            "numbers before, by numpy.asarray(X, dtype=float)."
-        )
-
-
-def _holds_string(rows: Any) -> bool:
-    """Return whether the first entry of nested lists is a string."""
-    while isinstance(rows, list | tuple) and len(rows):
-        rows = rows[0]
-    return isinstance(rows, str | bytes)
 
 
 def _is_valid(estimator: Any, X: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 
@@ -30,6 +31,9 @@ def rows_within(X: np.ndarray, n_most: int, n_bytes: int) -> int:
     return max(1, min(n_most, n_bytes // max(1, row_bytes)))
 
 
+@lru_cache(64)
 def spaced_rows(n_rows: int, n_most: int) -> np.ndarray:
     """Return up to ``n_most`` row numbers at about equal distances, without a draw."""
-    return np.unique(np.linspace(0, n_rows - 1, n_most).astype(int))
+    numbers = np.unique(np.linspace(0, n_rows - 1, n_most).astype(int))
+    numbers.setflags(write=False)  # it is shared by calls with as many rows
+    return numbers

@@ -75,6 +75,18 @@ def test_a_row_that_is_no_table_is_refused_with_the_remedy(make, match, is_encod
             call(make(frame))
 
 
+@pytest.mark.parametrize("others", [{}, {"b": list("uv") * 30}], ids=["dates", "dates and text"])
+def test_dates_in_an_array_of_objects_are_named(others):
+    days = pd.date_range("2020-01-01", periods=60)
+    frame = pd.DataFrame({"a": np.arange(60.0), "day": days, **others})
+    student, members = DLFRegressor(**QUICK), np.arange(60.0)[:, None] + np.arange(3.0)
+    rows = np.column_stack([frame[name].astype(object) for name in frame])
+    with pytest.raises(TypeError, match=r"durations in column\(s\) \[1\]. Give a frame"):
+        student.fit(rows, predictions=members)
+    typed = pd.DataFrame(rows).infer_objects()
+    assert student.fit(typed, predictions=members).predict(typed).shape == (60,)
+
+
 def test_records_are_for_a_transformer_that_reads_them():
     records = FRAME.to_dict("records")
     student = DLFRegressor(preprocessor=DictVectorizer(sparse=False), **QUICK)

@@ -125,6 +125,12 @@ def test_how_many_rows_are_made(n_rows, n_parameters, n_values, is_encoded, expe
     assert count_made_rows(n_rows, n_parameters, n_values, is_encoded) == expected
 
 
+def test_a_number_of_rows_that_are_not_made_gives_a_warning(recorder, X):
+    student = DLFRegressor(augment=None, n_augmented=10, **QUICK)
+    with pytest.warns(UserWarning, match="n_augmented=10 has no effect"):
+        student.fit(X, ensemble=recorder.ensemble())
+
+
 def test_a_larger_network_learns_at_more_rows(recorder, X):
     numbers = []
     for units in (8, 100):
