@@ -50,9 +50,8 @@ class ResidualRows(NamedTuple):
     is_above : bool array of shape (n, n_outputs)
         Whether y is above this mean.
     spread : array of shape (n, n_outputs)
-        Variance of these members, times the ratio of the student's mean variance to theirs, both
-        without the largest ones: the student's will stand for it at new rows. It is shrunk to
-        what is typical.
+        Variance of these members, times the ratio of the student's to the ensemble's at new rows:
+        the student's will stand for it there. It is shrunk to what is typical.
     own_share : float
         Share of the variance of a row's own members in the shrunk one, on average over rows.
     typical_spread : array of shape (n_outputs,)
@@ -106,11 +105,16 @@ def residual_rows(
         X = X.astype(np.float64)
     weights = residuals.weights[rows] / residuals.weights[rows].mean()
     variance = residuals.variance()[rows]
-    own, theirs = members.moments(X).variance, variance
-    trimmed = trimmed_mean(own, weights), trimmed_mean(theirs, weights)
-    means = np.average(own, axis=0, weights=weights), np.average(theirs, axis=0, weights=weights)
-    own, theirs = np.where((trimmed[0] > 0) & (trimmed[1] > 0), trimmed, means)
-    ratio = np.divide(own, theirs, out=np.ones_like(own), where=theirs > 0)
+    calibration, is_like_data = _calibration_rows(transfer_set, residuals)
+    if len(calibration):
+        ratio = _variance_ratio(
+            members.moments(calibration).variance,
+            residuals.calibration_variance,
+            is_like_data.astype(np.float64),
+        )
+    else:
+        weight = np.broadcast_to(weights[:, None], variance.shape)
+        ratio = _variance_ratio(members.moments(X).variance, variance, weight)
     typical = residuals.typical_variance()
     return ResidualRows(
         members.points(X),
@@ -125,6 +129,31 @@ def residual_rows(
         residuals.excess[rows, None] * variance,
         1 / transfer_set.contrasts.shape[2] if are_unseen else 1.0,
     )
+
+
+def _calibration_rows(
+    transfer_set: TransferSet, residuals: MemberResiduals
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows from which the student has not learnt, and which are like data for each output.
+
+    Those at which members differ more than at nearly all rows of `fit` are not, up to a half: they
+    were made, and new rows are not like them.
+    """
+    spread = residuals.calibration_variance
+    limit = np.quantile(residuals.variance(), LIKE_DATA, axis=0)
+    middle = np.median(spread, axis=0) if len(spread) else limit
+    return transfer_set.X[len(transfer_set.contrasts.mean) :], spread <= np.maximum(limit, middle)
+
+
+def _variance_ratio(own: np.ndarray, theirs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the ratio (n_outputs,) of mean variances (n, n_outputs), without the largest ones."""
+    ratio = np.ones(own.shape[1])
+    for output, weight in enumerate(weights.T):
+        parts = np.stack([own[:, output], theirs[:, output]], axis=1)
+        trimmed = trimmed_mean(parts, weight)
+        mean, other = trimmed if (trimmed > 0).all() else np.average(parts, axis=0, weights=weight)
+        ratio[output] = mean / other if other > 0 else 1.0
+    return ratio
 
 
 def fit_target_noise(
@@ -231,20 +260,15 @@ def squared_misfit(members: Any, transfer_set: TransferSet) -> tuple[np.ndarray,
     It has two parts, each (n_outputs,): a constant, and a multiple of the members' variance. A
     student misses the mean of rough members by more where they differ more.
 
-    Errors are those at calibration rows, from which the student has not learnt; without them, at
-    the design points. Calibration rows at which members differ more than at nearly all rows of
-    `fit` are left out, up to a half: they were made, and new rows are not like them.
+    Errors are those at calibration rows that are like data; without them, at the design points.
     """
     contrasts, residuals = transfer_set.contrasts, transfer_set.targets
     center, scale, _ = contrasts.units
-    calibration = transfer_set.X[len(contrasts.mean) :]
-    if not len(calibration) or residuals is None:
+    if residuals is None or len(transfer_set.X) == len(contrasts.mean):
         moments = members.moments(transfer_set.design)
         error = moments.mean - (center + scale * contrasts.mean)
         return _split_misfit(error**2, moments.variance, contrasts.weights[:, None])
-    spread = residuals.calibration_variance
-    limit = np.quantile(residuals.variance(), LIKE_DATA, axis=0)
-    is_like_data = spread <= np.maximum(limit, np.median(spread, axis=0))
+    calibration, is_like_data = _calibration_rows(transfer_set, residuals)
     moments = members.moments(calibration)
     error = moments.mean - residuals.calibration_mean
     return _split_misfit(error**2, moments.variance, is_like_data.astype(np.float64))
