@@ -29,6 +29,11 @@ from .._transfer.contrasts import Contrasts
 # but one or two trees agree, a correlation is not known.
 LEAST_VARIANCE = 1e-3
 
+# So many of the rows have their nearest neighbour among them. Pairs alone would say how near rows
+# vary together, and their likelihood says little of far ones. Neighbours are found among at most
+# so many rows.
+N_NEIGHBORS, MOST_DATA = N_ROWS // 4, 2**14
+
 # Most rows whose mean is compared, and least if they are made. The variance of the mean over
 # members has a chi-squared distribution; it counts as different beyond these tails.
 N_MEAN_ROWS, MIN_MEAN_ROWS, SAMPLE_TAIL = 1_000, 100, 0.01
@@ -44,7 +49,7 @@ def learn_process(
     X: np.ndarray,
     contrasts: Contrasts,
     random_state: np.random.RandomState,
-    n_own: int = 0,
+    n_own: int,
 ) -> Process:
     """Estimate the process, and set it in a trained network.
 
@@ -65,7 +70,7 @@ def learn_process(
     """
     outputs = contrasts.units.spread > 0  # where all members agree, there is nothing to correlate
     points = network.evaluate_points(X)
-    rows = _choose_rows(points, contrasts, outputs, random_state)
+    rows = _choose_rows(points, contrasts, outputs, random_state, n_own)
     some, near = contrasts.residuals_at(rows)[:, outputs], points[rows].astype(np.float64)
     process = estimate_process(contrasts.residuals, some, near, network.q)
     loadings = network.evaluate(X).loadings
@@ -138,18 +143,32 @@ def _is_smooth(correlation: RowCorrelation, points: np.ndarray) -> bool:
     return bool(correlation.length_scale > np.median(pdist(points)))
 
 
-def _choose_rows(X, contrasts, outputs, random_state):
-    """Return some rows at which members differ, and the nearest neighbour of each."""
+def _choose_rows(
+    X: np.ndarray,
+    contrasts: Contrasts,
+    outputs: np.ndarray,
+    random_state: np.random.RandomState,
+    n_own: int,
+) -> np.ndarray:
+    """Return some rows at which members differ, some of them with their nearest neighbours.
+
+    Made rows are taken if there are enough, as members have seen the rows of `fit`. Neighbours are
+    as near as those of data: all made rows are too many, and lie far nearer.
+    """
     if not outputs.any():
         return np.arange(0)
     variance = contrasts.variance[:, outputs]
     differ = variance.min(axis=1) > LEAST_VARIANCE * variance.mean()
     rows = np.flatnonzero(differ & (contrasts.weights > 0))
+    made = rows[rows >= n_own]
+    rows = made if len(made) >= N_ROWS else rows
+    n_data = min(max(n_own, N_ROWS), MOST_DATA)
+    if len(rows) > n_data:
+        rows = random_state.choice(rows, n_data, replace=False)
     if len(rows) <= N_ROWS:
-        return rows
-    first = random_state.choice(rows, N_ROWS // 2, replace=False)
+        return np.sort(rows)
+    first = random_state.choice(rows, N_ROWS - N_NEIGHBORS, replace=False)
     others = np.setdiff1d(rows, first)
-    if len(others) > 2**14:
-        others = random_state.choice(others, 2**14, replace=False)
     search = NearestNeighbors(n_neighbors=1).fit(X[others])
-    return np.union1d(first, others[search.kneighbors(X[first], return_distance=False)[:, 0]])
+    nearest = search.kneighbors(X[first[:N_NEIGHBORS]], return_distance=False)[:, 0]
+    return np.union1d(first, others[nearest])

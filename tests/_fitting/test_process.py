@@ -1,9 +1,13 @@
-"""Sums over rows: what all rows of a member have in common."""
+"""Rows that tell how members vary together, and what all rows of a member have in common."""
+
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from sklearn.neighbors import NearestNeighbors
 
 from sklearn_dlf import DLFRegressor
+from sklearn_dlf._fitting.process import N_NEIGHBORS, N_ROWS, _choose_rows
 
 OPTIONS = {"q": 3, "hidden_layer_sizes": (20,), "tol": 0.1, "random_state": 0}
 
@@ -33,3 +37,34 @@ def test_a_little_that_all_rows_have_in_common_is_found(size):
     own = predictions.mean(axis=0).std(ddof=1)
     assert spread_of_mean(student, X) == pytest.approx(own, rel=0.4)
     assert (student.row_correlation_.common > 0.003) == (size > 0)
+
+
+def choose_rows(X, n_own):
+    contrasts = SimpleNamespace(variance=np.ones((len(X), 1)), weights=np.ones(len(X)))
+    return _choose_rows(X, contrasts, np.array([True]), np.random.RandomState(0), n_own)
+
+
+def typical_distance(X):
+    distances, _ = NearestNeighbors(n_neighbors=1).fit(X).kneighbors()
+    return np.median(distances)
+
+
+def test_members_are_compared_at_made_rows_that_are_as_near_as_data():
+    X = np.random.RandomState(0).random_sample((20_000, 2))
+    n_own = 300
+    rows = choose_rows(X, n_own)
+    assert rows.min() >= n_own
+    assert N_ROWS - N_NEIGHBORS < len(rows) <= N_ROWS
+    nearest = NearestNeighbors(n_neighbors=2).fit(X[rows]).kneighbors(X[rows])[0][:, 1]
+    # The nearest pairs are as near as those of data. Of all made rows, they would be eight times
+    # nearer.
+    nearest_pairs = np.median(np.sort(nearest)[: 2 * N_NEIGHBORS])
+    assert nearest_pairs > 0.5 * typical_distance(X[:n_own])
+
+
+@pytest.mark.parametrize("n_made", [0, 50])
+def test_without_made_rows_members_are_compared_at_those_of_fit(n_made):
+    X = np.random.RandomState(0).random_sample((300 + n_made, 2))
+    rows = choose_rows(X, 300)
+    assert N_ROWS - N_NEIGHBORS < len(rows) <= N_ROWS
+    assert rows.min() < 10
