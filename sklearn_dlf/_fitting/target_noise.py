@@ -29,6 +29,10 @@ from .noise_model import (
     fit_skewness,
 )
 
+# Rows that the noise is fitted to, at most, chosen at random. The standard error of a variance that
+# so many residuals tell is below one percent.
+MAX_ROWS = 2**15
+
 # Calibration rows are left out where members differ more than at this share of the rows of `fit`.
 LIKE_DATA = 0.99
 
@@ -90,14 +94,21 @@ class ResidualRows(NamedTuple):
 
 
 def residual_rows(
-    members: Any, transfer_set: TransferSet, residuals: MemberResiduals
+    members: Any,
+    transfer_set: TransferSet,
+    residuals: MemberResiduals,
+    random_state: np.random.RandomState,
 ) -> ResidualRows:
-    """Return the rows that no member, or the fewest members, saw.
+    """Return the rows that no member, or the fewest members, saw, or some of very many.
 
     ``members`` are those of the trained student, with moments. Rows that every member saw are used
     only where there are no others.
     """
     rows = residuals.shown
+    if np.count_nonzero(rows) > MAX_ROWS:
+        chosen = random_state.choice(np.flatnonzero(rows), MAX_ROWS, replace=False)
+        rows = np.zeros_like(rows)
+        rows[chosen] = True
     are_unseen = bool(residuals.is_unseen[rows].any())
     X = transfer_set.X[: len(rows)]
     X = X if rows.all() else X[rows]  # a copy of all images would be large
@@ -176,13 +187,13 @@ def fit_target_noise(
         Whether the noise depends on the row. "auto" chooses by held-out likelihood, and takes a
         constant where all rows were seen by all members.
     random_state : RandomState instance
-        Source of the folds.
+        Source of the rows, if there are very many, and of the folds.
     spread_has_tails : bool, default=True
         Whether the members' variance may have the tails of the noise. It has them if they make
         residuals likelier, by more than the standard error of the gain.
     """
     residuals = transfer_set.targets.without_bias()
-    rows = residual_rows(members, transfer_set, residuals)
+    rows = residual_rows(members, transfer_set, residuals, random_state)
     may_depend = kind == "input" or (kind == "auto" and rows.are_unseen)
     may_depend = may_depend and len(rows.X) >= MIN_ROWS
     encodings, parts = [], []

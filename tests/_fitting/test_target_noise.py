@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from sklearn_dlf._fitting import target_noise
 from sklearn_dlf._fitting.target_noise import residual_rows
 from sklearn_dlf._predictive.members import Moments
 from sklearn_dlf._transfer.residuals import MemberResiduals
 
+RANDOM = np.random.RandomState(0)
 N_OWN, N_CALIBRATION, N_MEMBERS = 400, 300, 60
 
 
@@ -48,16 +50,27 @@ def make_residuals(n_calibration, variance=4.0):
 def test_the_spread_is_that_of_the_student_at_new_rows():
     # A student of trees learns that its members agree where they have seen the row.
     transfer_set, residuals = make_residuals(N_CALIBRATION)
-    rows = residual_rows(Members(own=2.0, new=5.0), transfer_set, residuals)
+    rows = residual_rows(Members(own=2.0, new=5.0), transfer_set, residuals, RANDOM)
     assert rows.spread.mean() == pytest.approx(5.0, rel=0.05)
 
 
 def test_without_calibration_rows_the_spread_is_that_at_the_rows_of_fit():
     transfer_set, residuals = make_residuals(0)
-    rows = residual_rows(Members(own=2.0, new=5.0), transfer_set, residuals)
+    rows = residual_rows(Members(own=2.0, new=5.0), transfer_set, residuals, RANDOM)
     assert rows.spread.mean() == pytest.approx(2.0, rel=0.05)
 
 
 def test_a_student_whose_members_agree_has_no_spread():
     transfer_set, residuals = make_residuals(N_CALIBRATION)
-    assert_allclose(residual_rows(Members(2.0, 0.0), transfer_set, residuals).spread, 0.0)
+    assert_allclose(residual_rows(Members(2.0, 0.0), transfer_set, residuals, RANDOM).spread, 0.0)
+
+
+def test_of_very_many_rows_some_are_chosen(monkeypatch):
+    transfer_set, residuals = make_residuals(N_CALIBRATION)
+    all_rows = residual_rows(Members(2.0, 5.0), transfer_set, residuals, RANDOM)
+    monkeypatch.setattr(target_noise, "MAX_ROWS", 100)
+    some = residual_rows(Members(2.0, 5.0), transfer_set, residuals, RANDOM)
+    assert len(some.squares) == len(some.X) == len(some.spread) == 100
+    assert np.isin(some.X, all_rows.X).all()
+    assert np.ptp(some.X) > 0.9 * np.ptp(all_rows.X)  # not the first ones
+    assert some.weights.mean() == pytest.approx(1.0)
