@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import prod
+from threading import Lock
 from typing import Any
 
+import joblib
 import numpy as np
 import torch
-from joblib import effective_n_jobs
 from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
@@ -98,8 +99,14 @@ def _predict_in_parts(
     first = slice(0, n_first)
     others = [slice(start, min(start + size, shape[0])) for start in range(n_first, shape[0], size)]
 
+    # Rows are read by one thread at a time: scikit-learn's validation changes the filters of
+    # warnings for a moment, and a preprocessor of the user's may not be made for several threads.
+    reading = Lock()
+
     def predict_part(rows):
-        found = predict(members, student._standardised_rows(rows_of(X, rows), novelties))
+        with reading:
+            read = student._standardised_rows(rows_of(X, rows), novelties)
+        found = predict(members, read)
         return found if isinstance(found, tuple) else (found,)
 
     def fill(rows):
@@ -125,14 +132,23 @@ def count_threads(student: Any, X: Any) -> int:
     They are the student's jobs, or those of `joblib.parallel_config`. If neither says a number, as
     many as torch has, where its own products are too small for several and rows are in memory.
     """
-    n_jobs = effective_n_jobs(student.n_jobs)
-    if n_jobs > 1 or student.n_jobs is not None:
-        return n_jobs
+    if student.n_jobs is not None or _is_configured():
+        return joblib.effective_n_jobs(student.n_jobs)
     network = student.student_
-    is_small = network.has_own_layers and network.is_small(PREDICT_ROWS)
+    is_small = network.has_own_layers and network.is_small(network.block_rows(network.device))
     if not is_small or network.device.type != "cpu" or is_dask(X):
         return 1
     return max(1, min(torch.get_num_threads(), X.shape[0] // THREAD_ROWS))
+
+
+def _is_configured() -> bool:
+    """Return whether this is inside of `joblib.parallel_config`, as jobs of joblib are.
+
+    joblib has no public way to ask. After the context, the configuration is its default.
+    """
+    default = getattr(joblib.parallel, "default_parallel_config", None)
+    local = getattr(joblib.parallel, "_backend", None)
+    return getattr(local, "config", default) is not default
 
 
 def part_size(row_numbers: float) -> int:

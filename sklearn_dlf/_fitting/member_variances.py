@@ -52,7 +52,9 @@ def distil_target_noise(
     variances = transfer_set.variances
     assert variances is not None
     residuals = transfer_set.targets
-    rows = None if residuals is None else residual_rows(members, transfer_set, residuals)
+    rows = None
+    if residuals is not None:
+        rows = residual_rows(members, transfer_set, residuals, random_state)
     X = members.points(transfer_set.design)
     chosen = np.flatnonzero(transfer_set.contrasts.weights > 0)
     models: list[NoiseModel] = []

@@ -110,7 +110,7 @@ def estimate_process(residuals: np.ndarray, some: np.ndarray, X: np.ndarray, q: 
     best = minimize(loss, start, jac=True, bounds=bounds, options={"maxiter": MAX_ITER})
     alone = np.mean([0.5 * np.square(fold.deviations).sum() / len(X) for fold in folds])
     gain = float(alone - best.fun)
-    if gain <= 0:
+    if not gain > 0:  # also where it is not a number
         return Process(np.zeros(q), RowCorrelation(), 0.0)
     shares = expit(best.x)
     limit = expit(0.98 * MAX_LOGIT)

@@ -21,7 +21,8 @@ from .rows import are_points, as_input, as_tensor
 
 # Rows of a forward pass outside training. Large enough for efficient matrix products; small enough
 # that the activations of a layer of 100 units (0.8 MB) stay in the processor's cache, in memory
-# that every block uses again.
+# that every block uses again. Layers of about 200 units have half as many, so that one thread is
+# enough for them.
 PREDICT_ROWS = 2**11
 
 # The same on an accelerator. The start of an operation takes longer than 1000 rows there, and a
@@ -91,7 +92,8 @@ class Network(nn.Module):
         is_cpu = device.type == "cpu"
         n_most = PREDICT_ROWS if is_cpu else ACCELERATOR_ROWS
         if not self.row_bytes:
-            return n_most
+            is_wide = self.has_own_layers and is_cpu and not self.is_small(n_most)
+            return n_most // 2 if is_wide and self.is_small(n_most // 2) else n_most
         n_bytes = BLOCK_BYTES if is_cpu else ACCELERATOR_BYTES
         return max(1, min(n_most, n_bytes // self.row_bytes))
 
@@ -131,7 +133,8 @@ class Network(nn.Module):
                     return self._in_blocks_of_a_body(rows, forward)
             if len(rows) == 1:  # its products take no threads
                 return self._in_blocks_of_own_layers(rows, forward)
-            with one_thread(self.is_small(min(len(rows), PREDICT_ROWS))):
+            n_rows = min(len(rows), self.block_rows(self.input_like().device))
+            with one_thread(self.is_small(n_rows)):
                 return self._in_blocks_of_own_layers(rows, forward)
 
     def is_small(self, n_rows: int) -> bool:

@@ -47,7 +47,11 @@ def refuse_date_objects(X: Any, preprocessor: Any) -> None:
     if not is_array or not (preprocessor is None or isinstance(preprocessor, str)):
         return
     dates = date, timedelta, np.datetime64, np.timedelta64
-    columns = [i for i, column in enumerate(X.T) if any(isinstance(each, dates) for each in column)]
+    columns = [
+        number
+        for number, column in enumerate(X.T)  # a gap among dates is not equal to itself
+        if any(isinstance(each, dates) and each == each for each in column)
+    ]
     if columns:
         raise TypeError(
             f"X is an array of objects, with dates or durations in column(s) {columns}. Give a "

@@ -151,6 +151,8 @@ def make_points(
         If further rows are requested of a teacher that cannot be evaluated at them.
     """
     n_own = len(table)
+    if augment is None and n_augmented not in ("auto", 0):
+        warn_user(f"n_augmented={n_augmented} has no effect: no rows are made with augment=None.")
     if not teacher.can_be_evaluated_at_others:
         augment = None if augment == "auto" else augment
         if augment is not None or unlabeled is not None:
@@ -167,8 +169,6 @@ def make_points(
         base = base.join(unlabeled)
     seed = copy.deepcopy(random_state).randint(MAX_SEED, size=2)[1]  # the first: calibration rows
     _refuse_unknown_columns(augment, table)
-    if augment is None and n_augmented not in ("auto", 0):
-        warn_user(f"n_augmented={n_augmented} has no effect: no rows are made with augment=None.")
     chosen, maker = choice.choose(augment, base, _evaluator(teacher), unseen, seed)
     n_rows = 0
     if teacher.is_drawn:

@@ -11,13 +11,13 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from contextvars import copy_context
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
 from sklearn import config_context, get_config
 from threadpoolctl import ThreadpoolController
@@ -55,20 +55,26 @@ def is_small_product(*sizes: int) -> bool:
     return cost <= MAX_SMALL_PRODUCT
 
 
-def call_in_threads(function: Callable[[Any], None], items: Iterable[Any], n_threads: int) -> None:
-    """Call a function for each item, in several threads; raise what it raises first.
+def call_in_threads(function: Callable[[Any], None], items: Sequence[Any], n_threads: int) -> None:
+    """Call a function for each item, in several threads; raise the error of the first that has one.
 
-    Settings of scikit-learn and numpy that belong to the calling thread hold in all of them.
+    Settings of scikit-learn and numpy that belong to the calling thread hold in all of them. What
+    no thread can be started for, as while the interpreter ends, is done in the calling thread.
     """
-    config = get_config()
+    config, errors = get_config(), np.geterr()
 
     def call(item):
-        with config_context(**config):
+        with config_context(**config), np.errstate(**errors):
             function(item)
 
+    futures: list[Future] = []
     with ThreadPoolExecutor(n_threads) as threads:
-        futures = [threads.submit(copy_context().run, call, item) for item in items]
         try:
+            with suppress(RuntimeError):
+                for item in items:
+                    futures.append(threads.submit(call, item))
+            for item in items[len(futures) :]:
+                call(item)
             for future in futures:
                 future.result()
         finally:  # after an error or an interrupt, no further item is begun

@@ -1,6 +1,7 @@
 import copy
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 
 import joblib
@@ -277,3 +278,41 @@ def test_after_an_error_no_further_part_is_begun(fitted, monkeypatch, many):
     with pytest.raises(ValueError, match="contains NaN"):
         student.predict(rows)
     assert len(found) < 20
+
+
+def test_a_configuration_of_joblib_says_how_many_threads(fitted, monkeypatch, many):
+    student, _ = fitted["regressor"]
+    found = threads_of(monkeypatch, student)
+    with joblib.parallel_config(n_jobs=1):
+        student.predict(many)
+    with joblib.parallel_config(backend="threading", n_jobs=2):  # a job starts no further threads
+        joblib.Parallel()(joblib.delayed(student.predict)(many) for _ in range(2))
+    by_call = [size for _, size in found]
+    assert by_call == [len(many)] * 3
+
+
+def test_rows_are_read_by_one_thread_at_a_time(fitted, monkeypatch, many):
+    student, _ = fitted["regressor"]
+    reading, standardised = threading.Lock(), BaseStudent._standardised_rows
+
+    def read(self, *rows):
+        assert reading.acquire(blocking=False)
+        time.sleep(0.01)
+        try:
+            return standardised(self, *rows)
+        finally:
+            reading.release()
+
+    monkeypatch.setattr(BaseStudent, "_standardised_rows", read)
+    assert student.predict(many).shape == (len(many), 2)
+
+
+def test_where_no_thread_can_be_started_the_calling_one_predicts(fitted, monkeypatch, many):
+    student, _ = fitted["regressor"]
+    expected = student.predict(many)
+
+    def refuse(*call):
+        raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", refuse)
+    assert_array_equal(student.predict(many), expected)

@@ -98,6 +98,12 @@ def test_blocks_of_tables_have_as_many_rows_as_ever():
         assert network.block_rows(torch.device("cuda")) == base.ACCELERATOR_ROWS
 
 
+def test_blocks_of_rather_wide_layers_are_small_enough_for_one_thread():
+    network = make_network(make_mlp(5, (200, 200), "relu"), 5)
+    assert not network.is_small(base.PREDICT_ROWS)
+    assert network.is_small(network.block_rows(torch.device("cpu")))
+
+
 def test_a_body_gets_single_precision_even_of_few_rows():
     X = images(3)[0]
     network = trained(make_network(Recorder(), X))

@@ -87,6 +87,16 @@ def test_dates_in_an_array_of_objects_are_named(others):
     assert student.fit(typed, predictions=members).predict(typed).shape == (60,)
 
 
+@pytest.mark.parametrize("gap", [pd.NaT, np.datetime64("NaT")])
+def test_a_gap_among_dates_is_a_gap_in_an_array_of_objects(gap):
+    rows = np.column_stack([np.arange(60.0), ["u", "v"] * 30]).astype(object)
+    rows[:, 0] = np.arange(60.0)
+    student = DLFRegressor(**QUICK).fit(rows, predictions=np.arange(60.0)[:, None] + np.arange(3.0))
+    rows[0, 1] = gap
+    with pytest.warns(UserWarning, match="missing values"):
+        assert np.isfinite(student.predict(rows)).all()
+
+
 def test_records_are_for_a_transformer_that_reads_them():
     records = FRAME.to_dict("records")
     student = DLFRegressor(preprocessor=DictVectorizer(sparse=False), **QUICK)

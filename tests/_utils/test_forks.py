@@ -30,9 +30,34 @@ raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 
+# The parent and its child predict many rows, by layers of which a block of rows is nearly too large
+# for one thread.
+PREDICTS_IN_THREADS = """
+import os
+import numpy as np
+import torch
+from sklearn_dlf import DLFRegressor
+
+torch.set_num_threads(2)
+rng = np.random.RandomState(0)
+X = rng.standard_normal((100, 3))
+members = X @ rng.standard_normal((3, 10))
+student = DLFRegressor(
+    q=2, hidden_layer_sizes=(200, 200), n_epochs=1, tol=1.0, augment=None, random_state=0
+).fit(X, predictions=members)
+rows = np.resize(X, (40_000, 3))
+expected = student.predict(rows)
+child = os.fork()
+if child == 0:
+    os._exit(0 if (student.predict(rows) == expected).all() else 3)
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_a_fork_of_a_process_whose_torch_has_one_thread_predicts_and_fits():
+@pytest.mark.parametrize("script", [SCRIPT, PREDICTS_IN_THREADS], ids=["one thread", "many rows"])
+def test_a_forked_process_predicts(script):
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", SCRIPT], timeout=300, capture_output=True, text=True
+        [sys.executable, "-W", "ignore", "-c", script], timeout=300, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
