@@ -72,10 +72,10 @@ def student_nll(student, X, y):
 
     For students that hold members, it is a mixture over these too.
     """
-    from sklearn_dlf._predictive.scale_mixture import node_weights  # earlier commits have none
-
     if not hasattr(student, "member_predictions"):
         return -neg_nll_scorer(student, X, y)
+    from sklearn_dlf._predictive.scale_mixture import node_weights  # earlier commits have none
+
     noise, mean = student.target_noise_, student.predict(X)[:, None]
     members = mean + np.sqrt(noise.spread_share) * (student.member_predictions(X) - mean)
     factor = noise.factor(student.scaler_.transform(X), mean, members.var(axis=1)[:, None])

@@ -16,7 +16,7 @@ import torch
 from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
-from .._network.base import PREDICT_ROWS
+from .._network.base import PREDICT_ROWS, Network
 from .._predictive.members import EXACT_ROWS
 from .._rows.novelties import Novelties
 from .._utils.numbers import as_frame, is_dask
@@ -134,11 +134,15 @@ def count_threads(student: Any, X: Any) -> int:
     """
     if student.n_jobs is not None or _is_configured():
         return joblib.effective_n_jobs(student.n_jobs)
-    network = student.student_
-    is_small = network.has_own_layers and network.is_small(network.block_rows(network.device))
-    if not is_small or network.device.type != "cpu" or is_dask(X):
+    n_most = X.shape[0] // THREAD_ROWS
+    if n_most < 2:  # one row must not wait for the rest
         return 1
-    return max(1, min(torch.get_num_threads(), X.shape[0] // THREAD_ROWS))
+    network = student.student_
+    if not isinstance(network, Network) or network.device.type != "cpu" or is_dask(X):
+        return 1
+    if not (network.has_own_layers and network.is_small(network.block_rows(network.device))):
+        return 1
+    return min(torch.get_num_threads(), n_most)
 
 
 def _is_configured() -> bool:
