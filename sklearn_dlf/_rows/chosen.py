@@ -180,7 +180,10 @@ def rows_at(values: Any, numbers: np.ndarray) -> Any:
     if values is None:
         return None
     if not is_dask(values):
-        return take(as_container(values), numbers)
+        container = as_container(values)
+        if isinstance(container, np.ndarray) and not container.ndim:
+            raise ValueError(f"Expected one value a row; got the single value {container!r}.")
+        return take(container, numbers)
     order = np.argsort(numbers, kind="stable")
     found = _rows_of_partitions if is_frame(values) else _rows_of_array
     return take(found(values, numbers[order]), np.argsort(order))

@@ -130,3 +130,8 @@ def test_rows_without_weight_of_a_label_that_no_other_has_are_kept():
     kept = choose_rows(X, labels, weights, None, None, state, are_labels=True)
     assert_array_equal(kept, np.arange(N_ROWS - 1))
     assert_array_equal(choose(None, y=np.arange(N_ROWS), weights=weights), np.arange(N_ROWS - 2))
+
+
+def test_a_single_value_for_all_rows_is_refused():
+    with pytest.raises(ValueError, match="Expected one value a row"):
+        rows_at(np.array(1.0), np.arange(2))
