@@ -238,9 +238,10 @@ class DLFClassifier(ClassifierAdaptMixin, LatentFactorStudent):
 
     n_jobs : int or None, default=None
         Number of jobs of joblib that evaluate the ensemble's members at blocks of rows, and of
-        threads that predict at many rows. None is what `joblib.parallel_config` says, or else one
-        job, and from 32,768 rows on as many threads as torch has. Results are the same but for
-        rounding. Draws from a posterior that are not functions are made by one job.
+        threads that predict at many rows. With None, their number is that of an enclosing
+        `joblib.parallel_config`. Without one there is one job, and from 32,768 rows on there are as
+        many threads as torch has. Results are the same but for rounding. Draws from a posterior
+        that are not functions are made by one job.
 
     random_state : int, RandomState instance or None, default=None
         Seed of the network's start, the order of rows, the rows made by `augment`, and the fit of

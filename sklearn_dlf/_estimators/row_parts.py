@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._network.base import PREDICT_ROWS, Network
 from .._predictive.members import EXACT_ROWS
 from .._rows.novelties import Novelties
+from .._utils.blocks import row_blocks
 from .._utils.numbers import as_frame, is_dask
 from .._utils.threads import call_in_threads
 
@@ -31,8 +32,7 @@ PART_BYTES = 2**26
 MAX_PART_ROWS, STEP_ROWS = 2**16, PREDICT_ROWS
 
 # Rows of a part, at most, where several threads predict, and the fewest rows of each thread. They
-# take some milliseconds, ten times as long as the start of a thread. A thread that another process
-# holds up does so for one part.
+# take some milliseconds. If another process has a thread's processor for a while, one part is late.
 THREAD_ROWS = 2**14
 
 # Copies of a row while it is read: as it was given, in float64, standardised, and in torch.
@@ -94,10 +94,9 @@ def _predict_in_parts(
         return predict(members, student._standardised_rows(X, novelties))
     members.is_exact = shape[0] <= EXACT_ROWS
     X = X.tocsr() if sparse.issparse(X) else X
-    # The first part says what there is to fill. Others wait for it.
-    n_first = min(size, STEP_ROWS) if n_threads > 1 else size
-    first = slice(0, n_first)
-    others = [slice(start, min(start + size, shape[0])) for start in range(n_first, shape[0], size)]
+    # The shapes of the results follow from the first part, which is predicted before all others.
+    first = slice(min(size, STEP_ROWS) if n_threads > 1 else size)
+    others = [*row_blocks(shape[0], size, first.stop)]
 
     # Rows are read by one thread at a time: scikit-learn's validation changes the filters of
     # warnings for a moment, and a preprocessor of the user's may not be made for several threads.
@@ -105,8 +104,8 @@ def _predict_in_parts(
 
     def predict_part(rows):
         with reading:
-            read = student._standardised_rows(rows_of(X, rows), novelties)
-        found = predict(members, read)
+            standardised = student._standardised_rows(rows_of(X, rows), novelties)
+        found = predict(members, standardised)
         return found if isinstance(found, tuple) else (found,)
 
     def fill(rows):
@@ -129,13 +128,14 @@ def _predict_in_parts(
 def count_threads(student: Any, X: Any) -> int:
     """Return in how many threads parts of rows are predicted.
 
-    They are the student's jobs, or those of `joblib.parallel_config`. If neither says a number, as
-    many as torch has, where its own products are too small for several and rows are in memory.
+    Their number is that of the student's jobs, or of `joblib.parallel_config`. If neither is set,
+    it is that of torch's threads, for many rows in memory and layers so small that torch takes one
+    thread for a block of rows.
     """
-    if student.n_jobs is not None or _is_configured():
+    if student.n_jobs is not None or _has_joblib_configuration():
         return joblib.effective_n_jobs(student.n_jobs)
     n_most = X.shape[0] // THREAD_ROWS
-    if n_most < 2:  # one row must not wait for the rest
+    if n_most < 2:  # what follows takes longer than the prediction of one row
         return 1
     network = student.student_
     if not isinstance(network, Network) or network.device.type != "cpu" or is_dask(X):
@@ -145,7 +145,7 @@ def count_threads(student: Any, X: Any) -> int:
     return min(torch.get_num_threads(), n_most)
 
 
-def _is_configured() -> bool:
+def _has_joblib_configuration() -> bool:
     """Return whether this is inside of `joblib.parallel_config`, as jobs of joblib are.
 
     joblib has no public way to ask. After the context, the configuration is its default.

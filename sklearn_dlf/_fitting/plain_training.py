@@ -22,8 +22,8 @@ from .._network.students import StudentNetwork
 # Constants of Adam, torch's own. The second moment is a mean over about 1,000 steps.
 FIRST_DECAY, SECOND_DECAY, EPSILON = 0.9, 0.999, 1e-8
 
-# Batches at the end of training whose loss is returned. It is shown, and tells a divergence; each
-# one takes a tenth of a step.
+# Batches at the end of training whose loss is computed. It is shown to the user, and a divergence
+# is found by it; no step depends on it.
 N_MEASURED = 8
 
 ATEN = torch.ops.aten

@@ -29,10 +29,10 @@ from .._transfer.contrasts import Contrasts
 # but one or two trees agree, a correlation is not known.
 LEAST_VARIANCE = 1e-3
 
-# So many of the rows have their nearest neighbour among them. Pairs alone would say how near rows
-# vary together, and their likelihood says little of far ones. Neighbours are found among at most
-# so many rows.
-N_NEIGHBORS, MOST_DATA = N_ROWS // 4, 2**14
+# Number of the rows at which members are compared that are nearest neighbours of others, and number
+# of the rows from which all are chosen, at most. Pairs tell how near rows vary together, and little
+# of far ones.
+N_NEIGHBORS, MAX_CANDIDATES = N_ROWS // 4, 2**14
 
 # Most rows whose mean is compared, and least if they are made. The variance of the mean over
 # members has a chi-squared distribution; it counts as different beyond these tails.
@@ -96,16 +96,13 @@ def match_mean_over_rows(
     X: np.ndarray,
     contrasts: Contrasts,
     random_state: np.random.RandomState,
-    n_own: int = 0,
+    n_own: int,
 ) -> Process:
     """Return a process whose mean over rows varies over members as theirs does.
 
-    The parameters are those of `learn_process`, of a network whose process is set. Made rows are
-    compared if there are enough of them, as members have not seen these.
+    The parameters are those of `learn_process`, of a network whose process is set.
     """
-    rows = np.flatnonzero(contrasts.weights > 0)
-    made = rows[rows >= n_own]
-    rows = made if len(made) >= MIN_MEAN_ROWS else rows
+    rows = _made_if_enough(np.flatnonzero(contrasts.weights > 0), n_own, MIN_MEAN_ROWS)
     if len(rows) > N_MEAN_ROWS:
         rows = random_state.choice(rows, N_MEAN_ROWS, replace=False)
     outputs = contrasts.units.spread > 0
@@ -152,19 +149,17 @@ def _choose_rows(
 ) -> np.ndarray:
     """Return some rows at which members differ, some of them with their nearest neighbours.
 
-    Made rows are taken if there are enough, as members have seen the rows of `fit`. Neighbours are
-    as near as those of data: all made rows are too many, and lie far nearer.
+    They are chosen from about as many rows as `fit` has, so that neighbours are as near as those of
+    data. Made rows are far more, and lie far nearer.
     """
     if not outputs.any():
         return np.arange(0)
     variance = contrasts.variance[:, outputs]
     differ = variance.min(axis=1) > LEAST_VARIANCE * variance.mean()
-    rows = np.flatnonzero(differ & (contrasts.weights > 0))
-    made = rows[rows >= n_own]
-    rows = made if len(made) >= N_ROWS else rows
-    n_data = min(max(n_own, N_ROWS), MOST_DATA)
-    if len(rows) > n_data:
-        rows = random_state.choice(rows, n_data, replace=False)
+    rows = _made_if_enough(np.flatnonzero(differ & (contrasts.weights > 0)), n_own, N_ROWS)
+    n_candidates = min(max(n_own, N_ROWS), MAX_CANDIDATES)
+    if len(rows) > n_candidates:
+        rows = random_state.choice(rows, n_candidates, replace=False)
     if len(rows) <= N_ROWS:
         return np.sort(rows)
     first = random_state.choice(rows, N_ROWS - N_NEIGHBORS, replace=False)
@@ -172,3 +167,12 @@ def _choose_rows(
     search = NearestNeighbors(n_neighbors=1).fit(X[others])
     nearest = search.kneighbors(X[first[:N_NEIGHBORS]], return_distance=False)[:, 0]
     return np.union1d(first, others[nearest])
+
+
+def _made_if_enough(rows: np.ndarray, n_own: int, least: int) -> np.ndarray:
+    """Return those of some rows that were made, if they are enough: members have seen the others.
+
+    ``n_own`` is the number of rows of `fit`, the first ones.
+    """
+    made = rows[rows >= n_own]
+    return made if len(made) >= least else rows

@@ -116,16 +116,12 @@ def residual_rows(
         X = X.astype(np.float64)
     weights = residuals.weights[rows] / residuals.weights[rows].mean()
     variance = residuals.variance()[rows]
-    calibration, is_like_data = _calibration_rows(transfer_set, residuals)
-    if len(calibration):
-        ratio = _variance_ratio(
-            members.moments(calibration).variance,
-            residuals.calibration_variance,
-            is_like_data.astype(np.float64),
-        )
+    if len(residuals.calibration_mean):
+        at, are_like_data = _at_calibration_rows(members, transfer_set, residuals)
+        ratio = _variance_ratio(at.variance, residuals.calibration_variance, are_like_data)
     else:
-        weight = np.broadcast_to(weights[:, None], variance.shape)
-        ratio = _variance_ratio(members.moments(X).variance, variance, weight)
+        of_outputs = np.broadcast_to(weights[:, None], variance.shape)
+        ratio = _variance_ratio(members.moments(X).variance, variance, of_outputs)
     typical = residuals.typical_variance()
     return ResidualRows(
         members.points(X),
@@ -142,22 +138,26 @@ def residual_rows(
     )
 
 
-def _calibration_rows(
-    transfer_set: TransferSet, residuals: MemberResiduals
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows from which the student has not learnt, and which are like data for each output.
+def _at_calibration_rows(
+    members: Any, transfer_set: TransferSet, residuals: MemberResiduals
+) -> tuple[Any, np.ndarray]:
+    """Return moments at rows from which the student has not learnt, and weights (n, n_outputs).
 
-    Those at which members differ more than at nearly all rows of `fit` are not, up to a half: they
-    were made, and new rows are not like them.
+    Those at which the ensemble's members differ more than at nearly all rows of `fit` have no
+    weight, up to a half: they were made, and new rows are not like them.
     """
     spread = residuals.calibration_variance
     limit = np.quantile(residuals.variance(), LIKE_DATA, axis=0)
-    middle = np.median(spread, axis=0) if len(spread) else limit
-    return transfer_set.X[len(transfer_set.contrasts.mean) :], spread <= np.maximum(limit, middle)
+    are_like_data = spread <= np.maximum(limit, np.median(spread, axis=0))
+    moments = members.moments(transfer_set.X[-len(spread) :])
+    return moments, are_like_data.astype(np.float64)
 
 
 def _variance_ratio(own: np.ndarray, theirs: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the ratio (n_outputs,) of mean variances (n, n_outputs), without the largest ones."""
+    """Return the ratio (n_outputs,) of mean variances, without the largest ones.
+
+    All arguments are of shape (n, n_outputs).
+    """
     ratio = np.ones(own.shape[1])
     for output, weight in enumerate(weights.T):
         parts = np.stack([own[:, output], theirs[:, output]], axis=1)
@@ -275,14 +275,13 @@ def squared_misfit(members: Any, transfer_set: TransferSet) -> tuple[np.ndarray,
     """
     contrasts, residuals = transfer_set.contrasts, transfer_set.targets
     center, scale, _ = contrasts.units
-    if residuals is None or len(transfer_set.X) == len(contrasts.mean):
+    if residuals is None or not len(residuals.calibration_mean):
         moments = members.moments(transfer_set.design)
         error = moments.mean - (center + scale * contrasts.mean)
         return _split_misfit(error**2, moments.variance, contrasts.weights[:, None])
-    calibration, is_like_data = _calibration_rows(transfer_set, residuals)
-    moments = members.moments(calibration)
+    moments, are_like_data = _at_calibration_rows(members, transfer_set, residuals)
     error = moments.mean - residuals.calibration_mean
-    return _split_misfit(error**2, moments.variance, is_like_data.astype(np.float64))
+    return _split_misfit(error**2, moments.variance, are_like_data)
 
 
 def _split_misfit(

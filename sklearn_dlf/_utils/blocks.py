@@ -15,13 +15,15 @@ DRAW_ROWS = 2**13
 NODES_AT_ONCE = 2**19
 
 
-def row_blocks(n_rows: int, size: int) -> Iterator[slice]:
-    """Yield slices that cover `n_rows` rows, `size` rows each; the last one may be shorter.
+def row_blocks(n_rows: int, size: int, first: int = 0) -> Iterator[slice]:
+    """Yield slices that cover `n_rows` rows from the first one on, `size` rows each.
+
+    The last slice may be shorter.
 
     `sklearn.utils.gen_batches` does the same, but it validates its arguments in every call. With it
     the probabilities of one row take a quarter more time.
     """
-    for start in range(0, n_rows, size):
+    for start in range(first, n_rows, size):
         yield slice(start, min(start + size, n_rows))
 
 

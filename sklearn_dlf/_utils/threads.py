@@ -1,4 +1,4 @@
-"""One thread for products that are too small for several, and several for many of them.
+"""One thread for products that are too small for several; several threads for many rows.
 
 A student's networks have some hundred units, and a step of training takes some hundred rows. Such a
 product takes microseconds, about as long as it takes several threads to meet at its end. Where
@@ -58,8 +58,8 @@ def is_small_product(*sizes: int) -> bool:
 def call_in_threads(function: Callable[[Any], None], items: Sequence[Any], n_threads: int) -> None:
     """Call a function for each item, in several threads; raise the error of the first that has one.
 
-    Settings of scikit-learn and numpy that belong to the calling thread hold in all of them. What
-    no thread can be started for, as while the interpreter ends, is done in the calling thread.
+    Settings of scikit-learn and numpy that belong to the calling thread hold in all of them. If no
+    further thread can be started, as while the interpreter ends, the calling thread does the rest.
     """
     config, errors = get_config(), np.geterr()
 

@@ -9,8 +9,11 @@ from sklearn_dlf._fitting.target_noise import residual_rows
 from sklearn_dlf._predictive.members import Moments
 from sklearn_dlf._transfer.residuals import MemberResiduals
 
-RANDOM = np.random.RandomState(0)
 N_OWN, N_CALIBRATION, N_MEMBERS = 400, 300, 60
+
+
+def rng():
+    return np.random.RandomState(0)
 
 
 class Members:
@@ -34,13 +37,13 @@ def make_residuals(n_calibration, variance=4.0):
 
     One calibration row in ten is unlike data: members differ a hundred times as much there.
     """
-    rng = np.random.RandomState(0)
+    state = rng()
     n_points = N_OWN + n_calibration
-    outputs = np.sqrt(variance) * rng.standard_normal((n_points, 1, N_MEMBERS))
+    outputs = np.sqrt(variance) * state.standard_normal((n_points, 1, N_MEMBERS))
     outputs[N_OWN::10] *= 10
-    unseen = rng.random_sample((n_points, N_MEMBERS)) < 0.4
+    unseen = state.random_sample((n_points, N_MEMBERS)) < 0.4
     points = SimpleNamespace(n_points=n_points, n_design=N_OWN)
-    residuals = MemberResiduals(points, rng.standard_normal((N_OWN, 1)), unseen=unseen)
+    residuals = MemberResiduals(points, state.standard_normal((N_OWN, 1)), unseen=unseen)
     residuals.add(slice(0, n_points), outputs)
     contrasts = SimpleNamespace(mean=np.zeros((N_OWN, 1)), shape=(N_OWN, 1, N_MEMBERS))
     transfer_set = SimpleNamespace(X=np.arange(n_points)[:, None] * 1.0, contrasts=contrasts)
@@ -50,26 +53,26 @@ def make_residuals(n_calibration, variance=4.0):
 def test_the_spread_is_that_of_the_student_at_new_rows():
     # A student of trees learns that its members agree where they have seen the row.
     transfer_set, residuals = make_residuals(N_CALIBRATION)
-    rows = residual_rows(Members(own=2.0, new=5.0), transfer_set, residuals, RANDOM)
+    rows = residual_rows(Members(own=2.0, new=5.0), transfer_set, residuals, rng())
     assert rows.spread.mean() == pytest.approx(5.0, rel=0.05)
 
 
 def test_without_calibration_rows_the_spread_is_that_at_the_rows_of_fit():
     transfer_set, residuals = make_residuals(0)
-    rows = residual_rows(Members(own=2.0, new=5.0), transfer_set, residuals, RANDOM)
+    rows = residual_rows(Members(own=2.0, new=5.0), transfer_set, residuals, rng())
     assert rows.spread.mean() == pytest.approx(2.0, rel=0.05)
 
 
 def test_a_student_whose_members_agree_has_no_spread():
     transfer_set, residuals = make_residuals(N_CALIBRATION)
-    assert_allclose(residual_rows(Members(2.0, 0.0), transfer_set, residuals, RANDOM).spread, 0.0)
+    assert_allclose(residual_rows(Members(2.0, 0.0), transfer_set, residuals, rng()).spread, 0.0)
 
 
 def test_of_very_many_rows_some_are_chosen(monkeypatch):
     transfer_set, residuals = make_residuals(N_CALIBRATION)
-    all_rows = residual_rows(Members(2.0, 5.0), transfer_set, residuals, RANDOM)
+    all_rows = residual_rows(Members(2.0, 5.0), transfer_set, residuals, rng())
     monkeypatch.setattr(target_noise, "MAX_ROWS", 100)
-    some = residual_rows(Members(2.0, 5.0), transfer_set, residuals, RANDOM)
+    some = residual_rows(Members(2.0, 5.0), transfer_set, residuals, rng())
     assert len(some.squares) == len(some.X) == len(some.spread) == 100
     assert np.isin(some.X, all_rows.X).all()
     assert np.ptp(some.X) > 0.9 * np.ptp(all_rows.X)  # not the first ones

@@ -89,8 +89,7 @@ def test_dates_in_an_array_of_objects_are_named(others):
 
 @pytest.mark.parametrize("gap", [pd.NaT, np.datetime64("NaT")])
 def test_a_gap_among_dates_is_a_gap_in_an_array_of_objects(gap):
-    rows = np.column_stack([np.arange(60.0), ["u", "v"] * 30]).astype(object)
-    rows[:, 0] = np.arange(60.0)
+    rows = np.array([*zip(np.arange(60.0), "uv" * 30, strict=True)], dtype=object)
     student = DLFRegressor(**QUICK).fit(rows, predictions=np.arange(60.0)[:, None] + np.arange(3.0))
     rows[0, 1] = gap
     with pytest.warns(UserWarning, match="missing values"):
