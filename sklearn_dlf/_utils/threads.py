@@ -11,8 +11,9 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
@@ -24,6 +25,10 @@ from threadpoolctl import ThreadpoolController
 
 # With at most this many multiplications, a product takes about two milliseconds on one thread.
 MAX_SMALL_PRODUCT = 2**26
+
+# Threads that help all calling threads together, at most. A call for which none is left does its
+# work alone.
+MAX_WORKERS = 2**8
 
 
 @contextmanager
@@ -55,31 +60,62 @@ def is_small_product(*sizes: int) -> bool:
     return cost <= MAX_SMALL_PRODUCT
 
 
+class _WorkerThreads:
+    """Threads that help the calling ones, and wait for the next call when they are done.
+
+    They do not end before the interpreter does. A thread that has used MKL takes one of its locks
+    when it ends, even after Python has joined it, and a child that is forked meanwhile would wait
+    for that lock forever.
+    """
+
+    def __init__(self) -> None:
+        self.renew()
+        if hasattr(os, "register_at_fork"):  # a child has none of its parent's threads
+            os.register_at_fork(after_in_child=self.renew)
+
+    def renew(self) -> None:
+        """Begin with no thread. They start as they are needed."""
+        self.executor = ThreadPoolExecutor(MAX_WORKERS, "sklearn_dlf")
+
+
+_worker_threads = _WorkerThreads()
+
+
 def call_in_threads(function: Callable[[Any], None], items: Sequence[Any], n_threads: int) -> None:
     """Call a function for each item, in several threads; raise the error of the first that has one.
 
-    Settings of scikit-learn and numpy that belong to the calling thread hold in all of them. If no
-    further thread can be started, as while the interpreter ends, the calling thread does the rest.
+    The calling thread is one of them, and does all if no other can be started, as while the
+    interpreter ends. Settings of scikit-learn and numpy that belong to it hold in all of them.
+    After an error or an interrupt, no further item is begun.
     """
-    config, errors = get_config(), np.geterr()
+    config, floating_point = get_config(), np.geterr()
+    waiting = deque(enumerate(items))
+    errors: dict[int, BaseException] = {}
 
-    def call(item):
-        with config_context(**config), np.errstate(**errors):
-            function(item)
+    def work():
+        with config_context(**config), np.errstate(**floating_point):
+            while waiting:
+                try:
+                    number, item = waiting.popleft()
+                except IndexError:  # another thread has just taken the last one
+                    return
+                try:
+                    function(item)
+                except BaseException as error:
+                    errors[number] = error
+                    waiting.clear()
 
-    futures: list[Future] = []
-    with ThreadPoolExecutor(n_threads) as threads:
-        try:
-            with suppress(RuntimeError):
-                for item in items:
-                    futures.append(threads.submit(call, item))
-            for item in items[len(futures) :]:
-                call(item)
-            for future in futures:
-                future.result()
-        finally:  # after an error or an interrupt, no further item is begun
-            for future in futures:
-                future.cancel()
+    helpers: list[Future] = []
+    with suppress(RuntimeError):
+        for _ in range(n_threads - 1):
+            helpers.append(_worker_threads.executor.submit(work))
+    try:
+        work()
+    finally:
+        waiting.clear()
+        wait([helper for helper in helpers if not helper.cancel()])
+    if errors:
+        raise errors[min(errors)]
 
 
 class _OneBlasThread:

@@ -195,6 +195,7 @@ def test_threads_predict_what_one_does(fitted, read_sizes, monkeypatch, jobs):
 
     def note_thread(self, *rows):
         threads.add(threading.get_ident())
+        time.sleep(0.01)  # so that the other thread takes a part too
         return standardised(self, *rows)
 
     monkeypatch.setattr(BaseStudent, "_standardised_rows", note_thread)

@@ -2,6 +2,7 @@
 
 import copy
 import threading
+import time
 import warnings
 
 import numpy as np
@@ -14,7 +15,7 @@ from sklearn_dlf._fitting.plain_training import PlainTraining
 from sklearn_dlf._updating.value_adaptation import ValueAdapter
 from sklearn_dlf._updating.value_update import ValueUpdate
 from sklearn_dlf._utils import threads
-from sklearn_dlf._utils.threads import one_blas_thread, one_thread
+from sklearn_dlf._utils.threads import call_in_threads, one_blas_thread, one_thread
 from sklearn_dlf.ensembles import FittedEnsemble
 
 
@@ -157,3 +158,73 @@ class TestThreads:
         assert len(seen) >= 4
         assert {number for numbers in seen for number in numbers} <= {1}
         assert set(blas_threads()) <= {3}
+
+
+class TestCallInThreads:
+    def test_each_item_is_taken_once(self):
+        taken = []
+        call_in_threads(taken.append, range(1000), 4)
+        assert sorted(taken) == list(range(1000))
+
+    def test_several_threads_take_items(self):
+        both = threading.Barrier(2)  # passed by two threads that meet
+        found = []
+
+        def meet(item):
+            both.wait(60)
+            found.append(threading.get_ident())
+
+        call_in_threads(meet, range(2), 2)
+        assert len(set(found)) == 2
+        assert threading.get_ident() in found
+
+    def test_threads_do_not_end(self):
+        """A process that forks while a thread ends may leave its child with a lock of MKL."""
+        found = set()
+
+        def note(item):
+            time.sleep(0.01)
+            found.add(threading.current_thread())
+
+        for _ in range(3):
+            call_in_threads(note, range(4), 2)
+        time.sleep(0.1)
+        assert all(thread.is_alive() for thread in found)
+
+    def test_the_first_item_with_an_error_is_named(self):
+        second = threading.Event()
+
+        def fail(item):
+            if item == 1:
+                second.set()
+                raise KeyError(item)
+            second.wait(60)
+            raise KeyError(item)
+
+        with pytest.raises(KeyError, match="0"):
+            call_in_threads(fail, range(100), 2)
+
+    def test_no_item_is_begun_after_an_interrupt(self):
+        begun = []
+
+        def interrupted(item):
+            begun.append(item)
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            call_in_threads(interrupted, range(100), 2)
+        assert len(begun) <= 2
+
+    def test_a_call_within_a_call_ends(self):
+        found = []
+
+        def inner(item):
+            call_in_threads(found.append, range(10), 3)
+
+        call_in_threads(inner, range(10), 3)
+        assert sorted(found) == sorted([*range(10)] * 10)
+
+    def test_more_threads_than_there_are(self):
+        found = []
+        call_in_threads(found.append, range(3), 2 * threads.MAX_WORKERS)
+        assert sorted(found) == [0, 1, 2]
