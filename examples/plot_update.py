@@ -3,8 +3,8 @@ New labelled rows after the fit
 ===============================
 
 A student was fitted to an ensemble of networks, which knows one part of the data. Then a few values
-of y are observed in another part. ``update`` conditions the student on them, in place and in
-milliseconds. The ensemble is not needed any more.
+of y are observed in another part. ``update`` conditions the student on them, in place.
+The ensemble is not needed any more.
 """
 
 # %%

@@ -41,6 +41,10 @@ class ClassTargets:
         Whether probabilities are those of logits. Only zeros are lifted to the floor then.
     coded : array of shape (n_classes,) or None
         Labels of the ensemble, if y has their codes.
+    may_be_seen : bool
+        Whether all design points are rows of `fit` of which it is not known who saw them.
+    has_ensemble : bool
+        Whether the ensemble can be evaluated at further rows.
 
     Attributes
     ----------
@@ -50,12 +54,7 @@ class ClassTargets:
         Averages over the members, in the order of the sorted labels.
     entropy : array of shape (n_points - n_design,)
         Mean entropy of the members' probabilities at calibration rows, in nats.
-    is_alone, has_ensemble : bool
-        Whether there are no design points beside the rows of `fit`, of which nothing is known; and
-        whether the teacher could be evaluated at others.
     """
-
-    is_alone = has_ensemble = False
 
     def __init__(
         self,
@@ -68,11 +67,14 @@ class ClassTargets:
         unseen: np.ndarray | None = None,
         from_logits: bool = False,
         coded: np.ndarray | None = None,
+        may_be_seen: bool = False,
+        has_ensemble: bool = False,
     ):
         self.n_points, self.n_own, self.n_design = points.n_points, points.n_own, points.n_design
         self.outputs = outputs
         self.floor = floor
         self.from_logits, self.coded = from_logits, coded
+        self.may_be_seen, self.has_ensemble = may_be_seen, has_ensemble
         self.classes = classes
         self.y = y
         self.weights = weights

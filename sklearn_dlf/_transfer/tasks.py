@@ -241,7 +241,7 @@ class ClassificationTask(Task):
                 "(n_samples, 1, n_members) with the column of the second of two classes, or be a "
                 f"list with an array (n_samples, n_classes) a member; got shape {given.shape}."
             )
-        targets = ClassTargets(
+        return ClassTargets(
             points,
             self.outputs,
             self.probability_floor,
@@ -251,10 +251,9 @@ class ClassificationTask(Task):
             unseen=teacher.unseen if out_of_bag == "match" else None,
             from_logits=teacher.from_logits,
             coded=coded,
+            may_be_seen=teacher.unseen is None and points.n_design == points.n_own,
+            has_ensemble=teacher.can_be_evaluated,
         )
-        targets.is_alone = teacher.unseen is None and points.n_design == points.n_own
-        targets.has_ensemble = teacher.can_be_evaluated
-        return targets
 
     def score_teacher(self, transfer_set):
         """Return the accuracy."""
@@ -267,7 +266,7 @@ class ClassificationTask(Task):
         weights = np.ones(len(y)) if targets.weights is None else targets.weights
         codes = np.searchsorted(classes, y)
         problem = check_labels(transfer_set.X[: len(y)], codes, probabilities, weights, facts)
-        if targets.is_alone and facts.match is not False:
+        if targets.may_be_seen and facts.match is not False:
             warn_if_fitted_to(probabilities, codes, targets.has_ensemble)
         if problem is not None and facts.match is not False:
             warn_user(
