@@ -131,8 +131,6 @@ class Network(nn.Module):
                 n_rows = min(len(rows), self.block_rows(self.input_like().device))
                 with one_thread(self.is_small(n_rows)):
                     return self._in_blocks_of_a_body(rows, forward)
-            if len(rows) == 1:  # its products take no threads
-                return self._in_blocks_of_own_layers(rows, forward)
             n_rows = min(len(rows), self.block_rows(self.input_like().device))
             with one_thread(self.is_small(n_rows)):
                 return self._in_blocks_of_own_layers(rows, forward)
