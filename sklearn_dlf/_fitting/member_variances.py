@@ -18,7 +18,6 @@ from sklearn.neural_network import MLPRegressor
 
 from .._predictive.target_noise import TargetNoise
 from .._predictive.variance_functions import Factor, NetworkVariance
-from .._transfer.residuals import MemberResiduals
 from .._transfer.transfer_set import TransferSet
 from .._utils.warning import warn_user
 from .noise_model import SHAPES, NoiseModel, fit_constant, fit_skewness
@@ -33,6 +32,10 @@ MAX_ROWS = 2_000
 # The members' variance of y is compared with squared errors of so many rows at least. A ratio of
 # three is more than members err by that were trained to tell it. A choice.
 MIN_COMPARED, MAX_RATIO = 30, 3.0
+
+# Squared errors of single members, over their variance, above which it is asked whether that is a
+# logarithm or a standard deviation. Members that have learnt the noise of few rows err less.
+MAX_OWN_RATIO = 10.0
 
 
 def distil_target_noise(
@@ -76,34 +79,59 @@ def distil_target_noise(
     return join_outputs(models, functions, squared_misfit(members, transfer_set))
 
 
-def warn_of_other_variance(residuals: MemberResiduals, variances: np.ndarray) -> None:
+def warn_of_other_variance(transfer_set: TransferSet) -> None:
     """Warn if y differs from the members by far more than their own variance says.
 
-    It may differ by far less: members may have been fitted to these rows.
-
-    Parameters
-    ----------
-    residuals : MemberResiduals
-        Values of y at the first design points, and the members' mean there.
-    variances : array of shape (n_design, n_outputs, n_members)
-        Variance of y around each member.
+    It may differ by far less: members may have been fitted to these rows. What members disagree
+    about may be as much as a logarithm of their variance falls short of it. So single members are
+    compared with y, too, if a logarithm or a standard deviation would be right.
     """
-    rows = residuals.weights > 0
-    squares = np.square(residuals.y - residuals.mean)[rows]
-    if len(squares) < MIN_COMPARED:
+    residuals, variances = transfer_set.targets, transfer_set.variances
+    assert variances is not None
+    rows = np.flatnonzero(residuals.weights > 0)
+    if len(rows) < MIN_COMPARED:
         return
-    total = variances[: len(rows)][rows].mean(axis=-1) + residuals.variance()[rows]
-    ratios = squares / np.maximum(total, np.finfo(np.float64).tiny)
-    typical = np.median(ratios, axis=0) / chi2.median(1)
-    if typical.max() <= MAX_RATIO:
-        return
+    own = variances[rows]
+    errors = (residuals.y - residuals.mean)[rows]
+    total = own.mean(axis=-1) + residuals.variance()[rows]
+    typical = _typical_ratio(errors**2, total, axis=0).max()
+    meant = ""
+    if typical <= MAX_RATIO:
+        spread = transfer_set.contrasts.units.spread[:, None]
+        squares = (errors[..., None] - spread * transfer_set.contrasts.residuals_at(rows)) ** 2
+        of_members = _typical_ratio(squares, own, axis=(0, 2))
+        output = int(of_members.argmax())
+        typical = of_members[output]
+        if typical <= MAX_OWN_RATIO:
+            return
+        meant = _meant_by(squares[:, output], own[:, output])
+        if not meant:
+            return
     warn_user(
-        f"The squared errors of the members are {typical.max():.2g} times as large as the variance "
+        f"The squared errors of the members are {typical:.2g} times as large as the variance "
         "of y that they predict. The second column of outputs='mean_variance' is the variance, in "
-        "squared units of y: is it a standard deviation, or a logarithm? If not, the members are "
-        "as wrong about their errors, and so is the student: give no variance, but y at rows that "
-        "they have not seen."
+        f"squared units of y: is it {meant or 'a standard deviation, or a logarithm'}? If not, the "
+        "members are as wrong about their errors, and so is the student: give no variance, but y "
+        "at rows that they have not seen."
     )
+
+
+def _meant_by(squares: np.ndarray, given: np.ndarray) -> str:
+    """Return what single members predict if it is no variance, or "".
+
+    Arguments are squared errors and what members predict, (n, n_members).
+    """
+    with np.errstate(over="ignore"):
+        meant = {"a logarithm": np.exp(given), "a standard deviation": given**2}
+    off = {name: abs(np.log(_typical_ratio(squares, each))) for name, each in meant.items()}
+    nearest = min(off, key=off.__getitem__)
+    return nearest if off[nearest] <= np.log(MAX_RATIO) else ""
+
+
+def _typical_ratio(squares: np.ndarray, variance: np.ndarray, axis: Any = None) -> Any:
+    """Return the median of squared errors over their variance, over that of normal errors."""
+    ratios = squares / np.maximum(variance, np.finfo(np.float64).tiny)
+    return np.median(ratios, axis=axis) / chi2.median(1)
 
 
 def _learn_variance(

@@ -51,7 +51,7 @@ def learn_noise_of_y(
     if transfer_set.variances is not None:
         noise = distil_target_noise(members, transfer_set, random_state)
         if residuals is not None and not residuals.is_unseen.any():  # else they correct the level
-            warn_of_other_variance(residuals, transfer_set.variances)
+            warn_of_other_variance(transfer_set)
     elif residuals is not None:
         noise = _fit_to_residuals(members, residuals, transfer_set, kind, random_state)
     if transfer_set.is_transformed or (score is not None and score < 0):

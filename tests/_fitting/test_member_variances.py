@@ -218,3 +218,32 @@ def test_the_variance_itself_is_taken_without_a_word():
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", SeenRowsWarning)
         DLFRegressor(**QUICK).fit(X, Y, ensemble=ensemble_of(1, 1, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"), [(np.log, "a logarithm"), (np.sqrt, "a standard deviation")]
+)
+def test_it_is_told_where_members_disagree_as_much(given, meant):
+    """Their disagreement makes up for most of what a logarithm falls short of the variance."""
+    rng = np.random.RandomState(1)
+    noise = 20.0 * rng.standard_normal(500)
+    models = [
+        lambda rows, k=k: np.column_stack([rows[:, 0] + 6 * k, np.full(len(rows), given(400.0))])
+        for k in range(-3, 4)
+    ]
+    ensemble = FittedEnsemble(models, outputs="mean_variance")
+    with pytest.warns(UserWarning, match=f"is it {meant}?"):
+        DLFRegressor(**QUICK).fit(X, X[:, 0] + noise, ensemble=ensemble)
+
+
+def test_members_that_know_less_noise_than_they_disagree_are_not_told():
+    noise = 2.0 * np.random.RandomState(1).standard_normal(500)
+    models = [
+        lambda rows, k=k: np.column_stack([rows[:, 0] + k, np.full(len(rows), 2.0)])
+        for k in range(-3, 4)
+    ]
+    ensemble = FittedEnsemble(models, outputs="mean_variance")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", SeenRowsWarning)
+        DLFRegressor(**QUICK).fit(X, X[:, 0] + noise, ensemble=ensemble)
