@@ -28,14 +28,15 @@ from .._fitting.refinement import make_refinement
 from .._fitting.student_bodies import BODY_LR_CONSTRAINTS, make_student_body
 from .._fitting.trainer import make_trainer, trains_swiftly
 from .._latent.member_law import MemberLaw
-from .._latent.models import NOISE_FLOOR, FullModel, SeparableModel
-from .._latent.number_of_factors import factor_scores
+from .._latent.models import FullModel, SeparableModel
+from .._latent.number_of_factors import factor_scores, shares_of_factors
 from .._latent.row_correlation import RowCorrelation
 from .._latent.smoothed import LatentLaw
 from .._network.students import SeparableStudentNetwork, StudentNetwork
 from .._predictive.members import LatentFactorMembers
 from .._transfer.contrasts import Contrasts
 from .._transfer.transfer_set import TransferSet
+from .._utils.blocks import spaced_rows
 from .._utils.fit_tasks import CallbackSupportMixin, FitTasks
 from .._utils.parameters import Count, store_parameters
 from .._utils.seeding import MAX_SEED
@@ -47,6 +48,15 @@ from .base import BODY_CONSTRAINTS, BaseStudent
 # them the loadings learn too slowly, above them the mean is fitted worse.
 LIKELIHOOD_MULTIPLE = 3.0
 LOADINGS_WEIGHTS = 0.003, 0.03
+
+# Smallest noise variance of ``q="auto"``, in units of the members' mean variance. The student's own
+# error is larger, and of factors that vary by less it would learn nothing.
+OWN_ERROR = 1e-4
+
+# With the default q there is a warning if draws from a posterior differ by more than this share of
+# their variance in what q factors do not hold, and it says how many would hold all but a hundredth.
+# It is computed at so many entries.
+MOST_BEYOND, LEAST_BEYOND, N_COMPARED = 0.05, 0.01, 2_000
 
 # What ``max_iter="auto"`` stands for: a limit that is seldom reached, and the planned iterations
 # before the refinement of a body of the user's own, of a pass over the rows each.
@@ -140,6 +150,8 @@ class LatentFactorStudent(CallbackSupportMixin, BaseStudent):
         n_outputs = contrasts.shape[1]
         separable = self._is_separable(n_outputs)
         q = self._choose_q(contrasts, separable)
+        if transfer_set.are_draws and q == self._default("q") and not separable:
+            _warn_of_few_factors(contrasts, q)
         network_class, model_class = (
             (SeparableStudentNetwork, SeparableModel) if separable else (StudentNetwork, FullModel)
         )
@@ -180,7 +192,7 @@ class LatentFactorStudent(CallbackSupportMixin, BaseStudent):
             network.noise_head = learn_output_noise(network, X, contrasts)
         self.factor_shares_, self.row_correlation_ = np.ones(q), RowCorrelation()
         if self.em == "restricted" and self.member_noise == "input":
-            process = learn_process(network, X, contrasts, random_state, transfer_set.n_own)
+            process = learn_process(network, transfer_set, random_state)
             self.factor_shares_, self.row_correlation_, _ = process
         latent = self.latent if em.law is None else "smoothed"  # what it has been trained for
         self.latent_law_, self.latent_gain_, self.latent_normality_ = choose_law(
@@ -238,7 +250,7 @@ class LatentFactorStudent(CallbackSupportMixin, BaseStudent):
         """Return the number of factors: the best at held-out members, or the user's, clipped."""
         self.q_scores_ = None
         if isinstance(self.q, str):  # "auto"
-            self.q_scores_ = factor_scores(contrasts.residuals, noise_floor=NOISE_FLOOR)
+            self.q_scores_ = factor_scores(contrasts.residuals, noise_floor=OWN_ERROR)
             return max(1, int(np.argmax(self.q_scores_))) if len(self.q_scores_) else 1
         n_samples, n_outputs, n_members = contrasts.shape
         if separable:  # each output of a member is a function of its own
@@ -371,3 +383,21 @@ class LatentFactorStudent(CallbackSupportMixin, BaseStudent):
         """
         check_is_fitted(self)
         write_onnx(self, path, outputs, quantiles, preprocessed)
+
+
+def _warn_of_few_factors(contrasts: Contrasts, q: int) -> None:
+    """Warn if draws from a posterior need many more factors than q.
+
+    Of other members there are few, and what further factors would hold of them is noise.
+    """
+    residuals = contrasts.residuals
+    shares = shares_of_factors(residuals[spaced_rows(len(residuals), N_COMPARED)])
+    if len(shares) <= q or shares[q - 1] >= 1 - MOST_BEYOND:
+        return
+    enough = 1 + int(np.searchsorted(shares, 1 - LEAST_BEYOND))
+    warn_user(
+        f"q={q} factors hold {shares[q - 1]:.0%} of the variance in which the draws of the "
+        "posterior differ, and the rest counts as noise of the rows. The spread at a row is right, "
+        f"but sums, differences and effects over rows are not. {enough} factors hold "
+        f"{shares[enough - 1]:.0%}: give a larger q, or q='auto'."
+    )

@@ -24,6 +24,7 @@ from .._network.heads import Units
 from .._network.students import StudentNetwork
 from .._predictive.members import LatentFactorMembers
 from .._transfer.contrasts import Contrasts
+from .._transfer.transfer_set import TransferSet
 
 # Members are compared at rows where their variance is at least this share of its mean. Where all
 # but one or two trees agree, a correlation is not known.
@@ -38,6 +39,9 @@ N_NEIGHBORS, MAX_CANDIDATES = N_ROWS // 4, 2**14
 # members has a chi-squared distribution; it counts as different beyond these tails.
 N_MEAN_ROWS, MIN_MEAN_ROWS, SAMPLE_TAIL = 1_000, 100, 0.01
 
+# The same of draws from a posterior, which nothing tells more of than they do.
+DRAWS_TAIL = 0.16
+
 # Members that were trained agree on the mean over the rows that they have seen, and nearly so over
 # rows that were made of these: its variance there was 0.4 to 0.6 of that over new rows, for
 # networks, a forest and bagged boosting on Friedman 1. So it may be as much smaller than found.
@@ -45,11 +49,7 @@ SEEN_SHARE = 0.4
 
 
 def learn_process(
-    network: StudentNetwork,
-    X: np.ndarray,
-    contrasts: Contrasts,
-    random_state: np.random.RandomState,
-    n_own: int,
+    network: StudentNetwork, transfer_set: TransferSet, random_state: np.random.RandomState
 ) -> Process:
     """Estimate the process, and set it in a trained network.
 
@@ -59,15 +59,12 @@ def learn_process(
     ----------
     network : StudentNetwork
         Trained network, whose loadings are turned.
-    X : array of shape (m, *row_shape)
-        Design points.
-    contrasts : Contrasts
-        Members' contrasts at them.
+    transfer_set : TransferSet
+        What it has learnt from. Members may have seen the rows of `fit`, unless they are draws.
     random_state : RandomState instance
         Source of the rows at which members are compared.
-    n_own : int
-        Number of rows of `fit`, the first design points. Members may have seen them.
     """
+    X, contrasts, n_own = transfer_set.design, transfer_set.contrasts, transfer_set.n_own
     outputs = contrasts.units.spread > 0  # where all members agree, there is nothing to correlate
     points = network.evaluate_points(X)
     rows = _choose_rows(points, contrasts, outputs, random_state, n_own)
@@ -85,7 +82,7 @@ def learn_process(
         share = np.average(process.factor_shares, weights=weights)
         process = process._replace(factor_shares=np.full(network.q, share))
     network.set_process(process)
-    process = match_mean_over_rows(network, process, X, contrasts, random_state, n_own)
+    process = match_mean_over_rows(network, process, transfer_set, random_state)
     network.set_process(process)
     return process
 
@@ -93,15 +90,15 @@ def learn_process(
 def match_mean_over_rows(
     network: StudentNetwork,
     process: Process,
-    X: np.ndarray,
-    contrasts: Contrasts,
+    transfer_set: TransferSet,
     random_state: np.random.RandomState,
-    n_own: int,
 ) -> Process:
     """Return a process whose mean over rows varies over members as theirs does.
 
     The parameters are those of `learn_process`, of a network whose process is set.
     """
+    X, contrasts = transfer_set.design, transfer_set.contrasts
+    n_own, are_draws = transfer_set.n_own, transfer_set.are_draws
     rows = _made_if_enough(np.flatnonzero(contrasts.weights > 0), n_own, MIN_MEAN_ROWS)
     if len(rows) > N_MEAN_ROWS:
         rows = random_state.choice(rows, N_MEAN_ROWS, replace=False)
@@ -120,10 +117,13 @@ def match_mean_over_rows(
     points = members.correlated(X[rows])
     among = correlation.among(points)
     found = of_factors + np.einsum("ic,ij,jc->", std, among, std, optimize=True) / len(rows) ** 2
-    low, high = chi2.ppf([SAMPLE_TAIL, 1 - SAMPLE_TAIL], n_members - 1) / (n_members - 1)
-    if wanted > high * found or (
-        wanted < SEEN_SHARE * low * found and _is_smooth(correlation, points)
-    ):
+    tail = DRAWS_TAIL if are_draws else SAMPLE_TAIL
+    low, high = found * chi2.ppf([tail, 1 - tail], n_members - 1) / (n_members - 1)
+    if are_draws:
+        is_too_large = wanted < low
+    else:
+        is_too_large = wanted < SEEN_SHARE * low and _is_smooth(correlation, points)
+    if wanted > high or is_too_large:
         correlation = correlation.with_mean_variance(wanted - of_factors, std, points)
         return process._replace(row_correlation=correlation)
     return process

@@ -28,7 +28,8 @@ def factor_scores(residuals: np.ndarray, noise_floor: float = 0.0) -> np.ndarray
 
     Each fold holds out every ``N_FOLDS``-th member. Kinds of members that follow each other are
     thus in all folds, and no random numbers are drawn. The result is empty if there are too few
-    members to hold some out. ``noise_floor`` is the smallest noise variance.
+    members to hold some out. ``noise_floor`` is the smallest noise variance. Directions in which
+    all members together vary by less are not counted: of members without noise, they are rounding.
     """
     n_entries, n_members = residuals.shape
     fold_of = np.arange(n_members) % N_FOLDS
@@ -38,11 +39,20 @@ def factor_scores(residuals: np.ndarray, noise_floor: float = 0.0) -> np.ndarray
     if n_q == 0:
         return np.empty(0)
     gram = cross_product(residuals, residuals)
+    values = seen_spectrum(gram, np.ones(n_members, dtype=bool))[1]
+    n_q = min(n_q, 1 + np.count_nonzero(values > noise_floor))
     total = sum(
         held_out_log_likelihood(gram, fold_of == fold, n_entries, n_q, noise_floor).sum(axis=0)
         for fold in np.unique(fold_of)
     )
     return total / (n_entries * n_members)
+
+
+def shares_of_factors(residuals: np.ndarray) -> np.ndarray:
+    """Share of the members' variance that q = 1, 2, ... factors hold at most, (n_members - 1,)."""
+    gram = cross_product(residuals, residuals)
+    values = seen_spectrum(gram, np.ones(len(gram), dtype=bool))[1]
+    return np.cumsum(values[:-1]) / max(values.sum(), TINY)
 
 
 def held_out_log_likelihood(

@@ -34,7 +34,6 @@ class PredictionsTeacher(Teacher):
         Which of the rows of `fit` these are, unless they are all of them. Others are not read.
     """
 
-    is_drawn = False
     classes = None  # only the number of outputs is known
     cross_fitted = None
 

@@ -50,6 +50,8 @@ class Teacher(ABC):
         Whether the ensemble was fitted to the rows of `fit`.
     are_functions : bool
         Whether members are draws from a posterior that are functions of any rows.
+    is_drawn : bool
+        Whether they are draws that are made at all rows in one call.
     transformer : TargetTransformer or None
         What the ensemble does to y, if its members predict a transformed target.
     is_transformed : bool
@@ -74,6 +76,7 @@ class Teacher(ABC):
     is_fitted_here: bool = False
     is_transformed: bool = False
     are_functions: bool = False
+    is_drawn: bool = False
     transformer: TargetTransformer | None = None
 
     @abstractmethod

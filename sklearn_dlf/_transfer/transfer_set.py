@@ -72,6 +72,8 @@ class TransferSet:
         Variance of y around the members, in squared units of y, if members have one of their own.
     n_own : int
         Rows of `fit`, which are the first design points.
+    are_draws : bool
+        Whether members are draws from a posterior, which have not been trained to the rows.
     """
 
     X: np.ndarray
@@ -85,6 +87,7 @@ class TransferSet:
     is_encoded: bool = False
     variances: np.ndarray | None = None
     n_own: int = 0
+    are_draws: bool = False
 
     @property
     def design(self) -> np.ndarray:
@@ -159,6 +162,7 @@ def build_transfer_set(
         is_encoded,
         teacher.evaluate_variance(points),
         points.n_own,
+        teacher.is_drawn or teacher.are_functions,
     )
 
 

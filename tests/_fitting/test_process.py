@@ -1,5 +1,6 @@
 """Rows that tell how members vary together, and what all rows of a member have in common."""
 
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +9,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from sklearn_dlf import DLFRegressor
 from sklearn_dlf._fitting.process import N_NEIGHBORS, N_ROWS, _choose_rows
+from sklearn_dlf.ensembles import parameter_draws
 
 OPTIONS = {"q": 3, "hidden_layer_sizes": (20,), "tol": 0.1, "random_state": 0}
 
@@ -24,6 +26,41 @@ def test_sums_of_a_linear_posterior_are_as_uncertain_as_its_draws():
     new = rng.standard_normal((300, 3))
     exact = np.sqrt(np.square(new.mean(axis=0)).sum())
     assert spread_of_mean(student, new) == pytest.approx(exact, rel=0.2)
+
+
+def smooth_posterior(n_columns, n_draws):
+    """Rows, draws of a posterior of waves, and its covariance at rows."""
+    rng = np.random.RandomState(0)
+    waves = rng.standard_normal((n_columns, 40))
+
+    def basis(X):
+        return np.cos(X @ waves + np.arange(40)) / np.sqrt(40)
+
+    weights = rng.standard_normal((n_draws, 40))
+    draws = parameter_draws(lambda weight, X: basis(X) @ weight, weights)
+    return rng.uniform(-1, 1, (200, n_columns)), draws, lambda X: basis(X) @ basis(X).T
+
+
+@pytest.mark.parametrize("q", [4, 30])
+@pytest.mark.filterwarnings("ignore:q=.* factors hold")
+def test_draws_from_a_posterior_are_as_uncertain_of_a_mean_over_rows(q):
+    """Draws have seen no rows, so that a spread of means that is too large is mended."""
+    X, draws, covariance = smooth_posterior(2, 300)
+    student = DLFRegressor(draws, **{**OPTIONS, "q": q}).fit(X)
+    new = np.random.RandomState(1).uniform(-1, 1, (300, 2))
+    exact = np.sqrt(covariance(new).mean())
+    assert spread_of_mean(student, new) == pytest.approx(exact, rel=0.2)
+
+
+def test_a_default_of_too_few_factors_for_a_posterior_is_told():
+    X, draws, _ = smooth_posterior(6, 100)
+    brief = {"hidden_layer_sizes": (8,), "n_epochs": 1, "tol": 10.0, "augment": None}
+    with pytest.warns(UserWarning, match=r"q=10 factors hold \d+% of the variance"):
+        DLFRegressor(draws, **brief).fit(X)
+    for q in (9, 40, "auto"):  # the user's own choice, such as in a search
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            DLFRegressor(draws, q=q, **brief).fit(X)
 
 
 @pytest.mark.parametrize("size", [0.0, 0.12])

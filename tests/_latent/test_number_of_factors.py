@@ -113,3 +113,13 @@ def test_members_of_noise_alone_have_one_factor():
 def test_other_strings_for_q_are_refused(known):
     with pytest.raises(ValueError, match=r"'q' parameter .* \{'auto'\}"):
         DLFRegressor(q="best").fit(known.X, predictions=known.predictions)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_members_without_noise_have_as_many_factors_as_directions(dtype):
+    """What is left of linear functions of six columns is rounding, and no factor."""
+    rng = np.random.RandomState(0)
+    X, slopes = rng.standard_normal((100, 6)), rng.standard_normal((6, 80))
+    predictions = (X @ (slopes * np.array([[1, 1, 1, 0.3, 0.1, 0.1]]).T)).astype(dtype)
+    student = DLFRegressor(q="auto", **QUICK).fit(X, predictions=predictions)
+    assert student.q_ == 6

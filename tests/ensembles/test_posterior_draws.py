@@ -184,6 +184,7 @@ def test_a_gaussian_process_that_predicts_its_prior_is_not_fitted(wrap):
         describe_ensemble([unfitted, unfitted])
 
 
+@pytest.mark.filterwarnings("ignore:q=10 factors hold")
 def test_an_unfitted_gaussian_process_is_fitted_in_each_fold():
     process = make_pipeline(StandardScaler(), GaussianProcessRegressor(alpha=0.1, optimizer=None))
     quick = {"hidden_layer_sizes": (4,), "n_epochs": 1, "tol": 10.0}
