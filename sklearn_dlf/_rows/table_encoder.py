@@ -11,6 +11,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.warning import warn_user
 from .columns import (
     MISSING,
     SECONDS_PER_DAY,
@@ -23,9 +24,13 @@ from .columns import (
 from .containers import as_container, column_names, columns_of
 from .novelties import MANY_ROWS, MAX_SHOWN, NewValues, Novelties, add_numbers
 
-# Categories of a column that get an indicator of their own at most, and the rows that each has at
-# least. Rarer ones share an indicator, and so do those that are unknown. A choice.
-MAX_CATEGORIES, MIN_ROWS = 40, 3
+# Categories of a column that get an indicator of their own at most, as many as scikit-learn's
+# boosted trees tell apart, and the rows that each has at least, or this share of few rows. Rarer
+# ones share an indicator, and so do those that are unknown. A choice.
+MAX_CATEGORIES, MIN_ROWS, MIN_SHARE = 255, 3, 1 / 40
+
+# There is a warning if a larger share of the rows has categories that share one for their number.
+MAX_MERGED = 0.05
 
 # Periods of dates that are read as cycles, in days.
 CYCLES = {"year": 365.2425, "week": 7.0, "day": 1.0}
@@ -75,7 +80,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         self._imputer.set_params(keep_empty_features=True).set_output(transform="default")
         self._one_hot = OneHotEncoder(
             max_categories=MAX_CATEGORIES,
-            min_frequency=min(MIN_ROWS, max(1, len(labels) // MAX_CATEGORIES)),
+            min_frequency=min(MIN_ROWS, max(1, int(MIN_SHARE * len(labels)))),
             handle_unknown="infrequent_if_exist",
             sparse_output=False,
         ).set_output(transform="default")
@@ -84,6 +89,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             parts.append(self._imputer.fit_transform(numbers))
         if labels.shape[1]:
             parts.append(self._one_hot.fit_transform(labels))
+            self._warn_of_merged(labels)
         self.units_ = self._find_units(parts, numbers.shape[1], labels.shape[1])
         return self
 
@@ -244,6 +250,25 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                 shown = list(dict.fromkeys(unknown))[:MAX_SHOWN]
                 found = found._replace(shown=shown, known=list(filter(None, known))[:MAX_SHOWN])
             novelties.add_categories(found)
+
+    def _warn_of_merged(self, labels: np.ndarray) -> None:
+        """Warn of columns with too many categories for an indicator each."""
+        names = [n for n, kind in zip(self._names, self.kinds_, strict=True) if kind == "category"]
+        for name, own, rare in zip(
+            names, labels.T, self._one_hot.infrequent_categories_, strict=True
+        ):
+            categories, counts = np.unique(own, return_counts=True)
+            if rare is None or len(categories) <= MAX_CATEGORIES:
+                continue
+            is_merged = np.isin(categories, rare) & (counts >= self._one_hot.min_frequency)
+            share = counts[is_merged].sum() / len(own)
+            if share > MAX_MERGED:
+                warn_user(
+                    f"Column {name!r} has {len(categories)} categories. The student tells apart "
+                    f"the {MAX_CATEGORIES - 1} that most rows have, and takes the others, of "
+                    f"{share:.0%} of the rows, for one. Its ensemble may tell them apart. Give a "
+                    "preprocessor, such as a ColumnTransformer with TargetEncoder for this column."
+                )
 
     def _find_units(self, parts: list[np.ndarray], n_numbers: int, n_categories: int) -> np.ndarray:
         """Return the unit of each number."""
