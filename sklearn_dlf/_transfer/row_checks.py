@@ -37,6 +37,10 @@ MAX_ERROR = 1e100
 # of equal probabilities, which balanced class weights give. In nats, a choice.
 DIVERGENCE = 0.1
 
+# A class whose mean probability is less than this share of its frequency is lost: class weights
+# raise what is rare. A choice.
+LOST = 1 / 3
+
 # A linear model is relied on if it saves this share of a constant's errors. Teachers that save less
 # than `LINEAR_SHARE` of its part are suspected if rows have just been scaled, and else those that
 # save nothing.
@@ -170,7 +174,7 @@ def check_labels(
     known = frequencies > 0
     divergence = (frequencies * np.log(np.maximum(frequencies, FLOOR) / mean))[known].sum()
     of_equal = (frequencies * np.log(np.maximum(frequencies, FLOOR) * n_classes))[known].sum()
-    is_far = divergence > of_equal + DIVERGENCE
+    is_far = divergence > of_equal + DIVERGENCE or (mean < LOST * frequencies).any()
     is_more_accurate = accuracy > frequencies.max()
     if is_far and not is_more_accurate and _z(loss - constant, weights) > Z:
         return "predicts y worse than the frequencies of its labels do"

@@ -21,13 +21,15 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
-from sklearn_dlf.ensembles import DeepEnsembleClassifier, member_predictions
+from sklearn_dlf.ensembles import DeepEnsembleClassifier, FittedEnsemble, member_predictions
+from sklearn_dlf.exceptions import SeenRowsWarning
 
 # The students are not trained to the end; the checks come before.
 pytestmark = [
@@ -186,3 +188,20 @@ def test_columns_of_classes_in_another_order_warn():
     members = member_predictions(forest, X[1::3])[:, order]
     with pytest.warns(UserWarning, match="columns of classes in another order"):
         DLFClassifier(**QUICK).fit(X[1::3], y[1::3], predictions=members)
+
+
+def test_a_rare_class_that_is_lost_at_scaled_rows_warns():
+    """A function has no records, and the probabilities of a rare class say little of accuracy."""
+    rng = np.random.RandomState(0)
+    X = 60 + 10 * rng.standard_normal((300, 1))
+    log_odds = 0.15 * (X[:, 0] - 80)
+    y = (rng.uniform(size=300) < 1 / (1 + np.exp(-log_odds))).astype(int)
+    members = [lambda rows, k=k: 0.15 * (rows[:, 0] - 80 + k) for k in range(-2, 3)]
+    ensemble = FittedEnsemble(members, outputs="logits", classes=[0, 1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", SeenRowsWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        classifier().fit(X, y, ensemble=ensemble)
+    with pytest.warns(UserWarning, match="worse than the frequencies of its labels"):
+        classifier().fit(StandardScaler().fit_transform(X), y, ensemble=ensemble)
