@@ -23,7 +23,7 @@ from .._updating.memory import (
     learn_memory,
     value_covariance,
 )
-from .._updating.other_meaning import warn_of_other_labels, warn_of_other_values
+from .._updating.other_meaning import warn_of_level, warn_of_other_labels, warn_of_other_values
 from .._updating.value_update import ValueUpdate
 from .._utils.numbers import in_memory, without_dates
 from .._utils.threads import one_blas_thread
@@ -276,6 +276,8 @@ class RegressorUpdateMixin(UpdateMixin, RegressorStudentMixin):
         return ValueUpdate(self._fitted_members, self.target_noise_, self._kept_memory())
 
     def _add_rows(self, update, rows, discrepancy, forgetting):
+        noise = self.target_noise_
+        assert noise is not None  # else no update was made
         if rows is not None:
             X, y, weights = rows
             transformation = self.target_transformation_
@@ -288,15 +290,17 @@ class RegressorUpdateMixin(UpdateMixin, RegressorStudentMixin):
             rows = X, values, weights
         update.add(
             self._fitted_members,
-            self.target_noise_,
+            noise,
             rows,
             discrepancy=discrepancy,
             forgetting=forgetting,
         )
         if rows is not None:
             if forgetting == 1:
-                members = self._members, self._fitted_members
-                warn_of_other_values(rows, self.target_noise_, *members, update)
+                before, fitted = self._members, self._fitted_members
+                if not warn_of_other_values(rows, noise, before, fitted, update):
+                    updated = update.members(self.student_, self._units)
+                    warn_of_level(rows, noise.bias, updated, fitted, update)
             self.target_transformation_ = transformation
         return update
 

@@ -64,3 +64,20 @@ def test_values_that_come_one_at_a_time_are_counted_over_calls(one_output):
             student.update(X[row : row + 1], 20 * y[row : row + 1])
     with pytest.warns(UserWarning, match="standard deviations away"):
         pickle.loads(pickle.dumps(student)).update(X[4:5], 20 * y[4:5])
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_level_that_an_update_does_not_follow_is_told(one_output, sign):
+    student, X, y = one_output
+    rows, values = np.tile(X, (4, 1)), student.predict(np.tile(X, (4, 1)))
+    noise = np.random.RandomState(0).standard_normal(len(rows)) * np.std(y - student.predict(X))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        copy.deepcopy(student).update(rows, values + noise)
+        copy.deepcopy(student).update(rows[:20], values[:20] + noise[:20] + noise.std())
+    moved = values + noise + 2 * sign * noise.std()
+    where = "above" if sign > 0 else "below"
+    with pytest.warns(UserWarning, match=f"still {where} what the student predicts.*adapt"):
+        copy.deepcopy(student).update(rows, moved)
+    kept = student.adapt(rows, moved, labels="kept")
+    assert np.mean(moved - kept.predict(rows)) == pytest.approx(0, abs=0.2 * noise.std())
