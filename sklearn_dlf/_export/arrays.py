@@ -206,7 +206,7 @@ class _Writer:
         what = getattr(value, "__name__", type(value).__name__)
         is_parameter = not where.endswith("_") and not where.startswith("_")
         hint = ""
-        if is_parameter:
+        if is_parameter and where != "preprocessor":  # the file would hold what was fitted
             hint = (
                 f" Or leave the parameter out before: student.set_params({where}=None). What was "
                 "learnt stays in the file."

@@ -16,19 +16,35 @@ from typing import Any
 import numpy as np
 from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.neural_network import MLPRegressor
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    OneHotEncoder,
+    PowerTransformer,
+    QuantileTransformer,
+    RobustScaler,
+    StandardScaler,
+)
 from torch import nn
 
 from .._predictive import variance_functions
+from .._rows.preprocessors import to_dense
 from .modules import is_plain, pack_module, unpack_module
 
 # The only packages whose classes a record may name by a string. Others are named by the class
 # itself, which skops shows among the types that a user has to trust.
 TRUSTED = ("sklearn_dlf.", "torch.nn.modules.")
 
-# Parts of a `TableEncoder`, and the network of `NetworkVariance`. Their state holds the version of
-# scikit-learn, which warns if it reads another.
-PARTS = (SimpleImputer, MissingIndicator, OneHotEncoder, MLPRegressor)
+# Parts of a `TableEncoder`, the network of `NetworkVariance`, and transformers of y: of functions
+# those that a name tells. Their state holds the version of scikit-learn, which warns if it reads
+# another.
+PARTS = (
+    *(SimpleImputer, MissingIndicator, OneHotEncoder, MLPRegressor),
+    *(FunctionTransformer, MaxAbsScaler, MinMaxScaler, RobustScaler),
+    *(PowerTransformer, QuantileTransformer, Pipeline),
+)
 PARTS_BY_NAME = {cls.__name__: cls for cls in PARTS}
 
 # Where classes are now that earlier files name as of another module.
@@ -45,6 +61,7 @@ SCALER_KEYS = ("mean_", "var_", "scale_", "n_samples_seen_", "n_features_in_")
 
 # Keys that tell a record from a dictionary.
 OBJECT, TUPLE, MODULE, SCALER, DTYPE = "object", "named_tuple", "module", "scaler", "dtype"
+FUNCTION = "function"
 RECORD_KEY = "sklearn_dlf_record"
 
 
@@ -78,6 +95,10 @@ class Packer:
             return {RECORD_KEY: SCALER, "state": state}
         if isinstance(value, np.dtype):
             return {RECORD_KEY: DTYPE, "name": value.str}
+        if _function_name(value):
+            return {RECORD_KEY: FUNCTION, "name": _function_name(value)}
+        if type(value) is FunctionTransformer and not _has_known_functions(value):
+            return value
         is_ours = type(value).__module__.startswith("sklearn_dlf.")
         if not is_ours and type(value) not in PARTS:
             return value
@@ -120,6 +141,8 @@ class Unpacker:
             return scaler
         if kind == DTYPE:
             return np.dtype(value["name"])
+        if kind == FUNCTION:
+            return _find_function(value["name"])
         cls = find_class(value["class"])
         if kind == TUPLE:
             return cls(*map(self.unpack, value["values"]))
@@ -130,6 +153,29 @@ class Unpacker:
         else:
             vars(instance).update(state)
         return instance
+
+
+def _function_name(value: Any) -> str:
+    """Return the name of a function of numpy by elements, such as a logarithm, or ""."""
+    if value is to_dense:
+        return to_dense.__name__
+    is_known = isinstance(value, np.ufunc) and getattr(np, value.__name__, None) is value
+    return value.__name__ if is_known else ""
+
+
+def _find_function(name: str) -> Any:
+    """Return the function of a name, or raise ValueError if there is none."""
+    found = to_dense if name == to_dense.__name__ else getattr(np, str(name), None)
+    if found is None or _function_name(found) != name:
+        raise ValueError(f"The file names a function {name!r}, which numpy does not have.")
+    return found
+
+
+def _has_known_functions(transformer: FunctionTransformer) -> bool:
+    """Return whether a name tells the functions of a transformer."""
+    functions = transformer.func, transformer.inverse_func
+    are_known = all(each is None or _function_name(each) for each in functions)
+    return are_known and not callable(transformer.feature_names_out)
 
 
 def name_class(cls: type) -> Any:

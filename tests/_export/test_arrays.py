@@ -6,19 +6,20 @@ import pickle
 import joblib
 import numpy as np
 import pytest
-from every_student import EVERY_KIND, TRANSFORMATIONS, make_student
+from every_student import BRIEF, EVERY_KIND, make_student
 from numpy.testing import assert_allclose
+from sklearn.compose import make_column_transformer
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from sklearn_dlf import DLFRegressor, load_student, save_student
+from sklearn_dlf._export.records import FUNCTION, RECORD_KEY, Unpacker
+from sklearn_dlf.ensembles import FittedEnsemble
 
 safetensors = pytest.importorskip("safetensors.numpy")
 
-# Their attributes are objects of other packages.
-REFUSED = dict.fromkeys(TRANSFORMATIONS, "target_transformation_")
 
-
-@pytest.mark.parametrize("kind", [kind for kind in EVERY_KIND if kind not in REFUSED])
+@pytest.mark.parametrize("kind", EVERY_KIND)
 def test_arrays_come_back_as_the_student_that_was_written(kind, tmp_path):
     student, X = make_student(kind)
     save_student(student, tmp_path / "student.safetensors")
@@ -36,10 +37,40 @@ def test_arrays_come_back_as_the_student_that_was_written(kind, tmp_path):
         assert_allclose(again.predict_interval(X, 0.7), expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("kind", REFUSED)
-def test_what_is_no_array_is_refused_by_its_name(kind, tmp_path):
-    with pytest.raises(ValueError, match=f"in '{REFUSED[kind]}' of the student.*or skops"):
-        save_student(make_student(kind)[0], tmp_path / "student.safetensors")
+def own_logarithm(y):
+    return np.log(y)
+
+
+def own_exponential(y):
+    return np.exp(y)
+
+
+def test_a_function_that_no_name_tells_is_refused(tmp_path):
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((60, 2))
+    members = [lambda rows, k=k: np.exp(rows[:, 0] + 0.1 * k) for k in range(4)]
+    transformer = FunctionTransformer(own_logarithm, own_exponential)
+    ensemble = FittedEnsemble(members, outputs="values", transformer=transformer)
+    student = DLFRegressor(**{**BRIEF, "max_iter": 100, "tol": 10.0}).fit(X, ensemble=ensemble)
+    where = "in 'target_transformation_' of the student"
+    with pytest.raises(ValueError, match=f"cannot hold FunctionTransformer, {where}.*or skops"):
+        save_student(student, tmp_path / "student.safetensors")
+
+
+def test_a_preprocessor_is_no_parameter_that_can_be_left_out(tmp_path):
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((60, 2))
+    preprocessor = make_column_transformer((StandardScaler(), [0]))
+    student = DLFRegressor(**{**BRIEF, "max_iter": 100, "tol": 10.0}, preprocessor=preprocessor)
+    student.fit(X, predictions=X @ rng.standard_normal((2, 5)))
+    with pytest.raises(ValueError, match=r"cannot hold ColumnTransformer.* joblib or skops\.$"):
+        save_student(student, tmp_path / "student.safetensors")
+
+
+@pytest.mark.parametrize("name", ["load", "sum", "os.system", "", None])
+def test_a_file_names_functions_by_elements_only(name):
+    with pytest.raises(ValueError, match="names a function"):
+        Unpacker().unpack({RECORD_KEY: FUNCTION, "name": name})
 
 
 def test_an_ensemble_among_the_parameters_is_refused_and_can_be_left_out(tmp_path):
