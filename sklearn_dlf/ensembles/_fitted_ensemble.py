@@ -30,6 +30,10 @@ from ._members import Members, regressors_as_members, with_transformed
 from ._quantile_models import refuse_quantiles
 from ._registry import describe_ensemble, register_ensemble
 
+# A function that returns so many members at once returns draws from a posterior: models that are
+# trained one by one are hardly ever as many. A choice.
+MANY_MEMBERS = 200
+
 
 def _list_members(
     models: Sequence[Any], outputs: Outputs | None = None, classes: np.ndarray | None = None
@@ -112,6 +116,7 @@ def _callable_members(
         predict,
         classes,
         predict_variance=predict_variance if outputs == "mean_variance" else None,
+        are_functions=n_members >= MANY_MEMBERS,
     )
 
 
