@@ -94,6 +94,12 @@ class TargetNoise:
         self.bias = np.broadcast_to(bias, n_outputs).astype(np.float64)
         self.variance_functions: list[Factor | None] = [*(variance_functions or [None] * n_outputs)]
 
+    def __repr__(self) -> str:
+        names = "shape", "scale", "spread_share", "squared_misfit", "misfit_share", "skewness"
+        numbers = {name: getattr(self, name) for name in (*names, "bias")}
+        shown = ", ".join(f"{name}={np.round(x, 4).tolist()}" for name, x in numbers.items())
+        return f"{type(self).__name__}({shown}, depends_on_row={self.depends_on_row})"
+
     def with_skewness(self, skewness: ArrayLike) -> TargetNoise:
         """Return a copy with another skewness (n_outputs,)."""
         noise = copy.copy(self)

@@ -116,7 +116,7 @@ class Novelties:
         """
         if self._gaps:
             gaps = dict(self._gaps).items()
-            described = ", ".join(f"{column!r} as {filled}" for column, filled in gaps)
+            described = ", ".join(f"{_name(column)} as {filled}" for column, filled in gaps)
             warn_user(
                 f"{name} has missing values in columns that had no gap in fit, so that nothing was "
                 f"learnt of gaps there. They are read as other values: {described}. Put rows with "
@@ -129,7 +129,7 @@ class Novelties:
 
     def _warn_of_missing(self, name: str) -> None:
         empty = [
-            f"{found.column!r} (fit had one in {100 * found.known[0]:.0f} % of its rows)"
+            f"{_name(found.column)} (fit had one in {100 * found.known[0]:.0f} % of its rows)"
             for found in _mostly_new(self._missing)
             if found.n_new == found.n_rows >= MANY_ROWS and found.known[0] >= LEAST_KNOWN
         ]
@@ -173,8 +173,8 @@ class Novelties:
                 for labels in (list(dict.fromkeys(found.shown))[:MAX_SHOWN], found.known)
             )
             described.append(
-                f"{found.column!r} in {found.n_new} of {found.n_rows} rows, such as {shown} (fit "
-                f"had, for example, {known})"
+                f"{_name(found.column)} in {found.n_new} of {found.n_rows} rows, such as {shown} "
+                f"(fit had, for example, {known})"
             )
         if described:
             warn_user(
@@ -182,16 +182,27 @@ class Novelties:
                 f"{'; '.join(described)}. Check whether they are written as in fit."
             )
 
+    def _say_what_dates_mean(self) -> str:
+        """Return what is known where dates are new, and a remedy."""
+        if self.may_extrapolate:
+            return (
+                "The student knows of such rows only what update or adapt have shown it. Fit "
+                "teacher and student to newer rows from time to time."
+            )
+        return (
+            "The student was not fitted to such dates, and may predict something else than its "
+            "teacher there. Fit both to newer rows, or leave the column out and give what matters "
+            "of it, such as the time of the year or an age."
+        )
+
     def _warn_of_dates(self) -> None:
         for found in _mostly_new(self._dates):
             days = min(found.shown), max(found.shown), *found.known
             low, high, first, last = map(as_date, days)
             warn_user(
                 f"Column {found.column!r} has dates far outside of those of fit in {found.n_new} "
-                f"of {found.n_rows} rows: {low} to {high}, and fit had {first} to {last}. Neither "
-                "student nor teacher was fitted to such dates, and their predictions may differ "
-                "there. Fit both to newer rows, or leave the column out and give what matters of "
-                "it, such as the time of the year or an age."
+                f"of {found.n_rows} rows: {low} to {high}, and fit had {first} to {last}. "
+                f"{self._say_what_dates_mean()}"
             )
 
 
@@ -212,10 +223,15 @@ def _join(parts: list[NewValues]) -> NewValues:
     return NewValues(parts[0].column, n_rows, n_new, shown, known)
 
 
+def _name(column: Any) -> str:
+    """Return the name of a column, or "column" and its number."""
+    return repr(column) if isinstance(column, str) else f"column {column}"
+
+
 def _describe_numbers(columns: list[NewValues]) -> str:
     """Return which numbers columns have, in how many rows, and which they had in `fit`."""
     described = [
-        f"{found.column!r} in {found.n_new} of {found.n_rows} rows, {min(found.shown):.4g} to "
+        f"{_name(found.column)} in {found.n_new} of {found.n_rows} rows, {min(found.shown):.4g} to "
         f"{max(found.shown):.4g} (fit had {found.known[0]:.4g} to {found.known[1]:.4g})"
         for found in columns
     ]

@@ -60,7 +60,16 @@ def cross_fit(
     ValueError
         If the folds do not hold every row exactly once.
     """
-    folds = list(check_cv(cv, y, classifier=False).split(X, y))
+    splitter = check_cv(cv, y, classifier=False)
+    try:
+        folds = list(splitter.split(X, y))
+    except ValueError as error:
+        if "groups" not in str(error):
+            raise
+        raise ValueError(
+            f"cv={cv} needs groups of rows, which fit does not take; give its folds: "
+            "cv=list(cv.split(X, y, groups))."
+        ) from error
     tested = np.concatenate([test for _, test in folds])
     if not np.array_equal(np.sort(tested), np.arange(len(y))):
         raise ValueError(

@@ -438,7 +438,9 @@ def test_numbers_far_outside_of_fit_are_told():
     student.predict(frame.assign(size=one_far))  # one row of many
 
     array = DLFRegressor(**QUICK).fit(frame[["size"]].to_numpy(float), predictions=P)
-    with pytest.warns(UserWarning, match="far outside of those of fit: 0 in 1 of 1 rows, 1e"):
+    with pytest.warns(
+        UserWarning, match="far outside of those of fit: column 0 in 1 of 1 rows, 1e"
+    ):
         array.predict([[1e6]])
     array.predict(2.0 * frame[["size"]].to_numpy(float))
 

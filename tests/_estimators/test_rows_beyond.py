@@ -48,7 +48,7 @@ def changed(**columns):
 
 def test_a_constant_that_changes_is_told_and_changes_nothing(student):
     rows = changed(version=5.0)
-    with pytest.warns(UserWarning, match=rf"{FAR}: 2 in 120 of 120 rows, 5 to 5"):
+    with pytest.warns(UserWarning, match=rf"{FAR}: column 2 in 120 of 120 rows, 5 to 5"):
         found = student.predict(rows)
     assert_allclose(found, student.predict(X), rtol=1e-6)
 
@@ -82,14 +82,14 @@ def test_rows_in_parts_are_judged_together(student, monkeypatch, n_jobs):
     monkeypatch.setattr("sklearn_dlf._estimators.row_parts.part_size", lambda row_numbers: 50)
     parallel = copy.deepcopy(student).set_params(n_jobs=n_jobs)
     [message] = messages(lambda: parallel.predict(changed(speed=X[:, 0] + 2500)))
-    assert "0 in 120 of 120 rows" in message
+    assert "column 0 in 120 of 120 rows" in message
     half = np.where(np.arange(N) < N // 2, 2500, 0)
     assert messages(lambda: parallel.predict(changed(speed=X[:, 0] + half))) == []
 
 
 def test_update_tells_far_rows_and_learns_from_rows_beyond(student):
     updated = copy.deepcopy(student)
-    with pytest.warns(UserWarning, match=rf"{FAR}: 0 in 30 of 30"):
+    with pytest.warns(UserWarning, match=rf"{FAR}: column 0 in 30 of 30"):
         updated.update(changed(speed=1000 * X[:, 0])[:30], Y[:30])
     updated = copy.deepcopy(student)
     beyond = changed(speed=X[:, 0] + 2500)
@@ -101,7 +101,7 @@ def test_update_tells_far_rows_and_learns_from_rows_beyond(student):
 
 
 def test_adapt_tells_far_rows(student):
-    with pytest.warns(UserWarning, match=rf"{FAR}: 0 in 120 of 120"):
+    with pytest.warns(UserWarning, match=rf"{FAR}: column 0 in 120 of 120"):
         student.adapt(changed(speed=1000 * X[:, 0]), Y, labels="kept")
 
 
@@ -112,7 +112,7 @@ def test_one_column_of_further_rows_in_other_units_is_told():
     student = DLFRegressor(augment=None, **QUICK)
     far, beyond = rows.copy(), rows.copy()
     far[:, 0], beyond[:, 0] = 1000 * X[:, 0], X[:, 0] + 2500
-    with pytest.warns(UserWarning, match=r"X_unlabeled has numbers far.*: 0 in 120 of 120"):
+    with pytest.warns(UserWarning, match=r"X_unlabeled has numbers far.*: column 0 in 120 of 120"):
         student.fit(rows, Y, X_unlabeled=far, **options)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -158,3 +158,10 @@ def test_intervals_of_a_student_that_misses_the_mean_have_their_level():
     assert_allclose(noise.misfit(std[:, None] ** 2).mean(), misfit, rtol=0.05)
     low, high = student.predict_interval(X[2000:], 0.9).T
     assert np.mean((low < y[2000:]) & (y[2000:] < high)) > 0.88
+
+
+def test_it_shows_its_parameters():
+    assert repr(TargetNoise([3.0], [0.5])) == (
+        "TargetNoise(shape=[3.0], scale=[0.5], spread_share=[1.0], squared_misfit=[0.0], "
+        "misfit_share=[0.0], skewness=[1.0], bias=[0.0], depends_on_row=False)"
+    )

@@ -55,6 +55,11 @@ def test_folds_of_groups_are_given_as_a_list():
     assert student.target_noise_ is not None
 
 
+def test_a_splitter_of_groups_names_the_way_to_give_them():
+    with pytest.raises(ValueError, match=r"cv=GroupKFold.* needs groups.*list\(cv\.split"):
+        moments(GroupKFold(3))
+
+
 @pytest.mark.parametrize("cv", [ShuffleSplit(3, random_state=0), [(np.arange(30), np.arange(30))]])
 def test_folds_that_leave_rows_out_twice_or_never_are_an_error(cv):
     with pytest.raises(ValueError, match="cv must leave out each of the 60 rows exactly once"):
