@@ -214,7 +214,7 @@ def laplace(seed):
             mean = network.evaluate(network.mode, torch.as_tensor(np.asarray(X, dtype=np.float64)))
             return (mean[:, None] + network.slopes(X) @ deviations).numpy()
 
-        return FittedEnsemble(evaluate, outputs="values", n_members=n_draws)
+        return FittedEnsemble(evaluate, outputs="values", n_members=n_draws, are_draws=True)
 
     slopes = network.slopes(X_fresh) @ root
     return Posterior(X, y, X_fresh, draw, (slopes @ slopes.T).numpy())

@@ -55,8 +55,8 @@ OWN_ERROR = 1e-4
 
 # With the default q there is a warning if draws from a posterior differ by more than this share of
 # their variance in what q factors do not hold, and it says how many would hold all but a hundredth.
-# It is computed at so many entries.
-MOST_BEYOND, LEAST_BEYOND, N_COMPARED = 0.05, 0.01, 2_000
+# It is computed at so many rows.
+MOST_BEYOND, LEAST_BEYOND, N_COMPARED = 0.05, 0.01, 1_000
 
 # What ``max_iter="auto"`` stands for: a limit that is seldom reached, and the planned iterations
 # before the refinement of a body of the user's own, of a pass over the rows each.
@@ -390,14 +390,15 @@ def _warn_of_few_factors(contrasts: Contrasts, q: int) -> None:
 
     Of other members there are few, and what further factors would hold of them is noise.
     """
-    residuals = contrasts.residuals
-    shares = shares_of_factors(residuals[spaced_rows(len(residuals), N_COMPARED)])
+    rows = spaced_rows(contrasts.shape[0], N_COMPARED)
+    residuals = contrasts.residuals.reshape(contrasts.shape)[rows]
+    shares = shares_of_factors(residuals.reshape(-1, contrasts.shape[2]))
     if len(shares) <= q or shares[q - 1] >= 1 - MOST_BEYOND:
         return
     enough = 1 + int(np.searchsorted(shares, 1 - LEAST_BEYOND))
     warn_user(
         f"q={q} factors hold {shares[q - 1]:.0%} of the variance in which the draws of the "
         "posterior differ, and the rest counts as noise of the rows. The spread at a row is right, "
-        f"but sums, differences and effects over rows are not. {enough} factors hold "
-        f"{shares[enough - 1]:.0%}: give a larger q, or q='auto'."
+        "but how rows vary together is not, such as differences of two rows and effects of a "
+        f"column. {enough} factors hold {shares[enough - 1]:.0%}: give a larger q, or q='auto'."
     )

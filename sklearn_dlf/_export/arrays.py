@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import is_dataclass
 from importlib import import_module
 from os import PathLike
@@ -82,13 +82,23 @@ def save_student(student: Any, path: str | PathLike[str]) -> None:
     if not hasattr(student, "student_"):
         raise ValueError(f"This {type(student).__name__} is not fitted; expected a fitted one.")
     file = check_path(path, "path")
-    writer, record = _Writer(), {"class": name_class(type(student))}
+    removable = {key for key in student.get_params() if _can_be_left_out(student, key)}
+    writer, record = _Writer(removable), {"class": name_class(type(student))}
     if student.body_ == "custom":
         student, body = without_body(student)
         record["body"] = {key: writer.write(each, "body") for key, each in body._asdict().items()}
     state = {key: writer.write(each, key) for key, each in student.__getstate__().items()}
     text = json.dumps({**record, "state": state})
     file.write_bytes(safetensors.save(writer.arrays, metadata={METADATA_KEY: text}))
+
+
+def _can_be_left_out(student: Any, parameter: str) -> bool:
+    """Return whether a file can hold what the student has learnt without a parameter."""
+    try:
+        _Writer().write(student.__getstate__().get(f"{parameter}_"), parameter)
+    except ValueError:
+        return False
+    return True
 
 
 def load_student(path: str | PathLike[str], *, body: Callable[..., Any] | None = None) -> Any:
@@ -176,9 +186,16 @@ def _name_reader(path: Any) -> str:
 
 
 class _Writer:
-    """Turns values into JSON, and collects their arrays."""
+    """Turns values into JSON, and collects their arrays.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    removable : collection of str
+        Parameters that a student does not need any more.
+    """
+
+    def __init__(self, removable: Collection[str] = ()) -> None:
+        self.removable = removable
         self.arrays: dict[str, np.ndarray] = {}
         # Arrays are kept, so that a new one cannot have the identity of an old one.
         self._names: dict[int, tuple[Any, str]] = {}
@@ -204,9 +221,8 @@ class _Writer:
             fields = {key: self.write(each, where) for key, each in vars(value).items()}
             return {VALUE: name_class(type(value)), "fields": fields}
         what = getattr(value, "__name__", type(value).__name__)
-        is_parameter = not where.endswith("_") and not where.startswith("_")
         hint = ""
-        if is_parameter and where != "preprocessor":  # the file would hold what was fitted
+        if where in self.removable:
             hint = (
                 f" Or leave the parameter out before: student.set_params({where}=None). What was "
                 "learnt stays in the file."

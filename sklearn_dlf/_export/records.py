@@ -92,7 +92,9 @@ class Packer:
             return {RECORD_KEY: MODULE, "state": pack_module(value, self.pack, name_class)}
         if type(value) is StandardScaler:
             state = {key: vars(value)[key] for key in SCALER_KEYS}
-            return {RECORD_KEY: SCALER, "state": state}
+            record = {RECORD_KEY: SCALER, "state": state}
+            given = {key: vars(value)[key] for key in ("with_mean", "with_std")}
+            return record if all(given.values()) else {**record, "parameters": given}
         if isinstance(value, np.dtype):
             return {RECORD_KEY: DTYPE, "name": value.str}
         if _function_name(value):
@@ -136,7 +138,7 @@ class Unpacker:
         if kind == MODULE:
             return unpack_module(value["state"], self.unpack, find_class)
         if kind == SCALER:
-            scaler = StandardScaler()
+            scaler = StandardScaler(**value.get("parameters", {}))
             vars(scaler).update(value["state"])
             return scaler
         if kind == DTYPE:

@@ -34,8 +34,9 @@ MAX_ROWS = 2_000
 MIN_COMPARED, MAX_RATIO = 30, 3.0
 
 # Squared errors of single members, over their variance, above which it is asked whether that is a
-# logarithm or a standard deviation. Members that have learnt the noise of few rows err less.
-MAX_OWN_RATIO = 10.0
+# logarithm or a standard deviation; and those of their mean, over variance and disagreement, below
+# which it is not asked. Members may be too sure, each of itself, and right about it together.
+MAX_OWN_RATIO, LEAST_RATIO = 10.0, 1.5
 
 
 def distil_target_noise(
@@ -96,6 +97,8 @@ def warn_of_other_variance(transfer_set: TransferSet) -> None:
     total = own.mean(axis=-1) + residuals.variance()[rows]
     typical = _typical_ratio(errors**2, total, axis=0).max()
     meant = ""
+    if typical <= LEAST_RATIO:
+        return
     if typical <= MAX_RATIO:
         spread = transfer_set.contrasts.units.spread[:, None]
         squares = (errors[..., None] - spread * transfer_set.contrasts.residuals_at(rows)) ** 2

@@ -39,7 +39,7 @@ N_NEIGHBORS, MAX_CANDIDATES = N_ROWS // 4, 2**14
 # members has a chi-squared distribution; it counts as different beyond these tails.
 N_MEAN_ROWS, MIN_MEAN_ROWS, SAMPLE_TAIL = 1_000, 100, 0.01
 
-# The same of draws from a posterior, which nothing tells more of than they do.
+# The same of draws from a posterior: one standard error. They have seen no rows.
 DRAWS_TAIL = 0.16
 
 # Members that were trained agree on the mean over the rows that they have seen, and nearly so over

@@ -265,9 +265,10 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             if share > MAX_MERGED:
                 warn_user(
                     f"Column {name!r} has {len(categories)} categories. The student tells apart "
-                    f"the {MAX_CATEGORIES - 1} that most rows have, and takes the others, of "
-                    f"{share:.0%} of the rows, for one. Its ensemble may tell them apart. Give a "
-                    "preprocessor, such as a ColumnTransformer with TargetEncoder for this column."
+                    f"the {MAX_CATEGORIES - 1} that most rows have, and takes the others for one. "
+                    f"{share:.0%} of the rows have one of these that is not rare, and the ensemble "
+                    "may tell them apart. Give a preprocessor, such as a ColumnTransformer with "
+                    "TargetEncoder for this column."
                 )
 
     def _find_units(self, parts: list[np.ndarray], n_numbers: int, n_categories: int) -> np.ndarray:

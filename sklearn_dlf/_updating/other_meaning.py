@@ -58,6 +58,9 @@ MAX_UNKNOWN, LEAST_OLD = 4.0, 0.5
 LEVEL_ERRORS, LEVEL_SHARE, LEVEL_SIDE = 5.0, 0.25, 0.7
 LEVEL_ROWS, MOST_LEVEL_ROWS = 30, 2_000
 
+# Residuals that are smaller than this share of the largest value are rounding.
+ROUNDING = 1e-5
+
 REMEDY = (
     "update holds the student to what it predicted at the rows of fit. If y means something else "
     "now ({}), call reset_update, and adapt with all rows of the new meaning. If it means the "
@@ -142,13 +145,14 @@ def warn_of_level(
     if np.count_nonzero(is_old) < max(LEVEL_ROWS, LEAST_OLD * len(X)):
         return
     residuals = (y - updated.moments(X).mean - bias)[is_old]
-    mean, std = residuals.mean(axis=0), residuals.std(axis=0)
-    share = np.abs(mean) / np.maximum(std, np.finfo(np.float64).tiny)
-    output = int(share.argmax())
-    if share[output] <= max(LEVEL_SHARE, LEVEL_ERRORS / np.sqrt(len(residuals))):
+    rounding = ROUNDING * np.abs(y).max(axis=0)
+    mean, std = residuals.mean(axis=0), np.maximum(residuals.std(axis=0), rounding)
+    share = np.abs(mean) / np.where(std > 0, std, 1.0)
+    has_moved = share > max(LEVEL_SHARE, LEVEL_ERRORS / np.sqrt(len(residuals)))
+    has_moved &= np.mean(residuals * mean > 0, axis=0) >= LEVEL_SIDE  # else they are outliers
+    if not has_moved.any():
         return
-    if np.mean(residuals[:, output] * mean[output] > 0) < LEVEL_SIDE:  # some values are outliers
-        return
+    output = int(np.argmax(has_moved * share))
     where = f" of output {output}" if len(share) > 1 else ""
     warn_user(
         f"After the update, the new values of y{where} are still "

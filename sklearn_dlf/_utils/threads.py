@@ -13,7 +13,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
@@ -91,29 +91,43 @@ def call_in_threads(function: Callable[[Any], None], items: Sequence[Any], n_thr
     config, floating_point = get_config(), np.geterr()
     waiting = deque(enumerate(items))
     errors: dict[int, BaseException] = {}
+    caller, n_helped, changed = threading.get_ident(), 0, threading.Condition()
+
+    def count(change):
+        """Count items that other threads have begun, and not ended."""
+        nonlocal n_helped
+        n_helped += change if threading.get_ident() != caller else 0
+        changed.notify_all()
 
     def work():
         with config_context(**config), np.errstate(**floating_point):
-            while waiting:
-                try:
+            while True:
+                with changed:
+                    if not waiting:
+                        return
                     number, item = waiting.popleft()
-                except IndexError:  # another thread has just taken the last one
-                    return
+                    count(1)
                 try:
                     function(item)
                 except BaseException as error:
                     errors[number] = error
                     waiting.clear()
+                finally:
+                    with changed:
+                        count(-1)
 
     helpers: list[Future] = []
-    with suppress(RuntimeError):
-        for _ in range(n_threads - 1):
-            helpers.append(_worker_threads.executor.submit(work))
     try:
+        with suppress(RuntimeError):
+            for _ in range(n_threads - 1):
+                helpers.append(_worker_threads.executor.submit(work))
         work()
     finally:
-        waiting.clear()
-        wait([helper for helper in helpers if not helper.cancel()])
+        for helper in helpers:
+            helper.cancel()
+        with changed:  # where no thread could be started, one of another call may help
+            waiting.clear()
+            changed.wait_for(lambda: n_helped == 0)
     if errors:
         raise errors[min(errors)]
 

@@ -30,10 +30,6 @@ from ._members import Members, regressors_as_members, with_transformed
 from ._quantile_models import refuse_quantiles
 from ._registry import describe_ensemble, register_ensemble
 
-# A function that returns so many members at once returns draws from a posterior: models that are
-# trained one by one are hardly ever as many. A choice.
-MANY_MEMBERS = 200
-
 
 def _list_members(
     models: Sequence[Any], outputs: Outputs | None = None, classes: np.ndarray | None = None
@@ -116,7 +112,6 @@ def _callable_members(
         predict,
         classes,
         predict_variance=predict_variance if outputs == "mean_variance" else None,
-        are_functions=n_members >= MANY_MEMBERS,
     )
 
 
@@ -164,6 +159,12 @@ class FittedEnsemble:
         models with the loss of a gamma or Poisson distribution: intervals of the student are, too.
         It must be fitted, if it needs a fit. Models in a ``TransformedTargetRegressor`` bring one
         of their own.
+
+    are_draws : bool, default=False
+        Whether callables or modules are draws from a posterior: functions of any rows, which were
+        not trained one by one. Rows are made for a student as for other posteriors then, and sums
+        over rows are as uncertain as those of the draws. Draws of `parameter_draws`, of Gaussian
+        processes and of linear models are known.
 
     Attributes
     ----------
@@ -231,6 +232,7 @@ class FittedEnsemble:
         n_members: int | None = None,
         random_state: int | np.random.RandomState | None = 0,
         transformer: Any = None,
+        are_draws: bool = False,
     ) -> None:
         is_known = isinstance(outputs, str) and outputs in get_args(Outputs)
         if outputs is not None and not is_known:
@@ -244,12 +246,17 @@ class FittedEnsemble:
         self._n_members = n_members
         self._random_state = random_state
         self._transformer = transformer
+        if not isinstance(are_draws, bool | np.bool_):
+            raise TypeError(f"are_draws must be True or False, got {are_draws!r}.")
+        self._are_draws = bool(are_draws)
         members = describe_ensemble(self)  # raises an error if the models are no ensemble
         self.kind, self.n_members = members.kind, members.n_members
 
     def _describe(self) -> Members:
         """Describe the members; this is the extractor of the class."""
         members = self._describe_models()
+        if self.__dict__.get("_are_draws"):  # older files have none
+            members = replace(members, are_functions=True)
         transformer = self.__dict__.get("_transformer")  # older files have none
         if transformer is not None:
             return with_transformed(members, self._check_transformer(members, transformer))
@@ -277,6 +284,11 @@ class FittedEnsemble:
             return self._describe_callable()
         else:
             members = describe_ensemble(models)
+            if self.__dict__.get("_are_draws"):
+                raise ValueError(
+                    f"are_draws is for callables and modules; got a {type(models).__name__}, of "
+                    "which it is known what its members are."
+                )
             if self._outputs is not None or self._classes is not None:
                 raise ValueError(
                     f"It is known what the members of a {type(models).__name__} return: leave out "

@@ -10,7 +10,7 @@ from every_student import BRIEF, EVERY_KIND, make_student
 from numpy.testing import assert_allclose
 from sklearn.compose import make_column_transformer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
 
 from sklearn_dlf import DLFRegressor, load_student, save_student
 from sklearn_dlf._export.records import FUNCTION, RECORD_KEY, Unpacker
@@ -55,6 +55,18 @@ def test_a_function_that_no_name_tells_is_refused(tmp_path):
     where = "in 'target_transformation_' of the student"
     with pytest.raises(ValueError, match=f"cannot hold FunctionTransformer, {where}.*or skops"):
         save_student(student, tmp_path / "student.safetensors")
+
+
+def test_a_preprocessor_of_which_a_file_holds_what_was_fitted_can_be_left_out(tmp_path):
+    X = np.random.RandomState(0).standard_normal((60, 2))
+    preprocessor = make_pipeline(StandardScaler(with_mean=False), MinMaxScaler())
+    student = DLFRegressor(**{**BRIEF, "max_iter": 100, "tol": 10.0}, preprocessor=preprocessor)
+    student.fit(X, predictions=X @ np.ones((2, 5)) * np.arange(5))
+    path = tmp_path / "student.safetensors"
+    with pytest.raises(ValueError, match=r"set_params\(preprocessor=None\)"):
+        save_student(student, path)
+    save_student(student.set_params(preprocessor=None), path)
+    assert_allclose(load_student(path).predict(X), student.predict(X), rtol=1e-12)
 
 
 def test_a_preprocessor_is_no_parameter_that_can_be_left_out(tmp_path):

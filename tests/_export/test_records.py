@@ -10,11 +10,14 @@ import pytest
 import torch
 from every_student import EVERY_KIND, make_student
 from numpy.testing import assert_array_equal
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
 from torch import nn
 
 from sklearn_dlf import DLFRegressor
 from sklearn_dlf._export.modules import is_plain
 from sklearn_dlf._export.records import Packer, Unpacker
+from sklearn_dlf.ensembles import FittedEnsemble
 
 # Students that are trained briefly may have noise of y without a variance.
 pytestmark = pytest.mark.filterwarnings("ignore:y has no variance")
@@ -130,3 +133,22 @@ def test_a_record_names_classes_of_this_package_only(name):
     record = {"sklearn_dlf_record": "object", "class": name, "state": {}}
     with pytest.raises(ValueError, match="which this version of sklearn_dlf does not have"):
         Unpacker().unpack(record)
+
+
+@pytest.mark.parametrize("given", [{"with_mean": False}, {"with_std": False}, {}])
+def test_scalers_keep_what_they_leave_out(given):
+    """Alone, and in a pipeline that takes y, or rows, to where the student learns."""
+    rng = np.random.RandomState(0)
+    X = 3 + 2 * rng.standard_normal((60, 2))
+    scaler = StandardScaler(**given).fit(X)
+    again = Unpacker().unpack(Packer().pack(scaler))
+    assert_array_equal(again.transform(X), scaler.transform(X))
+    logarithm = FunctionTransformer(np.log, np.exp)
+    values = np.exp(X[:, :1] + 0.1 * rng.standard_normal((60, 5)))
+    transformer = make_pipeline(logarithm, StandardScaler(**given)).fit(values[:, :1])
+    members = [lambda rows, k=k: np.exp(rows[:, 0] + 0.1 * k) for k in range(5)]
+    ensemble = FittedEnsemble(members, outputs="values", transformer=transformer)
+    preprocessor = make_pipeline(StandardScaler(**given), MinMaxScaler())
+    brief = {"q": 1, "n_epochs": 1, "tol": 10.0, "augment": None, "random_state": 0}
+    student = DLFRegressor(preprocessor=preprocessor, **brief).fit(X, ensemble=ensemble)
+    assert_array_equal(pickle.loads(pickle.dumps(student)).predict(X), student.predict(X))

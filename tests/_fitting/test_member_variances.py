@@ -247,3 +247,20 @@ def test_members_that_know_less_noise_than_they_disagree_are_not_told():
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", SeenRowsWarning)
         DLFRegressor(**QUICK).fit(X, X[:, 0] + noise, ensemble=ensemble)
+
+
+def test_members_that_are_right_together_are_not_told():
+    """Each is far too sure of itself, and the exponential of its variance is near to the truth."""
+    rng = np.random.RandomState(0)
+    offsets = rng.standard_normal(7)
+    models = [
+        lambda rows, k=k: np.column_stack([rows[:, 0] + offsets[k], np.full(len(rows), 0.05)])
+        for k in range(7)
+    ]
+    center, std = offsets.mean(), np.sqrt(offsets.var() + 0.05)
+    y = X[:, 0] + center + std * rng.standard_normal(len(X))
+    ensemble = FittedEnsemble(models, outputs="mean_variance")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", SeenRowsWarning)
+        DLFRegressor(**QUICK).fit(X, y, ensemble=ensemble)

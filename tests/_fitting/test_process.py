@@ -9,7 +9,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from sklearn_dlf import DLFRegressor
 from sklearn_dlf._fitting.process import N_NEIGHBORS, N_ROWS, _choose_rows
-from sklearn_dlf.ensembles import parameter_draws
+from sklearn_dlf.ensembles import FittedEnsemble, parameter_draws
 
 OPTIONS = {"q": 3, "hidden_layer_sizes": (20,), "tol": 0.1, "random_state": 0}
 
@@ -42,7 +42,6 @@ def smooth_posterior(n_columns, n_draws):
 
 
 @pytest.mark.parametrize("q", [4, 30])
-@pytest.mark.filterwarnings("ignore:q=.* factors hold")
 def test_draws_from_a_posterior_are_as_uncertain_of_a_mean_over_rows(q):
     """Draws have seen no rows, so that a spread of means that is too large is mended."""
     X, draws, covariance = smooth_posterior(2, 300)
@@ -61,6 +60,22 @@ def test_a_default_of_too_few_factors_for_a_posterior_is_told():
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             DLFRegressor(draws, q=q, **brief).fit(X)
+
+
+def test_functions_of_ones_own_are_draws_if_that_is_said():
+    rng = np.random.RandomState(0)
+    X, slopes = rng.standard_normal((100, 20)), rng.standard_normal((2, 20, 50))
+
+    def draw(rows):
+        return np.einsum("ij,kjm->ikm", rows * [[1.0, 0.0] * 10], slopes)
+
+    brief = {"hidden_layer_sizes": (8,), "n_epochs": 1, "tol": 10.0, "augment": None}
+    options = {"outputs": "values", "n_members": 50}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        DLFRegressor(**brief).fit(X, ensemble=FittedEnsemble(draw, **options))
+    with pytest.warns(UserWarning, match=r"q=10 factors hold \d+% .*draws of the posterior"):
+        DLFRegressor(**brief).fit(X, ensemble=FittedEnsemble(draw, **options, are_draws=True))
 
 
 @pytest.mark.parametrize("size", [0.0, 0.12])

@@ -82,18 +82,21 @@ def test_rare_and_unknown_categories_share_an_indicator():
 
 def test_a_column_of_many_categories_has_a_bounded_number_of_indicators():
     city = pd.Series(np.arange(3_000) % 600).astype("category")
-    with pytest.warns(UserWarning, match="'city' has 600 categories.* of 58% of the rows"):
+    with pytest.warns(UserWarning, match="'city' has 600 categories.* 58% of the rows"):
         read = TableEncoder().fit_transform(pd.DataFrame({"city": city}))
     assert read.shape[1] == MAX_CATEGORIES
 
 
-@pytest.mark.parametrize("city", [np.arange(3_000) % 100, np.r_[np.arange(2_800) % 20, 20:320]])
-def test_categories_that_few_rows_have_are_merged_without_a_word(city):
+@pytest.mark.parametrize(
+    ("city", "n_indicators"),
+    [(np.arange(3_000) % 100, 100), (np.r_[np.arange(2_800) % 20, 20:320], 21)],
+)
+def test_categories_that_few_rows_have_are_merged_without_a_word(city, n_indicators):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         frame = pd.DataFrame({"city": pd.Series(city).astype("category")})
         read = TableEncoder().fit_transform(frame)
-    assert read.shape[1] in (100, 21)
+    assert read.shape[1] == n_indicators
 
 
 def test_each_column_has_about_the_same_weight_in_a_distance():

@@ -6,6 +6,9 @@ import warnings
 
 import numpy as np
 import pytest
+from sklearn.ensemble import RandomForestRegressor
+
+from sklearn_dlf import DLFRegressor
 
 
 @pytest.mark.parametrize("change", [lambda y: 1.8 * y + 32, lambda y: 20 * y], ids=["offset", "20"])
@@ -81,3 +84,25 @@ def test_a_level_that_an_update_does_not_follow_is_told(one_output, sign):
         copy.deepcopy(student).update(rows, moved)
     kept = student.adapt(rows, moved, labels="kept")
     assert np.mean(moved - kept.predict(rows)) == pytest.approx(0, abs=0.2 * noise.std())
+
+
+def test_of_several_outputs_the_one_whose_level_has_moved_is_named(separable):
+    student, X, y = separable
+    rows = np.tile(X, (4, 1))
+    values, residuals = student.predict(rows), (y - student.predict(X)).std(axis=0)
+    values = values + np.random.RandomState(0).standard_normal(values.shape) * residuals
+    values[::3, 0] += 10 * residuals[0]  # outliers
+    values[:, 1] -= 2 * residuals[1]
+    with pytest.warns(UserWarning, match="y of output 1 are still below"):
+        copy.deepcopy(student).update(rows, values)
+
+
+def test_a_constant_output_has_no_level_that_moves():
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((120, 3))
+    Y = np.column_stack([X[:, 0] + 0.3 * rng.standard_normal(120), np.full(120, 3.3)])
+    forest = RandomForestRegressor(20, random_state=0).fit(X, Y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # all members agree on the constant
+        student = DLFRegressor(q=2, tol=1.0, n_epochs=1, random_state=0).fit(X, Y, ensemble=forest)
+    student.update(X[:60], Y[:60])

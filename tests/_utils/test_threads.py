@@ -228,3 +228,48 @@ class TestCallInThreads:
         found = []
         call_in_threads(found.append, range(3), 2 * threads.MAX_WORKERS)
         assert sorted(found) == [0, 1, 2]
+
+    def test_items_that_another_calls_thread_has_taken_are_waited_for(self, monkeypatch):
+        """A thread that cannot be started leaves its work to those of other calls."""
+        executor = threads._worker_threads.executor
+        submit, taken = executor.submit, threading.Event()
+
+        def leave_to_another(work):
+            submit(work)
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(executor, "submit", leave_to_another)
+        done = []
+
+        def slowly(item):
+            if threading.get_ident() == caller:
+                taken.wait(60)
+            else:
+                taken.set()
+                time.sleep(0.1)
+            done.append(item)
+
+        caller = threading.get_ident()
+        call_in_threads(slowly, range(2), 2)
+        assert sorted(done) == [0, 1]
+
+    def test_no_item_is_begun_after_an_interrupt_of_the_start(self, monkeypatch):
+        executor = threads._worker_threads.executor
+        submit, started, begun = executor.submit, [], []
+
+        def interrupted(work):
+            if started:
+                raise KeyboardInterrupt
+            started.append(submit(work))
+            return started[0]
+
+        def note(item):
+            begun.append(item)
+            time.sleep(0.05)
+
+        monkeypatch.setattr(executor, "submit", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            call_in_threads(note, range(40), 3)
+        n_begun = len(begun)
+        time.sleep(0.2)
+        assert len(begun) == n_begun < 40

@@ -310,3 +310,11 @@ def test_models_of_different_quantiles_are_no_alternatives(make):
     with pytest.raises(ValueError, match="different quantiles"):
         member_predictions(VotingRegressor(models).fit(X, y), X)
     assert FittedEnsemble([make(0.5).fit(X, y) for _ in range(2)]).n_members == 2
+
+
+def test_only_functions_can_be_said_to_be_draws():
+    forest = RandomForestRegressor(3, random_state=0).fit([[0.0], [1.0]], [0.0, 1.0])
+    with pytest.raises(ValueError, match="are_draws is for callables and modules; got a RandomF"):
+        FittedEnsemble(forest, are_draws=True)
+    with pytest.raises(TypeError, match="are_draws must be True or False, got 1"):
+        FittedEnsemble([len, len], outputs="values", are_draws=1)
