@@ -99,6 +99,7 @@ def transfer_set(X, outputs, targets=None, variances=None):
         transformation=None,
         reader=SimpleNamespace(is_raw=True),
         n_own=len(X),
+        are_draws=False,
     )
 
 
