@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._export.onnx_file import write_onnx
 from .._fitting.calibration import calibrate, ensemble_probabilities
 from .._fitting.checkpoints import find_checkpoint
+from .._fitting.choice_of_q import choose_q
 from .._fitting.drawn_networks import drawn_network
 from .._fitting.em import ANNEALING, PLAIN_ANNEALING, ExpectationMaximisation
 from .._fitting.latent_law import choose_law, law_to_draw
@@ -29,18 +30,15 @@ from .._fitting.student_bodies import BODY_LR_CONSTRAINTS, make_student_body
 from .._fitting.trainer import make_trainer, trains_swiftly
 from .._latent.member_law import MemberLaw
 from .._latent.models import FullModel, SeparableModel
-from .._latent.number_of_factors import factor_scores, shares_of_factors
 from .._latent.row_correlation import RowCorrelation
 from .._latent.smoothed import LatentLaw
 from .._network.students import SeparableStudentNetwork, StudentNetwork
 from .._predictive.members import LatentFactorMembers
 from .._transfer.contrasts import Contrasts
 from .._transfer.transfer_set import TransferSet
-from .._utils.blocks import spaced_rows
 from .._utils.fit_tasks import CallbackSupportMixin, FitTasks
 from .._utils.parameters import Count, store_parameters
 from .._utils.seeding import MAX_SEED
-from .._utils.warning import warn_user
 from .base import BODY_CONSTRAINTS, BaseStudent
 
 # The members' likelihood weighs the loadings' error against the mean's by the squared ratio of the
@@ -48,15 +46,6 @@ from .base import BODY_CONSTRAINTS, BaseStudent
 # them the loadings learn too slowly, above them the mean is fitted worse.
 LIKELIHOOD_MULTIPLE = 3.0
 LOADINGS_WEIGHTS = 0.003, 0.03
-
-# Smallest noise variance of ``q="auto"``, in units of the members' mean variance. The student's own
-# error is larger, and of factors that vary by less it would learn nothing.
-OWN_ERROR = 1e-4
-
-# With the default q there is a warning if draws from a posterior differ by more than this share of
-# their variance in what q factors do not hold, and it says how many would hold all but a hundredth.
-# It is computed at so many rows.
-MOST_BEYOND, LEAST_BEYOND, N_COMPARED = 0.05, 0.01, 1_000
 
 # What ``max_iter="auto"`` stands for: a limit that is seldom reached, and the planned iterations
 # before the refinement of a body of the user's own, of a pass over the rows each.
@@ -149,9 +138,7 @@ class LatentFactorStudent(CallbackSupportMixin, BaseStudent):
         contrasts = transfer_set.contrasts
         n_outputs = contrasts.shape[1]
         separable = self._is_separable(n_outputs)
-        q = self._choose_q(contrasts, separable)
-        if transfer_set.are_draws and q == self._default("q") and not separable:
-            _warn_of_few_factors(contrasts, q)
+        q, self.q_scores_ = choose_q(self.q, self._default("q"), transfer_set, separable)
         network_class, model_class = (
             (SeparableStudentNetwork, SeparableModel) if separable else (StudentNetwork, FullModel)
         )
@@ -245,24 +232,6 @@ class LatentFactorStudent(CallbackSupportMixin, BaseStudent):
                     f"another {name}, such as the default {self._default(name)!r}."
                 )
         return True
-
-    def _choose_q(self, contrasts: Contrasts, separable: bool) -> int:
-        """Return the number of factors: the best at held-out members, or the user's, clipped."""
-        self.q_scores_ = None
-        if isinstance(self.q, str):  # "auto"
-            self.q_scores_ = factor_scores(contrasts.residuals, noise_floor=OWN_ERROR)
-            return max(1, int(np.argmax(self.q_scores_))) if len(self.q_scores_) else 1
-        n_samples, n_outputs, n_members = contrasts.shape
-        if separable:  # each output of a member is a function of its own
-            most = max(1, min(n_outputs * (n_members - 1), n_samples) - 1)
-        else:
-            most = min(n_members, n_samples * n_outputs) - 1
-        if self.q > most and self.q != self._default("q"):
-            warn_user(
-                f"q={self.q} factors are more than {n_members} members at {n_samples} design "
-                f"points can tell apart; q_={most} is used. Give more members, or a smaller q."
-            )
-        return min(self.q, most)
 
     def _choose_loadings_weight(self, contrasts: Contrasts) -> float:
         """Return the weight of the loadings' error against the mean's, each in its own unit."""
@@ -383,22 +352,3 @@ class LatentFactorStudent(CallbackSupportMixin, BaseStudent):
         """
         check_is_fitted(self)
         write_onnx(self, path, outputs, quantiles, preprocessed)
-
-
-def _warn_of_few_factors(contrasts: Contrasts, q: int) -> None:
-    """Warn if draws from a posterior need many more factors than q.
-
-    Of other members there are few, and what further factors would hold of them is noise.
-    """
-    rows = spaced_rows(contrasts.shape[0], N_COMPARED)
-    residuals = contrasts.residuals.reshape(contrasts.shape)[rows]
-    shares = shares_of_factors(residuals.reshape(-1, contrasts.shape[2]))
-    if len(shares) <= q or shares[q - 1] >= 1 - MOST_BEYOND:
-        return
-    enough = 1 + int(np.searchsorted(shares, 1 - LEAST_BEYOND))
-    warn_user(
-        f"q={q} factors hold {shares[q - 1]:.0%} of the variance in which the draws of the "
-        "posterior differ, and the rest counts as noise of the rows. The spread at a row is right, "
-        "but how rows vary together is not, such as differences of two rows and effects of a "
-        f"column. {enough} factors hold {shares[enough - 1]:.0%}: give a larger q, or q='auto'."
-    )
