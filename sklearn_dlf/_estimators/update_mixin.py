@@ -23,7 +23,12 @@ from .._updating.memory import (
     learn_memory,
     value_covariance,
 )
-from .._updating.other_meaning import warn_of_level, warn_of_other_labels, warn_of_other_values
+from .._updating.other_meaning import (
+    warn_of_frequencies,
+    warn_of_level,
+    warn_of_other_labels,
+    warn_of_other_values,
+)
 from .._updating.value_update import ValueUpdate
 from .._utils.numbers import in_memory, without_dates
 from .._utils.threads import one_blas_thread
@@ -333,7 +338,10 @@ class ClassifierUpdateMixin(UpdateMixin, ClassifierStudentMixin):
             rows = X, weights[:, None] * class_indicators(y, self.classes_)
         update.add(self._fitted_members, rows, discrepancy=discrepancy, forgetting=forgetting)
         if rows is not None and forgetting == 1:
-            warn_of_other_labels(rows, self.classes_, self._members)
+            is_told = warn_of_other_labels(rows, self.classes_, self._members)
+            if not is_told:
+                updated = update.members(self.student_, self._units)
+                warn_of_frequencies(rows, self.classes_, updated)
         return update
 
 

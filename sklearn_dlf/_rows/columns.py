@@ -139,8 +139,9 @@ def read_numbers(column: Any, name: Any) -> np.ndarray:
             values = _floats(column)
     except (TypeError, ValueError) as error:
         raise ColumnError(
-            f"Column {name!r} held numbers or booleans in fit, and now holds other values: {error}"
-            ". Turn strings of numbers into numbers first, as pandas.to_numeric does."
+            f"Column {name!r} held numbers or booleans in fit, and now holds other values: "
+            f"{str(error).rstrip('.')}. Turn strings of numbers into numbers first, as "
+            "pandas.to_numeric does."
         ) from error
     if np.isinf(values).any():
         raise ColumnError(

@@ -22,7 +22,9 @@ FAR_NUMBERS = 5.0
 
 # There is a warning, too, if so large a share of at least `MANY_ROWS` rows is beyond the range of a
 # column in fit, by a tenth of that range: in units that make numbers smaller, or in another region.
-BEYOND, BEYOND_SHARE = 0.1, 0.95
+# Of a column of one sign it is enough to be nearer to zero by this factor: heavy tails make a tenth
+# of the range more than the distance to zero.
+BEYOND, BEYOND_SHARE, NEARER = 0.1, 0.95, 2.0
 
 # Changes of a constant that are rounding: relative to its size, and in any case. There is no
 # warning of a constant in fewer rows than `MANY_ROWS`: one of them may have a rare mark.
@@ -248,13 +250,19 @@ def add_numbers(
     low, high = known
     if not high > low and len(numbers) < MANY_ROWS:
         return
+    n_gaps = int(np.count_nonzero(np.isnan(numbers)))
     for share, add in ((FAR_NUMBERS, novelties.add_numbers), (BEYOND, novelties.add_beyond)):
         margin = share * (high - low) if high > low else _rounding_of(high)
         with np.errstate(invalid="ignore"):
             is_new = (numbers < low - margin) | (numbers > high + margin)
+            if share == BEYOND and low * high > 0:
+                is_new |= np.abs(numbers) < min(abs(low), abs(high)) / NEARER
         n_new = int(np.count_nonzero(is_new))
         shown = [float(numbers[is_new].min()), float(numbers[is_new].max())] if n_new else []
-        add(NewValues(column, len(numbers), n_new, shown, [low, high]))
+        n_rows = len(numbers)
+        if 2 * n_new > n_rows:  # gaps are no sign of the contrary
+            n_new += n_gaps
+        add(NewValues(column, n_rows, n_new, shown, [low, high]))
 
 
 def _rounding_of(constant: Any) -> Any:

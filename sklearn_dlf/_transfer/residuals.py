@@ -97,7 +97,8 @@ class MemberResiduals:
         if outputs.shape[1] != self.y.shape[1]:
             raise ValueError(
                 f"The members have {outputs.shape[1]} outputs and y has {self.y.shape[1]}; "
-                "expected the same number."
+                "expected the same number. Models of one output each go into a "
+                "MultiOutputRegressor, one for each member."
             )
         first = max(self._n_design - rows.start, 0)
         if first < len(outputs):

@@ -58,6 +58,12 @@ MAX_UNKNOWN, LEAST_OLD = 4.0, 0.5
 LEVEL_ERRORS, LEVEL_SHARE, LEVEL_SIDE = 5.0, 0.25, 0.7
 LEVEL_ROWS, MOST_LEVEL_ROWS = 30, 2_000
 
+# Standard error of a frequency at least: a student may be sure of all rows.
+LEAST_FREQUENCY = 0.005
+
+# Denominator of a class that is never predicted.
+TINY = 1e-12
+
 # Residuals that are smaller than this share of the largest value are rounding.
 ROUNDING = 1e-5
 
@@ -174,8 +180,10 @@ def _with_recent(
     return found, old
 
 
-def warn_of_other_labels(rows: tuple[np.ndarray, np.ndarray], classes: Any, members: Any) -> None:
-    """Warn if labels are far less likely than under a guess that does not know the rows.
+def warn_of_other_labels(rows: tuple[np.ndarray, np.ndarray], classes: Any, members: Any) -> bool:
+    """Warn if labels are far less likely than under a guess, and return whether that is so.
+
+    The guess does not know the rows.
 
     Parameters
     ----------
@@ -188,7 +196,7 @@ def warn_of_other_labels(rows: tuple[np.ndarray, np.ndarray], classes: Any, memb
     """
     X, labels = (each[rows[1].any(axis=1)] for each in rows)
     if len(X) < LEAST_ROWS:
-        return
+        return False
     X, labels = (each[spaced_rows(len(X), MOST_ROWS)] for each in (X, labels))
     codes, logarithms = labels.argmax(axis=1), members.log_probabilities(X)
     losses = -logarithms[np.arange(len(X)), codes]
@@ -207,8 +215,46 @@ def warn_of_other_labels(rows: tuple[np.ndarray, np.ndarray], classes: Any, memb
     elif mean_excess > MAX_MEAN_EXCESS and len(X) >= LEAST_MEAN_ROWS:
         what = f"labels are less likely by {mean_excess:.2g} nats"
     else:
-        return
+        return False
     warn_user(
         f"By the student, the new {what} than by a guess that does not know the rows. "
         + REMEDY.format("such as labels with other names")
+    )
+    return True
+
+
+def warn_of_frequencies(rows: tuple[np.ndarray, np.ndarray], classes: Any, updated: Any) -> None:
+    """Warn if a label is still far more or less frequent than an updated student predicts.
+
+    The update remembers the rows of `fit`, and follows a change of frequencies there a part of the
+    way only.
+
+    Parameters
+    ----------
+    rows, classes
+        As for `warn_of_other_labels`.
+    updated : StudentMembers
+        Members of the student after this update.
+    """
+    X, labels = (each[rows[1].any(axis=1)] for each in rows)
+    if len(X) < LEVEL_ROWS:
+        return
+    X, labels = (each[spaced_rows(len(X), MOST_LEVEL_ROWS)] for each in (X, labels))
+    weights = labels.sum(axis=1)
+    probabilities = np.exp(updated.log_probabilities(X))
+    found = np.average(labels / weights[:, None], axis=0, weights=weights)
+    expected = np.average(probabilities, axis=0, weights=weights)
+    squares = np.average(probabilities * (1 - probabilities), axis=0, weights=weights)
+    error = np.sqrt(squares * np.square(weights).sum()) / weights.sum()
+    has_moved = np.abs(found - expected) > LEVEL_ERRORS * np.maximum(error, LEAST_FREQUENCY)
+    has_moved &= np.abs(found - expected) > LEVEL_SHARE * expected
+    if not has_moved.any():
+        return
+    code = int(np.argmax(has_moved * np.abs(found - expected) / np.maximum(expected, TINY)))
+    warn_user(
+        f"After the update, the student predicts label {classes[code]!s} for {expected[code]:.0%} "
+        f"of the new rows, and {found[code]:.0%} have it. It remembers the rows of fit, and "
+        "follows a change there a part of the way. If labels have become more or less frequent, "
+        "call reset_update, and adapt(X, y, labels='kept') with all new rows; if they change "
+        "slowly, use forgetting."
     )

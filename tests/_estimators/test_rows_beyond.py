@@ -77,6 +77,22 @@ def test_a_column_of_a_frame_in_smaller_units_is_named():
     assert messages(lambda: fitted.predict(frame)) == []
 
 
+def test_smaller_units_of_a_column_with_heavy_tails_and_gaps_are_named():
+    """A tenth of the range is more than the distance from the smallest number to zero."""
+    rng = np.random.RandomState(0)
+    income = np.exp(rng.normal(10, 0.6, N))
+    frame = pd.DataFrame({"income": income, "age": rng.uniform(20, 70, N)})
+    fitted = make_student(frame)
+    [message] = messages(lambda: fitted.predict(frame.assign(income=income / 1000)))
+    assert "'income' in 120 of 120 rows" in message
+    assert messages(lambda: fitted.predict(frame.assign(income=0.9 * income))) == []
+    gaps = frame.mask(rng.uniform(size=frame.shape) < 0.1)
+    fitted = make_student(gaps)
+    [message] = messages(lambda: fitted.predict(gaps.assign(age=gaps.age / 100)))
+    assert "'age' in 120 of 120 rows" in message
+    assert messages(lambda: fitted.predict(gaps)) == []
+
+
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_rows_in_parts_are_judged_together(student, monkeypatch, n_jobs):
     monkeypatch.setattr("sklearn_dlf._estimators.row_parts.part_size", lambda row_numbers: 50)

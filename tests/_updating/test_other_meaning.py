@@ -3,12 +3,14 @@
 import copy
 import pickle
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestRegressor
 
 from sklearn_dlf import DLFRegressor
+from sklearn_dlf._updating.other_meaning import warn_of_frequencies
 
 
 @pytest.mark.parametrize("change", [lambda y: 1.8 * y + 32, lambda y: 20 * y], ids=["offset", "20"])
@@ -106,3 +108,22 @@ def test_a_constant_output_has_no_level_that_moves():
         warnings.simplefilter("ignore")  # all members agree on the constant
         student = DLFRegressor(q=2, tol=1.0, n_epochs=1, random_state=0).fit(X, Y, ensemble=forest)
     student.update(X[:60], Y[:60])
+
+
+@pytest.mark.parametrize(("share", "is_told"), [(0.1, False), (0.2, False), (0.4, True)])
+@pytest.mark.parametrize("weight", [1.0, 3.0])
+def test_a_class_that_has_become_frequent_is_told(share, is_told, weight):
+    """Of 200 rows, a share has a label that is predicted for a tenth."""
+    X, indicators = np.zeros((200, 1)), np.zeros((200, 2))
+    has_label = np.arange(200) < 200 * share
+    indicators[has_label, 1] = indicators[~has_label, 0] = weight
+    if weight == 3.0:  # as many rows as before
+        X, indicators = X[::3], indicators[::3]
+    updated = SimpleNamespace(log_probabilities=lambda X: np.log(np.tile([0.9, 0.1], (len(X), 1))))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_of_frequencies((X, indicators), np.array(["paid", "default"]), updated)
+        warn_of_frequencies((X[:20], indicators[:20]), np.array(["a", "b"]), updated)  # too few
+    messages = [str(each.message) for each in caught]
+    assert len(messages) == is_told
+    assert not is_told or "label default for 10% of the new rows, and 4" in messages[0]
