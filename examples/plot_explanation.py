@@ -50,7 +50,8 @@ print(f"time of the forest / time of the student: {(end - middle) / (middle - be
 # ---------------------------------
 # The mean prediction over test rows as one column takes each of its values. Each drawn member has a
 # curve of its own: ``random_state`` draws the same members at every value, so that a curve belongs
-# to one of them.
+# to one of them. A part of a member's deviation, large for trees, is drawn nearly anew at each row,
+# so that the curve at a single row is rougher than a tree's. The mean over rows takes it away.
 
 
 def partial_dependence(column, n_members=200):
