@@ -239,7 +239,7 @@ class DLFClassifier(ClassifierAdaptMixin, LatentFactorStudent):
     n_jobs : int or None, default=None
         Number of jobs of joblib that evaluate the ensemble's members at blocks of rows, and of
         threads that predict at many rows. With None, their number is that of an enclosing
-        `joblib.parallel_config`. Without one there is one job, and from 32,768 rows on there are as
+        `joblib.parallel_config`. Without one there is one job, and from 32,768 rows on up to as
         many threads as torch has. Results are the same but for rounding. Draws from a posterior
         that are not functions are made by one job.
 

@@ -82,20 +82,22 @@ def save_student(student: Any, path: str | PathLike[str]) -> None:
     if not hasattr(student, "student_"):
         raise ValueError(f"This {type(student).__name__} is not fitted; expected a fitted one.")
     file = check_path(path, "path")
-    removable = {key for key in student.get_params() if _can_be_left_out(student, key)}
-    writer, record = _Writer(removable), {"class": name_class(type(student))}
+    record, body = {"class": name_class(type(student))}, None
     if student.body_ == "custom":
         student, body = without_body(student)
+    state = student.__getstate__()
+    writer = _Writer({key for key in student.get_params() if _can_be_left_out(state, key)})
+    if body is not None:
         record["body"] = {key: writer.write(each, "body") for key, each in body._asdict().items()}
-    state = {key: writer.write(each, key) for key, each in student.__getstate__().items()}
+    state = {key: writer.write(each, key) for key, each in state.items()}
     text = json.dumps({**record, "state": state})
     file.write_bytes(safetensors.save(writer.arrays, metadata={METADATA_KEY: text}))
 
 
-def _can_be_left_out(student: Any, parameter: str) -> bool:
-    """Return whether a file can hold what the student has learnt without a parameter."""
+def _can_be_left_out(state: dict[str, Any], parameter: str) -> bool:
+    """Return whether a file can hold what a student has learnt in place of a parameter."""
     try:
-        _Writer().write(student.__getstate__().get(f"{parameter}_"), parameter)
+        _Writer().write(state.get(f"{parameter}_"), parameter)
     except ValueError:
         return False
     return True

@@ -13,9 +13,9 @@ from .._utils.warning import warn_user
 # error is larger, and of factors that vary by less it would learn nothing.
 OWN_ERROR = 1e-4
 
-# With the default q there is a warning if draws from a posterior differ by more than this share of
-# their variance in what q factors do not hold, and it says how many would hold all but a hundredth.
-# It is computed at so many rows.
+# With the default q there is a warning if q factors leave more than the first share of the variance
+# of draws from a posterior. It names the number of factors that leave less than the second. Both
+# are computed at so many rows.
 MOST_BEYOND, LEAST_BEYOND, N_COMPARED = 0.05, 0.01, 1_000
 
 

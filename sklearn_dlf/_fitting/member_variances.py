@@ -33,9 +33,9 @@ MAX_ROWS = 2_000
 # three is more than members err by that were trained to tell it. A choice.
 MIN_COMPARED, MAX_RATIO = 30, 3.0
 
-# Squared errors of single members, over their variance, above which it is asked whether that is a
-# logarithm or a standard deviation; and those of their mean, over variance and disagreement, below
-# which it is not asked. Members may be too sure, each of itself, and right about it together.
+# A logarithm or a standard deviation is suspected if squared errors of single members are above the
+# first multiple of their variance, and those of their mean above the second multiple of variance
+# and disagreement together. Variances of single members may be too small where the sum is right.
 MAX_OWN_RATIO, LEAST_RATIO = 10.0, 1.5
 
 

@@ -127,13 +127,11 @@ class Network(nn.Module):
         """
         rows = X if isinstance(X, torch.Tensor) else as_tensor(X)
         with plain_torch():
-            if not self.has_own_layers:
-                n_rows = min(len(rows), self.block_rows(self.input_like().device))
-                with one_thread(self.is_small(n_rows)):
-                    return self._in_blocks_of_a_body(rows, forward)
             n_rows = min(len(rows), self.block_rows(self.input_like().device))
             with one_thread(self.is_small(n_rows)):
-                return self._in_blocks_of_own_layers(rows, forward)
+                if self.has_own_layers:
+                    return self._in_blocks_of_own_layers(rows, forward)
+                return self._in_blocks_of_a_body(rows, forward)
 
     def is_small(self, n_rows: int) -> bool:
         """Return whether products with a block of rows are too small for several threads.

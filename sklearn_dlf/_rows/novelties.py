@@ -184,7 +184,7 @@ class Novelties:
                 f"{'; '.join(described)}. Check whether they are written as in fit."
             )
 
-    def _say_what_dates_mean(self) -> str:
+    def _remedy_for_dates(self) -> str:
         """Return what is known where dates are new, and a remedy."""
         if self.may_extrapolate:
             return (
@@ -204,7 +204,7 @@ class Novelties:
             warn_user(
                 f"Column {found.column!r} has dates far outside of those of fit in {found.n_new} "
                 f"of {found.n_rows} rows: {low} to {high}, and fit had {first} to {last}. "
-                f"{self._say_what_dates_mean()}"
+                f"{self._remedy_for_dates()}"
             )
 
 

@@ -228,7 +228,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         self, labels: np.ndarray, indicators: np.ndarray, novelties: Novelties
     ) -> None:
         """Add columns of categories, given their labels and what is read of these."""
-        names = [n for n, kind in zip(self._names, self.kinds_, strict=True) if kind == "category"]
+        names = self._category_names()
         rare, stop = self._one_hot.infrequent_categories_, 0
         for place, size in enumerate(self._count_indicators()):
             start, stop = stop, stop + size
@@ -251,9 +251,14 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                 found = found._replace(shown=shown, known=list(filter(None, known))[:MAX_SHOWN])
             novelties.add_categories(found)
 
+    def _category_names(self) -> list[Any]:
+        """Return the names of the columns of categories."""
+        pairs = zip(self._names, self.kinds_, strict=True)
+        return [name for name, kind in pairs if kind == "category"]
+
     def _warn_of_merged(self, labels: np.ndarray) -> None:
         """Warn of columns with too many categories for an indicator each."""
-        names = [n for n, kind in zip(self._names, self.kinds_, strict=True) if kind == "category"]
+        names = self._category_names()
         for name, own, rare in zip(
             names, labels.T, self._one_hot.infrequent_categories_, strict=True
         ):

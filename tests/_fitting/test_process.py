@@ -62,7 +62,7 @@ def test_a_default_of_too_few_factors_for_a_posterior_is_told():
             DLFRegressor(draws, q=q, **brief).fit(X)
 
 
-def test_functions_of_ones_own_are_draws_if_that_is_said():
+def test_are_draws_makes_functions_draws_from_a_posterior():
     rng = np.random.RandomState(0)
     X, slopes = rng.standard_normal((100, 20)), rng.standard_normal((2, 20, 50))
 
