@@ -58,14 +58,15 @@ class AdaptMixin(UpdateMixin):
             )
         return self._rows_to_learn(X), y, weights
 
-    def _with_adaptation(self, adaptation: Any, **attributes: Any) -> Any:
-        """Return a student of the same network with an adaptation, and without updates."""
+    def _with_adaptation(self, adaptation: Any, X: np.ndarray, **attributes: Any) -> Any:
+        """Return a student of the same network, adapted to standardised rows, without updates."""
         if "_update" in self.__dict__:
             warn_user(UPDATES_LEFT_OUT)
         adapted = object.__new__(type(self))
         adapted.__dict__.update(self.__dict__)
         adapted.reset_update()
         adapted.__dict__.pop("conformal_scores_", None)
+        adapted._reader = adapted._reader.widened(X)
         adapted.__dict__.update(attributes, adaptation_=adaptation)
         return adapted
 
@@ -175,6 +176,7 @@ class RegressorAdaptMixin(AdaptMixin, RegressorUpdateMixin):
             adaptation = adapter.adapt(labels)
         return self._with_adaptation(
             adaptation,
+            X[counts],
             target_transformation_=transformation,
             target_noise_=adaptation.noise_of(self.target_noise_),
         )
@@ -293,7 +295,7 @@ class ClassifierAdaptMixin(AdaptMixin, ClassifierUpdateMixin):
         n_outputs = 1 if len(new) == 2 else len(new)
         with one_blas_thread:
             adaptation = adapter.adapt(labels)
-        return self._with_adaptation(adaptation, classes_=new, n_outputs_=n_outputs)
+        return self._with_adaptation(adaptation, X, classes_=new, n_outputs_=n_outputs)
 
     def _new_classes(self, y: np.ndarray, labels: str, classes: Any) -> np.ndarray:
         """Return the sorted classes of the new meaning, or raise if y has others."""

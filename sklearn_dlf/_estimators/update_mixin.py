@@ -176,6 +176,9 @@ class UpdateMixin(BaseStudent):
         self._drop_guarantee(update)
         if "_update" not in self.__dict__ and getattr(self, "latent_law_", None) is not None:
             warn_user(NO_GROUPS)
+        if added is not None and weights.any():
+            update.kept.setdefault("_reader", self._reader)
+            self._reader = self._reader.widened(added[0][weights > 0])
         self._update = update
         return self
 

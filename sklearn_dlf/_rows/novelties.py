@@ -234,7 +234,7 @@ def _describe_numbers(columns: list[NewValues]) -> str:
     """Return which numbers columns have, in how many rows, and which they had in `fit`."""
     described = [
         f"{_name(found.column)} in {found.n_new} of {found.n_rows} rows, {min(found.shown):.4g} to "
-        f"{max(found.shown):.4g} (fit had {found.known[0]:.4g} to {found.known[1]:.4g})"
+        f"{max(found.shown):.4g} (known are {found.known[0]:.4g} to {found.known[1]:.4g})"
         for found in columns
     ]
     return "; ".join(described[:MAX_SHOWN]) + ("; ..." if described[MAX_SHOWN:] else "")

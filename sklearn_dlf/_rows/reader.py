@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from math import isfinite
 from typing import Any
 
@@ -58,7 +59,7 @@ class RowReader:
     raw_numbers : tuple of bool and float, or None
         Whether raw rows of `fit` were floats, and their largest size; None for standardised rows.
     bounds : array of shape (2, n_features), or None
-        Smallest and largest numbers of `fit`, where there is no preprocessor.
+        Smallest and largest numbers of `fit`, and of updates, where there is no preprocessor.
     """
 
     bounds: np.ndarray | None = None  # as in files of earlier commits
@@ -178,6 +179,20 @@ class RowReader:
             if self.units is not None:
                 self.scaler.scale_ = self.units
         return self
+
+    def widened(self, standardised: np.ndarray) -> RowReader:
+        """Return a reader to which such rows (n, n_features) are no news; columns without a range
+        in `fit` stay so, since nothing is learnt of them.
+        """
+        if self.bounds is None or self.scaler is None:
+            return self
+        ends = np.stack([standardised.min(axis=0), standardised.max(axis=0)])
+        low, high = self.scaler.inverse_transform(ends.astype(np.float64))
+        known_low, known_high = self.bounds
+        wider = np.stack([np.minimum(known_low, low), np.maximum(known_high, high)])
+        reader = copy(self)
+        reader.bounds = np.where(known_low < known_high, wider, self.bounds)
+        return reader
 
     @property
     def units(self) -> np.ndarray | None:

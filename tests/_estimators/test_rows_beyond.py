@@ -121,6 +121,20 @@ def test_adapt_tells_far_rows(student):
         student.adapt(changed(speed=1000 * X[:, 0]), Y, labels="kept")
 
 
+def test_far_rows_are_no_news_once_they_were_learnt(student):
+    far, usual = changed(speed=X[:, 0] + 20_000), messages(lambda: student.predict(X))
+    updated = copy.deepcopy(student)
+    first = messages(lambda: updated.update(far[:30], Y[:30], forgetting=0.5))
+    again = messages(lambda: updated.update(far[30:], Y[30:], forgetting=0.5))
+    again += messages(lambda: updated.predict(far))
+    further = messages(lambda: updated.predict(changed(speed=1000 * X[:, 0])))
+    adapted = messages(lambda: student.adapt(far, Y, labels="kept").predict(far))
+    restored = messages(lambda: updated.reset_update().predict(far))
+    assert [sum(FAR in message for message in each) for each in (usual, first, again)] == [0, 1, 0]
+    assert [sum(FAR in message for message in each) for each in (further, adapted)] == [1, 1]
+    assert sum(FAR in message for message in restored) == 1
+
+
 def test_one_column_of_further_rows_in_other_units_is_told():
     rows = np.column_stack([X[:, :2], RNG.standard_normal((N, 6))])
     models = [Ridge(alpha).fit(rows, Y) for alpha in (1, 9, 99)]
