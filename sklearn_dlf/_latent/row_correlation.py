@@ -19,11 +19,19 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from scipy.spatial.distance import cdist
+
+from .._utils.blocks import row_blocks
+from .._utils.threads import one_blas_thread, one_thread
+from .._utils.torch_settings import plain_torch
 
 # Members that share their frequencies, and the number of frequencies. Given these, a draw is
 # Gaussian with variance one at every row; its correlation is right on average over groups.
 GROUP_SIZE, N_FREQUENCIES = 16, 256
+
+# Rows whose waves are computed at a time: 2 MB, which stay in the processor's cache.
+WAVE_ROWS = 2**9
 
 # Smoothness of the correlation. Its frequencies have a multivariate t distribution with twice as
 # many degrees of freedom.
@@ -145,18 +153,32 @@ class RandomFunctions:
 
     def evaluate(self, X: np.ndarray) -> np.ndarray:
         """Values (n, n_outputs, n_members) at rows."""
-        values = np.empty((len(X), *self.shape))
+        values = np.zeros((len(X), *self.shape))
+        waves = np.empty((min(len(X), WAVE_ROWS), 2 * N_FREQUENCIES))
         start = 0
         for frequencies, amplitudes, n_group in self._groups:
-            phase = X @ frequencies
-            waves = np.concatenate([np.cos(phase), np.sin(phase)], axis=1)
-            product = waves @ amplitudes * np.sqrt(self.share / N_FREQUENCIES)
             members = slice(start, start + n_group)
-            values[..., members] = product.reshape(len(X), -1, n_group)
+            with one_blas_thread:
+                for rows in row_blocks(len(X), WAVE_ROWS):
+                    product = _waves(X[rows] @ frequencies, waves) @ amplitudes
+                    values[rows, :, members] = product.reshape(len(product), -1, n_group)
             start += n_group
-        if not self._groups:
-            values[:] = 0.0
+        values *= np.sqrt(self.share / N_FREQUENCIES)
         rest = 1 - self.share - self.common
         if rest > 0:
             values += np.sqrt(rest) * self.random_state.standard_normal(values.shape)
         return values + self._offsets
+
+
+def _waves(phases: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Write cosines and sines of phases (n, k) into the first rows of (m, 2 k), and return these.
+
+    Those of torch take a tenth to a third of the time of numpy's.
+    """
+    n, k = phases.shape
+    waves = out[:n]
+    with plain_torch(), torch.no_grad(), one_thread():
+        angles, target = torch.from_numpy(phases), torch.from_numpy(waves)
+        torch.cos(angles, out=target[:, :k])
+        torch.sin(angles, out=target[:, k:])
+    return waves
