@@ -192,8 +192,10 @@ class TargetDistribution:
                 at = self._moments(X[rows], exact=True)
                 mean = at.mean[..., None]
                 deviations = share * (draws[rows] - mean)
-                variance = at.factor[..., None] * (scale * unit) + at.misfit[..., None]
-                deviations += np.sqrt(variance) * noise_state.standard_normal(variance.shape)
+                scores = noise_state.standard_normal((len(mean), 2, *unit.shape))
+                own = unit if self.noise.spread_has_tails else self.noise.units(scores[:, 0])
+                variance = at.factor[..., None] * (scale * own) + at.misfit[..., None]
+                deviations += np.sqrt(variance) * scores[:, 1]
                 if self.noise.is_skewed:
                     variance += share**2 * at.variance[..., None]
                     deviations = self._skew(deviations, np.sqrt(variance), at)

@@ -235,10 +235,12 @@ class TargetNoise:
 
     def draw(self, n_samples: int, random_state: np.random.RandomState) -> np.ndarray:
         """Draw inverse gamma variables of scale one (n_outputs, n_samples)."""
-        scores = random_state.standard_normal((len(self.shape), n_samples))
-        return np.stack(
-            [unit_variance(shape, row) for shape, row in zip(self.shape, scores, strict=True)]
-        )
+        return self.units(random_state.standard_normal((1, len(self.shape), n_samples)))[0]
+
+    def units(self, scores: np.ndarray) -> np.ndarray:
+        """Inverse gamma variables of scale one at normal scores (n, n_outputs, n_samples)."""
+        columns = [unit_variance(shape, scores[:, i]) for i, shape in enumerate(self.shape)]
+        return np.stack(columns, axis=1)
 
     def quantiles(
         self,
