@@ -181,8 +181,9 @@ class RowReader:
         return self
 
     def widened(self, standardised: np.ndarray) -> RowReader:
-        """Return a reader to which such rows (n, n_features) are no news; columns without a range
-        in `fit` stay so, since nothing is learnt of them.
+        """Return a reader to which such rows (n, n_features) are no news.
+
+        Columns without a range in `fit` stay so, since nothing is learnt of them.
         """
         if self.bounds is None or self.scaler is None:
             return self
