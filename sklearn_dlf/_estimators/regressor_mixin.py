@@ -181,8 +181,8 @@ default=None
     ) -> np.ndarray:
         """Draw values of y: a member, a variance of the noise, and the noise.
 
-        Several outputs have one member, and independent noise. Sums of draws do not settle where
-        `predict_uncertainty` says that y has no variance.
+        Outputs and rows share the member, and mostly nothing of the noise (:doc:`/intervals`). Sums
+        of draws do not settle where `predict_uncertainty` says that y has no variance.
 
         Parameters
         ----------

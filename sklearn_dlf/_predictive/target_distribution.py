@@ -193,6 +193,7 @@ class TargetDistribution:
                 mean = at.mean[..., None]
                 deviations = share * (draws[rows] - mean)
                 scores = noise_state.standard_normal((len(mean), 2, *unit.shape))
+                # Each row has its own W, unless that of the members' spread is the same.
                 own = unit if self.noise.spread_has_tails else self.noise.units(scores[:, 0])
                 variance = at.factor[..., None] * (scale * own) + at.misfit[..., None]
                 deviations += np.sqrt(variance) * scores[:, 1]

@@ -231,7 +231,7 @@ def _name(column: Any) -> str:
 
 
 def _describe_numbers(columns: list[NewValues]) -> str:
-    """Return which numbers columns have, in how many rows, and which they had in `fit`."""
+    """Return which numbers columns have, in how many rows, and which they had before."""
     described = [
         f"{_name(found.column)} in {found.n_new} of {found.n_rows} rows, {min(found.shown):.4g} to "
         f"{max(found.shown):.4g} (known are {found.known[0]:.4g} to {found.known[1]:.4g})"

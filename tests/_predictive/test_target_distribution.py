@@ -80,6 +80,14 @@ def test_first_draws_do_not_depend_on_later_rows():
 
 
 @pytest.mark.parametrize("skewness", [1.0, 1.8])
+def test_noise_is_independent_from_row_to_row(skewness):
+    distribution = TargetDistribution(KnownMembers(0.0), growing_noise(skewness=[skewness]))
+    rows = np.zeros((400, 1))
+    draws = distribution.draw(rows, 2_000, np.random.RandomState(0))[:, 0]
+    assert_allclose(draws.mean(axis=0).std(), draws.std() / np.sqrt(len(rows)), rtol=0.1)
+
+
+@pytest.mark.parametrize("skewness", [1.0, 1.8])
 def test_density_is_that_of_the_quantiles(skewness):
     distribution = TargetDistribution(KnownMembers(1.5), growing_noise(skewness=[skewness]))
     y = np.linspace(-400, 400, 160_001)
