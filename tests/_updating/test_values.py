@@ -194,7 +194,7 @@ def test_a_discrepancy_is_found_where_fit_had_no_rows(one_output):
 def test_old_rows_are_remembered(one_output):
     student, X, y = copy.deepcopy(one_output)
     far, before = X + 3.0, student.predict(X)
-    truth = student.predict(far) + y.std()
+    truth = student.predict(far) + 2 * y.std()  # more than noise explains
     forgetful = copy.deepcopy(student)
     forgetful._memory = forgetful._memory.emptied()
     changes = [
