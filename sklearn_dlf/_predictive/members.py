@@ -23,6 +23,7 @@ from .._utils.blocks import DRAW_ROWS, row_blocks
 from .averaged_probabilities import average_log_probabilities, average_probabilities
 from .few_rows import FewRows, few_rows_of
 from .law_probabilities import average_under_law, log_average_under_law
+from .target_noise import TargetNoise
 from .transformed_target import TransformedTarget
 
 Own = TypeVar("Own", bound="StudentMembers")
@@ -191,6 +192,10 @@ class StudentMembers(ABC):
         Members after an update keep the noise of those before, or more.
         """
         return NoiseMoments(moments.mean, moments.variance)
+
+    def counting_for(self, noise: TargetNoise) -> tuple[StudentMembers, TargetNoise]:
+        """Return members of whose variance one share counts for y, and noise with this share."""
+        return self, noise
 
     def points(self, X: np.ndarray) -> np.ndarray:
         """Return rows as points (n, n_features), whose columns and distances mean something.

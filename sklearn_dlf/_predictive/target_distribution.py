@@ -57,6 +57,7 @@ class TargetDistribution:
     """
 
     def __init__(self, members: Any, noise: TargetNoise):
+        members, noise = members.counting_for(noise)
         self.members = members.with_member_law(None) if noise.takes_law else members.as_gaussian()
         self.noise = noise
 

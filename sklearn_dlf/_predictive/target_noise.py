@@ -106,6 +106,12 @@ class TargetNoise:
         noise.skewness = np.broadcast_to(skewness, self.shape.shape).astype(np.float64)
         return noise
 
+    def with_all_spread(self) -> TargetNoise:
+        """Return the noise around members whose variance was multiplied by its share already."""
+        noise = copy.copy(self)
+        noise.spread_share = np.ones_like(self.shape)
+        return noise
+
     def mapped(self, is_reversed: np.ndarray) -> TargetNoise:
         """Return the noise of mapped outputs, some of which (n_outputs,) change their sign.
 

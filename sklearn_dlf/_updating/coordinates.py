@@ -16,6 +16,7 @@ import torch
 from .._latent.member_process import MemberProcess
 from .._network.heads import Units
 from .._predictive.members import split_process
+from .posterior import Normal
 
 # Most coefficients of a head on all features, outputs times features. Matrices of this many rows
 # and columns are factorised in an update, and kept: 2 MB. With more of them only the factors and an
@@ -91,10 +92,14 @@ class Coordinates(NamedTuple):
     basis : array of shape (c, p, k) or None
         Coefficients that each number stands for. None if the numbers are the coefficients of all
         outputs, one output after the other.
+    root_share : array of shape (c,) or None
+        Share of the members' standard deviation that counts for y. The loadings are so much of the
+        members'. None for all of it.
     """
 
     heads: FittedHeads
     basis: np.ndarray | None
+    root_share: np.ndarray | None = None
 
     @property
     def n_outputs(self) -> int:
@@ -153,6 +158,34 @@ class Coordinates(NamedTuple):
             return self.heads.loadings.reshape(-1, n_factors)
         return np.eye(self.size, n_factors)
 
+    def factors_behind(self, start: int = 0) -> slice:
+        """Which coefficients of a root are factors whose posterior is needed; they start there.
+
+        None are if all of the members' variance counts for y: changes of the outputs tell all.
+        """
+        is_all = self.root_share is None or bool(np.all(self.root_share == 1))
+        return slice(start, start if is_all else start + self.heads.loadings.shape[-1])
+
+    def returned_factors(self) -> np.ndarray | None:
+        """Return `factor_root` if the posterior of the factors is needed, or None."""
+        behind = self.factors_behind()
+        return self.factor_root() if behind.stop > behind.start else None
+
+    def change(self, normal: Normal) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Return what a posterior changes: coefficients of the mean (c, p), and two roots.
+
+        The roots (c, p, r) are those of the members' coefficients, and of the part that counts for
+        y. In the former, the members' own factors count fully, and what the mean misses as it is.
+        The latter is None if all counts.
+        """
+        counted = self.coefficients(normal.root[: self.size])
+        mean = self.coefficients(normal.mean[: self.size])
+        if len(normal.root) == self.size:
+            return mean, counted, None
+        assert self.root_share is not None
+        further = (1 / self.root_share - 1)[:, None, None] * self.heads.loadings
+        return mean, counted + further @ normal.root[self.size :], counted
+
     def affine(self) -> np.ndarray:
         """Vectors (c, 2, k) that add a one and the mean to each output."""
         n_outputs, p = self.heads.mean.shape
@@ -177,3 +210,17 @@ def choose_coordinates(heads: FittedHeads) -> Coordinates:
         affine[output, -1, 2 * output] = 1.0
         affine[output, :, 2 * output + 1] = heads.mean[output]
     return Coordinates(heads, np.concatenate([heads.loadings, affine], axis=-1))
+
+
+def scale_loadings(
+    coordinates: Coordinates, root_share: np.ndarray, slope: np.ndarray | float = 1.0
+) -> Coordinates:
+    """Return coordinates whose loadings are those that count for y, times a slope (c,)."""
+    heads = coordinates.heads
+    multiples = (slope * root_share)[:, None, None]
+    scaled = heads._replace(loadings=multiples * heads.loadings)
+    if coordinates.basis is None:
+        return Coordinates(scaled, None, root_share)
+    basis = coordinates.basis.copy()
+    basis[..., : heads.loadings.shape[-1]] *= multiples
+    return Coordinates(scaled, basis, root_share)

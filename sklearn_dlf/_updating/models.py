@@ -8,7 +8,7 @@ import numpy as np
 from scipy.linalg.lapack import dtrtri
 
 from .._utils.cholesky import inverse_by, lower_factor, solve_lower
-from .posterior import Normal
+from .posterior import Normal, square_root
 
 
 class Likelihood(NamedTuple):
@@ -43,10 +43,14 @@ class Model(NamedTuple):
         Vectors that a normal variable is multiplied by. None if the coordinates are that variable.
     precision : array of shape (r, r)
         Precision of the variable.
+    factors : array of shape (k, q) or None
+        Vectors that the factors are multiplied by, if their posterior is to be returned behind that
+        of the coordinates. They are the first of the root.
     """
 
     root: np.ndarray | None
     precision: np.ndarray
+    factors: np.ndarray | None = None
 
     def condition(self, likelihood: Likelihood) -> tuple[np.ndarray, np.ndarray]:
         """Posterior mean of the variable, and the Cholesky factor of its precision."""
@@ -58,12 +62,22 @@ class Model(NamedTuple):
         return solve_lower(factor, solve_lower(factor, slope), transposed=True), factor
 
     def posterior(self, likelihood: Likelihood) -> Normal:
-        """Posterior of the coordinates."""
+        """Posterior of the coordinates, and of the factors behind them."""
         mean, factor = self.condition(likelihood)
         root = dtrtri(factor, lower=1)[0].T
-        if self.root is None:
+        if self.root is not None:
+            vectors = self.root
+            if self.factors is not None:
+                vectors = np.concatenate([vectors, np.eye(self.factors.shape[1], len(mean))])
+            return Normal(vectors @ mean, vectors @ root)
+        if self.factors is None:
             return Normal(mean, root)
-        return Normal(self.root @ mean, self.root @ root)
+        # Factors are known by the coordinates, up to a rest.
+        regression = self.factors.T @ self.precision
+        rest = square_root(np.eye(len(regression)) - regression @ self.factors)
+        known = np.concatenate([root, regression @ root])
+        unknown = np.concatenate([np.zeros((len(root), rest.shape[1])), rest])
+        return Normal(np.r_[mean, regression @ mean], np.column_stack([known, unknown]))
 
     def log_normaliser(self, likelihood: Likelihood) -> float:
         """Logarithm of the integral of prior times likelihood, less what the prior alone gives."""
@@ -93,8 +107,8 @@ class Model(NamedTuple):
         return Likelihood(drifted, slope, share**2 * likelihood.log_evidence)
 
 
-def model_of(root: np.ndarray) -> Model:
+def model_of(root: np.ndarray, factors: np.ndarray | None = None) -> Model:
     """Return the prior with a root (k, r) of its covariance; of full rank if r is k or more."""
     if root.shape[1] < len(root):
-        return Model(root, np.eye(root.shape[1]))
-    return Model(None, inverse_by(lower_factor(root @ root.T)))
+        return Model(root, np.eye(root.shape[1]), factors)
+    return Model(None, inverse_by(lower_factor(root @ root.T)), factors)

@@ -24,7 +24,8 @@ class Posterior(NamedTuple):
     mean : array of shape (c, p)
         Coefficients that are added to those of the mean, or take their place if there are `units`.
     loadings : array of shape (c, p, r)
-        Root of the coefficients' covariance: the loadings of the posterior's factors.
+        Root of the covariance of the members' coefficients: the loadings of the posterior's
+        factors.
     noise_multiple : float or array of shape (c,)
         Multiple of the noise of y where all of it counts. One for classes.
     unknown : array of shape (c, p, m), or None
@@ -38,6 +39,9 @@ class Posterior(NamedTuple):
     units : Units or None
         Units of the members where y has got other ones; None for those of the student. So small
         values are not differences of large ones.
+    counted : array of shape (c, p, r), or None
+        Root of the covariance that counts for y; None if it is that of the members, times the share
+        that counted in `fit`.
     """
 
     mean: np.ndarray
@@ -47,6 +51,7 @@ class Posterior(NamedTuple):
     typical_unknown: np.ndarray | None = None
     slope: np.ndarray | None = None
     units: Units | None = None
+    counted: np.ndarray | None = None
 
     def multiples(self, features: np.ndarray) -> np.ndarray:
         """Multiples of the noise (n, c) at rows with features (n, p).
@@ -96,5 +101,10 @@ def average_normals(normals: Sequence[Normal], weights: np.ndarray) -> Normal:
     joined = np.concatenate(parts, axis=1)
     std = np.linalg.norm(joined, axis=1, keepdims=True)
     joined = np.divide(joined, std, out=np.zeros_like(joined), where=std > 0)
-    values, vectors = eigh(joined @ joined.T)
-    return Normal(mean, std * ((vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T))
+    return Normal(mean, std * square_root(joined @ joined.T))
+
+
+def square_root(covariance: np.ndarray) -> np.ndarray:
+    """Return the symmetric root of a covariance (k, k), which may be singular."""
+    values, vectors = eigh(covariance)
+    return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T

@@ -15,6 +15,7 @@ from .._latent.member_process import MemberProcess
 from .._network.heads import Heads, Units
 from .._predictive.law_probabilities import JITTER
 from .._predictive.members import LatentFactorMembers, NoiseMoments, join_local
+from .._predictive.target_noise import TargetNoise
 from .coordinates import features_of
 from .posterior import Posterior
 
@@ -30,18 +31,44 @@ class UpdatedMembers(LatentFactorMembers):
         Units of its outputs.
     posterior : Posterior
         Change of its heads; loadings are those of the members.
+    share : array of shape (c,), default=None
+        Share of the local part's variance that counts; None for all of it.
     """
 
-    def __init__(self, network: Any, units: Units, posterior: Posterior):
+    def __init__(
+        self,
+        network: Any,
+        units: Units,
+        posterior: Posterior,
+        share: np.ndarray | None = None,
+    ):
         # Where all members agreed, the unit of their spread is zero, but the posterior's is not.
         spread = np.where(units.spread > 0, units.spread, units.scale)
         own = posterior.units or Units(units.center, units.scale, spread)
         ratio = units.spread / own.spread
         if posterior.slope is not None:
             ratio = ratio * posterior.slope
+        if share is not None:
+            ratio = ratio * np.sqrt(share)
         super().__init__(UpdatedNetwork(network, own, ratio, posterior), own)
         self._fitted = LatentFactorMembers(network, units)
-        self._posterior = posterior
+        self._posterior, self._share = posterior, share
+
+    def counting_for(self, noise: TargetNoise) -> tuple[UpdatedMembers, TargetNoise]:
+        """Return the part of the members that counts for y, and the noise around it.
+
+        Of the members' spread a share counts, but all of what the mean misses.
+        """
+        share, posterior = noise.spread_share, self._posterior
+        if np.all(share == 1):
+            return self, noise
+        counted = posterior.counted
+        if counted is None:
+            counted = np.sqrt(share)[:, None, None] * posterior.loadings
+        of_y = posterior._replace(loadings=counted)
+        members = UpdatedMembers(self._fitted.network, self._fitted.units, of_y, share)
+        members.is_exact = self.is_exact
+        return members, noise.with_all_spread()
 
     def noise_moments(self, X: np.ndarray, moments: Any, exact: bool = False) -> NoiseMoments:
         """What the noise of y depends on: the members as they were fitted, and its multiple."""
@@ -53,6 +80,7 @@ class UpdatedMembers(LatentFactorMembers):
         multiple = self._posterior.multiples(features_of(self._fitted.network, X))
         # The local part is noise too, for new rows. Members have some of it themselves.
         further = np.maximum(multiple - (1 if slope is None else slope**2), 0.0)
+        further = further if self._share is None else self._share * further
         added = further * self._fitted.process(X, exact).local_variance
         return NoiseMoments(fitted.mean, fitted.variance, multiple, added, further)
 

@@ -20,7 +20,13 @@ from .._predictive.target_noise import TargetNoise
 from .._utils.equal_rows import join_equal_rows
 from .._utils.standardise import check_std, in_units
 from .._utils.warning import warn_user
-from .coordinates import Coordinates, choose_coordinates, features_of, read_heads
+from .coordinates import (
+    Coordinates,
+    choose_coordinates,
+    features_of,
+    read_heads,
+    scale_loadings,
+)
 from .folds import LEAST_GAIN, make_folds, splits
 from .memory import Memory, discrepancy_root, value_covariance
 from .posterior import Normal, Posterior, average_normals, weights_of
@@ -31,7 +37,6 @@ from .values import (
     LinearModel,
     ValueSums,
     average_multiple,
-    scale_loadings,
     shrunk_multiple,
     sum_values,
 )
@@ -209,19 +214,21 @@ class ValueAdapter:
             noise_unit = unit * np.sqrt(relative / typical)
             check_std(noise_unit, "y, in units of the noise of fit,")
             noise = covariance * noise_unit[:, None] * noise_unit
-            coordinates = scale_loadings(choose_coordinates(heads), slope * root_share)
+            coordinates = scale_loadings(choose_coordinates(heads), root_share, slope)
             nothing = np.zeros((*heads.mean.shape, 1))
             sums = sum_values(coordinates, features, y - center, noise, weights, nothing)
             normal, share, affine = self._average(coordinates, sums, unit, before.mean())
             slope = affine[:, 1]
-            errors = y - center - features @ coordinates.coefficients(normal.mean).T
+            errors = y - center - features @ coordinates.change(normal)[0].T
             relative *= _relative_noise(errors, share * noise, weights)
+        mean, loadings, counted = coordinates.change(normal)
         posterior = Posterior(
-            coordinates.coefficients(normal.mean),
-            coordinates.coefficients(normal.root) / root_share[:, None, None],
+            mean,
+            loadings,
             share * noise_unit**2,
             slope=slope,
             units=Units(center, unit, unit),
+            counted=counted,
         )
         intercept = center + affine[:, 0] - slope * units.center
         return ValueAdaptation("mapped", slope, intercept, posterior, np.nan)
@@ -247,13 +254,13 @@ class ValueAdapter:
         sizes = np.column_stack([unit, unit / np.where(scale > 0, scale, 1.0)])
         affine = AFFINE * sizes[..., None] * coordinates.affine()
         affine = affine.reshape(2 * n_outputs, -1).T
-        factors = coordinates.factor_root()
+        factors, behind = coordinates.factor_root(), coordinates.factors_behind(2 * n_outputs)
         models = []
         for size in DISCREPANCIES:
             parts = [affine, factors]
             if size > 0:
                 parts.append(discrepancy_root(coordinates, self._memory.emptied(), size * unit))
-            models.append(LinearModel(np.concatenate(parts, axis=1), sums, NOISE_SHARES))
+            models.append(LinearModel(np.concatenate(parts, axis=1), sums, NOISE_SHARES, behind))
         log_evidence = np.stack([model.log_evidence() for model in models])
         log_evidence += FALL * np.minimum(np.log(np.array(NOISE_SHARES) / before), 0.0)
         weights = weights_of(log_evidence.ravel()).reshape(log_evidence.shape)

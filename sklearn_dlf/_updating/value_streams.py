@@ -78,10 +78,11 @@ class ValueStream:
 def stream_models(coordinates: Coordinates, memory: Memory, unit: np.ndarray) -> list[Model]:
     """Return a model for each of `DISCREPANCIES`, in units (c,)."""
     factors = coordinates.factor_root()
-    models = [Model(factors, np.eye(factors.shape[1]))]
+    returned = coordinates.returned_factors()
+    models = [Model(factors, np.eye(factors.shape[1]), returned)]
     for size in DISCREPANCIES[1:]:
         root = discrepancy_root(coordinates, memory, size * unit)
-        models.append(model_of(np.concatenate([factors, root], axis=1)))
+        models.append(model_of(np.concatenate([factors, root], axis=1), returned))
     return models
 
 

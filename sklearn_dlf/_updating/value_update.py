@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .._predictive.target_noise import TargetNoise
-from .coordinates import choose_coordinates, features_of, read_heads
+from .coordinates import choose_coordinates, features_of, read_heads, scale_loadings
 from .memory import Memory, discrepancy_root, typical_unknown, value_covariance
 from .models import Model
 from .posterior import Posterior, variance_along
@@ -17,7 +17,6 @@ from .values import (
     factor_posterior,
     no_values,
     relative_noise,
-    scale_loadings,
     sum_values,
     value_posterior,
 )
@@ -39,8 +38,8 @@ class ValueUpdate(Update):
     def __init__(self, members: Any, noise: TargetNoise, memory: Memory):
         super().__init__()
         heads = read_heads(members.network, members.units)
-        self._root_share = np.sqrt(noise.spread_share)
-        self._coordinates = scale_loadings(choose_coordinates(heads), self._root_share)
+        root_share = np.sqrt(noise.spread_share)
+        self._coordinates = scale_loadings(choose_coordinates(heads), root_share)
         self._memory, self._unit = memory, np.asarray(members.units.scale, dtype=np.float64)
         self._unknown = self._unknown_coefficients()
         self._sums = no_values(self._coordinates)
@@ -131,15 +130,9 @@ class ValueUpdate(Update):
             normal = self._stream.factor_posterior()
         else:
             normal = factor_posterior(self._coordinates, self._sums)
-        loadings = self._coordinates.coefficients(normal.root)
-        return Posterior(
-            self._coordinates.coefficients(normal.mean),
-            # The part of the members' variance that counts for y is the posterior's.
-            loadings / self._root_share[:, None, None],
-            multiple,
-            self._unknown,
-            self._sums.typical_unknown,
-        )
+        mean, loadings, counted = self._coordinates.change(normal)
+        typical = self._sums.typical_unknown
+        return Posterior(mean, loadings, multiple, self._unknown, typical, counted=counted)
 
     @property
     def is_empty(self):
@@ -164,8 +157,13 @@ class ValueUpdate(Update):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.recent = None  # not in files of earlier commits
         self.__dict__.update(state)
+        root_share = self.__dict__.pop("_root_share", None)
+        if root_share is not None:
+            self._coordinates = self._coordinates._replace(root_share=root_share)
         lower = np.zeros((self._coordinates.size,) * 2)
         lower[np.tril_indices(len(lower))] = self._sums.information
         information = lower + np.tril(lower, -1).T
         self._sums = self._sums._replace(information=information)
         self._unknown = self._unknown_coefficients()
+        if self._stream is not None and root_share is not None:  # its models lack the factors
+            self._stream.replace(self._stream_models())

@@ -116,11 +116,10 @@ class ValueSums(NamedTuple):
 
         They are in units of the noise, and those of pairs of outputs count for both.
         """
-        n_outputs = self.slope.shape[1]
-        explained = (
-            (normal.mean[:, None] * self.slope).reshape(n_outputs, -1, n_outputs).sum(axis=1)
-        )
-        vectors = np.column_stack([normal.mean, normal.root])
+        size, n_outputs = self.slope.shape
+        mean, root = normal.mean[:size], normal.root[:size]
+        explained = (mean[:, None] * self.slope).reshape(n_outputs, -1, n_outputs).sum(axis=1)
+        vectors = np.column_stack([mean, root])
         fitted = (self.information @ vectors * vectors).reshape(n_outputs, -1).sum(axis=1)
         return self.square.sum(axis=1) - explained.sum(axis=1) - explained.sum(axis=0) + fitted
 
@@ -212,7 +211,7 @@ def _can_scale(coordinates: Coordinates) -> bool:
 def factor_posterior(coordinates: Coordinates, sums: ValueSums) -> Normal:
     """Return the posterior of the factors alone, under the student's own noise."""
     root = coordinates.factor_root()
-    model = Model(root, np.eye(root.shape[1]))
+    model = Model(root, np.eye(root.shape[1]), coordinates.returned_factors())
     return model.posterior(Likelihood(sums.information, sums.total_slope, 0.0))
 
 
@@ -277,7 +276,7 @@ def _average_posterior(
         if size > 0:
             further = discrepancy_root(coordinates, memory, size * unit)
             root = np.concatenate([factors, further], axis=1)
-        models.append(LinearModel(root, sums))
+        models.append(LinearModel(root, sums, factors=coordinates.factors_behind()))
     log_evidence = np.stack([model.log_evidence() for model in models])
     log_evidence += log_prior(len(models))[:, None] + log_prior(len(NOISE_MULTIPLES))
     weights = weights_of(log_evidence.ravel()).reshape(log_evidence.shape)
@@ -311,17 +310,24 @@ class LinearModel:
         What rows tell.
     multiples : sequence of float
         Multiples of the noise.
+    factors : slice, default=slice(0)
+        Coefficients that `normal` returns behind the vectors.
     """
 
     def __init__(
-        self, root: np.ndarray, sums: ValueSums, multiples: Sequence[float] = NOISE_MULTIPLES
+        self,
+        root: np.ndarray,
+        sums: ValueSums,
+        multiples: Sequence[float] = NOISE_MULTIPLES,
+        factors: slice = slice(0),
     ):
         self.sums, self.multiples = sums, multiples
         information = root.T @ sums.information @ root
         values, vectors = eigh(0.5 * (information + information.T))
         self.values = np.maximum(values, 0.0)
         self.slope = vectors.T @ (root.T @ sums.total_slope)
-        self.root, self.vectors = root, vectors
+        self.root = np.concatenate([root, np.eye(root.shape[1])[factors]])
+        self.vectors = vectors
 
     def log_evidence(self) -> np.ndarray:
         """Log-evidence under each multiple, in nats, less what is the same for all models."""
@@ -337,18 +343,7 @@ class LinearModel:
         return self.vectors @ (self.slope / (multiple + self.values))
 
     def normal(self, multiple: float) -> Normal:
-        """Posterior of the vectors under one multiple."""
+        """Posterior of the vectors, and of the factors, under one multiple."""
         precision = 1 + self.values / multiple
         turned = self.root @ self.vectors
         return Normal(turned @ (self.slope / multiple / precision), turned / np.sqrt(precision))
-
-
-def scale_loadings(coordinates: Coordinates, multiples: np.ndarray) -> Coordinates:
-    """Return coordinates whose loadings are multiplied, those of each output by its own number."""
-    heads = coordinates.heads
-    scaled = heads._replace(loadings=multiples[:, None, None] * heads.loadings)
-    if coordinates.basis is None:
-        return coordinates._replace(heads=scaled)
-    basis = coordinates.basis.copy()
-    basis[..., : heads.loadings.shape[-1]] *= multiples[:, None, None]
-    return Coordinates(scaled, basis)

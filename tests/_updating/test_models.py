@@ -32,6 +32,20 @@ def test_posterior_equals_dense_conditioning(n_factors):
     assert_allclose(mean, dense @ likelihood.slope, atol=1e-12)
 
 
+@pytest.mark.parametrize("n_vectors", [2, 4, 9])
+def test_the_posterior_of_the_factors_equals_dense_conditioning(n_vectors):
+    _, _, likelihood = make_model(n_vectors)
+    root = np.random.RandomState(1).standard_normal((SIZE, n_vectors))
+    normal = model_of(root, factors=root[:, :2]).posterior(likelihood)
+    vectors = np.concatenate([root, np.eye(2, n_vectors)])
+    prior = vectors @ vectors.T
+    dense = np.linalg.inv(np.eye(SIZE) + likelihood.precision @ prior[:SIZE, :SIZE])
+    gain = prior[:, :SIZE] @ dense
+    assert_allclose(normal.mean, gain @ likelihood.slope, atol=1e-12)
+    expected = prior - gain @ likelihood.precision @ prior[:SIZE]
+    assert_allclose(normal.root @ normal.root.T, expected, atol=1e-12)
+
+
 @pytest.mark.parametrize("n_factors", [2, 9])
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.997, 1.0])
 def test_drift_moves_mean_and_covariance_to_the_prior(n_factors, share):

@@ -159,6 +159,25 @@ def test_a_stream_of_many_steps_stays_finite(one_output):
     assert np.isfinite(answers(student, X)).all()
 
 
+@pytest.mark.parametrize("how", ["rows", "stream", "kept", "mapped"])
+def test_what_the_mean_misses_counts_once_where_little_of_the_spread_does(fitted, how):
+    student, X, y = fitted
+    student.target_noise_.spread_share = np.full_like(student.target_noise_.shape, 0.02)
+    prior = student.predict(X, return_std=True)[1]
+    if how in ("rows", "stream"):
+        student.update(X[:20], y[:20], forgetting=0.9 if how == "stream" else 1)
+    else:
+        student = student.adapt(X[:20], y[:20], labels=how)
+        prior = np.abs(student.adaptation_.slope) * prior
+    of_members = student.predict(X, return_std=True)[1]
+    of_y = np.sqrt(student.predict_uncertainty(X).epistemic)
+    # what is left of the factors, and all that is uncertain of the mean
+    assert (of_members >= of_y * (1 - 1e-9)).all()
+    assert (of_members <= 1.05 * prior + of_y).all()
+    draws = student.sample_y(X, 4000, random_state=0)
+    assert_allclose(draws.var(axis=-1), student.predict_uncertainty(X).total, rtol=0.15)
+
+
 def test_noise_is_never_below_the_students(one_output):
     student, X, _ = copy.deepcopy(one_output)
     before = student.predict_uncertainty(X).aleatoric
