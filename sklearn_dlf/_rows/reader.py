@@ -187,8 +187,9 @@ class RowReader:
         """
         if self.bounds is None or self.scaler is None:
             return self
-        ends = np.stack([standardised.min(axis=0), standardised.max(axis=0)])
-        low, high = self.scaler.inverse_transform(ends.astype(np.float64))
+        center, unit = self.scaler.mean_, self.scaler.scale_
+        low = center + unit * standardised.min(axis=0).astype(np.float64)
+        high = center + unit * standardised.max(axis=0).astype(np.float64)
         known_low, known_high = self.bounds
         wider = np.stack([np.minimum(known_low, low), np.maximum(known_high, high)])
         reader = copy(self)
