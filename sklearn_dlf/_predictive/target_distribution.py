@@ -181,25 +181,25 @@ class TargetDistribution:
         It returns (n, n_outputs, n_samples). The first rows do not depend on later ones.
         """
         noise_state = np.random.RandomState(random_state.randint(MAX_SEED))
-        unit = self.noise.draw(n_samples, noise_state)
         draw_members = self.members.start_draws(n_samples, random_state)
-        share, scale = np.sqrt(self.noise.spread_share)[:, None], self.noise.scale[:, None]
-        if self.noise.spread_has_tails:
-            share = np.sqrt(self.noise.spread_scale[:, None] * unit)
+        scale = self.noise.scale[:, None]
+        share = self.noise.spread_share[:, None]
+        tailed_share = self.noise.spread_scale[:, None]
 
         def draw(X):
             draws = draw_members(X)
             for rows in row_blocks(len(X), DRAW_ROWS):
                 at = self._moments(X[rows], exact=True)
                 mean = at.mean[..., None]
-                deviations = share * (draws[rows] - mean)
-                scores = noise_state.standard_normal((len(mean), 2, *unit.shape))
-                # Each row has its own W, unless that of the members' spread is the same.
-                own = unit if self.noise.spread_has_tails else self.noise.units(scores[:, 0])
-                variance = at.factor[..., None] * (scale * own) + at.misfit[..., None]
+                deviations = draws[rows] - mean
+                scores = noise_state.standard_normal((len(mean), 2, *deviations.shape[1:]))
+                unit = self.noise.units(scores[:, 0])  # each row has its own W
+                counted = tailed_share * unit if self.noise.spread_has_tails else share
+                deviations *= np.sqrt(counted)
+                variance = at.factor[..., None] * (scale * unit) + at.misfit[..., None]
                 deviations += np.sqrt(variance) * scores[:, 1]
                 if self.noise.is_skewed:
-                    variance += share**2 * at.variance[..., None]
+                    variance += counted * at.variance[..., None]
                     deviations = self._skew(deviations, np.sqrt(variance), at)
                 else:
                     deviations += self.noise.bias[:, None]

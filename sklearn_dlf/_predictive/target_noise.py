@@ -239,10 +239,6 @@ class TargetNoise:
         shift = two_piece.center(self.skewness)
         return mean + shift * self.mean_std(variance, factor, misfit)
 
-    def draw(self, n_samples: int, random_state: np.random.RandomState) -> np.ndarray:
-        """Draw inverse gamma variables of scale one (n_outputs, n_samples)."""
-        return self.units(random_state.standard_normal((1, len(self.shape), n_samples)))[0]
-
     def units(self, scores: np.ndarray) -> np.ndarray:
         """Inverse gamma variables of scale one at normal scores (n, n_outputs, n_samples)."""
         columns = [unit_variance(shape, scores[:, i]) for i, shape in enumerate(self.shape)]

@@ -22,6 +22,7 @@ class KnownMembers:
 
     n_outputs, law = 1, None
     noise_moments = StudentMembers.noise_moments
+    counting_for = StudentMembers.counting_for
 
     def __init__(self, variance):
         self.variance = variance
@@ -79,9 +80,11 @@ def test_first_draws_do_not_depend_on_later_rows():
     assert_allclose(draws[:2], distribution.draw(X[:2], 7, np.random.RandomState(0)))
 
 
+@pytest.mark.parametrize("spread_has_tails", [False, True])
 @pytest.mark.parametrize("skewness", [1.0, 1.8])
-def test_noise_is_independent_from_row_to_row(skewness):
-    distribution = TargetDistribution(KnownMembers(0.0), growing_noise(skewness=[skewness]))
+def test_noise_is_independent_from_row_to_row(spread_has_tails, skewness):
+    noise = growing_noise(skewness=[skewness], spread_has_tails=spread_has_tails)
+    distribution = TargetDistribution(KnownMembers(0.0), noise)
     rows = np.zeros((400, 1))
     draws = distribution.draw(rows, 2_000, np.random.RandomState(0))[:, 0]
     assert_allclose(draws.mean(axis=0).std(), draws.std() / np.sqrt(len(rows)), rtol=0.1)

@@ -89,7 +89,8 @@ def test_distribution_function_is_the_level_at_the_quantile(shape):
 
 def test_draws_have_the_quantiles_of_the_nodes():
     noise = TargetNoise([3.0], [2.0])
-    draws = noise.scale * np.sort(noise.draw(40_000, np.random.RandomState(0))[0])
+    scores = np.random.RandomState(0).standard_normal((1, 1, 40_000))
+    draws = noise.scale * np.sort(noise.units(scores)[0, 0])
     order = np.argsort(noise.nodes()[0])
     nodes, below = noise.nodes()[0, order], np.cumsum(node_weights()[order])
     for level in (0.1, 0.5, 0.9):  # three standard errors of the share are 0.008
