@@ -17,6 +17,7 @@ from .._utils.robust_means import weighted_median
 from .._utils.standardise import in_units
 from .design_points import Points
 from .out_of_bag import moments_of_some
+from .teacher import were_mostly_seen
 
 # The mean residual counts beyond so many of its standard errors, and standard deviations of the
 # residuals. A choice: one in a thousand is beyond the first by chance.
@@ -138,6 +139,11 @@ class MemberResiduals:
         has_weight = self.weights > 0
         rows = self.is_unseen & has_weight
         return rows if rows.any() else has_weight
+
+    @property
+    def were_seen(self) -> bool:
+        """Whether most members were fitted to the rows, by their own record."""
+        return were_mostly_seen(self.unseen)
 
     def without_bias(self) -> MemberResiduals:
         """Return residuals without their mean, if it differs from zero by more than chance."""
