@@ -8,7 +8,13 @@ import argparse
 from collections import defaultdict
 
 import numpy as np
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine, make_classification, make_friedman1
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_diabetes,
+    load_wine,
+    make_classification,
+    make_friedman1,
+)
 from wrong_rows import fit, healthy_teachers, houses, warnings_of
 
 from sklearn_dlf.ensembles import member_predictions
@@ -85,6 +91,8 @@ def healthy_data(seed):
     yield "sums, mostly zero", X, sizes
     yield "one output of noise", X, np.column_stack([X[:, 0] + 0.2 * noise, rng.permutation(noise)])
     yield "one weak output", X, np.column_stack([X[:, 0], 0.3 * X[:, 1] + noise])
+    scales = np.column_stack([100 * X[:, 0] + 20 * noise, X[:, 1] + 0.2 * rng.permutation(noise)])
+    yield "outputs of two scales", X, scales
     uniform = rng.uniform(size=300)
     yield "classes of noise", X, (uniform < 0.5).astype(int)
     yield "classes of noise, rare", X, (uniform < 0.1).astype(int)
@@ -106,6 +114,8 @@ def healthy_fits(n_seeds):
             rng = np.random.RandomState(seed)
             weights = rng.exponential(size=len(X) - half) ** 2
             by_column = np.argsort(X[:, 0], kind="stable")
+            first = by_column[: 3 * len(X) // 4 : 2]  # no rows of the highest quarter
+            others = np.setdiff1d(by_column[len(X) // 4 :], first)
             for teacher_name, teacher in healthy_teachers(y.dtype.kind == "i", seed):
                 if y.ndim == 2 and teacher_name not in OF_OUTPUTS:
                     continue
@@ -116,8 +126,7 @@ def healthy_fits(n_seeds):
                 yield "new rows", data, (teacher, *new, member_predictions(teacher, new[0]))
                 yield "weights", data, (teacher, *new, None, weights)
                 yield "20 rows", data, (teacher, new[0][:20], new[1][:20])
-                yield "40 rows", data, (teacher, new[0][-40:], new[1][-40:])
-                first, others = by_column[:half], by_column[half:]
+                yield "30 rows", data, (teacher, new[0][-30:], new[1][-30:])
                 if y.dtype.kind == "i" and not np.isin(y, y[first]).all():
                     continue
                 teacher = fit(teacher, X[first], y[first])
@@ -129,7 +138,7 @@ def print_table(fits):
     counts, by_data = (defaultdict(list) for _ in range(2))
     for how, (name, teacher_name), arguments in fits:
         texts = warnings_of(*arguments)
-        new = any("do not follow" in text or "same" in text for text in texts)
+        new = any(part in text for text in texts for part in NEW)
         counts[how].append((bool(texts), new))
         by_data[name, how].append((bool(texts), new))
         if how in HEALTHY and texts:
@@ -142,7 +151,10 @@ def print_table(fits):
             print(f"{label:40}{warned:5} of {len(alarms):4} warn, {new:4} that y is not followed")
 
 
-HEALTHY = "right", "own rows", "new rows", "weights", "20 rows", "40 rows", "extrapolation"
+# Parts of the messages of these checks.
+NEW = "do not follow", "the same value at all", "and the same label", "order in the ensemble's"
+
+HEALTHY = "right", "own rows", "new rows", "weights", "20 rows", "30 rows", "extrapolation"
 
 
 def main():

@@ -16,12 +16,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 from scipy.stats import rankdata
 
 from .._network.rows import are_points
-from .._utils.standardise import in_units
+from .._utils.significance import mean_in_errors
+from .._utils.standardise import column_std
 from .._utils.warning import warn_user
 from .member_skill import linear_predictions
+from .row_checks import name_output
 
 # Fewer rows give no verdict, and neither do fewer rows that differ from the most frequent value of
 # y. More rows than the last are not needed; they are taken at equal distances.
@@ -29,7 +32,7 @@ MIN_ROWS, MIN_DIFFERENT, MAX_ROWS = 20, 10, 5_000
 
 # A correlation counts as none below so many standard errors, or below this share of the expected
 # one. It has to be below the expected one by so many standard errors.
-Z_NONE, NONE, Z_EXPECTED = 2.0, 0.4, 3.0
+Z_NONE, NONE, Z_EXPECTED = 2.0, 0.25, 3.0
 
 # Predictions claim this much, as a share of the variance of y, if a teacher is not believed to have
 # learnt noise. Noise that was learnt by bagged 1-nearest neighbours, or by networks, claims about a
@@ -40,7 +43,11 @@ CLAIM = 0.6
 # They claim enough if y can be predicted from the rows: by a linear model of other rows whose
 # correlation with y is at least the second, and so many standard errors above that of the teacher.
 # The model needs so many rows for each column.
-LEAST_CLAIM, PREDICTABLE, Z_PREDICTABLE, ROWS_PER_COLUMN = 0.1, 0.3, 4.0, 2
+LEAST_CLAIM, PREDICTABLE, Z_PREDICTABLE, ROWS_PER_COLUMN = 0.1, 0.35, 3.5, 2
+
+# Outputs are in another order if the correlations of those that it moves are larger by this on
+# average, and by so many standard errors.
+MUCH, Z_MUCH = 0.15, 4.0
 
 # Predictions in units of y count up to this, so that their squares are floats.
 MOST = 1e100
@@ -50,8 +57,9 @@ MOST = 1e100
 # all the same contradict one with more than this share of the rows on each side.
 IMPROBABLE, SHARE = 0.25, 0.2
 
-# Rows with a constant y that are enough for a verdict.
-MIN_CONSTANT = 30
+# Rows with a constant y that are enough for a verdict. Predictions that vary less are rounding
+# errors, in units of y that has a size of about one.
+MIN_CONSTANT, TINY = 30, 1e-12
 
 REMEDY = (
     "Are the rows of X, y and predictions in the same order, and are outputs or classes? If they "
@@ -73,36 +81,41 @@ def warn_if_values_unrelated(
     ----------
     X : array of shape (n, d)
         Standardised rows.
-    y, mean, member_variance : arrays of shape (n, n_outputs)
-        Values, and mean and variance of the members.
+    y, mean : arrays of shape (n, n_outputs)
+        Values, and the members' mean.
+    member_variance : array of shape (n_outputs,)
+        Variance of the members around their mean, averaged over rows.
     weights : array of shape (n,)
         Weights of the rows.
     were_seen : bool
         Whether the members were fitted to these rows, by their own record.
     """
-    X, y, mean, member_variance, weights = _some(weights, X, y, mean, member_variance, weights)
+    X, y, mean, weights = _some(weights, X, y, mean, weights)
     n_outputs = y.shape[1]
-    for output in range(n_outputs):
-        of_output = f" (output {output} of 0 to {n_outputs - 1})" if n_outputs > 1 else ""
-        values, predictions, variance = _in_units_of_y(
-            y[:, output], mean[:, output], member_variance[:, output]
-        )
+    for output, variance in enumerate(member_variance):
+        name = f"y{name_output(output, n_outputs)}"
+        values, predictions, variance = _in_units_of_y(y[:, [output]], mean[:, [output]], variance)
+        total = _covariance(predictions, predictions, weights).item() + variance
         if not values.any():
-            if _disperse_around(predictions, variance):
+            if _claim_variation(predictions, total):
                 warn_user(
-                    f"y{of_output} has the same value at all rows, and the ensemble's predictions "
-                    f"lie on both sides of it and differ much between rows. {REMEDY}"
+                    f"{name} has the same value at all rows, and the ensemble's predictions lie on "
+                    f"both sides of it and differ much between rows. {REMEDY}"
                 )
                 return True
             continue
-        values, predictions = values[:, None], predictions[:, None]
-        own = _covariance(predictions, predictions, weights).item()
-        total = own + np.average(variance, weights=weights)
         found = find_unrelated(X, values, predictions, weights, total, were_seen)
         if found is not None:
-            warn_user(_message(f"y{of_output}", found))
+            warn_user(_message(name, found))
             return True
-    return False
+    moved = find_moved_outputs(y, mean, weights)
+    if len(moved):
+        warn_user(
+            f"Outputs {moved.tolist()} of 0 to {n_outputs - 1} seem to be in another order in the "
+            "ensemble's predictions than in y: others have larger correlations with them. Give the "
+            "columns of y in the order of the ensemble's outputs."
+        )
+    return len(moved) > 0
 
 
 def warn_if_labels_unrelated(
@@ -204,6 +217,20 @@ def find_unrelated(
     return None
 
 
+def find_moved_outputs(y: np.ndarray, mean: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the outputs that are in another order in a teacher's mean (n, c) than in y (n, c)."""
+    y, mean = (_standardise(rankdata(each, axis=0), weights) for each in (y, mean))
+    correlations = (y * weights[:, None]).T @ mean / weights.sum()
+    outputs, order = linear_sum_assignment(-correlations)
+    moved = np.flatnonzero(outputs != order)
+    if len(moved) == 0:
+        return moved
+    # Of each row; the mean over rows is the gain of the correlations.
+    gains = (y[:, moved] * (mean[:, order[moved]] - mean[:, moved])).mean(axis=1)
+    is_much = len(y) >= MIN_ROWS and np.average(gains, weights=weights) > MUCH
+    return moved if is_much and mean_in_errors(gains, weights) > Z_MUCH else moved[:0]
+
+
 def associate(
     y: np.ndarray, predictions: np.ndarray, weights: np.ndarray, expected: float
 ) -> Association:
@@ -231,9 +258,14 @@ def _covariance(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> n
     return (left * weights[:, None]).T @ right / weights.sum()
 
 
-def _is_predictable(
-    X: np.ndarray, y: np.ndarray, weights: np.ndarray, found: Association
-) -> bool:
+def _standardise(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return columns (n, c) with mean zero and variance one; zeros where they are constant."""
+    centred = values - np.average(values, axis=0, weights=weights)
+    std = np.sqrt(np.average(centred**2, axis=0, weights=weights))
+    return np.divide(centred, std, out=np.zeros_like(centred), where=std > 0)
+
+
+def _is_predictable(X: np.ndarray, y: np.ndarray, weights: np.ndarray, found: Association) -> bool:
     """Return whether a linear model of the rows predicts y, other than the teacher."""
     if not are_points(X) or len(X) < ROWS_PER_COLUMN * X.shape[1]:
         return False
@@ -250,29 +282,24 @@ def _some(weights: np.ndarray, *arrays: np.ndarray) -> list[np.ndarray]:
 
 
 def _in_units_of_y(
-    y: np.ndarray, mean: np.ndarray, variance: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return centred values (n,), predictions and members' variances in units of their size."""
+    y: np.ndarray, mean: np.ndarray, variance: float
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return centred values (n, 1), predictions and members' variance in standard deviations of y.
+
+    A constant y has its own units.
+    """
     centre = y.mean()
-    differences, exponent = in_units((y - centre)[:, None])
-    std = np.ldexp(differences.std(), exponent[0])
-    scale = std if std > 0 else 1.0
+    std = column_std(y - centre).item() or 1.0
     with np.errstate(over="ignore"):
-        values = differences[:, 0] / differences.std() if std > 0 else np.zeros(len(y))
-        predictions = np.clip((mean - centre) / scale, -MOST, MOST)
-        return values, predictions, np.minimum(variance / scale / scale, MOST**2)
+        predictions = np.clip((mean - centre) / std, -MOST, MOST)
+        return (y - centre) / std, predictions, float(min(variance / std / std, MOST**2))
 
 
-def _disperse_around(predictions: np.ndarray, variance: np.ndarray) -> bool:
-    """Return whether predictions (n,) of a constant, which is zero, claim that it varies."""
-    total = predictions.var() + variance.mean()
+def _claim_variation(predictions: np.ndarray, total: float) -> bool:
+    """Return whether predictions (n, 1) of y that is zero at all rows say that it varies."""
     sides = min(np.mean(predictions > 0), np.mean(predictions < 0))
-    return bool(
-        len(predictions) >= MIN_CONSTANT
-        and sides > SHARE
-        and predictions.std() > 1e-6
-        and predictions.var() > CLAIM * total
-    )
+    varies = predictions.var() > max(CLAIM * total, TINY)
+    return bool(len(predictions) >= MIN_CONSTANT and sides > SHARE and varies)
 
 
 def _message(name: str, found: Association) -> str:

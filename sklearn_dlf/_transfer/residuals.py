@@ -186,6 +186,10 @@ class MemberResiduals:
             return self._variance
         return (degrees * self._variance + PRIOR_DEGREES * typical) / (degrees + PRIOR_DEGREES)
 
+    def mean_variance(self) -> np.ndarray:
+        """Variance of the members around their mean, (n_outputs,), averaged over rows of `fit`."""
+        return np.average(self._variance, axis=0, weights=self.weights)
+
     def typical_variance(self) -> np.ndarray | None:
         """Median variance (n_outputs,) that `variance` is shrunk to; None if nothing is shrunk.
 

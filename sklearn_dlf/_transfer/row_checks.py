@@ -107,27 +107,38 @@ def check_values(
     centre = np.average(y, axis=0, weights=weights)
     differences, exponents = in_units(y - centre)
     unit = np.sqrt(np.average(differences**2, axis=0, weights=weights))
-    unit = np.where(unit > 0, np.ldexp(unit, exponents), 1)
+    unit = np.ldexp(unit, exponents)
+    # An output that is constant is measured as the others, or in its own unit if there are none.
+    unit = np.where(unit > 0, unit, unit.max() or 1)
     with np.errstate(over="ignore"):
         error = np.clip(error / unit, -MAX_ERROR, MAX_ERROR)
-    loss = (error**2).mean(axis=1)
-    constant = (((y - centre) / unit) ** 2).mean(axis=1)
+    losses, constants = error**2, ((y - centre) / unit) ** 2
     bias = np.average(error, axis=0, weights=weights)
     spread = np.average((error - bias) ** 2, axis=0, weights=weights)
-    far = np.abs(bias) > BIAS
     # A single output in other units is as wrong as all of them.
-    worse = np.average(loss - constant, weights=weights) > 0
-    if worse and _z(loss - constant, weights) > Z and (far | (spread > ERROR_VARIANCE)).any():
-        return "predicts y worse than a constant does"
+    for output in np.flatnonzero((np.abs(bias) > BIAS) | (spread > ERROR_VARIANCE)):
+        if _z(losses[:, output] - constants[:, output], weights) > Z:
+            return f"predicts y{name_output(output, y.shape[1])} worse than a constant does"
     if facts.match is not None:
         return None
     if facts.expected is not None:
+        loss, constant = losses.mean(axis=1), constants.mean(axis=1)
         return _compare_with_expected(loss, constant, weights, facts.expected)
-
-    def loss_of(predictions, rows):
-        return (((y[rows] - predictions) / unit) ** 2).mean(axis=1)
-
-    return _compare_with_linear(X, y, loss_of, loss, constant, weights, facts.are_scaled)
+    for output in range(y.shape[1]):
+        values, scale = y[:, [output]], unit[output]
+        problem = _compare_with_linear(
+            X,
+            values,
+            lambda predictions, rows: ((values[rows] - predictions)[:, 0] / scale) ** 2,
+            losses[:, output],
+            constants[:, output],
+            weights,
+            facts.are_scaled,
+            name_output(output, y.shape[1]),
+        )
+        if problem is not None:
+            return problem
+    return None
 
 
 def check_labels(
@@ -194,6 +205,11 @@ def check_labels(
     )
 
 
+def name_output(output: int, n_outputs: int) -> str:
+    """Return which of several outputs is meant; nothing if there is one."""
+    return f" (output {output} of 0 to {n_outputs - 1})" if n_outputs > 1 else ""
+
+
 def _z(differences: np.ndarray, weights: np.ndarray) -> float:
     """Return the mean difference (n,) of losses, in units of its standard error.
 
@@ -225,6 +241,7 @@ def _compare_with_linear(
     constant: np.ndarray,
     weights: np.ndarray,
     are_scaled: bool,
+    of_output: str = "",
 ) -> str | None:
     """Return why losses (n,) are suspect beside those of a linear model of the same rows."""
     if not are_points(X):  # a linear model of pixels or of ids of tokens tells little
@@ -243,6 +260,6 @@ def _compare_with_linear(
     if skill < LINEAR_SKILL or _z(loss - (1 - share * skill) * average, weights) < Z:
         return None
     return (
-        f"predicts y far worse than a linear model of these rows does (which saves {skill:.0%} of "
+        f"predicts y{of_output} far worse than a linear model of these rows does (which saves {skill:.0%} of "
         "the errors of a constant)"
     )

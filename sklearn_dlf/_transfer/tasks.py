@@ -180,7 +180,7 @@ class RegressionTask(Task):
                 f"{TRANSFORMED_TEACHER}"
             )
         elif not warn_if_values_unrelated(
-            X, y, mean, residuals.variance(), weights, residuals.were_seen
+            X, y, mean, residuals.mean_variance(), weights, residuals.were_seen
         ):
             warn_if_on_another_scale(residuals)
         return float(score)
