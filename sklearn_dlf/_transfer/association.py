@@ -106,7 +106,7 @@ def warn_if_values_unrelated(
             continue
         found = find_unrelated(X, values, predictions, weights, total, were_seen)
         if found is not None:
-            warn_user(_message(name, found))
+            warn_user(_message(name, found, were_seen))
             return True
     moved = find_moved_outputs(y, mean, weights)
     if len(moved):
@@ -145,8 +145,8 @@ def warn_if_labels_unrelated(
     if (codes == codes[:1]).all():
         if len(codes) >= MIN_CONSTANT and np.mean(own < IMPROBABLE) > SHARE:
             warn_user(
-                "y has one and the same label at all rows, and the ensemble thinks it improbable at "
-                f"{np.mean(own < IMPROBABLE):.0%} of them. {REMEDY}"
+                "y has one and the same label at all rows, and the ensemble thinks it improbable "
+                f"at {np.mean(own < IMPROBABLE):.0%} of them. {REMEDY}"
             )
         return
     average = np.average(probabilities, axis=0, weights=weights)
@@ -154,7 +154,7 @@ def warn_if_labels_unrelated(
     total = float((average * (1 - average)).sum())
     found = find_unrelated(X, onehot, probabilities, weights, total, were_seen)
     if found is not None:
-        warn_user(_message("y", found))
+        warn_user(_message("y", found, were_seen))
 
 
 class Association(NamedTuple):
@@ -208,8 +208,8 @@ def find_unrelated(
     found = associate(y, predictions, weights, expected)
     if not found.is_missing:
         return None
-    ranks = (rankdata(each, axis=0) for each in (y, predictions))
-    if not associate(*ranks, weights, expected).is_missing:
+    y_ranks, ranks = rankdata(y, axis=0), rankdata(predictions, axis=0)
+    if not associate(y_ranks, ranks, weights, expected).is_missing:
         return None
     much = CLAIM / 2 if were_seen else CLAIM
     if claim > much + 1 / np.sqrt(n_effective) or _is_predictable(X, y, weights, found):
@@ -239,8 +239,8 @@ def associate(
     size = np.sqrt(of_y.trace() * own.trace())
     if not size > 0:
         return Association(0.0, 1.0, 0.0)
-    sorted_values = (np.sort(each, axis=0) for each in (y, predictions))
-    best = _covariance(*sorted_values, np.ones(len(y))).trace() / size
+    sorted_y, sorted_predictions = np.sort(y, axis=0), np.sort(predictions, axis=0)
+    best = _covariance(sorted_y, sorted_predictions, np.ones(len(y))).trace() / size
     # The variance over all orders of the rows; one over n - 1 of a single column.
     n_effective = weights.sum() ** 2 / (weights**2).sum()
     share = np.sum(of_y * own) / size**2
@@ -302,9 +302,12 @@ def _claim_variation(predictions: np.ndarray, total: float) -> bool:
     return bool(len(predictions) >= MIN_CONSTANT and sides > SHARE and varies)
 
 
-def _message(name: str, found: Association) -> str:
+def _message(name: str, found: Association, were_seen: bool) -> str:
+    record = (
+        " By its record, which is of as many rows, the ensemble was fitted to these." * were_seen
+    )
     return (
         f"The ensemble's predictions do not follow {name}: their correlation is "
         f"{found.correlation:.2f}, where {found.expected:.2f} is expected of predictions that vary "
-        f"so much between rows. {REMEDY}"
+        f"so much between rows.{record} {REMEDY}"
     )

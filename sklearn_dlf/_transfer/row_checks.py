@@ -9,6 +9,7 @@ badly calibrated or fitted with class weights; `benchmarks/wrong_rows.py` measur
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -112,29 +113,32 @@ def check_values(
     unit = np.where(unit > 0, unit, unit.max() or 1)
     with np.errstate(over="ignore"):
         error = np.clip(error / unit, -MAX_ERROR, MAX_ERROR)
-    losses, constants = error**2, ((y - centre) / unit) ** 2
+    values = (y - centre) / unit
+    losses, constants = error**2, values**2
     bias = np.average(error, axis=0, weights=weights)
     spread = np.average((error - bias) ** 2, axis=0, weights=weights)
     # A single output in other units is as wrong as all of them.
-    for output in np.flatnonzero((np.abs(bias) > BIAS) | (spread > ERROR_VARIANCE)):
-        if _z(losses[:, output] - constants[:, output], weights) > Z:
-            return f"predicts y{name_output(output, y.shape[1])} worse than a constant does"
+    n_outputs = y.shape[1]
+    is_far = (np.abs(bias) > BIAS) | (spread > ERROR_VARIANCE)
+    for output in range(n_outputs):
+        if is_far[output] and _z(losses[:, output] - constants[:, output], weights) > Z:
+            return f"predicts y{name_output(output, n_outputs)} worse than a constant does"
     if facts.match is not None:
         return None
     if facts.expected is not None:
         loss, constant = losses.mean(axis=1), constants.mean(axis=1)
         return _compare_with_expected(loss, constant, weights, facts.expected)
-    for output in range(y.shape[1]):
-        values, scale = y[:, [output]], unit[output]
+    for output in range(n_outputs):
+        own = values[:, [output]]
         problem = _compare_with_linear(
             X,
-            values,
-            lambda predictions, rows: ((values[rows] - predictions)[:, 0] / scale) ** 2,
+            own,
+            partial(_squared_errors, own),
             losses[:, output],
             constants[:, output],
             weights,
             facts.are_scaled,
-            name_output(output, y.shape[1]),
+            name_output(output, n_outputs),
         )
         if problem is not None:
             return problem
@@ -205,6 +209,11 @@ def check_labels(
     )
 
 
+def _squared_errors(values: np.ndarray, predictions: np.ndarray, rows: slice) -> np.ndarray:
+    """Return squared errors (m,) of predictions (m, 1) at some rows of values (n, 1)."""
+    return (values[rows] - predictions)[:, 0] ** 2
+
+
 def name_output(output: int, n_outputs: int) -> str:
     """Return which of several outputs is meant; nothing if there is one."""
     return f" (output {output} of 0 to {n_outputs - 1})" if n_outputs > 1 else ""
@@ -260,6 +269,6 @@ def _compare_with_linear(
     if skill < LINEAR_SKILL or _z(loss - (1 - share * skill) * average, weights) < Z:
         return None
     return (
-        f"predicts y{of_output} far worse than a linear model of these rows does (which saves {skill:.0%} of "
-        "the errors of a constant)"
+        f"predicts y{of_output} far worse than a linear model of these rows does (which saves "
+        f"{skill:.0%} of the errors of a constant)"
     )
