@@ -288,8 +288,10 @@ def _in_units_of_y(
 
     A constant y has its own units.
     """
-    centre = y.mean()
-    std = column_std(y - centre).item() or 1.0
+    # The mean of equal numbers may differ from them by rounding.
+    is_constant = bool((y == y[0]).all())
+    centre = y[0, 0] if is_constant else y.mean()
+    std = 1.0 if is_constant else column_std(y - centre).item()
     with np.errstate(over="ignore"):
         predictions = np.clip((mean - centre) / std, -MOST, MOST)
         return (y - centre) / std, predictions, float(min(variance / std / std, MOST**2))

@@ -108,8 +108,9 @@ def check_values(
     centre = np.average(y, axis=0, weights=weights)
     differences, exponents = in_units(y - centre)
     unit = np.sqrt(np.average(differences**2, axis=0, weights=weights))
-    unit = np.ldexp(unit, exponents)
     # An output that is constant is measured as the others, or in its own unit if there are none.
+    # The mean of equal numbers may differ from them by rounding.
+    unit = np.where((y == y[0]).all(axis=0), 0, np.ldexp(unit, exponents))
     unit = np.where(unit > 0, unit, unit.max() or 1)
     with np.errstate(over="ignore"):
         error = np.clip(error / unit, -MAX_ERROR, MAX_ERROR)
