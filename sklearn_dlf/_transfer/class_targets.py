@@ -45,6 +45,8 @@ class ClassTargets:
         Whether all design points are rows of `fit` of which it is not known who saw them.
     has_ensemble : bool
         Whether the ensemble can be evaluated at further rows.
+    were_seen : bool
+        Whether averages are over members that were fitted to the rows, by their own record.
 
     Attributes
     ----------
@@ -69,12 +71,14 @@ class ClassTargets:
         coded: np.ndarray | None = None,
         may_be_seen: bool = False,
         has_ensemble: bool = False,
+        were_seen: bool = False,
     ):
         self.n_points, self.n_own, self.n_design = points.n_points, points.n_own, points.n_design
         self.outputs = outputs
         self.floor = floor
         self.from_logits, self.coded = from_logits, coded
         self.may_be_seen, self.has_ensemble = may_be_seen, has_ensemble
+        self.were_seen = were_seen
         self.classes = classes
         self.y = y
         self.weights = weights
@@ -118,7 +122,7 @@ class ClassTargets:
 
     def forget_unseen(self) -> None:
         """Average over all members from now on."""
-        self.unseen = np.empty((0, 0), dtype=bool)
+        self.unseen, self.were_seen = np.empty((0, 0), dtype=bool), False
 
     def _average(self, probabilities: np.ndarray, unseen: np.ndarray) -> np.ndarray:
         """Average over members, or over those that did not see a row where that is known."""

@@ -17,6 +17,7 @@ from .._utils.robust_means import weighted_median
 from .._utils.standardise import in_units
 from .design_points import Points
 from .out_of_bag import moments_of_some
+from .teacher import were_mostly_seen
 
 # The mean residual counts beyond so many of its standard errors, and standard deviations of the
 # residuals. A choice: one in a thousand is beyond the first by chance.
@@ -139,6 +140,11 @@ class MemberResiduals:
         rows = self.is_unseen & has_weight
         return rows if rows.any() else has_weight
 
+    @property
+    def were_seen(self) -> bool:
+        """Whether most members were fitted to the rows, by their own record."""
+        return were_mostly_seen(self.unseen)
+
     def without_bias(self) -> MemberResiduals:
         """Return residuals without their mean, if it differs from zero by more than chance."""
         rows = self.shown
@@ -179,6 +185,10 @@ class MemberResiduals:
         if typical is None:
             return self._variance
         return (degrees * self._variance + PRIOR_DEGREES * typical) / (degrees + PRIOR_DEGREES)
+
+    def mean_variance(self) -> np.ndarray:
+        """Variance of the members around their mean, (n_outputs,), averaged over rows of `fit`."""
+        return np.average(self._variance, axis=0, weights=self.weights)
 
     def typical_variance(self) -> np.ndarray | None:
         """Median variance (n_outputs,) that `variance` is shrunk to; None if nothing is shrunk.

@@ -9,6 +9,7 @@ badly calibrated or fitted with class weights; `benchmarks/wrong_rows.py` measur
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -107,27 +108,42 @@ def check_values(
     centre = np.average(y, axis=0, weights=weights)
     differences, exponents = in_units(y - centre)
     unit = np.sqrt(np.average(differences**2, axis=0, weights=weights))
-    unit = np.where(unit > 0, np.ldexp(unit, exponents), 1)
+    # An output that is constant is measured as the others, or in its own unit if there are none.
+    # The mean of equal numbers may differ from them by rounding.
+    unit = np.where((y == y[0]).all(axis=0), 0, np.ldexp(unit, exponents))
+    unit = np.where(unit > 0, unit, unit.max() or 1)
     with np.errstate(over="ignore"):
         error = np.clip(error / unit, -MAX_ERROR, MAX_ERROR)
-    loss = (error**2).mean(axis=1)
-    constant = (((y - centre) / unit) ** 2).mean(axis=1)
+    values = (y - centre) / unit
+    losses, constants = error**2, values**2
     bias = np.average(error, axis=0, weights=weights)
     spread = np.average((error - bias) ** 2, axis=0, weights=weights)
-    far = np.abs(bias) > BIAS
     # A single output in other units is as wrong as all of them.
-    worse = np.average(loss - constant, weights=weights) > 0
-    if worse and _z(loss - constant, weights) > Z and (far | (spread > ERROR_VARIANCE)).any():
-        return "predicts y worse than a constant does"
+    n_outputs = y.shape[1]
+    is_far = (np.abs(bias) > BIAS) | (spread > ERROR_VARIANCE)
+    for output in range(n_outputs):
+        if is_far[output] and _z(losses[:, output] - constants[:, output], weights) > Z:
+            return f"predicts y{name_output(output, n_outputs)} worse than a constant does"
     if facts.match is not None:
         return None
     if facts.expected is not None:
+        loss, constant = losses.mean(axis=1), constants.mean(axis=1)
         return _compare_with_expected(loss, constant, weights, facts.expected)
-
-    def loss_of(predictions, rows):
-        return (((y[rows] - predictions) / unit) ** 2).mean(axis=1)
-
-    return _compare_with_linear(X, y, loss_of, loss, constant, weights, facts.are_scaled)
+    for output in range(n_outputs):
+        own = values[:, [output]]
+        problem = _compare_with_linear(
+            X,
+            own,
+            partial(_squared_errors, own),
+            losses[:, output],
+            constants[:, output],
+            weights,
+            facts.are_scaled,
+            name_output(output, n_outputs),
+        )
+        if problem is not None:
+            return problem
+    return None
 
 
 def check_labels(
@@ -194,6 +210,16 @@ def check_labels(
     )
 
 
+def _squared_errors(values: np.ndarray, predictions: np.ndarray, rows: slice) -> np.ndarray:
+    """Return squared errors (m,) of predictions (m, 1) at some rows of values (n, 1)."""
+    return (values[rows] - predictions)[:, 0] ** 2
+
+
+def name_output(output: int, n_outputs: int) -> str:
+    """Return which of several outputs is meant; nothing if there is one."""
+    return f" (output {output} of 0 to {n_outputs - 1})" if n_outputs > 1 else ""
+
+
 def _z(differences: np.ndarray, weights: np.ndarray) -> float:
     """Return the mean difference (n,) of losses, in units of its standard error.
 
@@ -225,6 +251,7 @@ def _compare_with_linear(
     constant: np.ndarray,
     weights: np.ndarray,
     are_scaled: bool,
+    of_output: str = "",
 ) -> str | None:
     """Return why losses (n,) are suspect beside those of a linear model of the same rows."""
     if not are_points(X):  # a linear model of pixels or of ids of tokens tells little
@@ -243,6 +270,6 @@ def _compare_with_linear(
     if skill < LINEAR_SKILL or _z(loss - (1 - share * skill) * average, weights) < Z:
         return None
     return (
-        f"predicts y far worse than a linear model of these rows does (which saves {skill:.0%} of "
-        "the errors of a constant)"
+        f"predicts y{of_output} far worse than a linear model of these rows does (which saves "
+        f"{skill:.0%} of the errors of a constant)"
     )

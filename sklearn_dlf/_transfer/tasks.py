@@ -20,12 +20,13 @@ from .._utils.warning import warn_user
 from ..ensembles import DeepEnsembleClassifier, DeepEnsembleRegressor
 from ..ensembles._class_columns import are_named_codes
 from ..exceptions import SeenRowsWarning
+from .association import warn_if_labels_unrelated, warn_if_values_unrelated
 from .class_targets import ClassTargets, are_codes
 from .design_points import Points
 from .residuals import MemberResiduals
 from .row_checks import REMEDY, check_labels, check_values
 from .target_space import TRANSFORMED_TEACHER, choose_space, warn_if_on_another_scale
-from .teacher import Teacher, check_range
+from .teacher import Teacher, check_range, were_mostly_seen
 from .transfer_set import TransferSet
 from .unseen_check import warn_if_fitted_to
 
@@ -169,13 +170,18 @@ class RegressionTask(Task):
             return None
         y, mean, weights = residuals.y, residuals.mean, residuals.weights
         score = r2_score(y, mean, sample_weight=weights)
-        problem = check_values(transfer_set.X[: len(y)], y, mean, weights, facts)
-        if problem is not None and facts.match is not False:
+        X = transfer_set.X[: len(y)]
+        problem = check_values(X, y, mean, weights, facts)
+        if facts.match is False:
+            warn_if_on_another_scale(residuals)
+        elif problem is not None:
             warn_user(
                 f"The ensemble {problem} (R^2 = {score:.2f} at the rows of fit). {REMEDY} "
                 f"{TRANSFORMED_TEACHER}"
             )
-        else:
+        elif not warn_if_values_unrelated(
+            X, y, mean, residuals.mean_variance(), weights, residuals.were_seen
+        ):
             warn_if_on_another_scale(residuals)
         return float(score)
 
@@ -253,6 +259,7 @@ class ClassificationTask(Task):
             coded=coded,
             may_be_seen=teacher.unseen is None and points.n_design == points.n_own,
             has_ensemble=teacher.can_be_evaluated,
+            were_seen=out_of_bag != "match" and were_mostly_seen(teacher.unseen),
         )
 
     def score_teacher(self, transfer_set):
@@ -265,10 +272,15 @@ class ClassificationTask(Task):
         score = accuracy_score(y, classes[probabilities.argmax(1)], sample_weight=targets.weights)
         weights = np.ones(len(y)) if targets.weights is None else targets.weights
         codes = np.searchsorted(classes, y)
-        problem = check_labels(transfer_set.X[: len(y)], codes, probabilities, weights, facts)
-        if targets.may_be_seen and facts.match is not False:
+        X = transfer_set.X[: len(y)]
+        problem = check_labels(X, codes, probabilities, weights, facts)
+        if facts.match is False:
+            return float(score)
+        if targets.may_be_seen:
             warn_if_fitted_to(probabilities, codes, targets.has_ensemble)
-        if problem is not None and facts.match is not False:
+        if problem is None:
+            warn_if_labels_unrelated(X, codes, probabilities, weights, targets.were_seen)
+        else:
             warn_user(
                 f"The ensemble {problem} (accuracy {score:.2f} at the rows of fit)."
                 f"{_say_codes(targets)} {REMEDY} Are the columns of predictions in the order of "

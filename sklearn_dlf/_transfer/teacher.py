@@ -128,6 +128,11 @@ def check_range(values: np.ndarray, name: str, most: float = MAX_OUTPUT) -> None
         )
 
 
+def were_mostly_seen(unseen: np.ndarray | None) -> bool:
+    """Return whether members were fitted to most rows, by a record (n, n_members) of the others."""
+    return unseen is not None and bool(unseen.mean() < 0.5)
+
+
 def with_outputs(outputs: np.ndarray) -> np.ndarray:
     """Return members' outputs with an axis for outputs, (n, n_outputs, n_members)."""
     check_range(outputs, "The members' outputs")

@@ -12,6 +12,7 @@ from sklearn.datasets import (
     load_digits,
     load_wine,
     make_classification,
+    make_friedman1,
     make_regression,
 )
 from sklearn.ensemble import (
@@ -150,7 +151,7 @@ def test_weak_and_overfitted_teachers_are_silent(case, how):
     y = make_y(X, rng)
     if how == "scaled":
         X = StandardScaler().fit_transform(X)
-    own = slice(None) if how in ("own", "scaled") else slice(200)
+    own = slice(None) if how in ("own", "scaled") else slice(190)  # not as many as the others
     rows = {"few": slice(200, 230), "own": own, "scaled": own}.get(how, slice(200, None))
     ensemble.fit(X[own], y[own])
     student = classifier() if hasattr(ensemble, "classes_") else DLFRegressor(**QUICK)
@@ -161,7 +162,7 @@ def test_weak_and_overfitted_teachers_are_silent(case, how):
 
 
 def test_a_teacher_slightly_worse_than_a_constant_is_silent():
-    X, y = make_regression(60, 20, noise=300.0, random_state=0)
+    X, y = make_regression(61, 20, noise=300.0, random_state=0)  # 31 rows, 30 of another teacher
     ensemble = BaggingRegressor(Ridge(), 5, random_state=0).fit(X[:30], y[:30])
     assert DLFRegressor(**QUICK).fit(X[30:], y[30:], ensemble=ensemble).ensemble_score_ < 0
 
@@ -205,3 +206,36 @@ def test_a_rare_class_that_is_lost_at_scaled_rows_warns():
         classifier().fit(X, y, ensemble=ensemble)
     with pytest.warns(UserWarning, match="worse than the frequencies of its labels"):
         classifier().fit(StandardScaler().fit_transform(X), y, ensemble=ensemble)
+
+
+def predictions_of(ensemble, data):
+    X, y = data
+    return X[200:], y[200:], member_predictions(ensemble.fit(X[:200], y[:200]), X[200:])
+
+
+def test_predictions_in_another_order_warn():
+    order = np.random.RandomState(0).permutation(200)
+    data = make_friedman1(400, noise=1.0, random_state=0)
+    X, y, members = predictions_of(RandomForestRegressor(20, random_state=0), data)
+    with pytest.warns(UserWarning, match="do not follow y"):
+        DLFRegressor(**QUICK).fit(X, y, predictions=members[order])
+    data = make_classification(400, 6, flip_y=0.3, random_state=0)
+    X, y, members = predictions_of(BaggingClassifier(LogisticRegression(), 5, random_state=0), data)
+    with pytest.warns(UserWarning, match="do not follow y"):
+        classifier().fit(X, y, predictions=members[order])
+
+
+def test_y_in_another_order_warns_at_the_rows_of_the_ensemble():
+    X, y = make_friedman1(200, noise=1.0, random_state=0)
+    linear = BaggingRegressor(Ridge(), 10, random_state=0).fit(X, y)
+    with pytest.warns(UserWarning, match=r"do not follow y.*By its record"):
+        DLFRegressor(**QUICK).fit(X, np.random.RandomState(0).permutation(y), ensemble=linear)
+
+
+def test_one_output_that_is_worse_than_a_constant_warns():
+    """The other outputs are predicted so well that all together are better than constants."""
+    X, y = make_regression(200, 5, n_targets=4, noise=1.0, random_state=0)
+    ensemble = BaggingRegressor(Ridge(), 5, random_state=0).fit(X, y)
+    y[:, 2] = 4 * y[:, 2].std() - y[:, 2]
+    with pytest.warns(UserWarning, match=r"predicts y \(output 2 of 0 to 3\) worse"):
+        DLFRegressor(**QUICK).fit(X, y, ensemble=ensemble)
