@@ -253,11 +253,13 @@ class ClassificationTask(Task):
             coded=coded,
             may_be_seen=teacher.unseen is None and points.n_design == points.n_own,
             has_ensemble=teacher.can_be_evaluated,
+            are_trees=teacher.are_trees,
         )
 
     def score_teacher(self, transfer_set):
         """Return the accuracy."""
         targets, facts = transfer_set.targets, transfer_set.row_facts
+        targets.warn_of_votes()
         if targets.y is None:
             return None
         y, classes = targets.y, np.asarray(targets.classes)

@@ -52,6 +52,8 @@ class Teacher(ABC):
         Whether members are draws from a posterior that are functions of any rows.
     is_drawn : bool
         Whether they are draws that are made at all rows in one call.
+    are_trees : bool
+        Whether all members are known to be trees or forests.
     transformer : TargetTransformer or None
         What the ensemble does to y, if its members predict a transformed target.
     is_transformed : bool
@@ -77,6 +79,7 @@ class Teacher(ABC):
     is_transformed: bool = False
     are_functions: bool = False
     is_drawn: bool = False
+    are_trees: bool = False
     transformer: TargetTransformer | None = None
 
     @abstractmethod
