@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.stats import binom
 
 from .._utils.blocks import spaced_rows
 from .._utils.warning import warn_user
@@ -35,9 +36,12 @@ NOTHING_LEARNT = " Neither student nor teacher has learnt anything there, and no
 # Values that a warning shows of a column at most.
 MAX_SHOWN = 3
 
-# There is a warning of a column without any value in many rows if it had one in at least this share
-# of the rows of fit.
-LEAST_KNOWN = 0.5
+# There is a warning of more gaps than in fit, of a column that had a value in at least this share
+# of the rows of fit, if two things are true. At least half of the values that rows of fit would
+# have are missing. And so many gaps are rarer than this in rows like those of fit, if these are
+# independent: of 1,000 columns, each in 1,000 calls, one is told by chance. Rows that belong
+# together, such as those of one shop, may all lack what others have.
+LEAST_KNOWN, CHANCE_OF_GAPS = 0.5, 1e-6
 
 
 class NewValues(NamedTuple):
@@ -130,16 +134,20 @@ class Novelties:
         self._warn_of_numbers(name)
 
     def _warn_of_missing(self, name: str) -> None:
-        empty = [
-            f"{_name(found.column)} (fit had one in {100 * found.known[0]:.0f} % of its rows)"
-            for found in _mostly_new(self._missing)
-            if found.n_new == found.n_rows >= MANY_ROWS and found.known[0] >= LEAST_KNOWN
-        ]
-        if empty:
-            warn_user(
-                f"{name} has no value at all in columns that had some in fit: {', '.join(empty)}. "
-                "They are read as gaps. Check that the columns were filled."
-            )
+        found = [each for each in _mostly_new(self._missing) if _has_more_gaps(each)]
+        if not found:
+            return
+        described = ", ".join(
+            f"{_name(each.column)} in {each.n_rows - each.n_new} of {each.n_rows} rows (fit had "
+            f"one in {100 * each.known[0]:.0f} % of its rows)"
+            for each in found
+        )
+        is_empty = all(each.n_new == each.n_rows for each in found)
+        what = "no value at all" if is_empty else "hardly any value, or far fewer than fit,"
+        warn_user(
+            f"{name} has {what} in columns that had some in fit: {described}. The others are read "
+            "as gaps. Check that the columns were filled."
+        )
 
     def _warn_of_numbers(self, name: str) -> None:
         far = [*_mostly_new(self._numbers)]
@@ -215,6 +223,15 @@ def _mostly_new(parts: list[NewValues]) -> Iterator[NewValues]:
         n_rows, n_new = joined.n_rows, joined.n_new
         if 2 * n_new > n_rows if n_rows >= MANY_ROWS else n_new == n_rows:
             yield joined
+
+
+def _has_more_gaps(found: NewValues) -> bool:
+    """Return whether a column has far more gaps than in `fit`, by more than chance."""
+    share = 1 - found.known[0] if found.known else 1.0
+    if found.n_rows < MANY_ROWS or share > 1 - LEAST_KNOWN:
+        return False
+    is_far = found.n_new >= 0.5 * (1 + share) * found.n_rows
+    return is_far and binom.sf(found.n_new - 1, found.n_rows, share) < CHANCE_OF_GAPS
 
 
 def _join(parts: list[NewValues]) -> NewValues:
