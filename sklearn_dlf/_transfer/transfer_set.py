@@ -192,7 +192,7 @@ def _warn_if_members_agree(contrasts: Contrasts, points: Points) -> None:
     n_outputs, n_agree = len(spread), np.count_nonzero(spread == 0)
     share = spread / scale
     if n_agree:
-        where = "" if n_outputs == 1 else f" in {n_agree} of {n_outputs} outputs"
+        where = "" if n_agree == n_outputs else f" in {n_agree} of {n_outputs} outputs"
         what = f"All members agree at all design points{where}: the student's spread is zero there."
     elif share.min() < LITTLE_SPREAD:
         what = (
