@@ -27,10 +27,21 @@ FAR_NUMBERS = 5.0
 # of the range more than the distance to zero.
 BEYOND, BEYOND_SHARE, NEARER = 0.1, 0.95, 2.0
 
+# A student learns from rows beyond those of fit. There is a warning if all of at least `MANY_ROWS`
+# rows to learn from are in other places of a column: more than its whole range away, or, in a
+# column of one sign, at less than this share of the smallest. Such rows are more often in other
+# units, as degrees Celsius for kelvins or kilometres for metres, than from elsewhere. A choice.
+AWAY, SMALLEST_SHARE = 1.0, 0.1
+
 # Changes of a constant that are rounding: relative to its size, and in any case. There is no
 # warning of a constant in fewer rows than `MANY_ROWS`: one of them may have a rare mark.
 ROUNDING, LEAST_CHANGE = 1e-7, 1e-12
 
+LEARNT_AS_THEY_ARE = (
+    " The student learns from them as they are, and such rows count as known afterwards. If they "
+    "are in other units, convert them, and repeat the call: reset_update takes an update back, and "
+    "adapt leaves the student as it was. If they are not, ignore this warning."
+)
 NOTHING_LEARNT = " Neither student nor teacher has learnt anything there, and no uncertainty holds."
 
 # Values that a warning shows of a column at most.
@@ -75,15 +86,18 @@ class Novelties:
     may_extrapolate : bool, default=False
         Whether all rows may lie beyond those of `fit`: a student learns from them, or has learnt
         from others after `fit`.
+    are_learnt : bool, default=False
+        Whether it is an updated or adapted student that learns from them.
     """
 
-    def __init__(self, may_extrapolate: bool = False) -> None:
-        self.may_extrapolate = may_extrapolate
+    def __init__(self, may_extrapolate: bool = False, are_learnt: bool = False) -> None:
+        self.may_extrapolate, self.are_learnt = may_extrapolate, are_learnt
         self._gaps: list[tuple[Any, str]] = []
         self._categories: list[NewValues] = []
         self._dates: list[NewValues] = []
         self._numbers: list[NewValues] = []
         self._beyond: list[NewValues] = []
+        self._away: list[NewValues] = []
         self._n_rows: list[int] = []
         self._missing: list[NewValues] = []
 
@@ -106,6 +120,10 @@ class Novelties:
     def add_beyond(self, found: NewValues) -> None:
         """Add some rows of a column of numbers, with those that are beyond `fit`."""
         self._beyond.append(found)
+
+    def add_away(self, found: NewValues) -> None:
+        """Add some rows of a column of numbers, with those that are in other places than `fit`."""
+        self._away.append(found)
 
     def add_rows(self, n_rows: int) -> None:
         """Count rows, of which columns may be added that are suspect only."""
@@ -152,11 +170,21 @@ class Novelties:
     def _warn_of_numbers(self, name: str) -> None:
         far = [*_mostly_new(self._numbers)]
         if far:
+            remedy = LEARNT_AS_THEY_ARE if self.are_learnt else ""
             warn_user(
                 f"{name} has numbers far outside of those of fit: {_describe_numbers(far)}. Are "
-                f"they in the same units?{'' if self.may_extrapolate else NOTHING_LEARNT}"
+                f"they in the same units?{remedy if self.may_extrapolate else NOTHING_LEARNT}"
             )
         told = {found.column for found in far}
+        away = [each for each in _mostly_new(self._away) if each.column not in told]
+        away = [each for each in away if each.n_new == each.n_rows >= MANY_ROWS]
+        if away and self.are_learnt:
+            warn_user(
+                f"All rows of {name} are away from those that are known, by more than their whole "
+                "range, or at less than a tenth of the smallest: "
+                f"{_describe_numbers(away)}. Were they meant to be in the same units?"
+                f"{LEARNT_AS_THEY_ARE}"
+            )
         beyond = [found for found in self._nearly_all_beyond() if found.column not in told]
         if beyond:
             warn_user(
@@ -268,12 +296,16 @@ def add_numbers(
     if not high > low and len(numbers) < MANY_ROWS:
         return
     n_gaps = int(np.count_nonzero(np.isnan(numbers)))
-    for share, add in ((FAR_NUMBERS, novelties.add_numbers), (BEYOND, novelties.add_beyond)):
+    for share, least, add in (
+        (FAR_NUMBERS, 0.0, novelties.add_numbers),
+        (BEYOND, 1 / NEARER, novelties.add_beyond),
+        (AWAY, SMALLEST_SHARE, novelties.add_away),
+    ):
         margin = share * (high - low) if high > low else _rounding_of(high)
         with np.errstate(invalid="ignore"):
             is_new = (numbers < low - margin) | (numbers > high + margin)
-            if share == BEYOND and low * high > 0:
-                is_new |= np.abs(numbers) < min(abs(low), abs(high)) / NEARER
+            if low * high > 0:
+                is_new |= np.abs(numbers) < least * min(abs(low), abs(high))
         n_new = int(np.count_nonzero(is_new))
         shown = [float(numbers[is_new].min()), float(numbers[is_new].max())] if n_new else []
         n_rows = len(numbers)
