@@ -362,9 +362,8 @@ default=None
         """Predict a central interval of y at each row.
 
         It has a guaranteed probability after `conformalize` only. Before, it is estimated at the
-        rows of `fit` that members have not seen; if it is not known which these are, `fit` warns
-        and the interval is too narrow where members were fitted to all rows. See "When intervals
-        hold" in the documentation.
+        rows of `fit` that members have not seen; if it is not known which these are, `fit` warns:
+        the interval is often too narrow then. See "When intervals hold" in the documentation.
 
         The variance of y is that of the members, or the share of it that residuals bear out, plus
         the noise of y around them. The noise includes the squared error of the student's mean
