@@ -82,6 +82,13 @@ class Teacher(ABC):
     are_trees: bool = False
     transformer: TargetTransformer | None = None
 
+    @property
+    def origin(self) -> str:
+        """Where it comes from: "given" fitted, "fitted here", or "predictions" of an array."""
+        if not self.can_be_evaluated:
+            return "predictions"
+        return "fitted here" if self.is_fitted_here else "given"
+
     @abstractmethod
     def evaluate(self, points: Points | None = None) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield slices of the points with the members' outputs there."""
