@@ -43,7 +43,8 @@ WAYS: dict[str, str] = {
     "fitted here": f"give a teacher of transformed values: {UNFITTED_WAY}, or {FITTED_WAY}. Do not "
     "transform y outside of the student.",
     "predictions": "transform both, fit(X, np.log1p(y), predictions=np.log1p(predictions)), and "
-    f"what the student predicts of y back by np.expm1, clipped at zero. If you have the models, give {FITTED_WAY}.",
+    "what the student predicts of y back by np.expm1, clipped at zero. If you have the models, "
+    f"give {FITTED_WAY}.",
 }
 OTHER_FUNCTIONS = (
     "In place of np.log1p and np.expm1, take np.sqrt and np.square, or np.log and np.exp if y is "
