@@ -10,7 +10,8 @@ class TrainingDivergedError(ArithmeticError):
 class SeenRowsWarning(UserWarning):
     """The noise of y was estimated at rows that the members may have been fitted to.
 
-    It is too small then, and so is the mutual information of a classifier that has learnt at such
-    rows alone. Say which rows the members were not fitted to by ``fit(..., unseen=)``,
+    It is often too small then, so that intervals of y are too narrow; where members differ much,
+    they may be too wide. The mutual information of a classifier that has learnt at such rows alone
+    is too small. Say which rows the members were not fitted to by ``fit(..., unseen=)``,
     cross-fit an unfitted ensemble by ``cv``, or call ``conformalize`` with held-out rows.
     """

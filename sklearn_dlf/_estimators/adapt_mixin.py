@@ -132,6 +132,7 @@ class RegressorAdaptMixin(AdaptMixin, RegressorUpdateMixin):
         UserWarning
             If `update` has changed the student: what it has learnt is left out. With "auto", if
             rows are too few to tell whether y has other units, and values are far from predictions.
+            If all of ten or more rows are away from those of `fit` in a column, as in `update`.
 
         See Also
         --------
@@ -257,6 +258,7 @@ class ClassifierAdaptMixin(AdaptMixin, ClassifierUpdateMixin):
         -----
         UserWarning
             If `update` has changed the student: what it has learnt is left out.
+            If all of ten or more rows are away from those of `fit` in a column, as in `update`.
 
         See Also
         --------

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import StrOptions
 
 from .._fitting.member_law import choose_member_law
+from .._utils.parameters import store_parameters
 from .adapt_mixin import RegressorAdaptMixin
 from .latent_factor import LatentFactorStudent
 from .row_parts import predict_in_parts
@@ -367,6 +370,45 @@ class DLFRegressor(RegressorAdaptMixin, LatentFactorStudent):
         "target_noise": [StrOptions({"auto", "input", "constant"})],
         "cv": ["cv_object"],
     }
+
+    def __init__(
+        self,
+        ensemble: Any = None,
+        *,
+        q: int | Literal["auto"] = 10,
+        loadings: Literal["full", "separable"] = "full",
+        latent: Literal["auto", "gaussian", "smoothed"] = "auto",
+        preprocessor: Any = "auto",
+        augment: str | Callable | None = "auto",
+        n_augmented: int | Literal["auto"] = "auto",
+        subsample: int | None = 1_000_000,
+        out_of_bag: Literal["widen", "match"] | None = "widen",
+        target_noise: Literal["auto", "input", "constant"] = "auto",
+        cv: Any = None,
+        hidden_layer_sizes: int | Sequence[int] = (100, 100),
+        activation: Literal["auto", "swish", "relu", "gelu", "silu", "tanh"] = "auto",
+        body: Literal["auto", "mlp", "piecewise_linear"] | Callable | None = "auto",
+        member_noise: Literal["input", "constant"] | None = "input",
+        init: Literal["spectral", "mmd", "random"] = "spectral",
+        em: Literal["restricted", "minibatch"] = "restricted",
+        max_iter: int = 100,
+        tol: float = 1e-3,
+        n_epochs: int | Literal["auto"] = "auto",
+        loadings_weight: float | Literal["auto"] = "auto",
+        mmd_weight: float = 10.0,
+        batch_size: int | Literal["auto"] = "auto",
+        lr: float = 0.01,
+        body_lr: float = 1.0,
+        optimizer: str | Callable = "adam",
+        weight_decay: float = 0.0,
+        device: str | torch.device = "cpu",
+        callbacks: list | None = None,
+        memory: Any = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ):
+        store_parameters(self, locals())
 
     def _learn_targets(self, members, transfer_set, random_state):
         super()._learn_targets(members, transfer_set, random_state)

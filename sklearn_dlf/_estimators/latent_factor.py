@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from inspect import signature
 from os import PathLike
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -37,7 +36,7 @@ from .._predictive.members import LatentFactorMembers
 from .._transfer.contrasts import Contrasts
 from .._transfer.transfer_set import TransferSet
 from .._utils.fit_tasks import CallbackSupportMixin, FitTasks
-from .._utils.parameters import Count, store_parameters
+from .._utils.parameters import Count
 from .._utils.seeding import MAX_SEED
 from .base import BODY_CONSTRAINTS, BaseStudent
 
@@ -61,7 +60,7 @@ class LatentFactorStudent(CallbackSupportMixin, BaseStudent):
     # Rounds of it without gain at calibration rows, after which it ends; of classifiers too.
     early_stopping: int | None = None
 
-    # Parameters, which `store_parameters` stores.
+    # Parameters, which subclasses store.
     q: int | str
     loadings: str
     latent: str
@@ -92,45 +91,6 @@ class LatentFactorStudent(CallbackSupportMixin, BaseStudent):
         ],
         "mmd_weight": [Interval(numbers.Real, 0, None, closed="left")],
     }
-
-    def __init__(
-        self,
-        ensemble: Any = None,
-        *,
-        q: int | Literal["auto"] = 10,
-        loadings: Literal["full", "separable"] = "full",
-        latent: Literal["auto", "gaussian", "smoothed"] = "auto",
-        preprocessor: Any = "auto",
-        augment: str | Callable | None = "auto",
-        n_augmented: int | Literal["auto"] = "auto",
-        subsample: int | None = 1_000_000,
-        out_of_bag: Literal["widen", "match"] | None = "widen",
-        target_noise: Literal["auto", "input", "constant"] = "auto",
-        cv: Any = None,
-        hidden_layer_sizes: int | Sequence[int] = (100, 100),
-        activation: Literal["auto", "swish", "relu", "gelu", "silu", "tanh"] = "auto",
-        body: Literal["auto", "mlp", "piecewise_linear"] | Callable | None = "auto",
-        member_noise: Literal["input", "constant"] | None = "input",
-        init: Literal["spectral", "mmd", "random"] = "spectral",
-        em: Literal["restricted", "minibatch"] = "restricted",
-        max_iter: int = 100,
-        tol: float = 1e-3,
-        n_epochs: int | Literal["auto"] = "auto",
-        loadings_weight: float | Literal["auto"] = "auto",
-        mmd_weight: float = 10.0,
-        batch_size: int | Literal["auto"] = "auto",
-        lr: float = 0.01,
-        body_lr: float = 1.0,
-        optimizer: str | Callable = "adam",
-        weight_decay: float = 0.0,
-        device: str | torch.device = "cpu",
-        callbacks: list | None = None,
-        memory: Any = None,
-        n_jobs: int | None = None,
-        random_state: int | np.random.RandomState | None = None,
-        verbose: int = 0,
-    ):
-        store_parameters(self, locals())
 
     def _learn(
         self, transfer_set: TransferSet, random_state: np.random.RandomState

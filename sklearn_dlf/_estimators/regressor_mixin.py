@@ -306,8 +306,9 @@ default=None
         `level`, on average over held-out and new rows, whatever the teacher and the noise of y
         [1]_. Intervals still follow the student's own predictive distribution. This needs rows that
         neither members nor student were fitted to, and new rows like them: at least 19 at level
-        0.9, and 199 at level 0.99. `sample_y` is not changed, and a new `fit` removes the
-        guarantee. A transformation of y by the teacher has to be one to one.
+        0.9, and 199 at level 0.99. Of several outputs, it holds for each one on its own, not for
+        all of them together. `sample_y` is not changed, and a new `fit` removes the guarantee. A
+        transformation of y by the teacher has to be one to one.
 
         Parameters
         ----------
@@ -362,9 +363,8 @@ default=None
         """Predict a central interval of y at each row.
 
         It has a guaranteed probability after `conformalize` only. Before, it is estimated at the
-        rows of `fit` that members have not seen; if it is not known which these are, `fit` warns
-        and the interval is too narrow where members were fitted to all rows. See "When intervals
-        hold" in the documentation.
+        rows of `fit` that members have not seen; if it is not known which these are, `fit` warns:
+        the interval is often too narrow then. See "When intervals hold" in the documentation.
 
         The variance of y is that of the members, or the share of it that residuals bear out, plus
         the noise of y around them. The noise includes the squared error of the student's mean
@@ -380,8 +380,9 @@ default=None
 
         Returns
         -------
-        ndarray of shape (n_samples, 2) or (n_samples, n_outputs, 2)
-            Lower and upper end, in units of y.
+        ndarray of shape (n_samples, 2), or (n_samples, n_outputs, 2) for several outputs
+            Lower and upper end, in units of y. The probability is that of each output on its own.
+            With a guarantee, that of all `k` is at least ``1 - k * (1 - confidence_level)``.
 
         Raises
         ------

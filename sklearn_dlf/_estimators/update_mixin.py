@@ -133,6 +133,8 @@ class UpdateMixin(BaseStudent):
             it is removed. Call ``conformalize`` again, with rows that are held out from the update.
             If y is far from all that the student thought possible, unless `forgetting` is below 1:
             it may mean something else, which `adapt` learns. At least five rows tell it.
+            If all of ten or more rows lie away from those that are known in a column of numbers, by
+            more than their whole range: they may be in other units.
             At the first update of a student whose members have a law (`latent_law_`): they are
             Gaussian afterwards.
 
@@ -214,7 +216,9 @@ class UpdateMixin(BaseStudent):
 
     def _rows_to_learn(self, X: Any) -> np.ndarray:
         """Return standardised rows to learn from, which may lie beyond those of `fit`."""
-        found = Novelties(may_extrapolate=True)
+        # Rows of earlier updates are known where rows are numbers only (`RowReader.widened`).
+        are_known = self._reader.is_plain or "_update" not in self.__dict__
+        found = Novelties(may_extrapolate=True, are_learnt=are_known)
         rows = self._standardised_rows(X, found)
         found.warn()
         return rows

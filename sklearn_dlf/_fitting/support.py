@@ -31,6 +31,27 @@ N_DRAWS, LEAST_SIZE, MAX_DRAWS = 64, 0.1, 0.02
 # Outputs of members are kept in float32: they may leave their sign by this share of the largest.
 ROUNDING = 1e-6
 
+# The way out, by what the teacher is.
+FITTED_WAY = (
+    "FittedEnsemble(ensemble, transformer=FunctionTransformer(np.log1p, np.expm1)) of the ensemble "
+    "that is fitted, or a list of models"
+)
+UNFITTED_WAY = "TransformedTargetRegressor(ensemble, func=np.log1p, inverse_func=np.expm1)"
+WAYS: dict[str, str] = {
+    "given": f"let the student learn transformed values: give {FITTED_WAY}; or fit it anew inside "
+    f"{UNFITTED_WAY}. Do not transform y outside of the student.",
+    "fitted here": f"give a teacher of transformed values: {UNFITTED_WAY}, or {FITTED_WAY}. Do not "
+    "transform y outside of the student.",
+    "predictions": "transform both, fit(X, np.log1p(y), predictions=np.log1p(predictions)), and "
+    "what the student predicts of y back by np.expm1, clipped at zero. If you have the models, "
+    f"give {FITTED_WAY}.",
+}
+OTHER_FUNCTIONS = (
+    "In place of np.log1p and np.expm1, take np.sqrt and np.square, or np.log and np.exp if y is "
+    "never zero. See 'Prices, counts and rates' in docs/workflow.md. Otherwise, ignore this "
+    "warning."
+)
+
 
 def kept_sign(residuals: MemberResiduals) -> np.ndarray:
     """Return the sign that y and all members have at the rows of `fit`, (n_outputs,); 0 for both.
@@ -73,13 +94,8 @@ def warn_if_intervals_lose_sign(
     values, side = ("negative", "below") if sign[worst] > 0 else ("positive", "above")
     warn_user(
         f"No value of y and of the members is {values} at the rows of fit, but the student's 90 % "
-        f"intervals reach {side} zero at {lost[worst]:.0%} of rows. If y cannot be {values}, give "
-        "a teacher of transformed values, and do not transform y outside of the student: "
-        "TransformedTargetRegressor(ensemble, func=np.log1p, inverse_func=np.expm1), or np.sqrt "
-        "and np.square, or np.log and np.exp if y is never zero, or PowerTransformer(). Fitted "
-        "models that predict y by a logarithmic link are given as FittedEnsemble(models, "
-        "transformer=FunctionTransformer(np.log1p, np.expm1)). See "
-        "'Prices, counts and rates' in docs/workflow.md. Otherwise, ignore this warning."
+        f"intervals reach {side} zero at {lost[worst]:.0%} of rows. If y cannot be {values}, "
+        f"{WAYS[transfer_set.origin]} {OTHER_FUNCTIONS}"
     )
     return True
 

@@ -53,6 +53,9 @@ FACTOR_ROWS = 2**10
 # From this many rows, the zeros of a triangular factor are left out of products.
 LONG_ROWS = 64
 
+# Smallest disagreement in nats, whose square does not vanish: identical members have none.
+LEAST_DISAGREEMENT = 1e-100
+
 # Smallest variance, so that its logarithm is finite.
 TINY = np.finfo(np.float64).tiny
 
@@ -238,7 +241,7 @@ def count_pairs(averaged: np.ndarray, entropy: np.ndarray, n_done: int) -> np.nd
     """
     mean = averaged.sum(axis=0)
     total = np.maximum(entr(mean).sum(axis=0), TINY)
-    disagreement = np.maximum(total - entropy.sum(axis=0), TINY)
+    disagreement = np.maximum(total - entropy.sum(axis=0), LEAST_DISAGREEMENT)
     # Divergence of members from the average, whose mean is the disagreement.
     logs = np.log(np.maximum(mean, TINY))
     deviations = -np.einsum("pkm,km->pm", averaged, logs) - entropy

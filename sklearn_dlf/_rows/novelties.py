@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.stats import binom
 
 from .._utils.blocks import spaced_rows
 from .._utils.warning import warn_user
@@ -26,18 +27,32 @@ FAR_NUMBERS = 5.0
 # of the range more than the distance to zero.
 BEYOND, BEYOND_SHARE, NEARER = 0.1, 0.95, 2.0
 
+# A student learns from rows beyond those of fit. There is a warning if all of at least `MANY_ROWS`
+# rows to learn from are in other places of a column: more than its whole range away, or, in a
+# column of one sign, at less than this share of the smallest. Such rows are more often in other
+# units, as degrees Celsius for kelvins or kilometres for metres, than from elsewhere. A choice.
+AWAY, SMALLEST_SHARE = 1.0, 0.1
+
 # Changes of a constant that are rounding: relative to its size, and in any case. There is no
 # warning of a constant in fewer rows than `MANY_ROWS`: one of them may have a rare mark.
 ROUNDING, LEAST_CHANGE = 1e-7, 1e-12
 
+LEARNT_AS_THEY_ARE = (
+    " The student learns from them as they are, and such rows count as known afterwards. If they "
+    "are in other units, convert them, and repeat the call: reset_update takes an update back, and "
+    "adapt leaves the student as it was. If they are not, ignore this warning."
+)
 NOTHING_LEARNT = " Neither student nor teacher has learnt anything there, and no uncertainty holds."
 
 # Values that a warning shows of a column at most.
 MAX_SHOWN = 3
 
-# There is a warning of a column without any value in many rows if it had one in at least this share
-# of the rows of fit.
-LEAST_KNOWN = 0.5
+# There is a warning of more gaps than in fit, of a column that had a value in at least this share
+# of the rows of fit, if two things are true. At least half of the values that rows of fit would
+# have are missing. And so many gaps are rarer than this in rows like those of fit, if these are
+# independent: of 1,000 columns, each in 1,000 calls, one is told by chance. Rows that belong
+# together, such as those of one shop, may all lack what others have.
+LEAST_KNOWN, CHANCE_OF_GAPS = 0.5, 1e-6
 
 
 class NewValues(NamedTuple):
@@ -71,15 +86,18 @@ class Novelties:
     may_extrapolate : bool, default=False
         Whether all rows may lie beyond those of `fit`: a student learns from them, or has learnt
         from others after `fit`.
+    are_learnt : bool, default=False
+        Whether it is an updated or adapted student that learns from them.
     """
 
-    def __init__(self, may_extrapolate: bool = False) -> None:
-        self.may_extrapolate = may_extrapolate
+    def __init__(self, may_extrapolate: bool = False, are_learnt: bool = False) -> None:
+        self.may_extrapolate, self.are_learnt = may_extrapolate, are_learnt
         self._gaps: list[tuple[Any, str]] = []
         self._categories: list[NewValues] = []
         self._dates: list[NewValues] = []
         self._numbers: list[NewValues] = []
         self._beyond: list[NewValues] = []
+        self._away: list[NewValues] = []
         self._n_rows: list[int] = []
         self._missing: list[NewValues] = []
 
@@ -102,6 +120,10 @@ class Novelties:
     def add_beyond(self, found: NewValues) -> None:
         """Add some rows of a column of numbers, with those that are beyond `fit`."""
         self._beyond.append(found)
+
+    def add_away(self, found: NewValues) -> None:
+        """Add some rows of a column of numbers, with those that are in other places than `fit`."""
+        self._away.append(found)
 
     def add_rows(self, n_rows: int) -> None:
         """Count rows, of which columns may be added that are suspect only."""
@@ -130,25 +152,39 @@ class Novelties:
         self._warn_of_numbers(name)
 
     def _warn_of_missing(self, name: str) -> None:
-        empty = [
-            f"{_name(found.column)} (fit had one in {100 * found.known[0]:.0f} % of its rows)"
-            for found in _mostly_new(self._missing)
-            if found.n_new == found.n_rows >= MANY_ROWS and found.known[0] >= LEAST_KNOWN
-        ]
-        if empty:
-            warn_user(
-                f"{name} has no value at all in columns that had some in fit: {', '.join(empty)}. "
-                "They are read as gaps. Check that the columns were filled."
-            )
+        found = [each for each in _mostly_new(self._missing) if _has_more_gaps(each)]
+        if not found:
+            return
+        described = ", ".join(
+            f"{_name(each.column)} in {each.n_rows - each.n_new} of {each.n_rows} rows (fit had "
+            f"one in {100 * each.known[0]:.0f} % of its rows)"
+            for each in found
+        )
+        is_empty = all(each.n_new == each.n_rows for each in found)
+        what = "no value at all" if is_empty else "hardly any value, or far fewer than fit,"
+        warn_user(
+            f"{name} has {what} in columns that had some in fit: {described}. The others are read "
+            "as gaps. Check that the columns were filled."
+        )
 
     def _warn_of_numbers(self, name: str) -> None:
         far = [*_mostly_new(self._numbers)]
         if far:
+            remedy = LEARNT_AS_THEY_ARE if self.are_learnt else ""
             warn_user(
                 f"{name} has numbers far outside of those of fit: {_describe_numbers(far)}. Are "
-                f"they in the same units?{'' if self.may_extrapolate else NOTHING_LEARNT}"
+                f"they in the same units?{remedy if self.may_extrapolate else NOTHING_LEARNT}"
             )
         told = {found.column for found in far}
+        away = [each for each in _mostly_new(self._away) if each.column not in told]
+        away = [each for each in away if each.n_new == each.n_rows >= MANY_ROWS]
+        if away and self.are_learnt:
+            warn_user(
+                f"All rows of {name} are away from those that are known, by more than their whole "
+                "range, or at less than a tenth of the smallest: "
+                f"{_describe_numbers(away)}. Were they meant to be in the same units?"
+                f"{LEARNT_AS_THEY_ARE}"
+            )
         beyond = [found for found in self._nearly_all_beyond() if found.column not in told]
         if beyond:
             warn_user(
@@ -217,6 +253,15 @@ def _mostly_new(parts: list[NewValues]) -> Iterator[NewValues]:
             yield joined
 
 
+def _has_more_gaps(found: NewValues) -> bool:
+    """Return whether a column has far more gaps than in `fit`, by more than chance."""
+    share = 1 - found.known[0] if found.known else 1.0
+    if found.n_rows < MANY_ROWS or share > 1 - LEAST_KNOWN:
+        return False
+    is_far = found.n_new >= 0.5 * (1 + share) * found.n_rows
+    return is_far and binom.sf(found.n_new - 1, found.n_rows, share) < CHANCE_OF_GAPS
+
+
 def _join(parts: list[NewValues]) -> NewValues:
     """Return the parts of a column as one."""
     n_rows, n_new = sum(part.n_rows for part in parts), sum(part.n_new for part in parts)
@@ -251,12 +296,16 @@ def add_numbers(
     if not high > low and len(numbers) < MANY_ROWS:
         return
     n_gaps = int(np.count_nonzero(np.isnan(numbers)))
-    for share, add in ((FAR_NUMBERS, novelties.add_numbers), (BEYOND, novelties.add_beyond)):
+    for share, least, add in (
+        (FAR_NUMBERS, 0.0, novelties.add_numbers),
+        (BEYOND, 1 / NEARER, novelties.add_beyond),
+        (AWAY, SMALLEST_SHARE, novelties.add_away),
+    ):
         margin = share * (high - low) if high > low else _rounding_of(high)
         with np.errstate(invalid="ignore"):
             is_new = (numbers < low - margin) | (numbers > high + margin)
-            if share == BEYOND and low * high > 0:
-                is_new |= np.abs(numbers) < min(abs(low), abs(high)) / NEARER
+            if low * high > 0:
+                is_new |= np.abs(numbers) < least * min(abs(low), abs(high))
         n_new = int(np.count_nonzero(is_new))
         shown = [float(numbers[is_new].min()), float(numbers[is_new].max())] if n_new else []
         n_rows = len(numbers)

@@ -76,6 +76,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         numbers, labels = self._read(X)
         self._ranges = [_range_of(numbers[:, place]) for _, _, place in self._places()]
         self._known_shares = 1 - np.isnan(numbers).mean(axis=0)
+        self._known_label_shares = (labels != MISSING).mean(axis=0)
         self._imputer = SimpleImputer(strategy="median", add_indicator=True)
         self._imputer.set_params(keep_empty_features=True).set_output(transform="default")
         self._one_hot = OneHotEncoder(
@@ -230,12 +231,16 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         """Add columns of categories, given their labels and what is read of these."""
         names = self._category_names()
         rare, stop = self._one_hot.infrequent_categories_, 0
+        shares = self.__dict__.get("_known_label_shares")  # not in files of earlier commits
         for place, size in enumerate(self._count_indicators()):
             start, stop = stop, stop + size
             own, known = labels[:, place], self._one_hot.categories_[place]
             is_gap = own == MISSING
             if known[0] != MISSING and is_gap.any():  # categories are sorted
                 novelties.add_gap(names[place], "a category that was not in fit")
+            elif shares is not None and 0 < shares[place] < 1:
+                n_gaps, share = int(np.count_nonzero(is_gap)), float(shares[place])
+                novelties.add_missing(NewValues(names[place], len(own), n_gaps, [], [share]))
             if rare[place] is None:
                 is_unknown = ~indicators[:, start:stop].any(axis=1)
             elif len(own) < MANY_ROWS:  # new ones are read as rare ones of fit

@@ -26,6 +26,7 @@ from ..ensembles import Members, describe_ensemble, ensemble_kind, unseen_rows
 from ..ensembles._member_predictions import evaluate_members, member_variances
 from ..ensembles._registry import own_extractor
 from .fit_teacher import fit_ensemble
+from .unseen_check import consists_of_trees
 
 # Raised where content cannot be pickled or identified. Tensors without values raise RuntimeError.
 UNKNOWN_CONTENT = pickle.PicklingError, AttributeError, TypeError, ValueError, RuntimeError
@@ -64,6 +65,8 @@ class EnsembleFacts(NamedTuple):
         Whether probabilities are those of logits.
     optimism : float
         Squared error at new rows over that at unseen rows.
+    are_trees : bool
+        Whether all members are trees or forests.
     """
 
     name: str
@@ -77,6 +80,7 @@ class EnsembleFacts(NamedTuple):
     predict_variance: Evaluate | None = None
     from_logits: bool = False
     optimism: float = 1.0
+    are_trees: bool = False
 
 
 class EvaluationOptions(NamedTuple):
@@ -248,6 +252,7 @@ def _describe(
         None if members.inner is None else members.inner.transformer,
         from_logits=members.from_logits,
         optimism=members.optimism,
+        are_trees=consists_of_trees(ensemble),
     )
     return facts, members.predict_variance is not None
 

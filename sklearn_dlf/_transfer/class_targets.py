@@ -7,15 +7,34 @@ from numpy.typing import ArrayLike
 from scipy.special import softmax
 
 from .._predictive.logits import entropies, latent_from_logits, latent_from_probabilities
+from .._utils.warning import warn_user
 from ..ensembles._class_columns import are_named_codes, check_classes, have_number
 from ..ensembles._member_models import refuse_probabilities
-from ..ensembles._member_predictions import SUM_TOLERANCE
+from ..ensembles._member_predictions import PROBABILITY_FLOOR, SUM_TOLERANCE
 from .design_points import Points
 from .out_of_bag import unseen_mean
 from .teacher import check_range
 
 # Largest logit that is taken: sums of many squares stay within the range of float32, 1e38.
 MAX_LOGIT = 1e15
+
+# What is said of members that are certain at all rows.
+CERTAIN = (
+    "{} give probabilities of 0 and 1 only, at all rows: {}. Each of them is certain everywhere. "
+    "The student learns that, so that its aleatoric uncertainty is about zero, and all that "
+    "members disagree on counts as epistemic. Its averaged probabilities are shares of such "
+    "members. {}"
+)
+VOTES = "as votes or labels do"
+VOTES_OR_TREES = "they are votes or labels, or the members are fully grown trees"
+GIVE_PROBABILITIES = (
+    "Give members that have probabilities: voting='soft', or calibrated ones in place of models "
+    "without predict_proba, such as BaggingClassifier(CalibratedClassifierCV(SVC()))."
+)
+GIVE_PROBABILITIES_OF_ARRAYS = (
+    "Give what predict_proba of each member returns: of models without it, after calibration "
+    "(CalibratedClassifierCV); of trees, with a larger min_samples_leaf."
+)
 
 
 class ClassTargets:
@@ -47,6 +66,8 @@ class ClassTargets:
         Whether the ensemble can be evaluated at further rows.
     were_seen : bool
         Whether averages are over members that were fitted to the rows, by their own record.
+    are_trees : bool
+        Whether the members are known to be trees.
 
     Attributes
     ----------
@@ -56,6 +77,8 @@ class ClassTargets:
         Averages over the members, in the order of the sorted labels.
     entropy : array of shape (n_points - n_design,)
         Mean entropy of the members' probabilities at calibration rows, in nats.
+    are_certain : bool array of shape (n_members,)
+        Members all of whose probabilities are 0 or 1, as those of votes.
     """
 
     def __init__(
@@ -72,6 +95,7 @@ class ClassTargets:
         may_be_seen: bool = False,
         has_ensemble: bool = False,
         were_seen: bool = False,
+        are_trees: bool = False,
     ):
         self.n_points, self.n_own, self.n_design = points.n_points, points.n_own, points.n_design
         self.outputs = outputs
@@ -79,6 +103,8 @@ class ClassTargets:
         self.from_logits, self.coded = from_logits, coded
         self.may_be_seen, self.has_ensemble = may_be_seen, has_ensemble
         self.were_seen = were_seen
+        self.are_trees = are_trees
+        self.are_certain = np.zeros(0, dtype=bool)
         self.classes = classes
         self.y = y
         self.weights = weights
@@ -97,6 +123,7 @@ class ClassTargets:
             self._order = np.argsort(names)
             self.classes = names[self._order]
             self.probabilities = np.empty((self.n_points, n_classes), dtype=np.float32)
+            self.are_certain = np.full(outputs.shape[2], not self.from_logits)
         if (np.diff(self._order) < 0).any():  # scorers of scikit-learn expect sorted labels
             outputs = outputs[:, self._order]
         if self.outputs == "logits":
@@ -104,8 +131,11 @@ class ClassTargets:
             refuse_probabilities(outputs)
             latent = latent_from_logits(outputs)
             outputs = softmax(outputs, axis=1)
+            self.are_certain[:] = False
         else:
             check_probabilities(outputs)
+            most = 1 - 2 * n_classes * PROBABILITY_FLOOR
+            self.are_certain &= (outputs.max(axis=1) >= most).all(axis=0)
             lifted = np.where(outputs > 0, outputs, self.floor) if self.from_logits else outputs
             latent = latent_from_probabilities(lifted, 0.0 if self.from_logits else self.floor)
         self.probabilities[rows] = self._average(outputs, self.unseen[rows])
@@ -119,6 +149,17 @@ class ClassTargets:
         """Return labels as zeros and ones (n_own, n_classes), in the order of the columns."""
         names = name_classes(n_classes, self.classes, self.y)
         return (np.asarray(self.y)[:, None] == names).astype(np.float64)
+
+    def warn_of_votes(self) -> None:
+        """Warn if most members give probabilities of 0 and 1 only, unless they are trees."""
+        n_members, n_certain = len(self.are_certain), np.count_nonzero(self.are_certain)
+        if self.are_trees or 2 * n_certain <= n_members:
+            return
+        which = "All members" if n_certain == n_members else f"{n_certain} of {n_members} members"
+        words = (VOTES_OR_TREES, GIVE_PROBABILITIES_OF_ARRAYS)
+        warn_user(
+            CERTAIN.format(which, *(VOTES, GIVE_PROBABILITIES) if self.has_ensemble else words)
+        )
 
     def forget_unseen(self) -> None:
         """Average over all members from now on."""

@@ -32,11 +32,12 @@ from .unseen_check import warn_if_fitted_to
 
 SEEN_ROWS = (
     "The noise of y is estimated at rows that the members may have been fitted to. If they were, "
-    "it is too small, and intervals of y are too narrow. There are three ways out. Say by `unseen` "
-    "which rows of X the members were not fitted to, such as rows that you have held out. Or give "
-    "an ensemble that knows it (bagging, a forest with bootstrap=True, a deep ensemble), or an "
-    "unfitted one of any kind with cv=5 (models in a VotingRegressor). Or call conformalize(X, y) "
-    "with held-out rows."
+    "it cannot be known how wide intervals of y have to be: they are often too narrow, by far "
+    "where members follow their rows closely, and may be too wide where members differ much. There "
+    "are three ways out. Say by `unseen` which rows of X the members were not fitted to, such as "
+    "rows that you have held out. Or give an ensemble that knows it (bagging, a forest with "
+    "bootstrap=True, a deep ensemble), or an unfitted one of any kind with cv=5 (models in a "
+    "VotingRegressor). Or call conformalize(X, y) with held-out rows."
 )
 
 
@@ -260,11 +261,13 @@ class ClassificationTask(Task):
             may_be_seen=teacher.unseen is None and points.n_design == points.n_own,
             has_ensemble=teacher.can_be_evaluated,
             were_seen=out_of_bag != "match" and were_mostly_seen(teacher.unseen),
+            are_trees=teacher.are_trees,
         )
 
     def score_teacher(self, transfer_set):
         """Return the accuracy."""
         targets, facts = transfer_set.targets, transfer_set.row_facts
+        targets.warn_of_votes()
         if targets.y is None:
             return None
         y, classes = targets.y, np.asarray(targets.classes)

@@ -52,6 +52,8 @@ class Teacher(ABC):
         Whether members are draws from a posterior that are functions of any rows.
     is_drawn : bool
         Whether they are draws that are made at all rows in one call.
+    are_trees : bool
+        Whether all members are known to be trees or forests.
     transformer : TargetTransformer or None
         What the ensemble does to y, if its members predict a transformed target.
     is_transformed : bool
@@ -77,7 +79,15 @@ class Teacher(ABC):
     is_transformed: bool = False
     are_functions: bool = False
     is_drawn: bool = False
+    are_trees: bool = False
     transformer: TargetTransformer | None = None
+
+    @property
+    def origin(self) -> str:
+        """Where it comes from: "given" fitted, "fitted here", or "predictions" of an array."""
+        if not self.can_be_evaluated:
+            return "predictions"
+        return "fitted here" if self.is_fitted_here else "given"
 
     @abstractmethod
     def evaluate(self, points: Points | None = None) -> Iterator[tuple[slice, np.ndarray]]:

@@ -63,7 +63,7 @@ class EnsembleTeacher(Teacher):
 
     Attributes
     ----------
-    classes, n_members, is_drawn, are_functions, unseen, optimism, transformer
+    classes, n_members, is_drawn, are_functions, unseen, optimism, transformer, are_trees
         As in the facts.
     """
 
@@ -91,7 +91,7 @@ class EnsembleTeacher(Teacher):
         self._predict_variance: Any = facts.predict_variance
         self.has_variance = facts.predict_variance is not None
         self.from_logits, self.optimism = facts.from_logits, facts.optimism
-        self.transformer = facts.transformer
+        self.transformer, self.are_trees = facts.transformer, facts.are_trees
 
     def evaluate(self, points: Points | None = None) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield slices of the points with the members' outputs there; at ``X`` without points."""

@@ -74,6 +74,8 @@ class TransferSet:
         Rows of `fit`, which are the first design points.
     are_draws : bool
         Whether members are draws from a posterior, which have not been trained to the rows.
+    origin : {"given", "fitted here", "predictions"}
+        Where the teacher comes from: it was given fitted, was fitted here, or is an array.
     """
 
     X: np.ndarray
@@ -88,6 +90,7 @@ class TransferSet:
     variances: np.ndarray | None = None
     n_own: int = 0
     are_draws: bool = False
+    origin: str = "given"
 
     @property
     def design(self) -> np.ndarray:
@@ -163,6 +166,7 @@ def build_transfer_set(
         teacher.evaluate_variance(points),
         points.n_own,
         teacher.is_drawn or teacher.are_functions,
+        teacher.origin,
     )
 
 
@@ -192,7 +196,7 @@ def _warn_if_members_agree(contrasts: Contrasts, points: Points) -> None:
     n_outputs, n_agree = len(spread), np.count_nonzero(spread == 0)
     share = spread / scale
     if n_agree:
-        where = "" if n_outputs == 1 else f" in {n_agree} of {n_outputs} outputs"
+        where = "" if n_agree == n_outputs else f" in {n_agree} of {n_outputs} outputs"
         what = f"All members agree at all design points{where}: the student's spread is zero there."
     elif share.min() < LITTLE_SPREAD:
         what = (

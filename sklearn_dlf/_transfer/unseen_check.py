@@ -216,6 +216,18 @@ def loss_of_grown_trees(ensemble: Any) -> float | None:
     It is summed over outputs; that of classifiers is of probabilities. It is None of ensembles that
     do not consist of trees, and of trees that were grown by another criterion than squared errors.
     """
+    ensemble = _inside(ensemble)
+    members = getattr(ensemble, "estimators_", None)
+    if not isinstance(members, list):
+        return None
+    members = [m.steps[-1][1] if isinstance(m, Pipeline) else m for m in members]
+    losses = [_grown_loss(member) for member in members]
+    known = [loss for loss in losses if loss is not None]
+    return float(np.mean(known)) if known and len(known) == len(losses) else None
+
+
+def _inside(ensemble: Any) -> Any:
+    """Return the ensemble, or the model, inside of pipelines, searches and other wrappers."""
     while True:
         ensemble = without_wrapper(ensemble)
         if isinstance(ensemble, Pipeline):
@@ -225,14 +237,22 @@ def loss_of_grown_trees(ensemble: Any) -> float | None:
         elif hasattr(ensemble, "best_estimator_"):
             ensemble = ensemble.best_estimator_
         else:
-            break
-    members = getattr(ensemble, "estimators_", None)
-    if not isinstance(members, list):
-        return None
-    members = [m.steps[-1][1] if isinstance(m, Pipeline) else m for m in members]
-    losses = [_grown_loss(member) for member in members]
-    known = [loss for loss in losses if loss is not None]
-    return float(np.mean(known)) if known and len(known) == len(losses) else None
+            return ensemble
+
+
+def consists_of_trees(ensemble: Any) -> bool:
+    """Return whether all members are trees, or forests, whose own probabilities are their outputs.
+
+    Trees that vote do not count.
+    """
+    ensemble = _inside(ensemble)
+    if hasattr(ensemble, "tree_"):
+        return True
+    is_list = isinstance(ensemble, list | tuple)
+    members = ensemble if is_list else getattr(ensemble, "estimators_", None)
+    if not isinstance(members, list | tuple) or getattr(ensemble, "voting", "soft") != "soft":
+        return False
+    return all(consists_of_trees(member) for member in members)
 
 
 def _grown_loss(member: Any) -> float | None:

@@ -54,12 +54,32 @@ class Model:
 
 
 def kind_of(model: Any) -> Kind | None:
-    """Return the kind of a model, fitted or not; None if it is neither of the two."""
-    if not hasattr(model, "__sklearn_tags__"):
-        # the convention before scikit-learn 1.6
-        kind = getattr(model, "_estimator_type", None)
-        return kind if kind in get_args(Kind) else None
-    return "classifier" if is_classifier(model) else "regressor" if is_regressor(model) else None
+    """Return the kind of a model, fitted or not; None if it is neither of the two.
+
+    Some packages, NGBoost among them, tell it by the convention before scikit-learn 1.6 only. What
+    wraps their models then does not know it.
+    """
+    if hasattr(model, "__sklearn_tags__"):
+        if is_classifier(model):
+            return "classifier"
+        if is_regressor(model):
+            return "regressor"
+    kind = getattr(model, "_estimator_type", None)
+    if kind in get_args(Kind):
+        return kind
+    inside = _wrapped_model(model)
+    return None if inside is None else kind_of(inside)
+
+
+def _wrapped_model(model: Any) -> Any:
+    """Return the model inside of a pipeline, a search or a frozen one; None of others."""
+    if isinstance(model, Pipeline):
+        return model.steps[-1][1]
+    if isinstance(model, FrozenEstimator):
+        return model.estimator
+    if isinstance(model, BaseSearchCV):
+        return getattr(model, "best_estimator_", model.estimator)
+    return None
 
 
 def kind_of_outputs(outputs: Outputs | None) -> Kind:
@@ -141,7 +161,8 @@ def describe_model(
             "in FittedEnsemble."
         )
     kind = kind_of(model)
-    if hasattr(model, "pred_dist") and kind != "classifier" and outputs is None:
+    last = model.steps[-1][1] if isinstance(model, Pipeline) else model
+    if hasattr(last, "pred_dist") and kind != "classifier" and outputs is None:
         return _describe_distribution(model)
     if kind is None:
         return _describe_by_outputs(model, outputs, label)
@@ -158,10 +179,12 @@ def describe_model(
             "its module: FittedEnsemble([net.module_ for net in nets], outputs='logits', "
             "classes=[...]), or outputs='probabilities' if it ends in softmax."
         )
+    has_probabilities = hasattr(model, "predict_proba")
+    if classes is None and has_probabilities:  # NGBoost's do not keep them
+        return Model(kind, partial(_evaluate_estimator, model, "predict_proba"))
     if classes is None or np.ndim(classes[0]) > 0:
         raise ValueError(f"{label} has no `classes_` of one output, expected a single target.")
     classes = np.asarray(classes)
-    has_probabilities = hasattr(model, "predict_proba")
     if votes == "always" or (votes == "needed" and not has_probabilities):
         return Model(kind, partial(_predict_votes, model, classes), classes)
     if has_probabilities:
@@ -173,10 +196,13 @@ def describe_model(
 
 
 def _describe_distribution(model: Any) -> Model:
-    """Describe a model that predicts a distribution, as those of NGBoost do."""
+    """Describe a model, alone or behind a pipeline, that predicts a distribution, as NGBoost's."""
 
     def variance(X):
-        return numeric_array(_evaluate_estimator(model, "pred_dist", X).dist.var(), "Variances")
+        last = model
+        if isinstance(model, Pipeline):
+            last, X = model[-1], _rows_of_last_step(model, X)
+        return numeric_array(_evaluate_estimator(last, "pred_dist", X).dist.var(), "Variances")
 
     return Model(
         "regressor", partial(_evaluate_estimator, model, "predict"), predict_variance=variance
@@ -198,7 +224,7 @@ def _inside_transformed_target(model: Any) -> tuple[Model, TargetTransformer] | 
             return inner
 
         def predict(X: Any) -> np.ndarray:
-            return inner[0].predict(model[:-1].transform(match_columns(model, X)))
+            return inner[0].predict(_rows_of_last_step(model, X))
 
         return replace(inner[0], predict=predict), inner[1]
     if isinstance(model, FrozenEstimator | BaseSearchCV):
@@ -261,15 +287,24 @@ def _describe_by_outputs(model: Any, outputs: Outputs | None, label: str) -> Mod
 def _evaluate_estimator(model: Any, method: str, X: Any) -> Any:
     """Call a method of a model at rows with the columns it was fitted with.
 
-    Skorch nets, alone or as the last step of a pipeline, are evaluated by `evaluate_net`.
+    Skorch nets, alone or as the last step of a pipeline, are evaluated by `evaluate_net`. As the
+    last step, a pipeline refuses what scikit-learn does not know as fitted, such as NGBoost's.
     """
     if isinstance(model, NeuralNet):
         return evaluate_net(model, method, X)
-    if isinstance(model, Pipeline) and isinstance(model.steps[-1][1], NeuralNet):
-        X = match_columns(model, X)
-        rows = model[:-1].transform(X) if len(model) > 1 else X
-        return evaluate_net(model[-1], method, rows)
+    if isinstance(model, Pipeline):
+        last = model.steps[-1][1]
+        if isinstance(last, NeuralNet):
+            return evaluate_net(last, method, _rows_of_last_step(model, X))
+        if not _is_fitted(last):
+            return getattr(last, method)(_rows_of_last_step(model, X))
     return getattr(model, method)(match_columns(model, X))
+
+
+def _rows_of_last_step(pipeline: Pipeline, X: Any) -> Any:
+    """Return rows as the last step of a fitted pipeline takes them."""
+    X = match_columns(pipeline, X)
+    return pipeline[:-1].transform(X) if len(pipeline) > 1 else X
 
 
 def _with_variance(model: Any, predict: Callable[[Any], Any]) -> Model:

@@ -77,7 +77,7 @@ class FidelityReport:
         not part of it. Nor is calibration: a student can be faithful to a teacher whose intervals
         are wrong.
     reason : str
-        What the verdict is due to.
+        What the verdict is due to, and what is not known.
     checks : list of named tuples
         Each score with ``name``, ``value``, ``reference``, ``meaning`` of the reference, and
         ``grade``: "good", "fair", "poor" or "unknown".
@@ -285,6 +285,8 @@ n_members) or (n_samples, n_classes, n_members), or list of one array a member, 
 
     def plot(self, figure: Figure | None = None) -> Figure:
         """Draw the report: mean, spread, covariance, calibration, errors of rows, and checks.
+
+        Several outputs of regressors share axes: each is in its own unit, that of the scores.
 
         Parameters
         ----------

@@ -46,3 +46,9 @@ def test_expected_failures_are_granted_to_stochastic_learners_of_scikit_learn(le
     module = pytest.importorskip("sklearn.utils._test_common.instance_generator")
     granted = {each.__name__: checks for each, checks in module.PER_ESTIMATOR_XFAIL_CHECKS.items()}
     assert set(STOCHASTIC) <= set(granted[learner])
+
+
+@pytest.mark.parametrize("student", [DLFRegressor, DLFClassifier])
+def test_a_wrong_parameter_names_the_class(student):
+    with pytest.raises(TypeError, match=rf"{student.__name__}\.__init__\(\) .* 'n_factors'"):
+        student(n_factors=3)

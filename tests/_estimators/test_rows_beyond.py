@@ -157,3 +157,38 @@ def test_other_columns_have_the_weights_that_they_have_without_a_constant():
     assert_array_equal(first[:, 2], 0.0)
     assert (first[:, :2] != 0).all()
     assert next(without.student_.body.parameters()).shape == (8, 2)
+
+
+AWAY = "All rows of X are away from those that are known"
+
+
+@pytest.mark.parametrize("method", ["update", "adapt"])
+@pytest.mark.parametrize("as_rows", [np.asarray, pd.DataFrame], ids=["array", "frame"])
+@pytest.mark.parametrize(("move", "is_told"), [(4100, 1), (-4100, 1), (3000, 0), (None, 1)])
+def test_rows_to_learn_from_in_other_units_are_told(method, as_rows, move, is_told):
+    names = {"columns": COLUMNS} if as_rows is pd.DataFrame else {}
+    fitted = make_student(as_rows(X, **names))
+    rows = changed(speed=X[:, 0] / 1000 if move is None else X[:, 0] + move)[:30]
+    told = messages(lambda: getattr(fitted, method)(as_rows(rows, **names), Y[:30]))
+    assert sum(AWAY in message for message in told) == is_told
+    name = "column 0" if as_rows is np.asarray else "'speed'"
+    assert all(name in message for message in told if AWAY in message)
+    assert all("reset_update takes" in message for message in told if AWAY in message)
+
+
+def test_a_frame_with_categories_is_told_once_of_rows_in_other_units():
+    frame = pd.DataFrame(X, columns=COLUMNS).assign(kind=RNG.choice(["a", "b"], N))
+    fitted = make_student(frame)
+    moved = frame.assign(speed=X[:, 0] + 4100).head(30)
+    told = messages(lambda: fitted.update(moved, Y[:30]))
+    assert sum(AWAY in message and "'speed'" in message for message in told) == 1
+    assert all(AWAY not in each for each in messages(lambda: fitted.update(moved, Y[:30])))
+
+
+def test_few_rows_and_rows_some_of_which_are_near_are_learnt_silently(student):
+    updated = copy.deepcopy(student)
+    rows = changed(speed=X[:, 0] + 4100)
+    assert all(AWAY not in each for each in messages(lambda: updated.update(rows[:9], Y[:9])))
+    updated = copy.deepcopy(student)
+    rows[0] = X[0]
+    assert all(AWAY not in each for each in messages(lambda: updated.update(rows, Y)))

@@ -7,6 +7,7 @@ import pytest
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_diabetes, make_friedman1
 from sklearn.ensemble import RandomForestRegressor
+from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_dlf import DLFRegressor
 from sklearn_dlf._fitting import support
@@ -14,6 +15,7 @@ from sklearn_dlf._predictive.target_distribution import TargetDistribution
 from sklearn_dlf._transfer.design_points import Points
 from sklearn_dlf._transfer.residuals import MemberResiduals
 from sklearn_dlf.baselines import HydraRegressor
+from sklearn_dlf.ensembles import FittedEnsemble, member_predictions
 from sklearn_dlf.exceptions import SeenRowsWarning
 
 MESSAGE = "intervals reach {} zero at .* of rows.*TransformedTargetRegressor.*np.log1p.*workflow.md"
@@ -43,6 +45,28 @@ def make_forest():
 def test_intervals_of_counts_beyond_zero_warn_with_the_way_out(rows, counts, sign, side):
     with pytest.warns(UserWarning, match=MESSAGE.format(side)):
         make_student(make_forest()).fit(rows, sign * counts)
+
+
+def test_the_first_way_out_is_that_of_the_teacher_that_was_given(rows, counts):
+    forest = make_forest().fit(rows, counts)
+    student = make_student(None)
+    first = (
+        r"cannot be negative, let the student learn.*: give FittedEnsemble\(ensemble, transformer"
+    )
+    with pytest.warns(UserWarning, match=first):
+        student.fit(rows, counts, ensemble=forest)
+    logs = FittedEnsemble(forest, transformer=FunctionTransformer(np.log1p, np.expm1))
+    assert_no_warning(student, rows, counts, ensemble=logs)
+    assert student.predict_interval(rows).min() >= 0
+
+
+def test_the_way_out_of_predictions_transforms_both(rows, counts):
+    P = member_predictions(make_forest().fit(rows, counts), rows)
+    student = make_student(None)
+    first = r"cannot be negative, transform both, fit\(X, np.log1p\(y\)"
+    with pytest.warns(UserWarning, match=first):
+        student.fit(rows, counts, predictions=P, unseen=True)
+    student.fit(rows, np.log1p(counts), predictions=np.log1p(P), unseen=True)
 
 
 def test_one_of_several_outputs_suffices(rows, counts):

@@ -181,3 +181,14 @@ def test_rows_that_need_more_draws_have_more(monkeypatch):
     assert counts[0] == 100
     assert counts[1] <= 50
     assert counts == sorted(counts, reverse=True)
+
+
+@pytest.mark.parametrize("n_outputs", [3, 4, 6])
+def test_identical_members_have_no_disagreement_and_give_no_warning(n_outputs):
+    heads, units = make_heads(5, n_outputs, 2, 0.0), units_of(n_outputs)
+    heads = heads._replace(log_noise=np.full((5, n_outputs), -np.inf))
+    with np.errstate(all="raise", under="ignore"):
+        probabilities, entropy = average_probabilities(heads, units, True, every_row=True)
+    expected = softmax(units.center + units.scale * heads.mean, axis=1)
+    assert_allclose(probabilities, expected, rtol=1e-6)
+    assert_allclose(entropy, entr(expected).sum(axis=1), rtol=1e-6)

@@ -185,3 +185,19 @@ def test_one_of_several_outputs_in_other_units_is_named():
     student = DLFRegressor(**QUICK).fit(X[:100], y[:100], predictions=members[:100], unseen=True)
     with pytest.warns(UserWarning, match="Values of y of output 1 in conformalize"):
         student.conformalize(X[100:], y[100:] * [1, 100])
+
+
+def test_intervals_of_several_outputs_hold_for_each_one_and_not_for_all_together():
+    rng = np.random.RandomState(0)
+    X = rng.uniform(-1, 1, size=(4200, 2))
+    Y = X + 0.3 * rng.standard_normal((4200, 2))
+    P = X[:200, :, None] + 0.05 * rng.standard_normal((200, 1, 5))
+    student = DLFRegressor(
+        q=2, hidden_layer_sizes=(10,), n_epochs=2, tol=1.0, augment=None, random_state=0
+    )
+    student.fit(X[:200], predictions=P).conformalize(X[200:2200], Y[200:2200])
+    interval = student.predict_interval(X[2200:], 0.8)
+    assert interval.shape == (2000, 2, 2)
+    holds = (interval[..., 0] <= Y[2200:]) & (Y[2200:] <= interval[..., 1])
+    assert_allclose(holds.mean(axis=0), 0.8, atol=0.04)  # standard error 0.013
+    assert 0.6 <= holds.all(axis=1).mean() < 0.72

@@ -58,8 +58,51 @@ def test_a_column_with_a_new_gap_is_named_with_what_is_filled_in(column, filled)
 
 def test_gaps_where_fit_had_some_are_ordinary():
     assert messages(FRAME.assign(gaps=np.nan).head(9)) == []
-    some = np.where(np.arange(len(FRAME)) > 0, np.nan, 1.0)
+    some = np.where(np.arange(len(FRAME)) % 2, np.nan, 1.0)
     assert messages(FRAME.assign(gaps=some)) == []
+
+
+GAPPED = pd.DataFrame(
+    {
+        "number": np.arange(2000.0),
+        "day": pd.Timestamp("2020-01-01") + pd.to_timedelta(np.arange(2000), "D"),
+        "city": pd.Categorical(RNG.choice(["north", "south"], 2000)),
+        "flag": pd.array(RNG.uniform(size=2000) < 0.5, dtype="boolean"),
+    }
+).mask(RNG.uniform(size=(2000, 4)) < 0.03)
+GAPPED_ENCODER = TableEncoder().fit(GAPPED)
+
+
+@pytest.mark.parametrize("column", list(GAPPED))
+@pytest.mark.parametrize(("n_gaps", "is_told"), [(650, 1), (640, 1), (340, 1), (60, 0)])
+def test_a_column_of_any_kind_that_turns_to_gaps_is_told(column, n_gaps, is_told):
+    rows = GAPPED.tail(650).ffill().bfill()
+    rows.loc[rows.index[:n_gaps], column] = None
+    novelties = Novelties()
+    for part in np.array_split(np.arange(650), 3):
+        GAPPED_ENCODER.transform(rows.iloc[part], novelties)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        novelties.warn()
+    assert len(warned) == is_told
+    for each in warned:
+        known = f"in columns that had some in fit: '{column}' in {650 - n_gaps} of 650 rows"
+        assert known in str(each.message)
+        assert ("no value at all" in str(each.message)) == (n_gaps == 650)
+
+
+@pytest.mark.parametrize("share", [0.03, 0.3, 0.5])
+def test_rows_with_as_many_gaps_as_fit_give_no_warning(share):
+    rng = np.random.RandomState(1)
+    frame = pd.DataFrame({"number": np.where(rng.uniform(size=1000) < share, np.nan, 1.0)})
+    frame["city"] = np.where(rng.uniform(size=1000) < share, None, "north")
+    encoder = TableEncoder().fit(frame)
+    for _ in range(200):
+        novelties = Novelties()
+        encoder.transform(frame.sample(rng.randint(10, 40), random_state=rng), novelties)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            novelties.warn()
 
 
 @pytest.mark.parametrize(

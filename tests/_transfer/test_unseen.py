@@ -107,7 +107,9 @@ def lists_of_models():
     ids=["list", "FittedEnsemble", "ExtraTrees", "predictions"],
 )
 def test_rows_that_may_have_been_seen_give_a_warning_with_the_ways_out(teacher):
-    with pytest.warns(SeenRowsWarning, match=r"unseen.* cv=5.* conformalize"):
+    with pytest.warns(
+        SeenRowsWarning, match=r"too narrow.* too wide.*unseen.* cv=5.* conformalize"
+    ):
         DLFRegressor(**QUICK).fit(X, Y, **teacher())
 
 

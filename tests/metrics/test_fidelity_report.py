@@ -224,6 +224,15 @@ def test_three_members_have_no_ceilings(process):
     assert check_named(report, "correlation of the spread").grade == "unknown"
 
 
+def test_the_reason_names_what_is_not_known_beside_what_is_poor(process):
+    mean, std, members, draws = process
+    report = compare(mean + 5, std, members[..., :3], draws)
+    assert report.verdict == "not faithful"
+    culprit, unknown = report.reason.split("; not known: ")
+    assert "error of the mean (std over rows)" in culprit
+    assert "correlation of the spread over rows" in unknown
+
+
 def test_members_that_agree_everywhere_give_a_report(process):
     mean, std, members, draws = process
     report = compare(mean, 0 * std, 0 * members, 0 * draws)
@@ -436,6 +445,38 @@ def test_figure_has_six_panels_of_all_kinds(report, iris, trees, student_of_tree
         assert len(figure.axes) == 6
     points = report.plot(Figure()).axes[1].collections[0].get_offsets()
     assert_array_equal(points, np.c_[report.teacher_spread, report.student_spread])
+
+
+def labels_of_legend(ax):
+    return [] if ax.get_legend() is None else [each.get_text() for each in ax.get_legend().texts]
+
+
+def test_marks_of_the_worst_rows_are_explained(report, process):
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    axes = report.plot(Figure()).axes
+    assert [labels_of_legend(axes[panel]) for panel in (0, 1, 4)] == [
+        ["rows of largest errors"]
+    ] * 3
+    mean, std, members, draws = process
+    agreed = compare(mean, 0 * std, 0 * members, 0 * draws).plot(Figure())
+    assert [labels_of_legend(agreed.axes[panel]) for panel in (0, 1, 4)] == [[]] * 3
+
+
+def test_outputs_of_different_units_are_drawn_in_their_own(two_outputs):
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    data, size = two_outputs, np.array([1.0, 1000.0])
+    members = data.predictions * size[:, None]
+    student = DLFRegressor(**QUICK).fit(data.X, predictions=members)
+    report = FidelityReport.from_estimator(student, None, data.X, predictions=members)
+    for panel in range(3):
+        ax = report.plot(Figure()).axes[panel]
+        first, second = (each.get_offsets()[:, 0] for each in ax.collections[:2])
+        assert 0.2 < np.std(first) / np.std(second) < 5
+        assert "(" in ax.get_xlabel()
 
 
 @pytest.mark.parametrize(

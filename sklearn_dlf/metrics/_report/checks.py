@@ -144,15 +144,15 @@ def verdict_of(checks: list[Check]) -> str:
 
 
 def reason_of(checks: list[Check]) -> str:
-    """Return which scores the verdict is due to."""
+    """Return which scores the verdict is due to, and which are not known."""
     worst = max((check.grade for check in checks), key=GRADES.index)
     if worst == "unknown":
         return "no score can be told from the teacher's noise"
+    text = ", ".join(check.name for check in checks if check.grade == worst)
     if worst == "good":
-        unknown = [check.name for check in checks if check.grade == "unknown"]
         text = "as far as the teacher's own noise lets tell"
-        return f"{text}; not known: {', '.join(unknown)}" if unknown else text
-    return ", ".join(check.name for check in checks if check.grade == worst)
+    unknown = [check.name for check in checks if check.grade == "unknown"]
+    return f"{text}; not known: {', '.join(unknown)}" if unknown else text
 
 
 def as_values(scores: list[Scores], name: str) -> Any:

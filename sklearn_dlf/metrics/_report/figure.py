@@ -28,6 +28,9 @@ N_BINS = 10
 # Most outputs or classes that a legend names; a choice.
 MAX_NAMES = 8
 
+# What marks of the worst rows are called.
+LARGEST = "rows of largest errors"
+
 # Size of the figure, in inches.
 SIZE = 11.5, 7.0
 
@@ -49,29 +52,72 @@ def draw(report: FidelityReport, figure: Figure) -> None:
 
 def _draw_mean(report: FidelityReport, ax: Axes) -> None:
     is_classifier = report.kind == "classifier"
-    points = _scatter(ax, report.teacher_mean, report.student_mean, report.worst_mean_rows)
-    noun = "averaged probabilities" if is_classifier else "mean of members"
+    teacher, student = report.teacher_mean, report.student_mean
+    unit = ""
+    if _has_units(report):
+        center, std = teacher.mean(axis=0), _positive(teacher.std(axis=0))
+        teacher, student = (teacher - center) / std, (student - center) / std
+        unit = " (std over rows)"
+    points, worst = _scatter(ax, teacher, student, report.worst_mean_rows)
+    noun = "averaged probabilities" if is_classifier else f"mean of members{unit}"
     ax.set(xlabel=f"teacher: {noun}", ylabel=f"student: {noun}", title="Mean")
+    names, title = [], None
     if 1 < len(points) <= MAX_NAMES:
         classes = report.comparison.classes
-        names = range(len(points)) if classes is None else classes
+        names = [str(name) for name in (range(len(points)) if classes is None else classes)]
         title = "output" if classes is None else "class"
-        ax.legend(points, [str(name) for name in names], title=title, frameon=False)
+    _explain(ax, [*points[: len(names)], *worst], names, title)
 
 
 def _draw_spread(report: FidelityReport, ax: Axes) -> None:
     is_classifier = report.kind == "classifier"
-    _scatter(ax, report.teacher_spread, report.student_spread, report.worst_spread_rows)
-    noun = "mutual information (nats)" if is_classifier else "spread of members"
+    teacher, student = report.teacher_spread, report.student_spread
+    unit = ""
+    if _has_units(report):
+        means = _positive(teacher.mean(axis=0))
+        teacher, student, unit = teacher / means, student / means, " (mean spreads)"
+    _, worst = _scatter(ax, teacher, student, report.worst_spread_rows)
+    noun = "mutual information (nats)" if is_classifier else f"spread of members{unit}"
     ax.set(xlabel=f"teacher: {noun}", ylabel=f"student: {noun}", title="Spread")
+    _explain(ax, worst)
 
 
 def _draw_covariance(report: FidelityReport, ax: Axes) -> None:
     compared = report.comparison
     of_teacher = [off_diagonal(compared.members[compared.rows][:, c]) for c in compared.parts]
     of_student = [covariance.values for covariance in compared.covariances]
-    _scatter(ax, np.concatenate(of_teacher), np.concatenate(of_student), alpha=0.25)
-    ax.set(xlabel="teacher", ylabel="student", title="Covariance between different rows")
+    unit = ""
+    if _has_units(report):
+        squares = _positive(report.teacher_spread.mean(axis=0)) ** 2
+        of_teacher, of_student = (
+            [values / square for values, square in zip(each, squares, strict=True)]
+            for each in (of_teacher, of_student)
+        )
+        unit = " (squared mean spreads)"
+    columns = np.stack(of_teacher, axis=1), np.stack(of_student, axis=1)
+    _scatter(ax, *columns, alpha=0.25)
+    title = "Covariance between different rows"
+    ax.set(xlabel=f"teacher{unit}", ylabel=f"student{unit}", title=title)
+
+
+def _has_units(report: FidelityReport) -> bool:
+    """Return whether outputs share axes and may have different units: each gets its own."""
+    return report.kind == "regressor" and report.teacher_mean.shape[1] > 1
+
+
+def _positive(units: np.ndarray) -> np.ndarray:
+    """Return units, with one for zero."""
+    return np.where(units > 0, units, 1.0)
+
+
+def _explain(
+    ax: Axes, handles: list[Any], names: list[str] | None = None, title: str | None = None
+) -> None:
+    """Write a legend of points with these names, and of those of the worst rows, if any."""
+    names = names or []
+    labels = [*names, *[LARGEST] * (len(handles) - len(names))]
+    if handles:
+        ax.legend(handles, labels, title=title, frameon=False)
 
 
 def _draw_calibration(report: FidelityReport, ax: Axes) -> None:
@@ -120,7 +166,9 @@ def _draw_errors(report: FidelityReport, ax: Axes) -> None:
     ax.axhline(0, color="0.85", linewidth=1, zorder=0)
     ax.axvline(0, color="0.85", linewidth=1, zorder=0)
     ax.scatter(mean, spread, s=12, alpha=0.6, linewidth=0, color=STUDENT, rasterized=True)
-    ax.scatter(mean[worst], spread[worst], s=14, linewidth=0, color=WORST)
+    marked = ax.scatter(mean[worst], spread[worst], s=14, linewidth=0, color=WORST)
+    if len(worst):
+        _explain(ax, [marked])
     for row in worst:
         if np.isfinite([mean[row], spread[row]]).all():
             ax.annotate(str(row), (mean[row], spread[row]), fontsize=7, color=WORST)
@@ -157,10 +205,10 @@ def _draw_checks(report: FidelityReport, ax: Axes) -> None:
 
 def _scatter(
     ax: Axes, x: np.ndarray, y: np.ndarray, worst: np.ndarray | None = None, alpha: float = 0.6
-) -> list[Any]:
+) -> tuple[list[Any], list[Any]]:
     """Draw points, the line on which both are equal, and the worst rows.
 
-    Returns the points of each column, which has a colour of its own.
+    Returns the points of each column, which has a colour of its own, and those of the worst rows.
     """
     both = np.concatenate([x.ravel(), y.ravel()])
     ends = [both.min(), both.max()]
@@ -178,8 +226,8 @@ def _scatter(
             "rasterized": True,
         }
         points.append(ax.scatter(x[::step, column], y[::step, column], **style))
-    if worst is not None:
-        ax.scatter(
-            x[worst].ravel(), y[worst].ravel(), s=28, facecolor="none", edgecolor=WORST, linewidth=1
-        )
-    return points
+    marked = []
+    if worst is not None and len(worst):
+        style = {"s": 28, "facecolor": "none", "edgecolor": WORST, "linewidth": 1}
+        marked.append(ax.scatter(x[worst].ravel(), y[worst].ravel(), **style))
+    return points, marked
