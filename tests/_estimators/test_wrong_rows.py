@@ -36,6 +36,7 @@ from sklearn_dlf.exceptions import SeenRowsWarning
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore:All members agree"),  # at wrong rows they may
+    pytest.mark.filterwarnings("ignore:.*probabilities of 0 and 1"),  # so do nearest neighbours
 ]
 
 QUICK = {
