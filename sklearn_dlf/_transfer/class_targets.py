@@ -25,8 +25,8 @@ CERTAIN = (
     "members disagree on counts as epistemic. Its averaged probabilities are shares of such "
     "members. {}"
 )
-VOTES = "as votes or labels do"
-VOTES_OR_TREES = "they are votes or labels, or the members are fully grown trees"
+VOTES = "as votes, labels and single nearest neighbours do"
+VOTES_OR_TREES = "they are votes or labels, or the members are fully grown trees or the like"
 GIVE_PROBABILITIES = (
     "Give members that have probabilities: voting='soft', or calibrated ones in place of models "
     "without predict_proba, such as BaggingClassifier(CalibratedClassifierCV(SVC()))."

@@ -181,6 +181,7 @@ def test_the_default_teacher_is_trained_the_same_after_clone_and_pickle(iris):
     assert_array_equal(DLFClassifier(**QUICK).fit(X, y).predict_proba(X), student.predict_proba(X))
 
 
+@pytest.mark.filterwarnings("ignore:.*probabilities of 0 and 1 only:UserWarning")
 def test_classes_are_those_of_the_ensemble_or_given_or_those_of_y(iris):
     X, y = iris[0], np.array(["b", "c", "a"])[iris[1]]
     forest = RandomForestClassifier(5, random_state=0).fit(X, y)

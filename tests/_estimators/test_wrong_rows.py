@@ -144,6 +144,7 @@ HEALTHY = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:.*probabilities of 0 and 1 only:UserWarning")
 @pytest.mark.parametrize("how", ["own", "held out", "few", "scaled", "predictions"])
 @pytest.mark.parametrize("case", HEALTHY)
 def test_weak_and_overfitted_teachers_are_silent(case, how):
@@ -182,6 +183,7 @@ def test_values_in_other_units_warn():
         DLFRegressor(**QUICK).fit(X, y, ensemble=ensemble)
 
 
+@pytest.mark.filterwarnings("ignore:.*probabilities of 0 and 1 only:UserWarning")
 def test_columns_of_classes_in_another_order_warn():
     X, y = load_digits(return_X_y=True)
     forest = RandomForestClassifier(20, random_state=0).fit(X[::3], y[::3])
