@@ -1,6 +1,6 @@
 """Which fits warn that the teacher does not follow y, and which healthy ones do so falsely.
 
-``python benchmarks/unrelated.py [--only wrong|healthy] [--seeds N]`` takes some minutes. No student
+``python benchmarks/unrelated.py [--only wrong|healthy] [--seeds N] [--first-seed K]`` takes some minutes. No student
 is trained, as in `wrong_rows.py`, which has the teachers and other healthy fits.
 """
 
@@ -42,9 +42,9 @@ def four_outputs(seed):
     return X, y / y.std(axis=0)
 
 
-def wrong_fits(n_seeds):
+def wrong_fits(seeds):
     """Yield fits with something in another order: what, data, and arguments of `warnings_of`."""
-    for seed in range(n_seeds):
+    for seed in seeds:
         rng = np.random.RandomState(seed)
         for name, X, y in wrong_data(seed):
             half = len(X) // 2
@@ -104,9 +104,9 @@ def healthy_data(seed):
     yield "rare class, hardly any", X, (uniform < 1 / (1 + np.exp(5 - 2 * X[:, 0]))).astype(int)
 
 
-def healthy_fits(n_seeds):
+def healthy_fits(seeds):
     """Yield fits in which nothing is in another order: how, data and arguments."""
-    for seed in range(n_seeds):
+    for seed in seeds:
         for name, X, y in healthy_data(seed):
             half = 2 * len(X) // 5  # another number of rows than are held out
             if y.dtype.kind == "i" and len(np.unique(y[:half])) < len(np.unique(y)):
@@ -160,13 +160,14 @@ HEALTHY = "right", "own rows", "new rows", "weights", "20 rows", "30 rows", "ext
 def main():
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=2, help="seeds of the data")
+    parser.add_argument("--seeds", type=int, default=2, help="number of seeds of the data")
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--only", choices=["wrong", "healthy"])
     options = parser.parse_args()
     for name, fits in (("wrong", wrong_fits), ("healthy", healthy_fits)):
         if options.only in (None, name):
             print(f"\nFits that are {name}")
-            print_table(fits(options.seeds))
+            print_table(fits(range(options.first_seed, options.first_seed + options.seeds)))
 
 
 if __name__ == "__main__":
