@@ -1,7 +1,8 @@
 """Which fits warn that the teacher does not follow y, and which healthy ones do so falsely.
 
-``python benchmarks/unrelated.py [--only wrong|healthy] [--seeds N] [--first-seed K]`` takes some minutes. No student
-is trained, as in `wrong_rows.py`, which has the teachers and other healthy fits.
+``python benchmarks/unrelated.py [--only wrong|healthy] [--seeds N] [--first-seed K]`` takes some
+minutes. No student is trained, as in `wrong_rows.py`, which has the teachers and other healthy
+fits.
 """
 
 import argparse
