@@ -56,7 +56,9 @@ class AdaptMixin(UpdateMixin):
                 f"adapt needs at least one row of positive weight; got {len(weights)} rows of "
                 f"weights below {LEAST_WEIGHT:g}."
             )
-        return self._rows_to_learn(X), y, weights
+        update = self.__dict__.get("_update")  # what it has learnt is left out
+        reader = self._reader if update is None else update.kept.get("_reader", self._reader)
+        return self._rows_to_learn(X, reader, True), y, weights
 
     def _with_adaptation(self, adaptation: Any, X: np.ndarray, **attributes: Any) -> Any:
         """Return a student of the same network, adapted to standardised rows, without updates."""
@@ -132,7 +134,7 @@ class RegressorAdaptMixin(AdaptMixin, RegressorUpdateMixin):
         UserWarning
             If `update` has changed the student: what it has learnt is left out. With "auto", if
             rows are too few to tell whether y has other units, and values are far from predictions.
-            If all of ten or more rows are away from those of `fit` in a column, as in `update`.
+            If all of ten or more rows may be in other units, as in `update`.
 
         See Also
         --------
@@ -258,7 +260,7 @@ class ClassifierAdaptMixin(AdaptMixin, ClassifierUpdateMixin):
         -----
         UserWarning
             If `update` has changed the student: what it has learnt is left out.
-            If all of ten or more rows are away from those of `fit` in a column, as in `update`.
+            If all of ten or more rows may be in other units, as in `update`.
 
         See Also
         --------

@@ -312,17 +312,20 @@ class BaseStudent(BaseEstimator, ABC):
         """Units of the network's outputs."""
         return Units(self.output_center_, self.output_scale_, self.output_spread_)
 
-    def _standardised_rows(self, X: Any, novelties: Novelties | None = None) -> np.ndarray:
-        """Return validated and standardised rows (n, n_features).
+    def _standardised_rows(
+        self, X: Any, novelties: Novelties | None = None, reader: RowReader | None = None
+    ) -> np.ndarray:
+        """Return validated and standardised rows (n, n_features), read by the student's own reader.
 
         Warn of what `fit` has not seen, or add it to ``novelties``, of which the caller warns.
         """
         if not hasattr(self, "student_"):  # `check_is_fitted` takes a tenth of the time of a row
             check_is_fitted(self)
         found = Novelties(self.has_learnt_further_rows) if novelties is None else novelties
-        numbers = read_rows(self, self._reader, X, found)
-        standardised = self._reader.standardise(numbers)
-        self._reader.find_unusual(self, numbers, standardised, found)
+        reader = reader or self._reader
+        numbers = read_rows(self, reader, X, found)
+        standardised = reader.standardise(numbers)
+        reader.find_unusual(self, numbers, standardised, found)
         if novelties is None:
             found.warn()
         return standardised

@@ -222,9 +222,9 @@ default=None
         -------
         Bunch
             Each (n_samples,) or (n_samples, n_outputs). In squared units of y: ``total``, the
-            variance of y; ``epistemic``, the variance of the members, times the share of it that
-            counts for y (`target_noise_.spread_share`, mostly one); ``aleatoric``, the variance of
-            y around a member. In units of y: ``std``, the root of ``total``.
+            variance of y; ``epistemic``, the part of the members' variance that counts for y (see
+            `target_noise_.spread_share`; after `update` all that is uncertain of the mean);
+            ``aleatoric``, the variance around a member. In units of y: ``std``, root of ``total``.
 
         Raises
         ------

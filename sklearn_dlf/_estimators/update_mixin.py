@@ -14,6 +14,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from .._rows.labels import class_indicators, observed_values
 from .._rows.novelties import Novelties
+from .._rows.reader import RowReader
 from .._rows.refused import refuse_records
 from .._updating.class_update import ClassUpdate
 from .._updating.coordinates import read_heads
@@ -166,7 +167,10 @@ class UpdateMixin(BaseStudent):
         update = self.__dict__.get("_update")
         if not n_rows and (update is None or share == 1):
             return self
-        added = (self._rows_to_learn(X), y, weights) if n_rows else None
+        # Of frames, the range of rows of earlier updates is not known (`RowReader.widened`).
+        knows_all = update is None or self._reader.is_plain
+        learnt = self._rows_to_learn(X, self._reader, knows_all) if n_rows else None
+        added = None if learnt is None else (learnt, y, weights)
         with one_blas_thread:
             if update is None:
                 update = self._make_update()
@@ -214,12 +218,13 @@ class UpdateMixin(BaseStudent):
     def _add_rows(self, update: Any, rows: Any, discrepancy: bool, forgetting: float) -> Any:
         """Return an update with validated rows, values of y and weights added, or without any."""
 
-    def _rows_to_learn(self, X: Any) -> np.ndarray:
-        """Return standardised rows to learn from, which may lie beyond those of `fit`."""
-        # Rows of earlier updates are known where rows are numbers only (`RowReader.widened`).
-        are_known = self._reader.is_plain or "_update" not in self.__dict__
-        found = Novelties(may_extrapolate=True, are_learnt=are_known)
-        rows = self._standardised_rows(X, found)
+    def _rows_to_learn(self, X: Any, reader: RowReader, knows_all: bool) -> np.ndarray:
+        """Return standardised rows to learn from, which may lie beyond those of `fit`.
+
+        ``knows_all`` says whether the reader knows the range of all rows that were learnt.
+        """
+        found = Novelties(may_extrapolate=True, are_learnt=True, knows_all=knows_all)
+        rows = self._standardised_rows(X, found, reader)
         found.warn()
         return rows
 

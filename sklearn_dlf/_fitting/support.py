@@ -33,8 +33,8 @@ ROUNDING = 1e-6
 
 # The way out, by what the teacher is.
 FITTED_WAY = (
-    "FittedEnsemble(ensemble, transformer=FunctionTransformer(np.log1p, np.expm1)) of the ensemble "
-    "that is fitted, or a list of models"
+    "FittedEnsemble(models, transformer=FunctionTransformer(np.log1p, np.expm1)), where models is "
+    "the fitted ensemble or a list of fitted models"
 )
 UNFITTED_WAY = "TransformedTargetRegressor(ensemble, func=np.log1p, inverse_func=np.expm1)"
 WAYS: dict[str, str] = {

@@ -194,7 +194,7 @@ class StudentMembers(ABC):
         return NoiseMoments(moments.mean, moments.variance)
 
     def counting_for(self, noise: TargetNoise) -> tuple[StudentMembers, TargetNoise]:
-        """Return members of whose variance one share counts for y, and noise with this share."""
+        """Return the part of the members that counts for y, and the noise around it."""
         return self, noise
 
     def points(self, X: np.ndarray) -> np.ndarray:

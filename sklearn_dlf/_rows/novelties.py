@@ -30,7 +30,7 @@ BEYOND, BEYOND_SHARE, NEARER = 0.1, 0.95, 2.0
 # A student learns from rows beyond those of fit. There is a warning if all of at least `MANY_ROWS`
 # rows to learn from are in other places of a column: more than its whole range away, or, in a
 # column of one sign, at less than this share of the smallest. Such rows are more often in other
-# units, as degrees Celsius for kelvins or kilometres for metres, than from elsewhere. A choice.
+# units, as kilometres for metres, than from elsewhere. A choice.
 AWAY, SMALLEST_SHARE = 1.0, 0.1
 
 # Changes of a constant that are rounding: relative to its size, and in any case. There is no
@@ -38,9 +38,9 @@ AWAY, SMALLEST_SHARE = 1.0, 0.1
 ROUNDING, LEAST_CHANGE = 1e-7, 1e-12
 
 LEARNT_AS_THEY_ARE = (
-    " The student learns from them as they are, and such rows count as known afterwards. If they "
-    "are in other units, convert them, and repeat the call: reset_update takes an update back, and "
-    "adapt leaves the student as it was. If they are not, ignore this warning."
+    " The student learns from them as they are. If they are in other units, convert them, and "
+    "repeat the call: reset_update takes all updates back, and adapt leaves the student as it was. "
+    "If they are not, as in a column of time, ignore this warning."
 )
 NOTHING_LEARNT = " Neither student nor teacher has learnt anything there, and no uncertainty holds."
 
@@ -87,11 +87,16 @@ class Novelties:
         Whether all rows may lie beyond those of `fit`: a student learns from them, or has learnt
         from others after `fit`.
     are_learnt : bool, default=False
-        Whether it is an updated or adapted student that learns from them.
+        Whether a fitted student learns from them.
+    knows_all : bool, default=True
+        Whether the range is known of all rows that it has learnt from before.
     """
 
-    def __init__(self, may_extrapolate: bool = False, are_learnt: bool = False) -> None:
-        self.may_extrapolate, self.are_learnt = may_extrapolate, are_learnt
+    def __init__(
+        self, may_extrapolate: bool = False, are_learnt: bool = False, knows_all: bool = True
+    ) -> None:
+        self.may_extrapolate = may_extrapolate
+        self.are_learnt, self.knows_all = are_learnt, knows_all
         self._gaps: list[tuple[Any, str]] = []
         self._categories: list[NewValues] = []
         self._dates: list[NewValues] = []
@@ -161,10 +166,10 @@ class Novelties:
             for each in found
         )
         is_empty = all(each.n_new == each.n_rows for each in found)
-        what = "no value at all" if is_empty else "hardly any value, or far fewer than fit,"
+        what = "no value at all" if is_empty else "far fewer values"
         warn_user(
-            f"{name} has {what} in columns that had some in fit: {described}. The others are read "
-            "as gaps. Check that the columns were filled."
+            f"{name} has {what} in columns that had some in fit: {described}. All other rows of "
+            "such a column are read as gaps. Check that the columns were filled."
         )
 
     def _warn_of_numbers(self, name: str) -> None:
@@ -178,7 +183,7 @@ class Novelties:
         told = {found.column for found in far}
         away = [each for each in _mostly_new(self._away) if each.column not in told]
         away = [each for each in away if each.n_new == each.n_rows >= MANY_ROWS]
-        if away and self.are_learnt:
+        if away and self.are_learnt and self.knows_all:
             warn_user(
                 f"All rows of {name} are away from those that are known, by more than their whole "
                 "range, or at less than a tenth of the smallest: "

@@ -6,8 +6,8 @@ order than y vary as much and have none, and neither have outputs that were swap
 has learnt noise has none at new rows either. It is told apart by two things: its members disagree
 about as much as their mean varies, and y cannot be predicted from these rows.
 
-Correlations of values and of ranks are both used: either is enough to acquit a teacher, so that
-outliers, ties and badly calibrated probabilities do no harm. `benchmarks/wrong_rows.py` measures
+Correlations of values and of ranks are both used. A teacher that has one of them is right, so that
+outliers, ties and badly calibrated probabilities do no harm. `benchmarks/unrelated.py` measures
 false alarms and what is found.
 """
 
@@ -27,23 +27,24 @@ from .member_skill import linear_predictions
 from .row_checks import name_output
 
 # Fewer rows give no verdict, and neither do fewer rows that differ from the most frequent value of
-# y. More rows than the last are not needed; they are taken at equal distances.
-MIN_ROWS, MIN_DIFFERENT, MAX_ROWS = 20, 10, 5_000
+# y. More rows than the third are not needed; they are taken at equal distances. Of more classes
+# than the last, the commonest are looked at.
+MIN_ROWS, MIN_DIFFERENT, MAX_ROWS, MAX_CLASSES = 20, 10, 5_000, 50
 
 # A correlation counts as none below so many standard errors, or below this share of the expected
 # one. It has to be below the expected one by so many standard errors.
 Z_NONE, NONE, Z_EXPECTED = 2.0, 0.25, 3.0
 
-# Predictions claim this much, as a share of the variance of y, if a teacher is not believed to have
-# learnt noise. Noise that was learnt by bagged 1-nearest neighbours, or by networks, claims about a
-# half. Chance adds about one over the root of the number of rows. Half of it is enough at rows that
-# members were fitted to, where noise that was learnt follows y.
-CLAIM = 0.6
+# A teacher whose predictions have at least this share of the variance of y has not just learnt
+# noise. Bagged 1-nearest neighbours and networks that have learnt noise have about a half. Chance
+# adds about one over the root of the number of rows. Half of it is enough at rows that members were
+# fitted to, where noise that was learnt follows y.
+MUCH_SHARE = 0.6
 
-# They claim enough if y can be predicted from the rows: by a linear model of other rows whose
-# correlation with y is at least the second, and so many standard errors above that of the teacher.
-# The model needs so many rows for each column.
-LEAST_CLAIM, PREDICTABLE, Z_PREDICTABLE, ROWS_PER_COLUMN = 0.1, 0.35, 3.5, 2
+# The first share is enough if y can be predicted from the rows: by a linear model of other rows
+# whose correlation with y is at least the second, and so many standard errors above that of the
+# teacher. The model needs so many rows for each column.
+LEAST_SHARE, PREDICTABLE, Z_PREDICTABLE, ROWS_PER_COLUMN = 0.1, 0.35, 3.5, 2
 
 # Outputs are in another order if the correlations of those that it moves are larger by this on
 # average, and by so many standard errors.
@@ -62,8 +63,8 @@ IMPROBABLE, SHARE = 0.25, 0.2
 MIN_CONSTANT, TINY = 30, 1e-12
 
 REMEDY = (
-    "Are the rows of X, y and predictions in the same order, and are outputs or classes? If they "
-    "are, the ensemble has learnt nothing that holds at these rows."
+    "Are the rows of X, y and predictions in the same order? Are the outputs, or the classes? If "
+    "so, the ensemble has learnt nothing that holds at these rows."
 )
 
 
@@ -92,19 +93,23 @@ def warn_if_values_unrelated(
     """
     X, y, mean, weights = _some(weights, X, y, mean, weights)
     n_outputs = y.shape[1]
+    if len(y) < MIN_ROWS:
+        return False
     for output, variance in enumerate(member_variance):
         name = f"y{name_output(output, n_outputs)}"
         values, predictions, variance = _in_units_of_y(y[:, [output]], mean[:, [output]], variance)
-        total = _covariance(predictions, predictions, weights).item() + variance
+        total = _variance(predictions, weights) + variance
         if not values.any():
-            if _claim_variation(predictions, total):
+            if _lie_around(predictions, total):
                 warn_user(
                     f"{name} has the same value at all rows, and the ensemble's predictions lie on "
                     f"both sides of it and differ much between rows. {REMEDY}"
                 )
                 return True
             continue
-        found = find_unrelated(X, values, predictions, weights, total, were_seen)
+        most_frequent = np.unique(values, return_counts=True)[1].max()
+        n_different = len(values) - most_frequent
+        found = find_unrelated(X, values, predictions, weights, total, were_seen, n_different)
         if found is not None:
             warn_user(_message(name, found, were_seen))
             return True
@@ -141,18 +146,23 @@ def warn_if_labels_unrelated(
         Whether the members were fitted to these rows, by their own record.
     """
     X, codes, probabilities, weights = _some(weights, X, codes, probabilities, weights)
-    own = probabilities[np.arange(len(codes)), codes]
-    if (codes == codes[:1]).all():
-        if len(codes) >= MIN_CONSTANT and np.mean(own < IMPROBABLE) > SHARE:
+    if len(codes) < MIN_ROWS:
+        return
+    counts = np.bincount(codes, minlength=probabilities.shape[1])
+    n_different = len(codes) - counts.max()
+    if n_different == 0:
+        improbable = np.mean(probabilities[:, codes[0]] < IMPROBABLE)
+        if len(codes) >= MIN_CONSTANT and improbable > SHARE:
             warn_user(
-                "y has one and the same label at all rows, and the ensemble thinks it improbable "
-                f"at {np.mean(own < IMPROBABLE):.0%} of them. {REMEDY}"
+                "y has one and the same label at all rows, whose probability is below "
+                f"{IMPROBABLE:.0%} for the ensemble at {improbable:.0%} of them. {REMEDY}"
             )
         return
+    columns = np.argsort(-counts, kind="stable")[:MAX_CLASSES]
+    probabilities, onehot = probabilities[:, columns], (codes[:, None] == columns).astype(float)
     average = np.average(probabilities, axis=0, weights=weights)
-    onehot = np.eye(probabilities.shape[1])[codes]
     total = float((average * (1 - average)).sum())
-    found = find_unrelated(X, onehot, probabilities, weights, total, were_seen)
+    found = find_unrelated(X, onehot, probabilities, weights, total, were_seen, n_different)
     if found is not None:
         warn_user(_message("y", found, were_seen))
 
@@ -190,19 +200,20 @@ def find_unrelated(
     weights: np.ndarray,
     total: float,
     were_seen: bool,
+    n_different: int,
 ) -> Association | None:
     """Return the association if predictions (n, c) do not follow y (n, c) though they should.
 
     `total` is the variance that the teacher knows of, of which that of its predictions over rows is
     a part: with the disagreement of members, or what labels have by the mean probabilities.
+    `n_different` is the number of rows without the most frequent value of y.
     """
     n_effective = weights.sum() ** 2 / (weights**2).sum()
-    most_frequent = np.unique(y, axis=0, return_counts=True)[1].max()
-    if n_effective < MIN_ROWS or len(y) - most_frequent < MIN_DIFFERENT:
+    if n_effective < MIN_ROWS or n_different < MIN_DIFFERENT:
         return None
-    of_y, own = (_covariance(each, each, weights).trace() for each in (y, predictions))
-    claim = min(own / of_y, own / total) if own > 0 else 0.0
-    if claim < LEAST_CLAIM:
+    of_y, own = (_variance(each, weights) for each in (y, predictions))
+    share = min(own / of_y, own / total) if own > 0 else 0.0
+    if share < LEAST_SHARE:
         return None
     expected = np.sqrt(own / of_y)
     found = associate(y, predictions, weights, expected)
@@ -211,8 +222,8 @@ def find_unrelated(
     y_ranks, ranks = rankdata(y, axis=0), rankdata(predictions, axis=0)
     if not associate(y_ranks, ranks, weights, expected).is_missing:
         return None
-    much = CLAIM / 2 if were_seen else CLAIM
-    if claim > much + 1 / np.sqrt(n_effective) or _is_predictable(X, y, weights, found):
+    much = MUCH_SHARE / 2 if were_seen else MUCH_SHARE
+    if share > much + 1 / np.sqrt(n_effective) or _is_predictable(X, y, weights, found):
         return found
     return None
 
@@ -251,6 +262,12 @@ def associate(
     )
 
 
+def _variance(values: np.ndarray, weights: np.ndarray) -> float:
+    """Return the sum of the variances of columns (n, c)."""
+    centred = values - np.average(values, axis=0, weights=weights)
+    return float(np.average((centred**2).sum(axis=1), weights=weights))
+
+
 def _covariance(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return the covariances (c, c) of columns (n, c)."""
     centred = (each - np.average(each, axis=0, weights=weights) for each in (first, second))
@@ -275,9 +292,9 @@ def _is_predictable(X: np.ndarray, y: np.ndarray, weights: np.ndarray, found: As
 
 
 def _some(weights: np.ndarray, *arrays: np.ndarray) -> list[np.ndarray]:
-    """Return the rows of arrays (n, ...) that have weight, at most about `MAX_ROWS` of them."""
+    """Return the rows of arrays (n, ...) that have weight, at most `MAX_ROWS` of them."""
     rows = np.flatnonzero(weights > 0)
-    rows = rows[:: max(1, len(rows) // MAX_ROWS)]
+    rows = rows[:: max(1, -(-len(rows) // MAX_ROWS))]
     return [each[rows] for each in arrays]
 
 
@@ -297,19 +314,17 @@ def _in_units_of_y(
         return (y - centre) / std, predictions, float(min(variance / std / std, MOST**2))
 
 
-def _claim_variation(predictions: np.ndarray, total: float) -> bool:
-    """Return whether predictions (n, 1) of y that is zero at all rows say that it varies."""
+def _lie_around(predictions: np.ndarray, total: float) -> bool:
+    """Return whether predictions (n, 1) of y that is zero at all rows vary around it."""
     sides = min(np.mean(predictions > 0), np.mean(predictions < 0))
-    varies = predictions.var() > max(CLAIM * total, TINY)
+    varies = predictions.var() > max(MUCH_SHARE * total, TINY)
     return bool(len(predictions) >= MIN_CONSTANT and sides > SHARE and varies)
 
 
 def _message(name: str, found: Association, were_seen: bool) -> str:
-    record = (
-        " By its record, which is of as many rows, the ensemble was fitted to these." * were_seen
-    )
+    record = "By its record, which is of as many rows, the ensemble was fitted to these. "
     return (
         f"The ensemble's predictions do not follow {name}: their correlation is "
         f"{found.correlation:.2f}, where {found.expected:.2f} is expected of predictions that vary "
-        f"so much between rows.{record} {REMEDY}"
+        f"so much between rows. {record if were_seen else ''}{REMEDY}"
     )

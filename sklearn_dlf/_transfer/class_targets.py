@@ -18,6 +18,10 @@ from .teacher import check_range
 # Largest logit that is taken: sums of many squares stay within the range of float32, 1e38.
 MAX_LOGIT = 1e15
 
+# Members that are certain and agree are right to be so: classes are easily told apart. They
+# disagree if two of them give different labels at this share of the rows.
+LEAST_DISAGREEMENT = 0.01
+
 # What is said of members that are certain at all rows.
 CERTAIN = (
     "{} give probabilities of 0 and 1 only, at all rows: {}. Each of them is certain everywhere. "
@@ -151,15 +155,17 @@ class ClassTargets:
         return (np.asarray(self.y)[:, None] == names).astype(np.float64)
 
     def warn_of_votes(self) -> None:
-        """Warn if most members give probabilities of 0 and 1 only, unless they are trees."""
+        """Warn if most members are certain of other classes, unless all of them are trees."""
         n_members, n_certain = len(self.are_certain), np.count_nonzero(self.are_certain)
-        if self.are_trees or 2 * n_certain <= n_members:
+        disagreement = 1 - np.square(self.probabilities).sum(axis=1).mean()
+        are_few = 2 * n_certain <= n_members
+        if self.are_trees or are_few or disagreement < LEAST_DISAGREEMENT:
             return
         which = "All members" if n_certain == n_members else f"{n_certain} of {n_members} members"
-        words = (VOTES_OR_TREES, GIVE_PROBABILITIES_OF_ARRAYS)
-        warn_user(
-            CERTAIN.format(which, *(VOTES, GIVE_PROBABILITIES) if self.has_ensemble else words)
-        )
+        if self.has_ensemble:
+            warn_user(CERTAIN.format(which, VOTES, GIVE_PROBABILITIES))
+        else:
+            warn_user(CERTAIN.format(which, VOTES_OR_TREES, GIVE_PROBABILITIES_OF_ARRAYS))
 
     def forget_unseen(self) -> None:
         """Average over all members from now on."""

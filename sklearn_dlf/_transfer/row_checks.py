@@ -104,39 +104,43 @@ def check_values(
     facts : RowFacts
         What is known of the rows.
     """
-    error = y - mean
-    centre = np.average(y, axis=0, weights=weights)
+    n_outputs, has_weight = y.shape[1], weights > 0
+    X, y, mean, weights = (each[has_weight] for each in (X, y, mean, weights))
+    if not len(y):
+        return None
+    # Constant outputs have no unit. If there are others, they are left to `association`.
+    is_constant = (y == y[0]).all(axis=0)
+    judged = np.flatnonzero(~is_constant | is_constant.all())
+    y, mean, is_constant = y[:, judged], mean[:, judged], is_constant[judged]
+    # The mean of equal numbers may differ from them by rounding.
+    centre = np.where(is_constant, y[0], np.average(y, axis=0, weights=weights))
     differences, exponents = in_units(y - centre)
     unit = np.sqrt(np.average(differences**2, axis=0, weights=weights))
-    # An output that is constant is measured as the others, or in its own unit if there are none.
-    # The mean of equal numbers may differ from them by rounding.
-    unit = np.where((y == y[0]).all(axis=0), 0, np.ldexp(unit, exponents))
-    unit = np.where(unit > 0, unit, unit.max() or 1)
+    unit = np.where(unit > 0, np.ldexp(unit, exponents), 1)
     with np.errstate(over="ignore"):
-        error = np.clip(error / unit, -MAX_ERROR, MAX_ERROR)
+        error = np.clip((y - mean) / unit, -MAX_ERROR, MAX_ERROR)
     values = (y - centre) / unit
     losses, constants = error**2, values**2
     bias = np.average(error, axis=0, weights=weights)
     spread = np.average((error - bias) ** 2, axis=0, weights=weights)
     # A single output in other units is as wrong as all of them.
-    n_outputs = y.shape[1]
     is_far = (np.abs(bias) > BIAS) | (spread > ERROR_VARIANCE)
-    for output in range(n_outputs):
-        if is_far[output] and _z(losses[:, output] - constants[:, output], weights) > Z:
+    for column, output in enumerate(judged.tolist()):
+        if is_far[column] and _z(losses[:, column] - constants[:, column], weights) > Z:
             return f"predicts y{name_output(output, n_outputs)} worse than a constant does"
     if facts.match is not None:
         return None
     if facts.expected is not None:
         loss, constant = losses.mean(axis=1), constants.mean(axis=1)
         return _compare_with_expected(loss, constant, weights, facts.expected)
-    for output in range(n_outputs):
-        own = values[:, [output]]
+    for column, output in enumerate(judged.tolist()):
+        own = values[:, [column]]
         problem = _compare_with_linear(
             X,
             own,
             partial(_squared_errors, own),
-            losses[:, output],
-            constants[:, output],
+            losses[:, column],
+            constants[:, column],
             weights,
             facts.are_scaled,
             name_output(output, n_outputs),

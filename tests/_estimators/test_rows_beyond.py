@@ -192,3 +192,10 @@ def test_few_rows_and_rows_some_of_which_are_near_are_learnt_silently(student):
     updated = copy.deepcopy(student)
     rows[0] = X[0]
     assert all(AWAY not in each for each in messages(lambda: updated.update(rows, Y)))
+
+
+def test_adapt_compares_with_the_rows_of_fit_as_updates_are_left_out(student):
+    updated = copy.deepcopy(student)
+    rows = changed(speed=X[:, 0] + 4100)[:30]
+    messages(lambda: updated.update(rows, Y[:30]))
+    assert any(AWAY in each for each in messages(lambda: updated.adapt(rows, Y[:30])))

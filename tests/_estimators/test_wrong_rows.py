@@ -1,7 +1,7 @@
 """Fits whose teacher gets other rows than it takes warn; healthy fits do not."""
 
 import warnings
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -25,10 +25,13 @@ from sklearn.ensemble import (
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
+from sklearn_dlf._transfer.row_checks import check_values
+from sklearn_dlf._transfer.row_records import RowFacts
 from sklearn_dlf.ensembles import DeepEnsembleClassifier, FittedEnsemble, member_predictions
 from sklearn_dlf.exceptions import SeenRowsWarning
 
@@ -242,3 +245,22 @@ def test_one_output_that_is_worse_than_a_constant_warns():
     y[:, 2] = 4 * y[:, 2].std() - y[:, 2]
     with pytest.warns(UserWarning, match=r"predicts y \(output 2 of 0 to 3\) worse"):
         DLFRegressor(**QUICK).fit(X, y, ensemble=ensemble)
+
+
+@pytest.mark.parametrize("constant", [3.95, 0.0])
+def test_a_constant_output_beside_another_is_silent(constant):
+    """The rounding of its mean is nothing that could be predicted."""
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((120, 3))
+    y = np.column_stack([X[:, 0] + 0.1 * rng.standard_normal(120), np.full(120, constant)])
+    make = partial(MLPRegressor, hidden_layer_sizes=(20,), max_iter=300)
+    models = [make(random_state=seed).fit(X, y) for seed in range(3)]
+    DLFRegressor(**QUICK).fit(X, y, ensemble=models)
+
+
+def test_rows_without_weight_do_not_count():
+    y, mean = np.full((100, 1), 0.1), np.full((100, 1), 0.11)
+    y[95:] = 3.0
+    weights = np.repeat([1.0, 0.0], [95, 5])
+    X = np.random.RandomState(0).standard_normal((100, 2))
+    assert check_values(X, y, mean, weights, RowFacts(None, False, None)) is None

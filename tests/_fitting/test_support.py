@@ -50,9 +50,7 @@ def test_intervals_of_counts_beyond_zero_warn_with_the_way_out(rows, counts, sig
 def test_the_first_way_out_is_that_of_the_teacher_that_was_given(rows, counts):
     forest = make_forest().fit(rows, counts)
     student = make_student(None)
-    first = (
-        r"cannot be negative, let the student learn.*: give FittedEnsemble\(ensemble, transformer"
-    )
+    first = r"cannot be negative, let the student learn.*: give FittedEnsemble\(models, transformer"
     with pytest.warns(UserWarning, match=first):
         student.fit(rows, counts, ensemble=forest)
     logs = FittedEnsemble(forest, transformer=FunctionTransformer(np.log1p, np.expm1))

@@ -83,7 +83,7 @@ def test_right_predictions_have_the_expected_correlation(rng):
     expected = mean.std() / y.std()
     found = associate(y, mean, EQUAL, expected)
     assert_allclose(found.correlation, expected, atol=3 * found.error)
-    assert find_unrelated(X, y, mean, EQUAL, mean.var(), False) is None
+    assert find_unrelated(X, y, mean, EQUAL, mean.var(), False, N) is None
 
 
 @pytest.mark.parametrize("wrong", ["order", "sign"])
@@ -129,17 +129,17 @@ def test_weak_predictions_in_another_order_warn_if_y_can_be_predicted(rng):
     """Their variance alone would be that of many teachers of noise."""
     X, y, mean = make_values(rng)
     mean = 0.4 * mean[rng.permutation(N)]
-    assert find_unrelated(X, y, mean, EQUAL, 3 * mean.var(), False) is not None
+    assert find_unrelated(X, y, mean, EQUAL, 3 * mean.var(), False, N) is not None
     others = rng.standard_normal(X.shape)
-    assert find_unrelated(others, y, mean, EQUAL, 3 * mean.var(), False) is None
+    assert find_unrelated(others, y, mean, EQUAL, 3 * mean.var(), False, N) is None
 
 
 def test_few_rows_and_rare_values_give_no_verdict(rng):
     X, y, mean = make_values(rng)
     few = slice(19)
-    assert find_unrelated(X[few], y[few], -mean[few], EQUAL[few], mean.var(), False) is None
+    assert find_unrelated(X[few], y[few], -mean[few], EQUAL[few], mean.var(), False, 19) is None
     rare = np.where(np.arange(N)[:, None] < 9, y, 0.0)
-    assert find_unrelated(X, rare, -mean, EQUAL, mean.var(), False) is None
+    assert find_unrelated(X, rare, -mean, EQUAL, mean.var(), False, 9) is None
 
 
 def test_every_output_is_checked_by_itself(rng):
@@ -203,7 +203,7 @@ def test_badly_calibrated_probabilities_are_silent(rng, sureness, silent):
     warn_if_labels_unrelated(X, codes, powers, EQUAL, False)
 
 
-def test_one_label_warns_if_the_teacher_thinks_it_improbable(rng):
+def test_one_label_warns_if_it_is_improbable(rng):
     X, _, probabilities = make_labels(rng)
     with pytest.warns(UserWarning, match="one and the same label"):
         warn_if_labels_unrelated(X, np.zeros(N, dtype=int), probabilities, EQUAL, False)
@@ -212,3 +212,18 @@ def test_one_label_warns_if_the_teacher_thinks_it_improbable(rng):
 def test_one_label_that_may_be_right_is_silent(rng, silent):
     X, _, probabilities = make_labels(rng, 0.3)
     warn_if_labels_unrelated(X, np.zeros(N, dtype=int), probabilities, EQUAL, False)
+
+
+def test_no_rows_give_no_verdict(silent):
+    nothing = np.empty((0, 1))
+    assert not warn_if_values_unrelated(nothing, nothing, nothing, np.ones(1), np.ones(0), False)
+    warn_if_labels_unrelated(nothing, np.empty(0, int), np.empty((0, 2)), np.ones(0), False)
+
+
+def test_many_classes_in_another_order_warn(rng):
+    codes = rng.randint(200, size=N)
+    probabilities = np.full((N, 200), 0.02 / 199)
+    probabilities[np.arange(N), codes] = 0.98
+    X = rng.standard_normal((N, 3))
+    with pytest.warns(UserWarning, match="do not follow y:"):
+        warn_if_labels_unrelated(X, codes, probabilities[rng.permutation(N)], EQUAL, False)

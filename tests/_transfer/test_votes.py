@@ -96,6 +96,15 @@ def test_fully_grown_trees_give_none(ensemble):
         fit(ensemble)
 
 
+def test_members_that_are_certain_and_agree_are_right_to_be_so():
+    P = np.stack([1 - FLIPPED, FLIPPED], axis=1).astype(float)
+    P[1:, :, 1:] = P[1:, :, :1]
+    P[0] = [[1, 1, 0, 0], [0, 0, 1, 1]]  # they disagree at one row
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit(predictions=P)
+
+
 def test_logits_and_sure_probabilities_give_none():
     sure = np.clip(np.stack([1 - FLIPPED, FLIPPED], axis=1), 1e-3, 1 - 1e-3)
     with warnings.catch_warnings():
