@@ -67,6 +67,8 @@ class EnsembleFacts(NamedTuple):
         Squared error at new rows over that at unseen rows.
     are_trees : bool
         Whether all members are trees or forests.
+    are_of_y : bool
+        Whether members predict y itself, though there is a `transformer`.
     """
 
     name: str
@@ -81,6 +83,7 @@ class EnsembleFacts(NamedTuple):
     from_logits: bool = False
     optimism: float = 1.0
     are_trees: bool = False
+    are_of_y: bool = False
 
 
 class EvaluationOptions(NamedTuple):
@@ -253,6 +256,7 @@ def _describe(
         from_logits=members.from_logits,
         optimism=members.optimism,
         are_trees=consists_of_trees(ensemble),
+        are_of_y=members.inner is not None and members.inner.are_of_y,
     )
     return facts, members.predict_variance is not None
 

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from .._network.rows import are_points
+from .._utils.label_order import find_renamed
 from .._utils.significance import mean_in_errors
 from .._utils.standardise import in_units
 from .._utils.warning import warn_user
@@ -189,7 +190,8 @@ def check_labels(
         return "predicts y worse than its most frequent label does, and worse than chance"
     counts = np.zeros((n_classes, n_classes))
     np.add.at(counts, (codes, predicted), weights / weights.sum())
-    if counts[linear_sum_assignment(-counts)].sum() > max(accuracy, frequencies.max()) + MUCH:
+    moved = counts[linear_sum_assignment(-counts)].sum() > max(accuracy, frequencies.max()) + MUCH
+    if moved or find_renamed(probabilities, codes, weights):
         return "seems to have its columns of classes in another order than those of y"
     known = frequencies > 0
     divergence = (frequencies * np.log(np.maximum(frequencies, FLOOR) / mean))[known].sum()

@@ -27,6 +27,9 @@ N_PROBES = 512
 # logarithms). Shrunk predictions have a slope above one in either space.
 CLEAR_SLOPE = np.log(2.0)
 
+# Squared biases are clearly different from this factor on (as a logarithm). A choice.
+CLEAR_BIAS = np.log(4.0)
+
 # A teacher is taken for one of y in other units if its predictions, rescaled, explain this much
 # of the variance of y, and this much more than they do as they are. Overfitted predictions do not
 # explain as much. Shrunk ones, as of few stages of boosting, may do; see `_is_shrunk`.
@@ -89,7 +92,7 @@ def choose_space(
             teacher.is_transformed = n_outputs == members.shape[1]  # otherwise an error will follow
             return None, y
         transformed = _transform(transformer, values)
-        if _is_transformed(values[rows], transformed[rows], members, in_units):
+        if _is_transformed(values[rows], transformed[rows], members, in_units, teacher.are_of_y):
             teacher.is_transformed = True
             return None, y
         values = check_transformed(transformed, values)
@@ -122,25 +125,32 @@ def _evaluate_at_probes(
 
 
 def _is_transformed(
-    y: np.ndarray, transformed: np.ndarray, members: np.ndarray, in_units: np.ndarray
+    y: np.ndarray,
+    transformed: np.ndarray,
+    members: np.ndarray,
+    in_units: np.ndarray,
+    are_of_y: bool,
 ) -> bool:
     """Return whether y (n, n_outputs) is in the space of the members, and not in units of y.
 
     If so, the members predict y; if not, they predict transformed y. Slope and bias of both are
     compared, which do not depend on how much of y the members explain. Where y cannot be
-    transformed, it is compared with the members and with them in units of y.
+    transformed, it is compared with the members and with them in units of y. So it is where models
+    predict y itself (``are_of_y``), since a logarithm of a mean is no mean of logarithms: then y is
+    in its own units unless the other is clear.
     """
     if y.shape[1] != members.shape[1]:
         return False
-    means = members.mean(axis=-1)
+    means, own_means = members.mean(axis=-1), in_units.mean(axis=-1)
     if not np.isfinite(transformed).all():
-        errors = (np.square(y - each).sum() for each in (means, in_units.mean(axis=-1)))
+        errors = (np.square(y - each).sum() for each in (means, own_means))
         return bool(np.less(*errors))
-    slopes, biases = zip(*(_calibration(each, means) for each in (y, transformed)), strict=True)
-    difference = np.subtract(*slopes)
-    if abs(difference) <= CLEAR_SLOPE:
-        difference = np.subtract(*biases)
-    return bool(difference < 0)
+    slope, bias = _calibration(y, means)
+    own = (y, own_means) if are_of_y else (transformed, means)
+    own_slope, own_bias = _calibration(*own)
+    if abs(slope - own_slope) > CLEAR_SLOPE:
+        return slope < own_slope
+    return bias < own_bias - (CLEAR_BIAS if are_of_y else 0.0)
 
 
 def _calibration(y: np.ndarray, means: np.ndarray) -> tuple[float, float]:

@@ -54,6 +54,8 @@ class Teacher(ABC):
         Whether they are draws that are made at all rows in one call.
     are_trees : bool
         Whether all members are known to be trees or forests.
+    are_of_y : bool
+        Whether members predict y itself, though there is a `transformer`.
     transformer : TargetTransformer or None
         What the ensemble does to y, if its members predict a transformed target.
     is_transformed : bool
@@ -80,6 +82,7 @@ class Teacher(ABC):
     are_functions: bool = False
     is_drawn: bool = False
     are_trees: bool = False
+    are_of_y: bool = False
     transformer: TargetTransformer | None = None
 
     @property

@@ -63,7 +63,7 @@ class EnsembleTeacher(Teacher):
 
     Attributes
     ----------
-    classes, n_members, is_drawn, are_functions, unseen, optimism, transformer, are_trees
+    classes, n_members, is_drawn, are_functions, unseen, optimism, transformer, are_trees, are_of_y
         As in the facts.
     """
 
@@ -92,6 +92,7 @@ class EnsembleTeacher(Teacher):
         self.has_variance = facts.predict_variance is not None
         self.from_logits, self.optimism = facts.from_logits, facts.optimism
         self.transformer, self.are_trees = facts.transformer, facts.are_trees
+        self.are_of_y = facts.are_of_y
 
     def evaluate(self, points: Points | None = None) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield slices of the points with the members' outputs there; at ``X`` without points."""

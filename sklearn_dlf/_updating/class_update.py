@@ -8,7 +8,7 @@ import numpy as np
 
 from .classes import add_rows, class_models
 from .coordinates import choose_coordinates, features_and_process, read_heads
-from .laplace import STREAM_TOLERANCE, TOLERANCE, LabelledRows, flattening
+from .laplace import STREAM_TOLERANCE, TOLERANCE, LabelledRows, average_latent, flattening
 from .memory import Memory
 from .models import Likelihood, Model, no_rows
 from .posterior import Posterior, average_normals, weights_of
@@ -79,7 +79,8 @@ class ClassUpdate(Update):
         features, process = features_and_process(members, X)
         latent = members.units.center + features @ self._coordinates.heads.mean.T
         share = flattening(latent, process.local_covariance)[:, None]
-        added = LabelledRows(share * features, share * latent, labels)
+        flat = average_latent(latent, process.local_covariance)
+        added = LabelledRows(share * features, flat, labels)
         rows = added if self._rows is None else self._rows.join(added)
         while len(rows.latent) > MAX_KEPT:
             self._rows, self._found = rows.part(slice(MAX_KEPT)), None

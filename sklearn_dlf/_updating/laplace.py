@@ -8,6 +8,8 @@ import numpy as np
 from scipy.linalg.lapack import dgeqrf
 from scipy.special import log_softmax
 
+from .._network.heads import Heads, Units
+from .._predictive.averaged_probabilities import average_log_probabilities
 from .._utils.cholesky import lower_factor, solve_lower
 
 # Newton's method stops after a step that promised less than this, in nats: the error left is about
@@ -16,6 +18,9 @@ TOLERANCE, MAX_STEPS, MAX_HALVINGS = 1e-12, 50, 40
 
 # The same for rows that are forgotten again: they are only known by the approximation anyway.
 STREAM_TOLERANCE = 1e-4
+
+# Logarithm of a variance that is next to nothing beside that of latent outputs.
+LOG_NOTHING = -60.0
 
 # Rounds in which the share of several classes and their probabilities are found.
 N_FLATTENED = 3
@@ -187,6 +192,30 @@ def flattening(latent: np.ndarray, covariance: np.ndarray) -> np.ndarray:
         weights += np.finfo(np.float64).tiny
         share = _share_of((weights * of_pairs).sum(axis=(1, 2)) / weights.sum(axis=(1, 2)))
     return share
+
+
+def average_latent(latent: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Return latent outputs (n, c) whose softmax is that of others, averaged over their noise.
+
+    The noise has covariances (n, c, c). `flattening` is how they change, approximately. Fixed draws
+    of several classes are those of the largest output, of the next, and so on, so that the order of
+    the classes does not count.
+    """
+    n_outputs = latent.shape[1]
+    order = np.argsort(-latent, axis=1, kind="stable")
+    sorted_latent = np.take_along_axis(latent, order, axis=1)
+    covariance = np.take_along_axis(covariance, order[:, :, None], axis=1)
+    covariance = np.take_along_axis(covariance, order[:, None], axis=2)
+    values, vectors = np.linalg.eigh(covariance)
+    root = (vectors * np.sqrt(np.maximum(values, 0.0))[:, None]) @ vectors.swapaxes(1, 2)
+    unit, nothing = np.ones(n_outputs), np.full(latent.shape, LOG_NOTHING)
+    heads = Heads(sorted_latent, nothing, root, None)
+    logarithms = average_log_probabilities(heads, Units(np.zeros(n_outputs), unit, unit))
+    if n_outputs == 1:
+        return logarithms[:, 1:] - logarithms[:, :1]
+    average = np.empty_like(latent)
+    np.put_along_axis(average, order, logarithms, axis=1)
+    return average - average.mean(axis=1, keepdims=True)
 
 
 def _share_of(variance: np.ndarray) -> np.ndarray:

@@ -204,10 +204,14 @@ class Members:
 
 
 class InnerMembers(NamedTuple):
-    """Members before their outputs are transformed back to units of y, and the transformation."""
+    """Members before their outputs are transformed back to units of y, and the transformation.
+
+    ``are_of_y`` says that models predict y itself, and their predictions are transformed.
+    """
 
     members: Members
     transformer: TargetTransformer
+    are_of_y: bool = False
 
 
 def regressors_as_members(
@@ -248,7 +252,7 @@ def with_transformed(members: Members, transformer: TargetTransformer) -> Member
         values = np.asarray(outputs, dtype=np.float64)
         return transformer.transform(values.reshape(len(values), -1)).reshape(values.shape)
 
-    inner = InnerMembers(members.through(after=transform), transformer)
+    inner = InnerMembers(members.through(after=transform), transformer, are_of_y=True)
     draw = members.resample
     if draw is None:
         return replace(members, inner=inner, predict_variance=None)

@@ -469,3 +469,23 @@ def test_heavy_tails_of_logarithms_have_no_variance(student, fresh, shape, is_fi
         parts = other.predict_uncertainty(X)
     assert np.isinf(parts.total).all()
     assert np.isfinite(parts.epistemic).all()
+
+
+@pytest.mark.parametrize("functions", [(np.log1p, np.expm1), (np.sqrt, np.square)])
+def test_counts_that_are_mostly_zero_are_in_their_own_units(functions):
+    """The logarithm of a mean count is not the mean of their logarithms."""
+    rng = np.random.RandomState(0)
+    X = rng.uniform(-1, 1, size=(1000, 2))
+    y = rng.poisson(0.12 * np.exp(X[:, 0])).astype(float)
+
+    def members(rows):
+        return 0.12 * np.exp(rows[:, :1] + 0.2 * np.arange(-2, 3))
+
+    ensemble = FittedEnsemble(
+        members, outputs="values", n_members=5, transformer=FunctionTransformer(*functions)
+    )
+    facts, predict = TeacherCache(None).look_up(ensemble, len(X))
+    found = EnsembleTeacher(facts, predict, X, "regressor")
+    transformation, values = RegressionTask(False, None).enter_space(found, y)
+    assert transformation is not None
+    assert_allclose(np.ravel(values), functions[0](y))

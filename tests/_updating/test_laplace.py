@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from scipy.special import expit, softmax
 
-from sklearn_dlf._updating.laplace import flattening
+from sklearn_dlf._updating.laplace import average_latent, flattening
 
 RNG = np.random.RandomState(0)
 
@@ -31,3 +32,23 @@ def test_a_share_of_several_logits_has_about_the_averaged_probabilities(scale):
     error = np.abs(softmax(share * latent, axis=1) - wanted).mean()
     assert error < 0.06
     assert error <= np.abs(softmax(latent, axis=1) - wanted).mean()
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2, 4])
+def test_averaged_latent_outputs_have_the_averaged_probabilities(n_outputs):
+    rng = np.random.RandomState(0)
+    latent = rng.standard_normal((5, n_outputs)) * 2
+    roots = rng.standard_normal((5, n_outputs, n_outputs)) * 2
+    covariance = roots @ roots.swapaxes(1, 2)
+    draws = latent[..., None] + roots @ rng.standard_normal((5, n_outputs, 20_000))
+    found = average_latent(latent, covariance)
+    if n_outputs == 1:
+        assert_allclose(expit(found), expit(draws).mean(axis=-1), atol=0.01)
+    else:
+        assert_allclose(softmax(found, axis=1), softmax(draws, axis=1).mean(axis=-1), atol=0.04)
+        order = np.arange(n_outputs)[::-1]
+        permuted = average_latent(latent[:, order], covariance[:, order][:, :, order])
+        assert_allclose(permuted, found[:, order], atol=1e-8)
+    nothing = average_latent(latent, np.zeros_like(covariance))
+    centre = latent.mean(axis=1, keepdims=True) if n_outputs > 1 else 0.0
+    assert_allclose(nothing, latent - centre, atol=1e-6)

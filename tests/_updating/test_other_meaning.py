@@ -10,7 +10,7 @@ import pytest
 from sklearn.ensemble import RandomForestRegressor
 
 from sklearn_dlf import DLFRegressor
-from sklearn_dlf._updating.other_meaning import warn_of_frequencies
+from sklearn_dlf._updating.other_meaning import warn_of_frequencies, warn_of_other_labels
 
 
 @pytest.mark.parametrize("change", [lambda y: 1.8 * y + 32, lambda y: 20 * y], ids=["offset", "20"])
@@ -29,7 +29,7 @@ def test_the_output_in_other_units_is_named(separable):
 def test_labels_with_other_names_are_told(three_classes):
     student, X, y = three_classes
     names = {"a": "b", "b": "a", "c": "c"}
-    with pytest.warns(UserWarning, match=r"less likely by .* nats than by a guess.*adapt with all"):
+    with pytest.warns(UserWarning, match=r"stand for others: a for b, b for a\..*adapt with all"):
         copy.deepcopy(student).update(X, [names[each] for each in y])
     copy.deepcopy(student).update(X, y)
 
@@ -127,3 +127,17 @@ def test_a_class_that_has_become_frequent_is_told(share, is_told, weight):
     messages = [str(each.message) for each in caught]
     assert len(messages) == is_told
     assert not is_told or "label default for 10% of the new rows, and 4" in messages[0]
+
+
+@pytest.mark.parametrize("n_rows", [500, 3000])
+def test_labels_in_another_order_than_the_rows_are_told(n_rows):
+    rng = np.random.RandomState(0)
+    X = rng.uniform(0.02, 0.98, size=(n_rows, 1))
+    members = SimpleNamespace(log_probabilities=lambda X: np.log(np.column_stack([X, 1 - X])))
+    labels = np.eye(2)[(rng.uniform(size=n_rows) > X[:, 0]).astype(int)]
+    classes = np.array(["paid", "default"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not warn_of_other_labels((X, labels), classes, members)
+    with pytest.warns(UserWarning, match="as in another order than the rows"):
+        assert warn_of_other_labels((X, labels[rng.permutation(n_rows)]), classes, members)

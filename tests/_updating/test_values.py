@@ -178,6 +178,14 @@ def test_what_the_mean_misses_counts_once_where_little_of_the_spread_does(fitted
     assert_allclose(draws.var(axis=-1), student.predict_uncertainty(X).total, rtol=0.15)
 
 
+def test_a_single_row_hardly_changes_the_noise_of_others(one_output):
+    student, X, y = one_output
+    before = np.ptp(student.predict_interval(X), axis=1)
+    for row in range(5):
+        updated = copy.deepcopy(student).update(X[[row]], y[[row]])
+        assert np.median(np.ptp(updated.predict_interval(X), axis=1) / before) < 1.1
+
+
 def test_noise_is_never_below_the_students(one_output):
     student, X, _ = copy.deepcopy(one_output)
     before = student.predict_uncertainty(X).aleatoric
