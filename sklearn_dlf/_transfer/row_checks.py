@@ -109,7 +109,8 @@ def check_values(
     X, y, mean, weights = (each[has_weight] for each in (X, y, mean, weights))
     if not len(y):
         return None
-    # Constant outputs have no unit. If there are others, they are left to `association`.
+    # Constant outputs have no unit. Beside others they are not judged here: `association` finds
+    # those around which predictions vary, and nothing finds those that are predicted elsewhere.
     is_constant = (y == y[0]).all(axis=0)
     judged = np.flatnonzero(~is_constant | is_constant.all())
     y, mean, is_constant = y[:, judged], mean[:, judged], is_constant[judged]

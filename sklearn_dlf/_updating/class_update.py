@@ -19,6 +19,10 @@ from .update import Update
 # that are being forgotten are absorbed at once.
 MAX_KEPT = 1_000
 
+# Latent outputs whose probabilities are averaged over draws. Of more of them, which takes seconds,
+# the share of `flattening` is taken.
+MAX_AVERAGED = 100
+
 # Prior masses of the hypotheses: half says that only the factors are to be found.
 LOG_PRIOR = np.log([0.5, 0.5])
 
@@ -79,7 +83,9 @@ class ClassUpdate(Update):
         features, process = features_and_process(members, X)
         latent = members.units.center + features @ self._coordinates.heads.mean.T
         share = flattening(latent, process.local_covariance)[:, None]
-        flat = average_latent(latent, process.local_covariance)
+        flat = share * latent
+        if latent.shape[1] <= MAX_AVERAGED:
+            flat = average_latent(latent, process.local_covariance)
         added = LabelledRows(share * features, flat, labels)
         rows = added if self._rows is None else self._rows.join(added)
         while len(rows.latent) > MAX_KEPT:

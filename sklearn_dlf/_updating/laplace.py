@@ -199,7 +199,7 @@ def average_latent(latent: np.ndarray, covariance: np.ndarray) -> np.ndarray:
 
     The noise has covariances (n, c, c). `flattening` is how they change, approximately. Fixed draws
     of several classes are those of the largest output, of the next, and so on, so that the order of
-    the classes does not count.
+    the classes does not count, up to ties.
     """
     n_outputs = latent.shape[1]
     order = np.argsort(-latent, axis=1, kind="stable")

@@ -14,7 +14,7 @@ from scipy.stats import norm
 from .._predictive.conformal import center_and_unit
 from .._predictive.target_noise import TargetNoise
 from .._utils.blocks import spaced_rows
-from .._utils.label_order import find_renamed
+from .._utils.label_order import find_renamed, with_frequencies
 from .._utils.significance import mean_in_errors
 from .._utils.warning import warn_user
 from .value_update import ValueUpdate
@@ -245,8 +245,11 @@ def _find_other_names(
     if renamed:
         pairs = ", ".join(f"{classes[a]!s} for {classes[b]!s}" for a, b in renamed.items())
         return f"the new labels are likelier if they stand for others: {pairs}"
+    # A class that is more or less frequent than it was is another matter (`warn_of_frequencies`).
+    fair = with_frequencies(np.exp(logarithms), codes, weights)
     frequencies = np.bincount(codes, weights, minlength=len(classes)) / weights.sum()
-    losses = np.log(frequencies[codes]) - logarithms[np.arange(len(codes)), codes]
+    own = np.maximum(fair[np.arange(len(codes)), codes], TINY)
+    losses = np.log(frequencies[codes]) - np.log(own)
     excess = np.average(losses, weights=weights)
     is_clear = mean_in_errors(losses, weights) > LEVEL_ERRORS and len(codes) >= LEVEL_ROWS
     if excess > WORSE and is_clear:

@@ -23,7 +23,7 @@ from .values import (
 
 # The noise of `fit` counts as if so many new rows had shown it: a single row tells next to nothing
 # of the noise, and would widen all intervals.
-ROWS_OF_FIT = 10
+ROWS_OF_FIT = 5
 
 
 class ValueUpdate(Update):
@@ -134,7 +134,8 @@ class ValueUpdate(Update):
             normal = self._stream.factor_posterior()
         else:
             normal = factor_posterior(self._coordinates, self._sums)
-        multiple = multiple ** (self._sums.n_rows / (self._sums.n_rows + ROWS_OF_FIT))
+        if self._stream is None:  # a stream forgets rows, so that it has few of them
+            multiple = multiple ** (self._sums.n_rows / (self._sums.n_rows + ROWS_OF_FIT))
         mean, loadings, counted = self._coordinates.change(normal)
         typical = self._sums.typical_unknown
         return Posterior(mean, loadings, multiple, self._unknown, typical, counted=counted)

@@ -11,8 +11,27 @@ from .significance import mean_in_errors
 LEAST_PROBABILITY = 0.01
 
 # The rows whose labels would have other names gain so many nats on average, and so many standard
-# errors. There are at least so many of them.
-LEAST_GAIN, Z, LEAST_ROWS = 0.15, 5.0, 20
+# errors. There are at least so many of them, and so many of each label.
+LEAST_GAIN, Z, LEAST_ROWS, LEAST_OF_LABEL = 0.15, 5.0, 20, 5
+
+# Rounds in which probabilities are multiplied until their means are the frequencies of labels.
+N_ROUNDS = 30
+
+
+def with_frequencies(
+    probabilities: np.ndarray, codes: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """Return probabilities (n, n_classes) times a ratio of each class, with labels' frequencies.
+
+    So a class that is more or less frequent than it was is no evidence against them.
+    """
+    frequencies = np.bincount(codes, weights, minlength=probabilities.shape[1]) / weights.sum()
+    result = np.maximum(probabilities, np.finfo(np.float64).tiny)
+    for _ in range(N_ROUNDS):
+        mean = np.average(result, axis=0, weights=weights)
+        result = result * (np.maximum(frequencies, np.finfo(np.float64).tiny) / mean)
+        result /= result.sum(axis=1, keepdims=True)
+    return result
 
 
 def find_renamed(
@@ -20,7 +39,9 @@ def find_renamed(
 ) -> dict[int, int]:
     """Return which labels are likelier under another name, and this name.
 
-    Names are permuted: the rows of all labels together are likeliest under them.
+    Names are permuted: the rows of all labels together are likeliest under them. Names are taken
+    from every second row, and tested at the others. Other frequencies of labels are no evidence, so
+    that swapped names of a common and a rare label are not found.
 
     Parameters
     ----------
@@ -37,16 +58,35 @@ def find_renamed(
         Columns of labels and of the names that they should have. Empty if names are right, or if
         the rows do not show that they are not.
     """
-    logarithms = np.log(np.maximum(probabilities, LEAST_PROBABILITY))
-    n_classes = probabilities.shape[1]
-    sums = np.zeros((n_classes, n_classes))
-    np.add.at(sums, codes, weights[:, None] * logarithms)
-    _, names = linear_sum_assignment(-sums)
-    moved = np.flatnonzero(names[codes] != codes)
-    if len(moved) < LEAST_ROWS:
+    counted = weights > 0
+    probabilities, codes, weights = (each[counted] for each in (probabilities, codes, weights))
+    if len(codes) < LEAST_ROWS:
         return {}
-    gains = logarithms[moved, names[codes[moved]]] - logarithms[moved, codes[moved]]
-    own = weights[moved]
-    if np.average(gains, weights=own) < LEAST_GAIN or mean_in_errors(gains, own) < Z:
+    fair = with_frequencies(probabilities, codes, weights)
+    logarithms = np.log(np.maximum(fair, LEAST_PROBABILITY))
+    is_even = np.arange(len(codes)) % 2 == 0
+    gains = np.zeros(len(codes))
+    for learnt, tested in ((is_even, ~is_even), (~is_even, is_even)):
+        names = _best_names(logarithms[learnt], codes[learnt], weights[learnt])
+        own = logarithms[tested, codes[tested]]
+        gains[tested] = logarithms[tested, names[codes[tested]]] - own
+    names = _best_names(logarithms, codes, weights)
+    moved = names[codes] != codes
+    n_effective = weights[moved].sum() ** 2 / max((weights[moved] ** 2).sum(), 1e-300)
+    if n_effective < LEAST_ROWS or np.average(gains[moved], weights=weights[moved]) < LEAST_GAIN:
+        return {}
+    if mean_in_errors(gains[moved], weights[moved]) < Z:
         return {}
     return {code: int(names[code]) for code in np.unique(codes[moved]).tolist()}
+
+
+def _best_names(logarithms: np.ndarray, codes: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the names (n_classes,) under which labels are likeliest; rare labels keep theirs."""
+    names = np.arange(logarithms.shape[1])
+    common = np.flatnonzero(np.bincount(codes, minlength=len(names)) >= LEAST_OF_LABEL)
+    if len(common) < 2:
+        return names
+    sums = np.stack([weights[codes == code] @ logarithms[codes == code] for code in common])
+    _, best = linear_sum_assignment(-sums[:, common])
+    names[common] = common[best]
+    return names
