@@ -8,7 +8,14 @@ import numpy as np
 
 from .classes import add_rows, class_models
 from .coordinates import choose_coordinates, features_and_process, read_heads
-from .laplace import STREAM_TOLERANCE, TOLERANCE, LabelledRows, average_latent, flattening
+from .laplace import (
+    STREAM_TOLERANCE,
+    TOLERANCE,
+    LabelledRows,
+    average_latent,
+    flattening,
+    share_between,
+)
 from .memory import Memory
 from .models import Likelihood, Model, no_rows
 from .posterior import Posterior, average_normals, weights_of
@@ -86,6 +93,7 @@ class ClassUpdate(Update):
         flat = share * latent
         if latent.shape[1] <= MAX_AVERAGED:
             flat = average_latent(latent, process.local_covariance)
+            share = share_between(latent, flat, share)
         added = LabelledRows(share * features, flat, labels)
         rows = added if self._rows is None else self._rows.join(added)
         while len(rows.latent) > MAX_KEPT:

@@ -19,6 +19,9 @@ TOLERANCE, MAX_STEPS, MAX_HALVINGS = 1e-12, 50, 40
 # The same for rows that are forgotten again: they are only known by the approximation anyway.
 STREAM_TOLERANCE = 1e-4
 
+# Squared latent outputs below which two of them have no ratio.
+NEAR_ZERO = 1e-2
+
 # Logarithm of a variance that is next to nothing beside that of latent outputs.
 LOG_NOTHING = -60.0
 
@@ -216,6 +219,19 @@ def average_latent(latent: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     average = np.empty_like(latent)
     np.put_along_axis(average, order, logarithms, axis=1)
     return average - average.mean(axis=1, keepdims=True)
+
+
+def share_between(latent: np.ndarray, flat: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Return the share (n, 1) of latent outputs (n, c) that is nearest to averaged ones.
+
+    A change that takes the outputs to zero then takes the averaged ones to about zero, too. Where
+    outputs are next to zero, it is the one that is given.
+    """
+    if latent.shape[1] > 1:
+        latent = latent - latent.mean(axis=1, keepdims=True)
+    square = np.square(latent).sum(axis=1, keepdims=True) + NEAR_ZERO
+    along = (flat * latent).sum(axis=1, keepdims=True) + NEAR_ZERO * share
+    return np.clip(along / square, 0.5 * share, 1.0)
 
 
 def _share_of(variance: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.special import expit, softmax
 
-from sklearn_dlf._updating.laplace import average_latent, flattening
+from sklearn_dlf._updating.laplace import average_latent, flattening, share_between
 
 RNG = np.random.RandomState(0)
 
@@ -52,3 +52,12 @@ def test_averaged_latent_outputs_have_the_averaged_probabilities(n_outputs):
     nothing = average_latent(latent, np.zeros_like(covariance))
     centre = latent.mean(axis=1, keepdims=True) if n_outputs > 1 else 0.0
     assert_allclose(nothing, latent - centre, atol=1e-6)
+
+
+def test_a_change_that_takes_two_classes_to_zero_takes_the_averaged_ones_there():
+    latent = np.array([[-7.0], [-2.0], [0.0], [3.0], [40.0]])
+    covariance = np.full((5, 1, 1), 9.0)
+    flat, share = average_latent(latent, covariance), flattening(latent, covariance)[:, None]
+    between = share_between(latent, flat, share)
+    assert_allclose(between * latent, flat, atol=0.01)
+    assert_allclose(between[2], share[2])
