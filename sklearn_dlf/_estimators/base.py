@@ -315,7 +315,9 @@ class BaseStudent(BaseEstimator, ABC):
     def _standardised_rows(
         self, X: Any, novelties: Novelties | None = None, reader: RowReader | None = None
     ) -> np.ndarray:
-        """Return validated and standardised rows (n, n_features), read by the student's own reader.
+        """Return validated and standardised rows (n, n_features).
+
+        They are read by ``reader``, or by the student's own.
 
         Warn of what `fit` has not seen, or add it to ``novelties``, of which the caller warns.
         """

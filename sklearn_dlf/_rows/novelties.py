@@ -50,8 +50,8 @@ MAX_SHOWN = 3
 # There is a warning of more gaps than in fit, of a column that had a value in at least this share
 # of the rows of fit, if two things are true. At least half of the values that rows of fit would
 # have are missing. And so many gaps are rarer than this in rows like those of fit, if these are
-# independent: of 1,000 columns, each in 1,000 calls, one is told by chance. Rows that belong
-# together, such as those of one shop, may all lack what others have.
+# independent: of 1,000 columns, each in 1,000 calls, one gives a warning by chance. Rows that
+# belong together, such as those of one shop, may all lack what others have.
 LEAST_KNOWN, CHANCE_OF_GAPS = 0.5, 1e-6
 
 

@@ -3,8 +3,8 @@
 Predictions that are right in the mean have a covariance with y that is their own variance. Their
 correlation with y is therefore their standard deviation over that of y. Predictions in another
 order than y vary as much and have none, and neither have outputs that were swapped. A teacher that
-has learnt noise has none at new rows either. It is told apart by two things: its members disagree
-about as much as their mean varies, and y cannot be predicted from these rows.
+has learnt noise has none at new rows either. Two things distinguish it: its members disagree about
+as much as their mean varies, and y cannot be predicted from these rows.
 
 Correlations of values and of ranks are both used. A teacher that has one of them is right, so that
 outliers, ties and badly calibrated probabilities do no harm. `benchmarks/unrelated.py` measures
@@ -20,7 +20,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.stats import rankdata
 
 from .._network.rows import are_points
-from .._utils.significance import mean_in_errors
+from .._utils.blocks import spaced_rows
+from .._utils.significance import effective_number, mean_in_errors
 from .._utils.standardise import column_std
 from .._utils.warning import warn_user
 from .member_skill import linear_predictions
@@ -134,16 +135,10 @@ def warn_if_labels_unrelated(
 
     Parameters
     ----------
-    X : array of shape (n, d)
-        Standardised rows.
-    codes : int array of shape (n,)
-        Columns of the labels.
-    probabilities : array of shape (n, n_classes)
-        The teacher's mean probabilities.
-    weights : array of shape (n,)
-        Weights of the rows.
+    X, codes, probabilities, weights
+        As of `check_labels`.
     were_seen : bool
-        Whether the members were fitted to these rows, by their own record.
+        As of `warn_if_values_unrelated`.
     """
     X, codes, probabilities, weights = _some(weights, X, codes, probabilities, weights)
     if len(codes) < MIN_ROWS:
@@ -208,7 +203,7 @@ def find_unrelated(
     a part: with the disagreement of members, or what labels have by the mean probabilities.
     `n_different` is the number of rows without the most frequent value of y.
     """
-    n_effective = weights.sum() ** 2 / (weights**2).sum()
+    n_effective = effective_number(weights)
     if n_effective < MIN_ROWS or n_different < MIN_DIFFERENT:
         return None
     of_y, own = (_variance(each, weights) for each in (y, predictions))
@@ -253,11 +248,10 @@ def associate(
     sorted_y, sorted_predictions = np.sort(y, axis=0), np.sort(predictions, axis=0)
     best = _covariance(sorted_y, sorted_predictions, np.ones(len(y))).trace() / size
     # The variance over all orders of the rows; one over n - 1 of a single column.
-    n_effective = weights.sum() ** 2 / (weights**2).sum()
     share = np.sum(of_y * own) / size**2
     return Association(
         float(_covariance(y, predictions, weights).trace() / size),
-        float(np.sqrt(share / (n_effective - 1))),
+        float(np.sqrt(share / (effective_number(weights) - 1))),
         float(min(expected, best, 1.0)),
     )
 
@@ -294,7 +288,8 @@ def _is_predictable(X: np.ndarray, y: np.ndarray, weights: np.ndarray, found: As
 def _some(weights: np.ndarray, *arrays: np.ndarray) -> list[np.ndarray]:
     """Return the rows of arrays (n, ...) that have weight, at most `MAX_ROWS` of them."""
     rows = np.flatnonzero(weights > 0)
-    rows = rows[:: max(1, -(-len(rows) // MAX_ROWS))]
+    if len(rows) > MAX_ROWS:
+        rows = rows[spaced_rows(len(rows), MAX_ROWS)]
     return [each[rows] for each in arrays]
 
 

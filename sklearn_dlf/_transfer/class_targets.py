@@ -22,7 +22,7 @@ MAX_LOGIT = 1e15
 # disagree if two of them give different labels at this share of the rows.
 LEAST_DISAGREEMENT = 0.01
 
-# What is said of members that are certain at all rows.
+# The warning of members that are certain at all rows, and its remedies.
 CERTAIN = (
     "{} give probabilities of 0 and 1 only, at all rows: {}. Each of them is certain everywhere. "
     "The student learns that, so that its aleatoric uncertainty is about zero, and all that "

@@ -15,6 +15,7 @@ from .._predictive.transformed_target import (
     quietly,
 )
 from .._utils.blocks import spaced_rows
+from .._utils.significance import effective_number
 from .._utils.warning import warn_user
 from .residuals import MemberResiduals
 from .teacher import Teacher
@@ -223,8 +224,8 @@ def _fit_line(y: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> _L
     errors = np.average((y - predictions) ** 2, weights=weights)
     rescaled = slope * covariance / y_std**2 if y_std > 0 else 0.0
     score = 1 - errors / y_std**2 if y_std > 0 else 0.0
-    n_effective = weights.sum() ** 2 / (weights**2).sum()
-    return _Line(slope, y_mean, y_std, mean, std, score, rescaled, n_effective)
+    number = effective_number(weights)
+    return _Line(slope, y_mean, y_std, mean, std, score, rescaled, number)
 
 
 def _moments(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:

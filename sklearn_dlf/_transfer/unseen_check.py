@@ -20,12 +20,12 @@ from typing import Any
 
 import numpy as np
 from scipy.special import entr
-from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from .._utils.significance import mean_in_errors
 from .._utils.warning import warn_user
 from ..ensembles._fitted_ensemble import without_wrapper
+from ..ensembles._member_models import wrapped_model
 from ..exceptions import SeenRowsWarning
 
 # The difference between unseen and seen rows counts from this many standard errors on. A record
@@ -230,14 +230,10 @@ def _inside(ensemble: Any) -> Any:
     """Return the ensemble, or the model, inside of pipelines, searches and other wrappers."""
     while True:
         ensemble = without_wrapper(ensemble)
-        if isinstance(ensemble, Pipeline):
-            ensemble = ensemble.steps[-1][1]
-        elif isinstance(ensemble, FrozenEstimator):
-            ensemble = ensemble.estimator
-        elif hasattr(ensemble, "best_estimator_"):
-            ensemble = ensemble.best_estimator_
-        else:
+        inner = wrapped_model(ensemble)
+        if inner is None:
             return ensemble
+        ensemble = inner
 
 
 def consists_of_trees(ensemble: Any) -> bool:

@@ -171,6 +171,10 @@ class Coordinates(NamedTuple):
         behind = self.factors_behind()
         return self.factor_root() if behind.stop > behind.start else None
 
+    def change_of_mean(self, normal: Normal) -> np.ndarray:
+        """Return the coefficients (c, p) that a posterior adds to those of the mean."""
+        return self.coefficients(normal.mean[: self.size])
+
     def change(self, normal: Normal) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Return what a posterior changes: coefficients of the mean (c, p), and two roots.
 
@@ -179,7 +183,7 @@ class Coordinates(NamedTuple):
         The latter is None if all counts.
         """
         counted = self.coefficients(normal.root[: self.size])
-        mean = self.coefficients(normal.mean[: self.size])
+        mean = self.change_of_mean(normal)
         if len(normal.root) == self.size:
             return mean, counted, None
         assert self.root_share is not None

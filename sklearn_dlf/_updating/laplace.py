@@ -11,6 +11,7 @@ from scipy.special import log_softmax
 from .._network.heads import Heads, Units
 from .._predictive.averaged_probabilities import average_log_probabilities
 from .._utils.cholesky import lower_factor, solve_lower
+from .posterior import square_root
 
 # Newton's method stops after a step that promised less than this, in nats: the error left is about
 # its square. Each step is halved until the posterior density rises: a full one may overshoot far.
@@ -209,10 +210,8 @@ def average_latent(latent: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     sorted_latent = np.take_along_axis(latent, order, axis=1)
     covariance = np.take_along_axis(covariance, order[:, :, None], axis=1)
     covariance = np.take_along_axis(covariance, order[:, None], axis=2)
-    values, vectors = np.linalg.eigh(covariance)
-    root = (vectors * np.sqrt(np.maximum(values, 0.0))[:, None]) @ vectors.swapaxes(1, 2)
     unit, nothing = np.ones(n_outputs), np.full(latent.shape, LOG_NOTHING)
-    heads = Heads(sorted_latent, nothing, root, None)
+    heads = Heads(sorted_latent, nothing, square_root(covariance), None)
     logarithms = average_log_probabilities(heads, Units(np.zeros(n_outputs), unit, unit))
     if n_outputs == 1:
         return logarithms[:, 1:] - logarithms[:, :1]

@@ -45,6 +45,8 @@ MAX_MEAN_EXCESS, MAX_LABEL_EXCESS = 0.7, 1.5
 
 # The student may be worse than the frequencies of new labels by this, in nats, and by so many
 # standard errors as a level: beyond, it knows nothing of them. Names are tested in `label_order`.
+# Students of networks on letter, magic, pendigits and waveform (two seeds, four draws of 20, 50,
+# 100 and 500 rows) had neither warning in 128 updates of the same region and in 128 of a new one.
 WORSE = 0.05
 
 # A mean of fewer losses is mostly chance.
@@ -212,9 +214,9 @@ def warn_of_other_labels(rows: tuple[np.ndarray, np.ndarray], classes: Any, memb
         warn_user(f"By the student, {what}. " + REMEDY.format("such as labels with other names"))
         return True
     some = spaced_rows(len(X), MOST_ROWS)
-    X, codes, logarithms = X[some], codes[some], logarithms[some]
-    losses = -logarithms[np.arange(len(X)), codes]
-    log_frequency = logsumexp(logarithms, axis=0) - np.log(len(X))
+    codes, logarithms = codes[some], logarithms[some]
+    losses = -logarithms[np.arange(len(codes)), codes]
+    log_frequency = logsumexp(logarithms, axis=0) - np.log(len(codes))
     excess = np.array(
         [
             np.median(losses[codes == code]) + log_frequency[code]
@@ -226,7 +228,7 @@ def warn_of_other_labels(rows: tuple[np.ndarray, np.ndarray], classes: Any, memb
     mean_excess = losses.mean() - np.log(len(classes))
     if excess.max() > MAX_LABEL_EXCESS:
         what = f"label {classes[excess.argmax()]!s} is less likely by {excess.max():.2g} nats"
-    elif mean_excess > MAX_MEAN_EXCESS and len(X) >= LEAST_MEAN_ROWS:
+    elif mean_excess > MAX_MEAN_EXCESS and len(codes) >= LEAST_MEAN_ROWS:
         what = f"labels are less likely by {mean_excess:.2g} nats"
     else:
         return False
@@ -241,12 +243,13 @@ def _find_other_names(
     codes: np.ndarray, logarithms: np.ndarray, weights: np.ndarray, classes: Any
 ) -> str | None:
     """Return what many rows show: labels with other names, or labels in another order; or None."""
-    renamed = find_renamed(np.exp(logarithms), codes, weights)
+    probabilities = np.exp(logarithms)
+    renamed = find_renamed(probabilities, codes, weights)
     if renamed:
         pairs = ", ".join(f"{classes[a]!s} for {classes[b]!s}" for a, b in renamed.items())
         return f"the new labels are likelier if they stand for others: {pairs}"
     # A class that is more or less frequent than it was is another matter (`warn_of_frequencies`).
-    fair = with_frequencies(np.exp(logarithms), codes, weights)
+    fair = with_frequencies(probabilities, codes, weights)
     frequencies = np.bincount(codes, weights, minlength=len(classes)) / weights.sum()
     own = np.maximum(fair[np.arange(len(codes)), codes], TINY)
     losses = np.log(frequencies[codes]) - np.log(own)

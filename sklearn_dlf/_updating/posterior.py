@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import eigh
 
 from .._network.heads import Units
 
@@ -105,6 +104,7 @@ def average_normals(normals: Sequence[Normal], weights: np.ndarray) -> Normal:
 
 
 def square_root(covariance: np.ndarray) -> np.ndarray:
-    """Return the symmetric root of a covariance (k, k), which may be singular."""
-    values, vectors = eigh(covariance)
-    return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+    """Return the symmetric roots of covariances (..., k, k), which may be singular."""
+    values, vectors = np.linalg.eigh(covariance)
+    scaled = vectors * np.sqrt(np.maximum(values, 0.0))[..., None, :]
+    return scaled @ vectors.swapaxes(-1, -2)

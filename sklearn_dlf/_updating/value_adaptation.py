@@ -219,7 +219,7 @@ class ValueAdapter:
             sums = sum_values(coordinates, features, y - center, noise, weights, nothing)
             normal, share, affine = self._average(coordinates, sums, unit, before.mean())
             slope = affine[:, 1]
-            errors = y - center - features @ coordinates.change(normal)[0].T
+            errors = y - center - features @ coordinates.change_of_mean(normal).T
             relative *= _relative_noise(errors, share * noise, weights)
         mean, loadings, counted = coordinates.change(normal)
         posterior = Posterior(

@@ -5,14 +5,18 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from .significance import mean_in_errors
+from .blocks import spaced_rows
+from .significance import effective_number, mean_in_errors
 
 # Probabilities below this count as this: no single row decides.
 LEAST_PROBABILITY = 0.01
 
 # The rows whose labels would have other names gain so many nats on average, and so many standard
-# errors. There are at least so many of them, and so many of each label.
+# errors. There are at least so many of them, and of each label.
 LEAST_GAIN, Z, LEAST_ROWS, LEAST_OF_LABEL = 0.15, 5.0, 20, 5
+
+# More rows are not needed; they are taken at equal distances.
+MAX_ROWS = 5_000
 
 # Rounds in which probabilities are multiplied until their means are the frequencies of labels.
 N_ROUNDS = 30
@@ -58,8 +62,10 @@ def find_renamed(
         Columns of labels and of the names that they should have. Empty if names are right, or if
         the rows do not show that they are not.
     """
-    counted = weights > 0
-    probabilities, codes, weights = (each[counted] for each in (probabilities, codes, weights))
+    rows = np.flatnonzero(weights > 0)
+    if len(rows) > MAX_ROWS:
+        rows = rows[spaced_rows(len(rows), MAX_ROWS)]
+    probabilities, codes, weights = (each[rows] for each in (probabilities, codes, weights))
     if len(codes) < LEAST_ROWS:
         return {}
     fair = with_frequencies(probabilities, codes, weights)
@@ -72,10 +78,10 @@ def find_renamed(
         gains[tested] = logarithms[tested, names[codes[tested]]] - own
     names = _best_names(logarithms, codes, weights)
     moved = names[codes] != codes
-    n_effective = weights[moved].sum() ** 2 / max((weights[moved] ** 2).sum(), 1e-300)
-    if n_effective < LEAST_ROWS or np.average(gains[moved], weights=weights[moved]) < LEAST_GAIN:
+    if not moved.any() or effective_number(weights[moved]) < LEAST_ROWS:
         return {}
-    if mean_in_errors(gains[moved], weights[moved]) < Z:
+    gain, in_errors = gains[moved], mean_in_errors(gains[moved], weights[moved])
+    if np.average(gain, weights=weights[moved]) < LEAST_GAIN or in_errors < Z:
         return {}
     return {code: int(names[code]) for code in np.unique(codes[moved]).tolist()}
 

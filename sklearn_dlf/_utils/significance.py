@@ -5,6 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 
+def effective_number(weights: np.ndarray) -> float:
+    """Return the number of rows of equal weight that say as much as rows of these weights (n,)."""
+    return float(weights.sum() ** 2 / (weights**2).sum())
+
+
 def mean_in_errors(
     values: np.ndarray, weights: np.ndarray | None = None, least_error: float = 0.0
 ) -> float:
@@ -27,6 +32,5 @@ def mean_in_errors(
     values, least_error = values / scale, least_error / scale  # whose squares float64 can hold
     mean = np.average(values, weights=weights)
     variance = np.average((values - mean) ** 2, weights=weights)
-    n_effective = weights.sum() ** 2 / (weights**2).sum()
-    error = np.sqrt(variance / max(n_effective - 1, 1))
+    error = np.sqrt(variance / max(effective_number(weights) - 1, 1))
     return float(mean / max(error, least_error, np.finfo(np.float64).tiny))

@@ -67,11 +67,11 @@ def kind_of(model: Any) -> Kind | None:
     kind = getattr(model, "_estimator_type", None)
     if kind in get_args(Kind):
         return kind
-    inside = _wrapped_model(model)
+    inside = wrapped_model(model)
     return None if inside is None else kind_of(inside)
 
 
-def _wrapped_model(model: Any) -> Any:
+def wrapped_model(model: Any) -> Any:
     """Return the model inside of a pipeline, a search or a frozen one; None of others."""
     if isinstance(model, Pipeline):
         return model.steps[-1][1]

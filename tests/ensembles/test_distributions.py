@@ -1,4 +1,4 @@
-"""Models with the interface of NGBoost: their kind is told by an old convention only."""
+"""Models with the interface of NGBoost, which name their kind by an old convention only."""
 
 import numpy as np
 import pytest
