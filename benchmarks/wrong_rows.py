@@ -84,6 +84,7 @@ def warnings_of(ensemble, X, y, predictions=None, sample_weight=None):
         "rows that the ensemble gets",
         "rows of fit seem not",
         "The ensemble predicts",
+        "The ensemble seems",
         "predictions do not follow",
         "y has one and the same",
         "has the same value",
