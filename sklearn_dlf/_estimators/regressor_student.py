@@ -13,6 +13,7 @@ from .._predictive.target_distribution import TargetDistribution
 from .._predictive.target_noise import TargetNoise
 from .._predictive.transformed_target import TransformedTarget
 from .._rows.labels import observed_values
+from .._utils.blocks import spaced_rows
 from .._utils.warning import warn_user
 from .base import BaseStudent
 from .row_parts import DRAW_COPIES, predict_in_parts
@@ -30,6 +31,16 @@ NO_TRANSFORMED_VARIANCE = (
     "stretches them until rare values make up the variance. Sort and compare rows by the width of "
     "predict_interval, or by epistemic."
 )
+
+
+NO_VARIANCE_OF_DRAWS = (
+    "y has no variance at {} (the noise has heavy tails, target_noise_.shape is {}). Means and "
+    "sums of these draws depend on a few huge values and do not settle, however many are drawn. "
+    "Quantiles of draws are right, and predict returns the mean that the members predict."
+)
+
+# Rows of a part, at most, at which draws of y are checked for a variance.
+CHECKED_ROWS = 16
 
 
 class RegressorStudent(BaseStudent):
@@ -61,6 +72,25 @@ class RegressorStudent(BaseStudent):
         return predict_in_parts(
             self, X, lambda _, rows: self._in_units_of_y(draw(rows)), further, True
         )
+
+    def _draw_y(self, X: ArrayLike, n_samples: int, rng: np.random.RandomState) -> np.ndarray:
+        """Return draws of y at all rows, squeezed; warn if y has no variance."""
+        distribution = self._target_distribution("sample_y")
+        draw_outputs = distribution.start_draws(n_samples, rng)
+        without_variance: list[np.ndarray] = []
+
+        def draw(rows):
+            some = rows[spaced_rows(len(rows), CHECKED_ROWS)]
+            parts = distribution.variances(some, self.target_transformation_)
+            without_variance.append(np.isinf(parts.aleatoric).any(axis=1))
+            return draw_outputs(rows)
+
+        values = self._draw_in_parts(X, draw, n_samples)
+        share = np.mean(np.concatenate(without_variance))
+        if share > 0:
+            where = "all rows" if share == 1 else f"{share:.0%} of the rows"
+            warn_user(NO_VARIANCE_OF_DRAWS.format(where, np.round(distribution.noise.shape, 2)))
+        return values
 
     def _target_distribution(self, method: str, members: Any = None) -> TargetDistribution:
         """Return the distribution of y, or raise with the way to get it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -111,7 +112,7 @@ class TargetDistribution:
 
     def log_density(self, X: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Logarithm of the density of y (n, n_outputs) at each row and output, in nats."""
-        logarithms, n_nodes = np.empty(y.shape), len(node_weights())
+        logarithms = np.empty(y.shape)
         for rows in row_blocks(len(X), DRAW_ROWS):
             if self.members.law is not None:
                 mean, offsets, std = self._mixture(X[rows])
@@ -120,18 +121,38 @@ class TargetDistribution:
                         values, offsets[:, output], std[:, output]
                     )
                 continue
+            logarithms[rows] = self._gaussian_log_density(self._moments(X[rows]), y[rows])
+        return logarithms
+
+    def log_density_of_multiples(
+        self, X: np.ndarray, y: np.ndarray, multiples: Sequence[float]
+    ) -> np.ndarray:
+        """`log_density` (n_multiples, n, n_outputs) under multiples of the noise around a member.
+
+        Members are taken as Gaussian.
+        """
+        logarithms = np.empty((len(multiples), *y.shape))
+        for rows in row_blocks(len(X), DRAW_ROWS):
             at = self._moments(X[rows])
-            center = self.noise.center(at.mean, at.variance, at.factor, at.misfit)
-            deviation, log_factor = to_symmetric(y[rows] - center, self.noise.skewness)
-            # All nodes of the mixture take many times the memory of the moments.
-            for part in row_blocks(len(at.mean), NODES_AT_ONCE // (y.shape[1] * n_nodes) + 1):
-                std = self.noise.std_nodes(at.variance[part], at.factor[part], at.misfit[part])
-                scaled = deviation[part][..., None] / std
-                with np.errstate(over="ignore"):
-                    squares = scaled**2
-                normal = -0.5 * (squares + np.log(2 * np.pi)) - np.log(std)
-                density = logsumexp(normal, b=node_weights(), axis=-1)
-                logarithms[rows][part] = density + log_factor[part]
+            for number, multiple in enumerate(multiples):
+                scaled = at._replace(factor=multiple * at.factor, misfit=multiple * at.misfit)
+                logarithms[number, rows] = self._gaussian_log_density(scaled, y[rows])
+        return logarithms
+
+    def _gaussian_log_density(self, at: _TargetMoments, y: np.ndarray) -> np.ndarray:
+        """Do what `log_density` does, for Gaussian members with these moments."""
+        logarithms, n_nodes = np.empty(y.shape), len(node_weights())
+        center = self.noise.center(at.mean, at.variance, at.factor, at.misfit)
+        deviation, log_factor = to_symmetric(y - center, self.noise.skewness)
+        # All nodes of the mixture take many times the memory of the moments.
+        for part in row_blocks(len(at.mean), NODES_AT_ONCE // (y.shape[1] * n_nodes) + 1):
+            std = self.noise.std_nodes(at.variance[part], at.factor[part], at.misfit[part])
+            scaled = deviation[part][..., None] / std
+            with np.errstate(over="ignore"):
+                squares = scaled**2
+            normal = -0.5 * (squares + np.log(2 * np.pi)) - np.log(std)
+            density = logsumexp(normal, b=node_weights(), axis=-1)
+            logarithms[part] = density + log_factor[part]
         return logarithms
 
     def variances(self, X: np.ndarray, transformation: TransformedTarget | None = None) -> Bunch:

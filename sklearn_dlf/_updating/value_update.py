@@ -10,6 +10,7 @@ from .._predictive.target_noise import TargetNoise
 from .coordinates import choose_coordinates, features_of, read_heads, scale_loadings
 from .memory import Memory, discrepancy_root, typical_unknown, value_covariance
 from .models import Model
+from .noise_level import bound_multiples, log_densities
 from .posterior import Posterior, variance_along
 from .update import Update
 from .value_streams import ValueStream, stream_models
@@ -47,6 +48,7 @@ class ValueUpdate(Update):
         self._memory, self._unit = memory, np.asarray(members.units.scale, dtype=np.float64)
         self._unknown = self._unknown_coefficients()
         self._sums = no_values(self._coordinates)
+        self._log_densities: Any = 0.0
         self._stream: ValueStream | None = None
         self._has_memory = True
         self._with_discrepancy = True
@@ -82,6 +84,7 @@ class ValueUpdate(Update):
             self._coordinates, features, residuals, covariance, weights, self._unknown
         )
         self._sums = self._sums.plus(sums)
+        self._log_densities = self._log_densities + log_densities(members, noise, X, y, weights)
         if self._stream is not None:
             self._stream.add(sums)
 
@@ -102,6 +105,7 @@ class ValueUpdate(Update):
         else:
             self._stream = None
         self._sums = self._sums.discounted(share**2)
+        self._log_densities = share**2 * self._log_densities
 
     def _drop_memory(self) -> None:
         """Use what `fit` has kept no more: the meaning of its rows has changed too."""
@@ -134,6 +138,8 @@ class ValueUpdate(Update):
             normal = self._stream.factor_posterior()
         else:
             normal = factor_posterior(self._coordinates, self._sums)
+        if np.ndim(self._log_densities):
+            multiple = bound_multiples(multiple, self._log_densities)
         if self._stream is None:  # a stream forgets rows, so that it has few of them
             multiple = multiple ** (self._sums.n_rows / (self._sums.n_rows + ROWS_OF_FIT))
         mean, loadings, counted = self._coordinates.change(normal)
@@ -161,7 +167,7 @@ class ValueUpdate(Update):
         return {**super().__getstate__(), "_unknown": None, "_sums": sums}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.recent = None  # not in files of earlier commits
+        self.recent, self._log_densities = None, 0.0  # not in files of earlier commits
         self.__dict__.update(state)
         root_share = self.__dict__.pop("_root_share", None)
         if root_share is not None:

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -462,13 +463,20 @@ def test_heavy_tails_of_logarithms_have_no_variance(student, fresh, shape, is_fi
     X = fresh[0][:50]
     if is_finite:
         std = other.predict_uncertainty(X).std
-        drawn = other.sample_y(X, 20_000, random_state=0).std(axis=1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            drawn = other.sample_y(X, 20_000, random_state=0).std(axis=1)
         assert_allclose(np.median(std / drawn), 1.0, atol=0.02)
         return
     with pytest.warns(UserWarning, match="no variance at 50 of 50 rows"):
         parts = other.predict_uncertainty(X)
     assert np.isinf(parts.total).all()
     assert np.isfinite(parts.epistemic).all()
+    with pytest.warns(UserWarning, match="no variance at all rows .* sums of these draws"):
+        draws = other.sample_y(X, 20_000, random_state=0)
+    assert_allclose(
+        np.median(draws, axis=1), np.ravel(other.predict_quantiles(X, [0.5])), rtol=0.05
+    )
 
 
 @pytest.mark.parametrize("functions", [(np.log1p, np.expm1), (np.sqrt, np.square)])

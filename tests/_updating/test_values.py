@@ -9,6 +9,7 @@ from linear_students import answers, make_regressor
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
+from sklearn_dlf import DLFRegressor
 from sklearn_dlf._updating.memory import value_covariance
 
 
@@ -345,3 +346,41 @@ def test_sums_of_earlier_files_are_joined_to_new_ones(two_outputs):
     found = old.update(X[20:], y[20:]).predict(X)
     expected = copy.deepcopy(two_outputs[0]).update(X, y).predict(X)
     assert_allclose(found, expected, rtol=0, atol=0.1 * expected.std())
+
+
+@pytest.fixture(scope="module", params=[1.0, 2.0], ids=["symmetric", "skewed"])
+def heavy_tailed(request):
+    """A student of y whose noise has hardly a variance, and further rows."""
+    rng, skewness = np.random.RandomState(0), request.param
+    X = rng.uniform(-1, 1, (1000, 2))
+    noise = rng.standard_t(2, size=1000)
+    noise = np.where(noise > 0, skewness, 1 / skewness) * noise
+    members = X[:, :1] + 0.2 * rng.standard_normal((1000, 1, 8)).mean(axis=1)
+    student = DLFRegressor(q=2, hidden_layer_sizes=(10,), n_epochs=1, tol=1.0, random_state=0)
+    student.fit(X[:500], (X[:, 0] + noise)[:500], predictions=members[:500], unseen=True)
+    assert student.target_noise_.shape < 2
+    return student, X[500:], noise[500:]
+
+
+@pytest.mark.parametrize("n", [100, 500])
+def test_usual_rows_do_not_widen_intervals_where_noise_has_heavy_tails(heavy_tailed, n):
+    fitted, X, noise = heavy_tailed
+    before = np.diff(fitted.predict_interval(X)).mean()
+    student = copy.deepcopy(fitted).update(X[:n], X[:n, 0] + noise[:n])
+    assert np.diff(student.predict_interval(X)).mean() == pytest.approx(before, rel=0.05)
+
+
+def test_noise_of_heavy_tails_that_has_grown_widens_intervals(heavy_tailed):
+    fitted, X, noise = heavy_tailed
+    before = np.diff(fitted.predict_interval(X)).mean()
+    student = copy.deepcopy(fitted).update(X, X[:, 0] + 4 * noise)
+    assert 2 * before < np.diff(student.predict_interval(X)).mean() < 8 * before
+
+
+def test_rows_of_a_heavy_tailed_stream_are_forgotten(heavy_tailed):
+    fitted, X, noise = heavy_tailed
+    student = copy.deepcopy(fitted).update(X[:50], X[:50, 0] + 10 * noise[:50], forgetting=0.9)
+    widened = np.diff(student.predict_interval(X)).mean()
+    for _ in range(60):
+        student.update(X[50:100], X[50:100, 0] + noise[50:100], forgetting=0.9)
+    assert np.diff(student.predict_interval(X)).mean() < 0.7 * widened
