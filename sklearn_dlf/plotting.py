@@ -281,7 +281,10 @@ class UncertaintyDisplay:
             ensemble has one member only.
         """
         inside, kind = epistemic_uncertainty(estimator, X)
-        outside, _ = epistemic_uncertainty(estimator, X_outside)
+        try:
+            outside, _ = epistemic_uncertainty(estimator, X_outside)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"X_outside cannot be evaluated: {error}") from error
         return cls.from_predictions(inside, outside, label=LABELS[kind], ax=ax, **kwargs)
 
     @classmethod

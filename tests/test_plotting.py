@@ -101,6 +101,14 @@ def test_an_ensemble_of_one_member_is_refused(friedman):
         UncertaintyDisplay.from_estimator(single, X, X)
 
 
+def test_errors_name_the_rows_outside(iris, trees):
+    X, _ = iris
+    model = DLFClassifier(**QUICK).fit(*iris, ensemble=trees)
+    for estimator in (model, trees):
+        with pytest.raises(ValueError, match="X_outside cannot be evaluated"):
+            UncertaintyDisplay.from_estimator(estimator, X, X[:, :2])
+
+
 def test_histograms_count_every_row_once(iris, trees):
     X, _ = iris
     display = UncertaintyDisplay.from_estimator(trees, X, X[:50, ::-1], bins=[1e-3, 0.1, 0.2])
