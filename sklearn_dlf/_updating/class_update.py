@@ -47,7 +47,8 @@ class ClassUpdate(Update):
 
     def __init__(self, members: Any, memory: Memory):
         super().__init__()
-        self._coordinates = choose_coordinates(read_heads(members.network, members.units))
+        heads = read_heads(members.network, members.units, memory.columns)
+        self._coordinates = choose_coordinates(heads)
         self._memory, self._unit = memory, np.asarray(members.units.scale, dtype=np.float64)
         self._has_memory = True
         self._models = self._make_models()
@@ -87,7 +88,7 @@ class ClassUpdate(Update):
 
     def _append(self, members: Any, X: np.ndarray, labels: np.ndarray) -> None:
         """Append rows that count, and absorb the first ones if there are too many."""
-        features, process = features_and_process(members, X)
+        features, process = features_and_process(members, X, self._memory.columns)
         latent = members.units.center + features @ self._coordinates.heads.mean.T
         share = flattening(latent, process.local_covariance)[:, None]
         flat = share * latent
@@ -143,7 +144,8 @@ class ClassUpdate(Update):
         normals = [self._models[i].posterior(likelihoods[i]) for i in chosen]
         normal = average_normals(normals, weights[chosen])
         coefficients = self._coordinates.coefficients
-        return Posterior(coefficients(normal.mean), coefficients(normal.root))
+        columns = self._memory.columns
+        return Posterior(coefficients(normal.mean), coefficients(normal.root), columns=columns)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without what follows from the rest."""

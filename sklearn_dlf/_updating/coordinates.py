@@ -2,8 +2,9 @@
 
 With the features ``h(x)`` and a one behind them, a student's mean and loadings are linear in
 ``(h, 1)``. So every change that a posterior makes, of the factors, of an affine function of the
-mean, or of a further head, is a change of the coefficients of ``(h, 1)``. Coefficients are in units
-of the members' outputs, float64.
+mean, or of a further head, is a change of the coefficients of ``(h, 1)``. Some columns of the rows
+stand between both, as further features: indicators, of which a body that has seen few rows of a
+group has no linear function. Coefficients are in units of the members' outputs, float64.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 from .._latent.member_process import MemberProcess
 from .._network.heads import Units
 from .._predictive.members import split_process
-from .posterior import Normal
+from .posterior import NO_COLUMNS, Normal
 
 # Most coefficients of a head on all features, outputs times features. Matrices of this many rows
 # and columns are factorised in an update, and kept: 2 MB. With more of them only the factors and an
@@ -25,7 +26,7 @@ MAX_COEFFICIENTS = 500
 
 
 class FittedHeads(NamedTuple):
-    """Coefficients of a fitted student's heads, for p features, one of them constant.
+    """Coefficients of a fitted student's heads, for p features; the last is constant.
 
     Attributes
     ----------
@@ -40,8 +41,8 @@ class FittedHeads(NamedTuple):
     loadings: np.ndarray
 
 
-def read_heads(network: Any, units: Units) -> FittedHeads:
-    """Return the coefficients of a trained network's heads."""
+def read_heads(network: Any, units: Units, columns: np.ndarray = NO_COLUMNS) -> FittedHeads:
+    """Return the coefficients of a trained network's heads; those of columns are zero."""
     weight = network.heads.weight.detach().cpu().numpy().astype(np.float64)
     bias = network.heads.bias.detach().cpu().numpy().astype(np.float64)
     both = torch.from_numpy(np.concatenate([weight, bias[:, None]], axis=1).T)
@@ -55,30 +56,42 @@ def read_heads(network: Any, units: Units) -> FittedHeads:
         mixing = network.mixing.cpu().numpy().astype(np.float64)
         dense = np.einsum("kl,pq->kplq", mixing, loadings[:, 0])
         dense = dense.reshape(*dense.shape[:2], -1)
+    before_one = np.full(len(columns), mean.shape[1] - 1)
+    mean, dense = (np.insert(each, before_one, 0.0, axis=1) for each in (mean, dense))
     scale, spread = (np.asarray(unit, dtype=np.float64) for unit in units[1:])
     return FittedHeads(scale[:, None] * mean, spread[:, None, None] * dense)
 
 
-def features_of(network: Any, X: np.ndarray) -> np.ndarray:
-    """Return features (n, p) at rows, float64 where the body predicts in it; the last is one.
+def features_of(network: Any, X: np.ndarray, columns: np.ndarray = NO_COLUMNS) -> np.ndarray:
+    """Return features (n, p) at rows, float64 where the body predicts in it.
+
+    Behind those of the body are the ``columns`` of the rows, and a one.
 
     They do not depend on the rows they are evaluated with, so that neither does a posterior.
     """
     frozen = network.frozen(exact=True)
-    return _with_one(frozen, frozen.evaluate_body(X))
+    return _all_features(frozen, frozen.evaluate_body(X), X, columns)
 
 
-def features_and_process(members: Any, X: np.ndarray) -> tuple[np.ndarray, MemberProcess]:
+def features_and_process(
+    members: Any, X: np.ndarray, columns: np.ndarray = NO_COLUMNS
+) -> tuple[np.ndarray, MemberProcess]:
     """Return the features of rows, as `features_of` does, and the members' process there."""
     frozen = members.network.frozen(exact=True)
     features, heads = frozen.evaluate_with_body(X)
-    return _with_one(frozen, features), split_process(heads, members.units, members.factor_shares)
+    process = split_process(heads, members.units, members.factor_shares)
+    return _all_features(frozen, features, X, columns), process
 
 
-def _with_one(frozen: Any, features: np.ndarray) -> np.ndarray:
-    """Return the features of a frozen body as they were trained, and a one behind them."""
-    result = np.ones((len(features), features.shape[1] + 1))
-    np.divide(features, getattr(frozen.body, "scale", 1.0), out=result[:, :-1])
+def _all_features(
+    frozen: Any, features: np.ndarray, X: np.ndarray, columns: np.ndarray
+) -> np.ndarray:
+    """Return the features of a frozen body as they were trained, columns, and a one."""
+    n_body = features.shape[1]
+    result = np.ones((len(features), n_body + len(columns) + 1))
+    np.divide(features, getattr(frozen.body, "scale", 1.0), out=result[:, :n_body])
+    if len(columns):
+        result[:, n_body:-1] = X[:, columns]
     return result
 
 

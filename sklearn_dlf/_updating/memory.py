@@ -14,9 +14,16 @@ from scipy.linalg import cholesky, eigh, solve_triangular
 
 from .._network.base import PREDICT_ROWS
 from .._predictive.target_noise import TargetNoise
-from .._utils.blocks import row_blocks
-from .coordinates import Coordinates, FittedHeads, choose_coordinates, features_of
+from .._utils.blocks import row_blocks, spaced_rows
+from .coordinates import (
+    MAX_COEFFICIENTS,
+    Coordinates,
+    FittedHeads,
+    choose_coordinates,
+    features_of,
+)
 from .laplace import flattening
+from .posterior import NO_COLUMNS
 
 # Numerically zero, relative to the largest eigenvalue of a Gram matrix kept in float32.
 LEAST_EIGENVALUE = 1e-7
@@ -24,6 +31,9 @@ LEAST_EIGENVALUE = 1e-7
 # Least information that a row of `fit` has of the latent outputs; a label tells at most a quarter.
 # Where classes are certain, labels tell next to nothing, but the ensemble has told its logits.
 LEAST_INFORMATION = 0.05
+
+# Columns of two values that are features too, at most; the Gram matrix grows with them.
+MAX_INDICATORS = 20
 
 
 class Memory(NamedTuple):
@@ -35,14 +45,17 @@ class Memory(NamedTuple):
         Sum over rows of the products of features: the lower triangle, row by row. If there are too
         many coefficients, it is that of a one and the mean, for each output.
     square : float
-        Mean over rows of the features' squared length.
+        Mean over rows of the squared length of the body's features and the one.
     noise_variance : array of shape (c,)
         Variance that a row of weight one has around the factors, in squared units of the outputs.
+    columns : int array of shape (n_columns,)
+        Columns of the rows that are features too; see `indicators`.
     """
 
     gram: np.ndarray
     square: float
     noise_variance: np.ndarray
+    columns: np.ndarray = NO_COLUMNS
 
     def emptied(self) -> Memory:
         """Return the memory of no rows."""
@@ -81,6 +94,7 @@ def learn_memory(
     """
     is_full = choose_coordinates(heads).basis is None
     n_outputs, p = heads.mean.shape
+    columns = indicators(X, MAX_COEFFICIENTS // n_outputs - p) if is_full else NO_COLUMNS
     affine = np.stack([np.broadcast_to(np.eye(p)[-1], heads.mean.shape), heads.mean], axis=1)
     blocks = [*row_blocks(len(X), PREDICT_ROWS)]
     variance = np.concatenate(
@@ -88,19 +102,44 @@ def learn_memory(
     )
     noise_variance = weights.sum() / (weights @ (1 / variance))
     tells = weights[:, None] * noise_variance / variance  # the weight itself, on average
-    gram = np.zeros((p, p) if is_full else (n_outputs, 2, 2))
+    size = p + len(columns)
+    gram = np.zeros((size, size) if is_full else (n_outputs, 2, 2))
     square = 0.0
     for rows in blocks:
-        features = features_of(members.network, X[rows])
-        square += weights[rows] @ np.square(features).sum(axis=1)
+        features = features_of(members.network, X[rows], columns)
+        of_body = np.delete(features, range(p - 1, size - 1), axis=1)
+        square += weights[rows] @ np.square(of_body).sum(axis=1)
         if is_full:
             gram += (features * tells[rows].mean(axis=1)[:, None]).T @ features
         else:
-            columns = np.einsum("np,cjp->cnj", features, affine)
-            gram += np.einsum("cni,nc,cnj->cij", columns, tells[rows], columns)
+            at_rows = np.einsum("np,cjp->cnj", features, affine)
+            gram += np.einsum("cni,nc,cnj->cij", at_rows, tells[rows], at_rows)
     if is_full:
-        gram = gram[np.tril_indices(p)].astype(np.float32)
-    return Memory(gram, float(square / weights.sum()), noise_variance)
+        gram = gram[np.tril_indices(size)].astype(np.float32)
+    return Memory(gram, float(square / weights.sum()), noise_variance, columns)
+
+
+def indicators(X: np.ndarray, n_most: int) -> np.ndarray:
+    """Return the numbers of columns of rows (n, d) that have two values, those of few rows first.
+
+    There are at most ``n_most`` of them, and `MAX_INDICATORS`.
+    """
+    n_most = min(n_most, MAX_INDICATORS)
+    if X.ndim != 2 or n_most < 1 or not len(X):
+        return NO_COLUMNS
+    some = X[spaced_rows(len(X), 1000)]
+    shares = {}
+    for column in np.flatnonzero(_two_values(some).all(axis=0)):
+        values = X[:, column]
+        share = np.mean(values == values.max())
+        if share < 1 and _two_values(values).all():
+            shares[column] = min(share, 1 - share)
+    return np.sort(np.array(sorted(shares, key=shares.__getitem__)[:n_most], dtype=np.intp))
+
+
+def _two_values(values: np.ndarray) -> np.ndarray:
+    """Whether values (n, ...) are the smallest or the largest of their column."""
+    return (values == values.min(axis=0)) | (values == values.max(axis=0))
 
 
 def value_covariance(members: Any, noise: TargetNoise, X: np.ndarray) -> np.ndarray:

@@ -12,6 +12,9 @@ from .._network.heads import Units
 # Hypotheses with less of the posterior mass are left out of averages.
 LEAST_WEIGHT = 1e-12
 
+# No columns of the rows.
+NO_COLUMNS = np.empty(0, dtype=np.intp)
+
 
 class Posterior(NamedTuple):
     """A normal distribution of the coefficients that are added to a student's mean.
@@ -41,6 +44,8 @@ class Posterior(NamedTuple):
     counted : array of shape (c, p, r), or None
         Root of the covariance that counts for y; None if it is that of the members, times the share
         that counted in `fit`.
+    columns : int array of shape (n_columns,)
+        Columns of the rows that are features too, behind those of the body; see `coordinates`.
     """
 
     mean: np.ndarray
@@ -51,6 +56,7 @@ class Posterior(NamedTuple):
     slope: np.ndarray | None = None
     units: Units | None = None
     counted: np.ndarray | None = None
+    columns: np.ndarray = NO_COLUMNS
 
     def multiples(self, features: np.ndarray) -> np.ndarray:
         """Multiples of the noise (n, c) at rows with features (n, p).

@@ -77,7 +77,8 @@ class UpdatedMembers(LatentFactorMembers):
         slope = self._posterior.slope
         if slope is None and np.all(self._posterior.noise_multiple == 1):
             return NoiseMoments(fitted.mean, fitted.variance)
-        multiple = self._posterior.multiples(features_of(self._fitted.network, X))
+        features = features_of(self._fitted.network, X, self._posterior.columns)
+        multiple = self._posterior.multiples(features)
         # The local part is noise too, for new rows. Members have some of it themselves.
         further = np.maximum(multiple - (1 if slope is None else slope**2), 0.0)
         further = further if self._share is None else self._share * further
@@ -137,7 +138,10 @@ class FrozenUpdate:
             return torch.as_tensor(np.ascontiguousarray(values)).to(like)
 
         scale = getattr(network.body, "scale", 1.0)
-        divisor = np.r_[np.full(posterior.mean.shape[1] - 1, scale), 1.0]  # the last is the bias
+        columns = posterior.columns
+        n_body = posterior.mean.shape[1] - len(columns) - 1  # the last is the bias
+        divisor = np.r_[np.full(n_body, scale), np.ones(len(columns) + 1)]
+        self._columns = torch.as_tensor(columns, device=like.device) if len(columns) else None
         mean = tensor((posterior.mean / units.scale[:, None] / divisor).T)
         self._mean = mean[:-1], mean[-1]
         common = posterior.loadings / units.spread[:, None, None] / divisor[:, None]
@@ -178,7 +182,7 @@ class FrozenUpdate:
 
         def mean(rows):
             features = self.network.body(rows)
-            own = torch.addmm(self._mean[1], features, self._mean[0])
+            own = torch.addmm(self._mean[1], self._all(features, rows), self._mean[0])
             if self._is_added:
                 own += torch.nn.functional.linear(features, *self.network.mean_head())
             return (own,)
@@ -188,6 +192,12 @@ class FrozenUpdate:
     def evaluate_points(self, X: np.ndarray) -> np.ndarray:
         """Rows as points; see `Network.evaluate_points`."""
         return self.network.evaluate_points(X)
+
+    def _all(self, features, rows):
+        """Features of the body, and columns of the rows behind them."""
+        if self._columns is None:
+            return features
+        return torch.cat([features, rows[:, self._columns].to(features)], dim=1)
 
     def _marginal(self, rows):
         """Heads of a block, whose loadings are a root of the covariance of all factors."""
@@ -202,10 +212,11 @@ class FrozenUpdate:
         """Mean, log noise, common loadings, local loadings, and shares of the noise if any."""
         features = self.network.body(rows)
         heads = self.network.heads_of(features)
-        mean = torch.addmm(self._mean[1], features, self._mean[0])
+        further = self._all(features, rows)
+        mean = torch.addmm(self._mean[1], further, self._mean[0])
         if self._is_added:
             mean += heads.mean
-        common = torch.addmm(self._common[1], features, self._common[0])
+        common = torch.addmm(self._common[1], further, self._common[0])
         common = common.unflatten(-1, self._shape)
         growth = self.network.growth(features)
         if growth is not None:

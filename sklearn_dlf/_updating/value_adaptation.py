@@ -207,8 +207,10 @@ class ValueAdapter:
         typical = weights @ np.diagonal(covariance, axis1=1, axis2=2) / weights.sum()
         before = self._shares_of_noise(typical)
         relative = before / before.mean()
-        heads = read_heads(network, units)
-        features, root_share = features_of(network, X), np.sqrt(self._noise.spread_share)
+        columns = self._memory.columns
+        heads = read_heads(network, units, columns)
+        features = features_of(network, X, columns)
+        root_share = np.sqrt(self._noise.spread_share)
         slope = np.zeros(len(unit))
         for _ in range(N_ROUNDS):
             noise_unit = unit * np.sqrt(relative / typical)
@@ -229,6 +231,7 @@ class ValueAdapter:
             slope=slope,
             units=Units(center, unit, unit),
             counted=counted,
+            columns=columns,
         )
         intercept = center + affine[:, 0] - slope * units.center
         return ValueAdaptation("mapped", slope, intercept, posterior, np.nan)

@@ -42,7 +42,7 @@ class ValueUpdate(Update):
 
     def __init__(self, members: Any, noise: TargetNoise, memory: Memory):
         super().__init__()
-        heads = read_heads(members.network, members.units)
+        heads = read_heads(members.network, members.units, memory.columns)
         root_share = np.sqrt(noise.spread_share)
         self._coordinates = scale_loadings(choose_coordinates(heads), root_share)
         self._memory, self._unit = memory, np.asarray(members.units.scale, dtype=np.float64)
@@ -79,7 +79,7 @@ class ValueUpdate(Update):
         X, y, weights = (each[rows[2] > 0] for each in rows)
         residuals = y - members.moments(X, exact=True).mean - noise.bias
         covariance = value_covariance(members, noise, X)
-        features = features_of(members.network, X)
+        features = features_of(members.network, X, self._memory.columns)
         sums = sum_values(
             self._coordinates, features, residuals, covariance, weights, self._unknown
         )
@@ -94,7 +94,8 @@ class ValueUpdate(Update):
         The former grows where features are unlike those of the rows of `fit`.
         """
         typical = typical_unknown(self._coordinates, self._memory, self._unit)
-        return variance_along(self._unknown, features_of(members.network, X)), typical
+        features = features_of(members.network, X, self._memory.columns)
+        return variance_along(self._unknown, features), typical
 
     def _drift(self, share: float) -> None:
         """Forget earlier rows to a degree."""
@@ -144,7 +145,15 @@ class ValueUpdate(Update):
             multiple = multiple ** (self._sums.n_rows / (self._sums.n_rows + ROWS_OF_FIT))
         mean, loadings, counted = self._coordinates.change(normal)
         typical = self._sums.typical_unknown
-        return Posterior(mean, loadings, multiple, self._unknown, typical, counted=counted)
+        return Posterior(
+            mean,
+            loadings,
+            multiple,
+            self._unknown,
+            typical,
+            counted=counted,
+            columns=self._memory.columns,
+        )
 
     @property
     def is_empty(self):
