@@ -229,7 +229,8 @@ def judge_error(error: Exception, draw: Draw) -> str | None:
         return f"accidental {text} at {place}"
     else:
         words = [word for name in draw.spoilt for word in (name, *WORDS.get(name, ()))]
-        is_named = any(word.lower() in str(error).lower() for word in words)
+        shown = "\n".join([str(error), *getattr(error, "__notes__", [])]).lower()
+        is_named = any(word.lower() in shown for word in words)
     if draw.level in ("plain", "variant"):
         return f"valid arguments {draw.spoilt} are refused: {text} at {place}"
     if not is_named:
