@@ -11,10 +11,18 @@ N_FIT, N_MEMBERS = 200, 40
 N_LABELLED, N_NEW = 120, 50
 
 
-def make_classifier(n_classes, **parameters):
+def make_rows(rng, n, has_group):
+    """Return rows of three columns; the last one says of a tenth of them that they are a group."""
+    X = rng.standard_normal((n, 3))
+    if has_group:
+        X[:, 2] = X[:, 2] > 1.28
+    return X
+
+
+def make_classifier(n_classes, has_group=False, **parameters):
     """Return a student of random linear classifiers, and new rows with labels of one of them."""
     rng = np.random.RandomState(0)
-    X = rng.standard_normal((N_FIT + N_LABELLED, 3))
+    X = make_rows(rng, N_FIT + N_LABELLED, has_group)
     slopes = rng.standard_normal((3, n_classes, N_MEMBERS + 1))
     logits = np.einsum("nk,kcm->ncm", X, 0.7 * slopes + slopes[..., :1])
     probabilities = softmax(logits, axis=1)
@@ -26,10 +34,10 @@ def make_classifier(n_classes, **parameters):
     return student, X[N_FIT:], labels[N_FIT:]
 
 
-def make_regressor(n_outputs, **parameters):
+def make_regressor(n_outputs, has_group=False, **parameters):
     """Return a student of random linear functions around a curve, and new rows with values."""
     rng = np.random.RandomState(0)
-    X = rng.standard_normal((N_FIT + N_NEW, 3))
+    X = make_rows(rng, N_FIT + N_NEW, has_group)
     slopes = 0.4 * rng.standard_normal((2, n_outputs, N_MEMBERS + 1))
     members = np.einsum("nk,kcm->ncm", X[:, 1:], slopes) + np.sin(X[:, :1, None])
     y = members[..., 0] + 0.3 * rng.standard_normal(members.shape[:2])

@@ -2,8 +2,9 @@
 
 Sums of squares tell it where the noise is about normal. Where it has heavy tails, one row of some
 hundred makes up such a sum. So the multiple that they tell is bounded by the one that the density
-of each value around the fitted student bears out. What the student's mean misses counts as noise
-there, so that the bound is no lower than the noise.
+of each value around the fitted student bears out, or, in a stream, around the student before the
+call. What the student's mean misses counts as noise there, so that the bound is hardly lower than
+the noise.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from .models import Model
 from .noise_level import bound_multiples, log_densities
 from .posterior import Posterior, variance_along
 from .update import Update
+from .updated_members import UpdatedMembers
 from .value_streams import ValueStream, stream_models
 from .values import (
     factor_posterior,
@@ -68,6 +69,7 @@ class ValueUpdate(Update):
 
         ``members`` are those of the fitted student. Earlier rows are forgotten to a degree first.
         """
+        before = self._latest_members(members) if 0 < forgetting < 1 else members
         self._with_discrepancy, self._posterior = discrepancy, None
         counts = rows is not None and bool((rows[2] > 0).any())
         if forgetting < 1:
@@ -84,7 +86,7 @@ class ValueUpdate(Update):
             self._coordinates, features, residuals, covariance, weights, self._unknown
         )
         self._sums = self._sums.plus(sums)
-        self._log_densities = self._log_densities + log_densities(members, noise, X, y, weights)
+        self._log_densities = self._log_densities + log_densities(before, noise, X, y, weights)
         if self._stream is not None:
             self._stream.add(sums)
 
@@ -96,6 +98,13 @@ class ValueUpdate(Update):
         typical = typical_unknown(self._coordinates, self._memory, self._unit)
         features = features_of(members.network, X, self._memory.columns)
         return variance_along(self._unknown, features), typical
+
+    def _latest_members(self, members: Any) -> Any:
+        """Return the members before the next rows, under the noise of `fit`."""
+        if self.is_empty:
+            return members
+        posterior = self.posterior._replace(noise_multiple=1.0)
+        return UpdatedMembers(members.network, members.units, posterior)
 
     def _drift(self, share: float) -> None:
         """Forget earlier rows to a degree."""

@@ -15,8 +15,18 @@ def three_classes():
 
 
 @pytest.fixture(scope="module")
+def classes_of_groups():
+    return make_classifier(2, has_group=True)
+
+
+@pytest.fixture(scope="module")
 def one_output():
     return make_regressor(1)
+
+
+@pytest.fixture(scope="module")
+def values_of_groups():
+    return make_regressor(1, has_group=True)
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from sklearn_dlf._updating.offset_head import fit_head
 LABELS = ["kept", "mapped"]
 
 
-@pytest.fixture(params=["two_classes", "three_classes"])
+@pytest.fixture(params=["two_classes", "three_classes", "classes_of_groups"])
 def fitted(request):
     return request.getfixturevalue(request.param)
 

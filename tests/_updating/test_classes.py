@@ -15,7 +15,7 @@ from sklearn_dlf import DLFClassifier
 from sklearn_dlf._updating.laplace import LabelledRows, derivatives, find_mode
 
 
-@pytest.fixture(params=["two_classes", "three_classes"])
+@pytest.fixture(params=["two_classes", "three_classes", "classes_of_groups"])
 def fitted(request):
     student, X, y = request.getfixturevalue(request.param)
     return copy.deepcopy(student), X, y

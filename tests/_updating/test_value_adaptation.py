@@ -17,7 +17,7 @@ from sklearn_dlf.metrics import interval_coverage, neg_nll_scorer
 LABELS = ["kept", "mapped"]
 
 
-@pytest.fixture(params=["one_output", "separable"])
+@pytest.fixture(params=["one_output", "separable", "values_of_groups"])
 def fitted(request):
     return request.getfixturevalue(request.param)
 

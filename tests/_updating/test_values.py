@@ -13,7 +13,7 @@ from sklearn_dlf import DLFRegressor
 from sklearn_dlf._updating.memory import value_covariance
 
 
-@pytest.fixture(params=["one_output", "separable"])
+@pytest.fixture(params=["one_output", "separable", "values_of_groups"])
 def fitted(request):
     student, X, y = request.getfixturevalue(request.param)
     return copy.deepcopy(student), X, y
