@@ -20,6 +20,7 @@ from .memory import Memory
 from .models import Likelihood, Model, no_rows
 from .posterior import Posterior, average_normals, weights_of
 from .update import Update
+from .values import log_prior
 
 # Rows that are kept as they are, with their features. Of more rows, so many at a time are absorbed
 # into a normal distribution, in the order in which they came, so that batches do not count. Rows
@@ -29,9 +30,6 @@ MAX_KEPT = 1_000
 # Latent outputs whose probabilities are averaged over draws. Of more of them, which takes seconds,
 # the share of `flattening` is taken.
 MAX_AVERAGED = 100
-
-# Prior masses of the hypotheses: half says that only the factors are to be found.
-LOG_PRIOR = np.log([0.5, 0.5])
 
 
 class ClassUpdate(Update):
@@ -51,6 +49,7 @@ class ClassUpdate(Update):
         self._coordinates = choose_coordinates(heads)
         self._memory, self._unit = memory, np.asarray(members.units.scale, dtype=np.float64)
         self._has_memory = True
+        self._is_stream = False
         self._models = self._make_models()
         self._absorbed: list[Likelihood] | None = None
         self._rows: LabelledRows | None = None
@@ -76,6 +75,7 @@ class ClassUpdate(Update):
             self._absorbed, self._rows, self._found = None, None, None
         elif forgetting < 1:
             self._absorb()
+            self._begin_stream()
         if forgetting < 1 and len(counts):
             self._drop_memory()
         if self._absorbed is not None and forgetting < 1:
@@ -109,10 +109,19 @@ class ClassUpdate(Update):
             self._has_memory = False
             self._models = self._make_models()
 
+    def _begin_stream(self) -> None:
+        """Leave out the last hypothesis: each costs time, and of a stream this one tells little."""
+        if not self._is_stream:
+            self._is_stream = True
+            self._models = self._make_models()
+            if self._absorbed is not None:
+                self._absorbed = self._absorbed[: len(self._models)]
+
     def _make_models(self) -> list[Model]:
         """Return the hypotheses."""
         memory = self._memory if self._has_memory else self._memory.emptied()
-        return class_models(self._coordinates, memory, self._unit)
+        models = class_models(self._coordinates, memory, self._unit)
+        return models[:2] if self._is_stream else models
 
     def _absorb(self) -> None:
         """Replace the rows by a normal distribution."""
@@ -137,9 +146,11 @@ class ClassUpdate(Update):
 
     def _find_posterior(self):
         likelihoods = self._likelihoods()
-        weights = weights_of(LOG_PRIOR + [each.log_evidence for each in likelihoods])
+        weights = weights_of(
+            log_prior(len(likelihoods)) + [each.log_evidence for each in likelihoods]
+        )
         if not self._with_discrepancy:
-            weights = np.array([1.0, 0.0])
+            weights = np.eye(len(likelihoods))[0]
         chosen = np.flatnonzero(weights)
         normals = [self._models[i].posterior(likelihoods[i]) for i in chosen]
         normal = average_normals(normals, weights[chosen])
@@ -152,5 +163,7 @@ class ClassUpdate(Update):
         return {**super().__getstate__(), "_found": None, "_models": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        # Files of earlier commits have absorbed rows under two hypotheses, as streams do.
+        self._is_stream = state["_absorbed"] is not None
         self.__dict__.update(state)
         self._models = self._make_models()

@@ -2,8 +2,8 @@
 
 What new rows can change are the factors, a shift and a multiple of each latent output, and a
 further head on the body's features. Laplace's approximation takes the place of the likelihood. That
-only the factors are to be found is one hypothesis, and that all of it is, another. They are
-averaged by their evidence.
+only the factors are to be found is one hypothesis, that factors, shifts and multiples are, another,
+and that all of it is, a third. They are averaged by their evidence.
 """
 
 from __future__ import annotations
@@ -22,22 +22,25 @@ SHIFT, STRETCH, DISCREPANCY = 1.0, 0.5, 1.0
 
 
 def class_models(coordinates: Coordinates, memory: Memory, unit: np.ndarray) -> list[Model]:
-    """Return the hypotheses: factors alone, and all that can change.
+    """Return the hypotheses: factors alone, all that can change, and all but a further head.
 
-    ``unit`` (c,) is the standard deviation over rows of the latent outputs.
+    The last is left out if there is no further head, since coefficients are many. ``unit`` (c,) is
+    the standard deviation over rows of the latent outputs.
     """
     factors = coordinates.factor_root()
-    if coordinates.basis is None:
-        affine = coordinates.affine()
-        affine[:, 0] *= SHIFT * unit[:, None]
-        affine[:, 1] *= STRETCH
-        head = discrepancy_root(coordinates, memory.emptied(), DISCREPANCY * unit)
-        alone = np.concatenate([affine.reshape(-1, coordinates.size).T, head], axis=1)
-        further = remember(coordinates, memory, alone)
-    else:
+    models = [Model(factors, np.eye(factors.shape[1]))]
+    if coordinates.basis is not None:
         further = discrepancy_root(coordinates, memory, SHIFT * unit)
-    everything = np.concatenate([factors, further], axis=1)
-    return [Model(factors, np.eye(factors.shape[1])), model_of(everything)]
+        return [*models, model_of(np.concatenate([factors, further], axis=1))]
+    sizes = coordinates.affine()
+    sizes[:, 0] *= SHIFT * unit[:, None]
+    sizes[:, 1] *= STRETCH
+    affine = sizes.reshape(-1, coordinates.size).T
+    head = discrepancy_root(coordinates, memory.emptied(), DISCREPANCY * unit)
+    for further in (np.concatenate([affine, head], axis=1), affine):
+        known = remember(coordinates, memory, further)
+        models.append(model_of(np.concatenate([factors, known], axis=1)))
+    return models
 
 
 def add_rows(

@@ -186,17 +186,16 @@ def remember(coordinates: Coordinates, memory: Memory, root: np.ndarray) -> np.n
     memory : Memory
         What is known at the rows of `fit`.
     root : array of shape (k, n)
-        Root of the covariance without that knowledge, of rank k.
+        Root of the covariance without that knowledge.
     """
     values, vectors = memory.spectrum()
     n_outputs = coordinates.n_outputs
     known = np.zeros((n_outputs, len(values), n_outputs, len(values)))
     for output, noise in enumerate(memory.noise_variance):
         known[output, :, output] = (vectors * (values / noise)) @ vectors.T
-    factor = cholesky(root @ root.T, lower=True)
-    precision = np.eye(len(factor)) + factor.T @ known.reshape(factor.shape) @ factor
+    precision = np.eye(root.shape[1]) + root.T @ known.reshape(len(root), -1) @ root
     own = cholesky(precision, lower=True)
-    return solve_triangular(own, factor.T, lower=True).T
+    return solve_triangular(own, root.T, lower=True).T
 
 
 def discrepancy_root(coordinates: Coordinates, memory: Memory, std: np.ndarray) -> np.ndarray:

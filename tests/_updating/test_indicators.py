@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from linear_students import make_classifier, make_regressor
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import expit, logit
 
 from sklearn_dlf import load_student, save_student
 from sklearn_dlf._updating.memory import MAX_INDICATORS, indicators
@@ -44,24 +45,34 @@ def test_a_column_that_has_two_values_in_most_rows_is_found_by_all_rows():
     assert len(indicators(rows, 5)) == 0
 
 
-@pytest.mark.parametrize("make", [make_regressor, make_classifier])
-def test_the_level_of_a_group_is_learnt_and_that_of_others_kept(make):
-    n = 1 if make is make_regressor else 2
-    student, X, y = make(n, has_group=True)
+def in_and_outside_of_the_group(X):
     in_group, others = X.copy(), X.copy()
     in_group[:, 2], others[:, 2] = 1.0, 0.0
+    return in_group, others
+
+
+@pytest.mark.parametrize("change", [2.0, -1.0])
+def test_the_level_of_a_group_is_learnt_and_that_of_others_kept(change):
+    student, X, _ = make_regressor(1, has_group=True)
+    in_group, others = in_and_outside_of_the_group(X)
     assert_array_equal(student._memory.columns, [2])
-    if make is make_regressor:
-        before = student.predict(in_group), student.predict(others)
-        student.update(in_group, before[0] + 2.0)
-        after = student.predict(in_group), student.predict(others)
-        assert (after[0] - before[0]).mean() == pytest.approx(2.0, abs=0.3)
-        assert abs(after[1] - before[1]).mean() < 0.1
-        return
-    before = student.predict_proba(others)
-    student.update(in_group, np.repeat("b", len(X)))
-    assert student.predict_proba(in_group)[:, 1].mean() > 0.85
-    assert abs(student.predict_proba(others) - before).mean() < 0.06
+    before = student.predict(in_group), student.predict(others)
+    noise = 0.3 * np.random.RandomState(1).standard_normal(len(X))
+    student.update(in_group, before[0] + change + noise)
+    assert_allclose(student.predict(in_group) - before[0], change, atol=0.3)
+    assert abs(student.predict(others) - before[1]).mean() < 0.08
+
+
+@pytest.mark.parametrize("change", [2.0, -2.0])
+def test_the_frequency_of_a_class_in_a_group_is_learnt_and_that_of_others_kept(change):
+    student, X, _ = make_classifier(2, has_group=True)
+    in_group, others = in_and_outside_of_the_group(X)
+    before = student.predict_proba(in_group)[:, 1], student.predict_proba(others)[:, 1]
+    wanted = expit(logit(before[0]) + change)
+    drawn = np.random.RandomState(1).uniform(size=len(X)) < wanted
+    student.update(in_group, np.where(drawn, "b", "a"))
+    assert student.predict_proba(in_group)[:, 1].mean() == pytest.approx(wanted.mean(), abs=0.08)
+    assert student.predict_proba(others)[:, 1].mean() == pytest.approx(before[1].mean(), abs=0.03)
 
 
 def test_updated_students_of_groups_survive_files(tmp_path):
