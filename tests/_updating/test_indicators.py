@@ -51,6 +51,8 @@ def in_and_outside_of_the_group(X):
     return in_group, others
 
 
+@pytest.mark.filterwarnings("ignore:Values of y")
+@pytest.mark.filterwarnings("ignore:New values")
 @pytest.mark.parametrize("change", [2.0, -1.0])
 def test_the_level_of_a_group_is_learnt_and_that_of_others_kept(change):
     student, X, _ = make_regressor(1, has_group=True)
