@@ -37,8 +37,7 @@ batches = [observe(SIZE, each) for each in shift]
 # %%
 # Predict, then learn
 # -------------------
-# Each batch is scored before it is learnt. The retention of 0.9 was not tuned: after ten batches,
-# a third of the correction is left.
+# Each batch is scored before it is learnt. The retention of 0.9 was not tuned.
 ways = {"not updated": None, "update": {}, "update, forgetting=0.9": {"forgetting": 0.9}}
 errors, widths = {}, {}
 print(f"{'':24}{'NLL':>8}{'RMSE':>8}{'coverage of 90 %':>18}")

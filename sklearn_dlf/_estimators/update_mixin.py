@@ -111,7 +111,8 @@ class UpdateMixin(BaseStudent):
             learnt, the posterior's mean m and covariance S become ``rho m`` and ``rho^2 S + (1 -
             rho^2) K``, where K is the covariance under the prior. None, or 1: nothing is forgotten.
             0: all earlier updates are forgotten. Below 1, the update no longer holds the student to
-            what it predicted at the rows of `fit`.
+            what it predicted at the rows of `fit`. What rows tell well, such as a level, is
+            remembered for far fewer than ``1 / (1 - rho)`` calls (:doc:`/updating`).
 
         Returns
         -------
