@@ -46,6 +46,8 @@ class Posterior(NamedTuple):
         that counted in `fit`.
     columns : int array of shape (n_columns,)
         Columns of the rows that are features too, behind those of the body; see `coordinates`.
+    fading : float or array of shape (c,)
+        Power of that relative variance by which the multiple counts.
     """
 
     mean: np.ndarray
@@ -57,6 +59,7 @@ class Posterior(NamedTuple):
     units: Units | None = None
     counted: np.ndarray | None = None
     columns: np.ndarray = NO_COLUMNS
+    fading: float | np.ndarray = 1.0
 
     def multiples(self, features: np.ndarray) -> np.ndarray:
         """Multiples of the noise (n, c) at rows with features (n, p).
@@ -67,7 +70,8 @@ class Posterior(NamedTuple):
         if self.unknown is None:
             return np.ones((len(features), len(self.mean))) * self.noise_multiple
         unknown = variance_along(self.unknown, features)
-        return 1 + (self.noise_multiple - 1) * np.minimum(unknown / self.typical_unknown, 1.0)
+        share = np.minimum(unknown / self.typical_unknown, 1.0) ** self.fading
+        return 1 + (self.noise_multiple - 1) * share
 
 
 def variance_along(root: np.ndarray, features: np.ndarray) -> np.ndarray:

@@ -27,6 +27,9 @@ from .values import (
 # of the noise, and would widen all intervals.
 ROWS_OF_FIT = 5
 
+# Largest power of the fading of the multiple of the noise; of so large ones hardly any is left.
+MAX_FADING = 100.0
+
 
 class ValueUpdate(Update):
     """Sums over new rows, and the posterior that follows from them.
@@ -95,9 +98,24 @@ class ValueUpdate(Update):
 
         The former grows where features are unlike those of the rows of `fit`.
         """
-        typical = typical_unknown(self._coordinates, self._memory, self._unit)
         features = features_of(members.network, X, self._memory.columns)
-        return variance_along(self._unknown, features), typical
+        return variance_along(self._unknown, features), self._unknown_of_fit()
+
+    def _unknown_of_fit(self) -> np.ndarray:
+        """Return the mean variance (c,) of a discrepancy at the rows of `fit`."""
+        return typical_unknown(self._coordinates, self._memory, self._unit)
+
+    def _fading(self, typical: np.ndarray) -> Any:
+        """Return the power by which the multiple of the noise fades at rows like those of `fit`.
+
+        It is the larger, the more unlike those of `fit` the new rows are. Then what rows of `fit`
+        and new ones have in common is no reason to think that the noise has grown at the former.
+        """
+        if not self._has_memory:
+            return 1.0
+        of_fit = self._unknown_of_fit()
+        ratio = np.divide(typical, of_fit, out=np.ones_like(typical), where=of_fit > 0)
+        return np.clip(ratio, 1.0, MAX_FADING)
 
     def _latest_members(self, members: Any) -> Any:
         """Return the members before the next rows, under the noise of `fit`."""
@@ -162,6 +180,7 @@ class ValueUpdate(Update):
             typical,
             counted=counted,
             columns=self._memory.columns,
+            fading=self._fading(typical),
         )
 
     @property
