@@ -1,12 +1,13 @@
 """Updates with rows of a group of which `fit` has seen a few rows only.
 
-``python benchmarks/new_group.py [--seeds 3] [--rows 20 50 200]`` makes rows of four numbers and a
-category of six values, of which the last is one row in 200. Students of a forest and of bagged
-boosted trees learn 1,500 rows, and are updated with rows of that last group alone. A line gives
-what the student predicts for the group on average less the truth, in units of y or as a
-probability; the root mean squared error of the mean, or the log loss, at further rows of the group
-and at rows of all groups; and, of regressors, the coverage of 90 % intervals in the group. It gives
-the same for updates whose discrepancy is linear in the features of the body alone.
+``python benchmarks/new_group.py [--seeds 3] [--rows 20 50 200] [--kinds regressor classifier]``
+makes rows of four numbers and a category of six values, of which the last is one row in 200.
+Students of a forest and of bagged boosted trees learn 1,500 rows, and are updated with rows of that
+last group alone. A line gives what the student predicts for the group on average less the truth, in
+units of y or as a probability; the root mean squared error of the mean, or the log loss, at further
+rows of the group and at rows of all groups; and, of regressors, the coverage of 90 % intervals in
+the group. It gives the same for updates whose discrepancy is linear in the features of the body
+alone.
 """
 
 import argparse
@@ -97,11 +98,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rows", type=int, nargs="+", default=[20, 50, 200])
+    parser.add_argument("--kinds", nargs="+", default=["regressor", "classifier"])
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     columns = f"{'error':>8}{'loss':>7}{'cover':>7}{'all':>7}"
     print(f"{'student':11}{'teacher':9}{'rows':>5}{columns}   body alone{columns}")
-    for is_classifier in (False, True):
+    for kind in options.kinds:
+        is_classifier = kind == "classifier"
         for name in ("forest", "boosted"):
             arguments = name, is_classifier, options.rows
             found = [measure(*arguments, seed) for seed in range(options.seeds)]
@@ -113,7 +116,6 @@ def main():
                 both.append(np.column_stack([in_group, np.mean([run[1] for run in runs], axis=0)]))
             for n_rows, *parts in zip([0, *options.rows], *both, strict=True):
                 texts = ["{:+8.3f}{:7.3f}{:7.3f}{:7.3f}".format(*part) for part in parts]
-                kind = "classifier" if is_classifier else "regressor"
                 print(f"{kind:11}{name:9}{n_rows:5}{(' ' * 13).join(texts)}", flush=True)
 
 
