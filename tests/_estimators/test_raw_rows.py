@@ -39,6 +39,7 @@ def test_classifiers_of_raw_rows_are_fitted(student, kind):
     assert fitted.sample_predictions(X, 4, random_state=0).shape == (80, 3, 4)
 
 
+@pytest.mark.filterwarnings("ignore:y has no variance")
 def test_regressors_of_images_are_fitted():
     X = images()[0]
     P = members_of(X, 1)[:, 0]
