@@ -186,7 +186,9 @@ class StudentMembers(ABC):
         """Moments, or a Bunch of them; for students of regressors."""
         raise NotImplementedError
 
-    def noise_moments(self, X: np.ndarray, moments: Any, exact: bool = False) -> NoiseMoments:
+    def noise_moments(
+        self, noise: TargetNoise, X: np.ndarray, moments: Any, exact: bool = False
+    ) -> NoiseMoments:
         """What the noise of y depends on, where members have some moments.
 
         Members after an update keep the noise of those before, or more.

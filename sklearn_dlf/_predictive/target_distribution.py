@@ -65,7 +65,7 @@ class TargetDistribution:
     def _moments(self, X: np.ndarray, exact: bool = False) -> _TargetMoments:
         """Return what the distribution of y depends on."""
         moments = self.members.moments(X, exact)
-        at = self.members.noise_moments(X, moments, exact)
+        at = self.members.noise_moments(self.noise, X, moments, exact)
         points = self.members.points(X) if self.noise.depends_on_row else X
         factor = self.noise.factor(points, at.mean, at.variance)
         misfit = self.noise.misfit(at.variance)

@@ -106,10 +106,10 @@ class TargetNoise:
         noise.skewness = np.broadcast_to(skewness, self.shape.shape).astype(np.float64)
         return noise
 
-    def with_all_spread(self) -> TargetNoise:
-        """Return the noise around members whose variance was multiplied by its share already."""
+    def with_spread_share(self, share: ArrayLike) -> TargetNoise:
+        """Return the noise around members of whose variance another share (n_outputs,) counts."""
         noise = copy.copy(self)
-        noise.spread_share = np.ones_like(self.shape)
+        noise.spread_share = np.broadcast_to(share, self.shape.shape).astype(np.float64)
         return noise
 
     def mapped(self, is_reversed: np.ndarray) -> TargetNoise:

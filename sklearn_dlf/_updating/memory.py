@@ -161,6 +161,11 @@ def value_covariance(members: Any, noise: TargetNoise, X: np.ndarray) -> np.ndar
     return covariance
 
 
+def value_variance(members: Any, noise: TargetNoise, X: np.ndarray) -> np.ndarray:
+    """Variance (n, c) of y around the factors at rows; see `value_covariance`."""
+    return np.diagonal(value_covariance(members, noise, X), axis1=1, axis2=2)
+
+
 def latent_covariance(members: Any, X: np.ndarray) -> np.ndarray:
     """Covariance (n, c, c) that a row of `fit` stands for: the inverse of its Fisher information.
 

@@ -48,6 +48,10 @@ class Posterior(NamedTuple):
         Columns of the rows that are features too, behind those of the body; see `coordinates`.
     fading : float or array of shape (c,)
         Power of that relative variance by which the multiple counts.
+    typical_relative : array of shape (c,), or None
+        `typical_unknown` in units of the variance that y has around the factors at each row. The
+        multiple counts by the smaller of both shares: where y is noisy, or hardly noisy, in `fit`,
+        one of them is large however many rows `fit` had there.
     """
 
     mean: np.ndarray
@@ -60,9 +64,12 @@ class Posterior(NamedTuple):
     counted: np.ndarray | None = None
     columns: np.ndarray = NO_COLUMNS
     fading: float | np.ndarray = 1.0
+    typical_relative: np.ndarray | None = None
 
-    def multiples(self, features: np.ndarray) -> np.ndarray:
+    def multiples(self, features: np.ndarray, variance: np.ndarray) -> np.ndarray:
         """Multiples of the noise (n, c) at rows with features (n, p).
+
+        ``variance`` (n, c) is that of y around the factors.
 
         New rows may be noisier than those of `fit`, but these are not noisier than they were: where
         the features are like those of `fit`, the multiple is near one.
@@ -70,8 +77,10 @@ class Posterior(NamedTuple):
         if self.unknown is None:
             return np.ones((len(features), len(self.mean))) * self.noise_multiple
         unknown = variance_along(self.unknown, features)
-        share = np.minimum(unknown / self.typical_unknown, 1.0) ** self.fading
-        return 1 + (self.noise_multiple - 1) * share
+        share = unknown / self.typical_unknown
+        if self.typical_relative is not None:
+            share = np.minimum(share, unknown / variance / self.typical_relative)
+        return 1 + (self.noise_multiple - 1) * np.minimum(share, 1.0) ** self.fading
 
 
 def variance_along(root: np.ndarray, features: np.ndarray) -> np.ndarray:

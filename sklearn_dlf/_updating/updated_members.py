@@ -17,6 +17,7 @@ from .._predictive.law_probabilities import JITTER
 from .._predictive.members import LatentFactorMembers, NoiseMoments, join_local
 from .._predictive.target_noise import TargetNoise
 from .coordinates import features_of
+from .memory import value_variance
 from .posterior import Posterior
 
 
@@ -68,9 +69,11 @@ class UpdatedMembers(LatentFactorMembers):
         of_y = posterior._replace(loadings=counted)
         members = UpdatedMembers(self._fitted.network, self._fitted.units, of_y, share)
         members.is_exact = self.is_exact
-        return members, noise.with_all_spread()
+        return members, noise.with_spread_share(1.0)
 
-    def noise_moments(self, X: np.ndarray, moments: Any, exact: bool = False) -> NoiseMoments:
+    def noise_moments(
+        self, noise: TargetNoise, X: np.ndarray, moments: Any, exact: bool = False
+    ) -> NoiseMoments:
         """What the noise of y depends on: the members as they were fitted, and its multiple."""
         self._fitted.is_exact = self.is_exact
         fitted = self._fitted.moments(X, exact)
@@ -78,7 +81,9 @@ class UpdatedMembers(LatentFactorMembers):
         if slope is None and np.all(self._posterior.noise_multiple == 1):
             return NoiseMoments(fitted.mean, fitted.variance)
         features = features_of(self._fitted.network, X, self._posterior.columns)
-        multiple = self._posterior.multiples(features)
+        own = noise if self._share is None else noise.with_spread_share(self._share)
+        variance = value_variance(self._fitted, own, X)
+        multiple = self._posterior.multiples(features, variance)
         # The local part is noise too, for new rows. Members have some of it themselves.
         further = np.maximum(multiple - (1 if slope is None else slope**2), 0.0)
         further = further if self._share is None else self._share * further

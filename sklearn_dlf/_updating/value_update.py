@@ -181,6 +181,7 @@ class ValueUpdate(Update):
             counted=counted,
             columns=self._memory.columns,
             fading=self._fading(typical),
+            typical_relative=self._sums.typical_relative,
         )
 
     @property

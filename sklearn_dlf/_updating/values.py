@@ -59,6 +59,8 @@ class ValueSums(NamedTuple):
     inverse_unknown : array of shape (c,), or zero
         Sum of the inverse of the variance that a discrepancy has at a row; zero in files of earlier
         commits.
+    inverse_relative : array of shape (c,), or zero
+        The same of that variance in units of R; zero if it is not known of all rows.
     """
 
     information: np.ndarray
@@ -67,6 +69,7 @@ class ValueSums(NamedTuple):
     unknown: np.ndarray
     n_entries: float
     inverse_unknown: Any = 0.0
+    inverse_relative: Any = 0.0
 
     @property
     def n_rows(self) -> float:
@@ -78,6 +81,13 @@ class ValueSums(NamedTuple):
         """Harmonic mean (c,) over rows of the variance that a discrepancy has there."""
         inverse = self._known_inverse()
         return np.divide(self.n_rows, inverse, out=np.zeros_like(inverse), where=inverse > 0)
+
+    @property
+    def typical_relative(self) -> np.ndarray | None:
+        """`typical_unknown` (c,) in units of the noise of each row, or None if it is not known."""
+        if not np.ndim(self.inverse_relative) or not np.all(self.inverse_relative > 0):
+            return None
+        return self.n_rows / self.inverse_relative
 
     def _known_inverse(self) -> np.ndarray:
         """Return `inverse_unknown`, or what it is if each variance is the mean one."""
@@ -132,12 +142,14 @@ class ValueSums(NamedTuple):
             share * self.unknown,
             share * self.n_entries,
             share * self.inverse_unknown,
+            share * self.inverse_relative,
         )
 
     def plus(self, other: ValueSums) -> ValueSums:
         """Return the sums over the rows of both."""
         if self.can_scale != other.can_scale:  # sums in files of earlier commits cannot be scaled
             return self.totals().plus(other.totals())
+        are_known = np.ndim(self.inverse_relative) and np.ndim(other.inverse_relative)
         return ValueSums(
             self.information + other.information,
             self.slope + other.slope,
@@ -145,6 +157,7 @@ class ValueSums(NamedTuple):
             self.unknown + other.unknown,
             self.n_entries + other.n_entries,
             self._known_inverse() + other._known_inverse(),
+            self.inverse_relative + other.inverse_relative if are_known else 0.0,
         )
 
     def totals(self) -> ValueSums:
@@ -181,13 +194,15 @@ def sum_values(
     at_rows = variance_along(unknown, features)
     largest = at_rows.max(axis=0, initial=0.0)
     least = np.where(largest > 0, LEAST_UNKNOWN * largest, 1.0)
+    inverse = np.where(largest > 0, 1 / np.maximum(at_rows, least), 0.0)
     sums = ValueSums(
         coordinates.information(features, precision),
         slope,
         square,
         weights @ at_rows,
         float(n_outputs * weights.sum()),
-        weights @ np.where(largest > 0, 1 / np.maximum(at_rows, least), 0.0),
+        weights @ inverse,
+        weights @ (inverse * np.diagonal(covariance, axis1=1, axis2=2)),
     )
     return sums if _can_scale(coordinates) else sums.totals()
 
@@ -198,7 +213,7 @@ def no_values(coordinates: Coordinates) -> ValueSums:
     unknown = np.zeros(n_outputs)
     square = np.zeros((n_outputs, n_outputs))
     sums = ValueSums(
-        np.zeros((size, size)), np.zeros((size, n_outputs)), square, unknown, 0.0, unknown
+        np.zeros((size, size)), np.zeros((size, n_outputs)), square, unknown, 0.0, unknown, unknown
     )
     return sums if _can_scale(coordinates) else sums.totals()
 

@@ -11,6 +11,7 @@ from sklearn.base import clone
 
 from sklearn_dlf import DLFRegressor
 from sklearn_dlf._updating.memory import value_covariance
+from sklearn_dlf._updating.posterior import Posterior
 
 
 @pytest.fixture(params=["one_output", "separable", "values_of_groups"])
@@ -384,3 +385,21 @@ def test_rows_of_a_heavy_tailed_stream_are_forgotten(heavy_tailed):
     for _ in range(60):
         student.update(X[50:100], X[50:100, 0] + noise[50:100], forgetting=0.9)
     assert np.diff(student.predict_interval(X)).mean() < 0.7 * widened
+
+
+def test_noise_counts_where_rows_are_unlike_those_of_fit_in_units_of_y_and_of_the_noise():
+    posterior = Posterior(
+        np.zeros((1, 2)),
+        np.zeros((1, 2, 1)),
+        5.0,
+        unknown=np.eye(2)[None],
+        typical_unknown=np.ones(1),
+        typical_relative=np.ones(1),
+        fading=2.0,
+    )
+    features = np.array([[1.0, 0.0], [2.0, 0.0], [0.5, 0.0], [2.0, 0.0], [0.0, 0.0]])
+    variance = np.array([[1.0], [1.0], [0.01], [8.0], [1.0]])
+    found = posterior.multiples(features, variance)
+    assert_allclose(found[:, 0], [5.0, 5.0, 1 + 4 * 0.25**2, 1 + 4 * 0.5**2, 1.0])
+    alone = posterior._replace(typical_relative=None).multiples(features, variance)
+    assert_allclose(alone[:, 0], [5.0, 5.0, 1 + 4 * 0.25**2, 5.0, 1.0])
