@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from .._network.heads import Units
 
 # Hypotheses with less of the posterior mass are left out of averages.
 LEAST_WEIGHT = 1e-12
+
+# Ratio of unknown variances at which the multiple of the noise has faded, at least.
+LEAST_RATIO = 2.5
 
 # No columns of the rows.
 NO_COLUMNS = np.empty(0, dtype=np.intp)
@@ -46,12 +49,15 @@ class Posterior(NamedTuple):
         that counted in `fit`.
     columns : int array of shape (n_columns,)
         Columns of the rows that are features too, behind those of the body; see `coordinates`.
-    fading : float or array of shape (c,)
-        Power of that relative variance by which the multiple counts.
+    unknown_of_fit : array of shape (c,), or None
+        Mean of that variance over the rows of `fit`, where the multiple hardly counts if new rows
+        are unlike them. None if the memory of them is not used.
     typical_relative : array of shape (c,), or None
         `typical_unknown` in units of the variance that y has around the factors at each row. The
         multiple counts by the smaller of both shares: where y is noisy, or hardly noisy, in `fit`,
         one of them is large however many rows `fit` had there.
+    relative_of_fit : array of shape (c,), or None
+        `unknown_of_fit` in the same units.
     """
 
     mean: np.ndarray
@@ -63,8 +69,9 @@ class Posterior(NamedTuple):
     units: Units | None = None
     counted: np.ndarray | None = None
     columns: np.ndarray = NO_COLUMNS
-    fading: float | np.ndarray = 1.0
+    unknown_of_fit: np.ndarray | None = None
     typical_relative: np.ndarray | None = None
+    relative_of_fit: np.ndarray | None = None
 
     def multiples(self, features: np.ndarray, variance: np.ndarray) -> np.ndarray:
         """Multiples of the noise (n, c) at rows with features (n, p).
@@ -77,10 +84,26 @@ class Posterior(NamedTuple):
         if self.unknown is None:
             return np.ones((len(features), len(self.mean))) * self.noise_multiple
         unknown = variance_along(self.unknown, features)
-        share = unknown / self.typical_unknown
+        share = _share_of_unlike(unknown, self.typical_unknown, self.unknown_of_fit)
         if self.typical_relative is not None:
-            share = np.minimum(share, unknown / variance / self.typical_relative)
-        return 1 + (self.noise_multiple - 1) * np.minimum(share, 1.0) ** self.fading
+            relative = unknown / variance
+            other = _share_of_unlike(relative, self.typical_relative, self.relative_of_fit)
+            share = np.minimum(share, other)
+        return 1 + (self.noise_multiple - 1) * share
+
+
+def _share_of_unlike(unknown: np.ndarray, typical: Any, of_fit: np.ndarray | None) -> np.ndarray:
+    """Return how unlike those of `fit` rows are (n, c): one where they are as unlike as new rows.
+
+    It falls with the logarithm of the unknown variance (n, c), from the typical one (c,) of new
+    rows to that of `fit` (c,), or to a `LEAST_RATIO`-th of the former if both are alike.
+    """
+    if of_fit is None:
+        return np.minimum(unknown / typical, 1.0)
+    tiny = np.finfo(np.float64).tiny
+    ratio = np.maximum(typical / np.maximum(of_fit, tiny), LEAST_RATIO)
+    fallen = np.log(np.maximum(typical, tiny) / np.maximum(unknown, tiny)) / np.log(ratio)
+    return np.clip(1 - fallen, 0.0, 1.0)
 
 
 def variance_along(root: np.ndarray, features: np.ndarray) -> np.ndarray:

@@ -27,9 +27,6 @@ from .values import (
 # of the noise, and would widen all intervals.
 ROWS_OF_FIT = 5
 
-# Largest power of the fading of the multiple of the noise; of so large ones hardly any is left.
-MAX_FADING = 100.0
-
 
 class ValueUpdate(Update):
     """Sums over new rows, and the posterior that follows from them.
@@ -105,18 +102,6 @@ class ValueUpdate(Update):
         """Return the mean variance (c,) of a discrepancy at the rows of `fit`."""
         return typical_unknown(self._coordinates, self._memory, self._unit)
 
-    def _fading(self, typical: np.ndarray) -> Any:
-        """Return the power by which the multiple of the noise fades at rows like those of `fit`.
-
-        It is the larger, the more unlike those of `fit` the new rows are. Then what rows of `fit`
-        and new ones have in common is no reason to think that the noise has grown at the former.
-        """
-        if not self._has_memory:
-            return 1.0
-        of_fit = self._unknown_of_fit()
-        ratio = np.divide(typical, of_fit, out=np.ones_like(typical), where=of_fit > 0)
-        return np.clip(ratio, 1.0, MAX_FADING)
-
     def _latest_members(self, members: Any) -> Any:
         """Return the members before the next rows, under the noise of `fit`."""
         if self.is_empty:
@@ -172,6 +157,7 @@ class ValueUpdate(Update):
             multiple = multiple ** (self._sums.n_rows / (self._sums.n_rows + ROWS_OF_FIT))
         mean, loadings, counted = self._coordinates.change(normal)
         typical = self._sums.typical_unknown
+        of_fit = self._unknown_of_fit() if self._has_memory else None
         return Posterior(
             mean,
             loadings,
@@ -180,8 +166,9 @@ class ValueUpdate(Update):
             typical,
             counted=counted,
             columns=self._memory.columns,
-            fading=self._fading(typical),
+            unknown_of_fit=of_fit,
             typical_relative=self._sums.typical_relative,
+            relative_of_fit=None if of_fit is None else of_fit / self._memory.noise_variance,
         )
 
     @property

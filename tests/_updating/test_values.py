@@ -394,12 +394,17 @@ def test_noise_counts_where_rows_are_unlike_those_of_fit_in_units_of_y_and_of_th
         5.0,
         unknown=np.eye(2)[None],
         typical_unknown=np.ones(1),
+        unknown_of_fit=np.full(1, 1 / 16),
         typical_relative=np.ones(1),
-        fading=2.0,
+        relative_of_fit=np.full(1, 1 / 16),
     )
-    features = np.array([[1.0, 0.0], [2.0, 0.0], [0.5, 0.0], [2.0, 0.0], [0.0, 0.0]])
-    variance = np.array([[1.0], [1.0], [0.01], [8.0], [1.0]])
+    features = np.array([[1.0, 0.0], [2.0, 0.0], [0.5, 0.0], [1.0, 0.0], [0.25, 0.0], [0.0, 0.0]])
+    variance = np.array([[1.0], [1.0], [0.01], [4.0], [1.0], [1.0]])
     found = posterior.multiples(features, variance)
-    assert_allclose(found[:, 0], [5.0, 5.0, 1 + 4 * 0.25**2, 1 + 4 * 0.5**2, 1.0])
+    assert_allclose(found[:, 0], [5.0, 5.0, 3.0, 3.0, 1.0, 1.0])
     alone = posterior._replace(typical_relative=None).multiples(features, variance)
-    assert_allclose(alone[:, 0], [5.0, 5.0, 1 + 4 * 0.25**2, 5.0, 1.0])
+    assert_allclose(alone[:, 0], [5.0, 5.0, 3.0, 5.0, 1.0, 1.0])
+    without_memory = posterior._replace(typical_relative=None, unknown_of_fit=None)
+    assert_allclose(
+        without_memory.multiples(features, variance)[:, 0], [5.0, 5.0, 2.0, 5.0, 1.25, 1.0]
+    )
