@@ -12,7 +12,7 @@ N_LABELLED, N_NEW = 120, 50
 
 
 def make_rows(rng, n, has_group):
-    """Return rows of three columns; the last one says of a tenth of them that they are a group."""
+    """Return rows of three columns; the last is an indicator of a group, a tenth of the rows."""
     X = rng.standard_normal((n, 3))
     if has_group:
         X[:, 2] = X[:, 2] > 1.28

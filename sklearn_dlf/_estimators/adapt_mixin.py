@@ -17,14 +17,8 @@ from .._updating.updated_members import UpdatedMembers
 from .._updating.value_adaptation import ValueAdaptation, ValueAdapter
 from .._utils.threads import one_blas_thread
 from .._utils.warning import warn_user
-from .update_mixin import (
-    LEAST_WEIGHT,
-    NO_NOISE,
-    ClassifierUpdateMixin,
-    RegressorUpdateMixin,
-    UpdateMixin,
-    check_new_rows,
-)
+from .new_rows import LEAST_WEIGHT, check_new_rows
+from .update_mixin import NO_NOISE, ClassifierUpdateMixin, RegressorUpdateMixin, UpdateMixin
 
 UPDATES_LEFT_OUT = (
     "What this student has learnt by update is left out: adapt starts from the student as it was "

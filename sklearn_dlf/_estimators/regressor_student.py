@@ -31,8 +31,6 @@ NO_TRANSFORMED_VARIANCE = (
     "stretches them until rare values make up the variance. Sort and compare rows by the width of "
     "predict_interval, or by epistemic."
 )
-
-
 NO_VARIANCE_OF_DRAWS = (
     "y has no variance at {} (the noise has heavy tails, target_noise_.shape is {}). Means and "
     "sums of these draws depend on a few huge values and do not settle, however many are drawn. "

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import numbers
 from abc import abstractmethod
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import check_array
-from sklearn.utils.validation import _num_samples, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from .._rows.labels import class_indicators, observed_values
 from .._rows.novelties import Novelties
 from .._rows.reader import RowReader
-from .._rows.refused import refuse_records
 from .._updating.class_update import ClassUpdate
 from .._updating.coordinates import read_heads
 from .._updating.memory import (
@@ -31,18 +28,16 @@ from .._updating.other_meaning import (
     warn_of_other_values,
 )
 from .._updating.value_update import ValueUpdate
-from .._utils.numbers import in_memory, without_dates
 from .._utils.threads import one_blas_thread
 from .._utils.warning import warn_user
 from .base import BaseStudent
 from .classifier_mixin import ClassifierStudentMixin
+from .new_rows import check_new_rows, check_options
 from .regressor_mixin import RegressorStudentMixin
 
-# Largest weight of a row, and largest distance of a value of y from the values of fit, in units of
-# the standard deviation of the ensemble's mean. Larger ones are mistakes, and posteriors of them
-# would not be finite. Smaller weights than the least one tell nothing, and count as zero: their
-# squares would leave the range of float64. All are choices.
-LEAST_WEIGHT, MAX_WEIGHT, MAX_DISTANCE = 1e-30, 1e12, 1e30
+# Largest distance of a value of y from the values of fit, in units of the standard deviation of the
+# ensemble's mean. Larger ones are mistakes, and posteriors of them would not be finite. A choice.
+MAX_DISTANCE = 1e30
 
 NO_NOISE = (
     "{} needs the noise of y around the ensemble, and fit was called without y. Call "
@@ -111,8 +106,8 @@ class UpdateMixin(BaseStudent):
             learnt, the posterior's mean m and covariance S become ``rho m`` and ``rho^2 S + (1 -
             rho^2) K``, where K is the covariance under the prior. None, or 1: nothing is forgotten.
             0: all earlier updates are forgotten. Below 1, the update no longer holds the student to
-            what it predicted at the rows of `fit`. What rows tell well, such as a level, is
-            remembered for far fewer than ``1 / (1 - rho)`` calls (:doc:`/updating`).
+            what it predicted at the rows of `fit`. What new rows determine well, such as the
+            frequency of a class, is forgotten faster than by rho a call (:doc:`/updating`).
 
         Returns
         -------
@@ -162,7 +157,7 @@ class UpdateMixin(BaseStudent):
                 "This student was adapted to another meaning of y, and update keeps the meaning. "
                 "Adapt the fitted student to all rows of the new meaning at once."
             )
-        share = _check_options(discrepancy, forgetting)
+        share = check_options(discrepancy, forgetting)
         X, y, weights = check_new_rows(self, X, y, sample_weight)
         n_rows = len(weights)
         update = self.__dict__.get("_update")
@@ -356,47 +351,3 @@ class ClassifierUpdateMixin(UpdateMixin, ClassifierStudentMixin):
                 updated = update.members(self.student_, self._units)
                 warn_of_frequencies(rows, self.classes_, updated)
         return update
-
-
-def check_new_rows(student: Any, X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, np.ndarray]:
-    """Return new rows, y and weights (n_rows,) in memory, or raise if they do not match."""
-    X, y = in_memory(X), in_memory(y)
-    refuse_records(X, student.preprocessor)
-    n_rows = _num_samples(X)
-    if n_rows != _num_samples(y):
-        raise ValueError(
-            f"y must have a value for each of the {n_rows} rows of X; got {_num_samples(y)}."
-        )
-    return X, y, _row_weights(in_memory(sample_weight), n_rows)
-
-
-def _row_weights(sample_weight: Any, n_rows: int) -> np.ndarray:
-    """Return weights of rows (n_rows,), or raise if they are invalid; all may be zero."""
-    if sample_weight is None:
-        return np.ones(n_rows)
-    weights = check_array(
-        without_dates(sample_weight, "sample_weight"),
-        dtype=np.float64,
-        ensure_2d=False,
-        ensure_min_samples=0,
-        input_name="sample_weight",
-    )
-    if weights.shape != (n_rows,) or not ((weights >= 0) & (weights <= MAX_WEIGHT)).all():
-        ends = f"; {weights.min():g} to {weights.max():g}" if weights.size else ""
-        raise ValueError(
-            f"sample_weight must hold a number from 0 to {MAX_WEIGHT:g}, of equal rows, for each "
-            f"of the {n_rows} rows of X; got shape {weights.shape}{ends}."
-        )
-    return np.where(weights < LEAST_WEIGHT, 0.0, weights)
-
-
-def _check_options(discrepancy: Any, forgetting: Any) -> float:
-    """Return the share that is kept of earlier rows, or raise if an option is invalid."""
-    if discrepancy is not None and not (isinstance(discrepancy, str) and discrepancy == "auto"):
-        raise ValueError(f"discrepancy must be 'auto' or None; got {discrepancy!r}.")
-    if forgetting is None:
-        return 1.0
-    is_number = isinstance(forgetting, numbers.Real) and not isinstance(forgetting, bool)
-    if not (is_number and 0 <= float(forgetting) <= 1):
-        raise ValueError(f"forgetting must be a number from 0 to 1, or None; got {forgetting!r}.")
-    return float(forgetting)

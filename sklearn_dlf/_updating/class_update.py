@@ -31,6 +31,10 @@ MAX_KEPT = 1_000
 # the share of `flattening` is taken.
 MAX_AVERAGED = 100
 
+# Hypotheses of `class_models` that a stream has, the first ones: each costs time, and the last one
+# changes little there.
+N_OF_STREAM = 2
+
 
 class ClassUpdate(Update):
     """New rows, or the normal distribution that they were absorbed into, and the posterior.
@@ -110,18 +114,16 @@ class ClassUpdate(Update):
             self._models = self._make_models()
 
     def _begin_stream(self) -> None:
-        """Leave out the last hypothesis: each costs time, and of a stream this one tells little."""
-        if not self._is_stream:
-            self._is_stream = True
-            self._models = self._make_models()
-            if self._absorbed is not None:
-                self._absorbed = self._absorbed[: len(self._models)]
+        """Leave out the hypotheses that a stream does not have."""
+        self._is_stream, self._models = True, self._models[:N_OF_STREAM]
+        if self._absorbed is not None:
+            self._absorbed = self._absorbed[:N_OF_STREAM]
 
     def _make_models(self) -> list[Model]:
         """Return the hypotheses."""
         memory = self._memory if self._has_memory else self._memory.emptied()
         models = class_models(self._coordinates, memory, self._unit)
-        return models[:2] if self._is_stream else models
+        return models[:N_OF_STREAM] if self._is_stream else models
 
     def _absorb(self) -> None:
         """Replace the rows by a normal distribution."""

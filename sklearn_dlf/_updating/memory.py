@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.linalg import cholesky, eigh, solve_triangular
 
+from .._latent.member_process import MemberProcess
 from .._network.base import PREDICT_ROWS
 from .._predictive.target_noise import TargetNoise
 from .._utils.blocks import row_blocks, spaced_rows
@@ -104,11 +105,12 @@ def learn_memory(
     tells = weights[:, None] * noise_variance / variance  # the weight itself, on average
     size = p + len(columns)
     gram = np.zeros((size, size) if is_full else (n_outputs, 2, 2))
+    is_of_body = np.arange(size) < p - 1
+    is_of_body[-1] = True  # the one
     square = 0.0
     for rows in blocks:
         features = features_of(members.network, X[rows], columns)
-        of_body = np.delete(features, range(p - 1, size - 1), axis=1)
-        square += weights[rows] @ np.square(of_body).sum(axis=1)
+        square += weights[rows] @ np.square(features[:, is_of_body]).sum(axis=1)
         if is_full:
             gram += (features * tells[rows].mean(axis=1)[:, None]).T @ features
         else:
@@ -142,13 +144,16 @@ def _two_values(values: np.ndarray) -> np.ndarray:
     return (values == values.min(axis=0)) | (values == values.max(axis=0))
 
 
-def value_covariance(members: Any, noise: TargetNoise, X: np.ndarray) -> np.ndarray:
+def value_covariance(
+    members: Any, noise: TargetNoise, X: np.ndarray, process: MemberProcess | None = None
+) -> np.ndarray:
     """Covariance (n, c, c) of y around the factors at rows: local part, misfit and noise of y.
 
     The noise counts with its mean, or with its scale where its tails are so heavy that the mean is
-    far larger. The members' part is the share that counts for y.
+    far larger. The members' part is the share that counts for y. ``process`` is theirs at the rows,
+    if it is known.
     """
-    process = members.process(X, exact=True)
+    process = members.process(X, exact=True) if process is None else process
     share = np.sqrt(noise.spread_share)
     covariance = share[:, None] * share * process.local_covariance
     variance = np.diagonal(process.output_covariance, axis1=1, axis2=2)
@@ -159,11 +164,6 @@ def value_covariance(members: Any, noise: TargetNoise, X: np.ndarray) -> np.ndar
     outputs = np.arange(own.shape[1])
     covariance[:, outputs, outputs] += np.maximum(own, np.finfo(np.float64).tiny)
     return covariance
-
-
-def value_variance(members: Any, noise: TargetNoise, X: np.ndarray) -> np.ndarray:
-    """Variance (n, c) of y around the factors at rows; see `value_covariance`."""
-    return np.diagonal(value_covariance(members, noise, X), axis1=1, axis2=2)
 
 
 def latent_covariance(members: Any, X: np.ndarray) -> np.ndarray:

@@ -3,8 +3,8 @@
 Sums of squares tell it where the noise is about normal. Where it has heavy tails, one row of some
 hundred makes up such a sum. So the multiple that they tell is bounded by the one that the density
 of each value around the fitted student bears out, or, in a stream, around the student before the
-call. What the student's mean misses counts as noise there, so that the bound is hardly lower than
-the noise.
+call. What the student's mean misses counts as noise there. If noise of a skewed y has grown, the
+bound can be too low: the mean has moved with it.
 """
 
 from __future__ import annotations
@@ -28,10 +28,15 @@ def log_densities(
     """
     has_tails = np.isfinite(noise.shape)
     if not has_tails.any():
-        return np.zeros((len(NOISE_MULTIPLES), len(has_tails)))
+        return no_densities(len(has_tails))
     distribution = TargetDistribution(members, noise)
     found = distribution.log_density_of_multiples(X, y, NOISE_MULTIPLES)
     return np.where(has_tails, np.tensordot(found, weights, axes=(1, 0)), 0.0)
+
+
+def no_densities(n_outputs: int) -> np.ndarray:
+    """Return `log_densities` of no rows."""
+    return np.zeros((len(NOISE_MULTIPLES), n_outputs))
 
 
 def bound_multiples(multiples: Any, log_density: np.ndarray) -> np.ndarray:

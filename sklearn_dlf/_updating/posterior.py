@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .._network.heads import Units
 
@@ -73,10 +74,10 @@ class Posterior(NamedTuple):
     typical_relative: np.ndarray | None = None
     relative_of_fit: np.ndarray | None = None
 
-    def multiples(self, features: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    def multiples(self, features: np.ndarray, variance: ArrayLike = 1.0) -> np.ndarray:
         """Multiples of the noise (n, c) at rows with features (n, p).
 
-        ``variance`` (n, c) is that of y around the factors.
+        ``variance`` (n, c) is that of y around the factors; it counts if `typical_relative` does.
 
         New rows may be noisier than those of `fit`, but these are not noisier than they were: where
         the features are like those of `fit`, the multiple is near one.
@@ -86,7 +87,7 @@ class Posterior(NamedTuple):
         unknown = variance_along(self.unknown, features)
         share = _share_of_unlike(unknown, self.typical_unknown, self.unknown_of_fit)
         if self.typical_relative is not None:
-            relative = unknown / variance
+            relative = unknown / np.asarray(variance)
             other = _share_of_unlike(relative, self.typical_relative, self.relative_of_fit)
             share = np.minimum(share, other)
         return 1 + (self.noise_multiple - 1) * share

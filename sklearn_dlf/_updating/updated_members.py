@@ -17,7 +17,7 @@ from .._predictive.law_probabilities import JITTER
 from .._predictive.members import LatentFactorMembers, NoiseMoments, join_local
 from .._predictive.target_noise import TargetNoise
 from .coordinates import features_of
-from .memory import value_variance
+from .memory import value_covariance
 from .posterior import Posterior
 
 
@@ -80,15 +80,22 @@ class UpdatedMembers(LatentFactorMembers):
         slope = self._posterior.slope
         if slope is None and np.all(self._posterior.noise_multiple == 1):
             return NoiseMoments(fitted.mean, fitted.variance)
-        features = features_of(self._fitted.network, X, self._posterior.columns)
-        own = noise if self._share is None else noise.with_spread_share(self._share)
-        variance = value_variance(self._fitted, own, X)
-        multiple = self._posterior.multiples(features, variance)
+        process = self._fitted.process(X, exact)
+        multiple = self._multiples(noise, X, process)
         # The local part is noise too, for new rows. Members have some of it themselves.
         further = np.maximum(multiple - (1 if slope is None else slope**2), 0.0)
         further = further if self._share is None else self._share * further
-        added = further * self._fitted.process(X, exact).local_variance
+        added = further * process.local_variance
         return NoiseMoments(fitted.mean, fitted.variance, multiple, added, further)
+
+    def _multiples(self, noise: TargetNoise, X: np.ndarray, process: MemberProcess) -> np.ndarray:
+        """Return the multiples of the noise (n, c) at rows where fitted members have a process."""
+        features = features_of(self._fitted.network, X, self._posterior.columns)
+        if self._posterior.typical_relative is None:
+            return self._posterior.multiples(features)
+        own = noise if self._share is None else noise.with_spread_share(self._share)
+        covariance = value_covariance(self._fitted, own, X, process)
+        return self._posterior.multiples(features, np.diagonal(covariance, axis1=1, axis2=2))
 
     def _few_rows(self, X: np.ndarray) -> None:
         return None  # tensors of a posterior are made anew in each call

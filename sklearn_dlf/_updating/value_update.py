@@ -10,7 +10,7 @@ from .._predictive.target_noise import TargetNoise
 from .coordinates import choose_coordinates, features_of, read_heads, scale_loadings
 from .memory import Memory, discrepancy_root, typical_unknown, value_covariance
 from .models import Model
-from .noise_level import bound_multiples, log_densities
+from .noise_level import bound_multiples, log_densities, no_densities
 from .posterior import Posterior, variance_along
 from .update import Update
 from .updated_members import UpdatedMembers
@@ -49,7 +49,7 @@ class ValueUpdate(Update):
         self._memory, self._unit = memory, np.asarray(members.units.scale, dtype=np.float64)
         self._unknown = self._unknown_coefficients()
         self._sums = no_values(self._coordinates)
-        self._log_densities: Any = 0.0
+        self._log_densities = no_densities(self._coordinates.n_outputs)
         self._stream: ValueStream | None = None
         self._has_memory = True
         self._with_discrepancy = True
@@ -151,8 +151,7 @@ class ValueUpdate(Update):
             normal = self._stream.factor_posterior()
         else:
             normal = factor_posterior(self._coordinates, self._sums)
-        if np.ndim(self._log_densities):
-            multiple = bound_multiples(multiple, self._log_densities)
+        multiple = bound_multiples(multiple, self._log_densities)
         if self._stream is None:  # a stream forgets rows, so that it has few of them
             multiple = multiple ** (self._sums.n_rows / (self._sums.n_rows + ROWS_OF_FIT))
         mean, loadings, counted = self._coordinates.change(normal)
@@ -192,7 +191,8 @@ class ValueUpdate(Update):
         return {**super().__getstate__(), "_unknown": None, "_sums": sums}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.recent, self._log_densities = None, 0.0  # not in files of earlier commits
+        self.recent = None  # not in files of earlier commits, as what follows
+        self._log_densities = no_densities(state["_coordinates"].n_outputs)
         self.__dict__.update(state)
         root_share = self.__dict__.pop("_root_share", None)
         if root_share is not None:
