@@ -43,7 +43,7 @@ kernel = 1.0 * RBF(1.0) + WhiteKernel(0.01)
 process = GaussianProcessRegressor(kernel, random_state=0).fit(X, y)
 teachers = {
     "process": FittedEnsemble(process, n_members=100),
-    "networks": DeepEnsembleRegressor(20, random_state=0).fit(X, y),
+    "networks": DeepEnsembleRegressor(10, random_state=0).fit(X, y),
     "forest": RandomForestRegressor(100, min_samples_leaf=3, random_state=0).fit(X, y),
 }
 
@@ -64,7 +64,7 @@ for name, teacher in teachers.items():
     for more, further in (("", None), (", square", X_square)):
         if name == "forest" and further is not None:
             continue
-        student = DLFRegressor(q=10, random_state=0)
+        student = DLFRegressor(q=10, n_augmented=4000, random_state=0)
         student = student.fit(X, ensemble=teacher, X_unlabeled=further)
         spreads[f"student of {name}{more}"] = student.predict(everything, return_std=True)[1]
     for who, spread in spreads.items():

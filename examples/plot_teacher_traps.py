@@ -28,6 +28,7 @@ X, X_test, y, y_test = train_test_split(X, y, train_size=150, random_state=0)
 forest = RandomForestRegressor(50, min_samples_leaf=3, random_state=0).fit(X, y)
 members = member_predictions(forest, X_test)
 results = {}
+options = {"n_augmented": 2000, "random_state": 0}  # few made rows, to be quick
 
 
 def last_line(message):
@@ -55,7 +56,7 @@ def attempt(name, fit, rows=X_test):
     )
 
 
-attempt("as it should be", lambda: DLFRegressor(random_state=0).fit(X, y, ensemble=forest))
+attempt("as it should be", lambda: DLFRegressor(**options).fit(X, y, ensemble=forest))
 
 # %%
 # Rows that the teacher does not know
@@ -65,12 +66,12 @@ attempt("as it should be", lambda: DLFRegressor(random_state=0).fit(X, y, ensemb
 scaler = StandardScaler().fit(X)
 attempt(
     "scaled rows",
-    lambda: DLFRegressor(random_state=0).fit(scaler.transform(X), y, ensemble=forest),
+    lambda: DLFRegressor(**options).fit(scaler.transform(X), y, ensemble=forest),
     scaler.transform(X_test),
 )
 attempt(
     "scaled rows, with the way back",
-    lambda: DLFRegressor(random_state=0).fit(
+    lambda: DLFRegressor(**options).fit(
         scaler.transform(X), y, ensemble=forest, X_ensemble=scaler.inverse_transform
     ),
     scaler.transform(X_test),
@@ -82,21 +83,19 @@ attempt(
 # A forest records by their number which rows a tree has not seen. The student is nearly as
 # faithful, but the noise of y cannot be learnt from that record.
 order = np.random.RandomState(0).permutation(len(X))
-attempt(
-    "shuffled rows", lambda: DLFRegressor(random_state=0).fit(X[order], y[order], ensemble=forest)
-)
+attempt("shuffled rows", lambda: DLFRegressor(**options).fit(X[order], y[order], ensemble=forest))
 
 # %%
 # y in other units
 # ----------------
-attempt("y in other units", lambda: DLFRegressor(random_state=0).fit(X, y / 1000, ensemble=forest))
+attempt("y in other units", lambda: DLFRegressor(**options).fit(X, y / 1000, ensemble=forest))
 
 # %%
 # One boosted model
 # -----------------
 # Its trees correct each other. They are no alternatives, and their disagreement means nothing.
 boosted = GradientBoostingRegressor(n_estimators=50, random_state=0).fit(X, y)
-attempt("one boosted model", lambda: DLFRegressor(random_state=0).fit(X, y, ensemble=boosted))
+attempt("one boosted model", lambda: DLFRegressor(**options).fit(X, y, ensemble=boosted))
 
 # %%
 # A list of fitted models in a search

@@ -15,18 +15,14 @@ from .._rows.novelties import Novelties
 from .._rows.reader import RowReader
 from .._updating.class_update import ClassUpdate
 from .._updating.coordinates import read_heads
+from .._updating.levels import warn_of_frequencies, warn_of_level
 from .._updating.memory import (
     Memory,
     latent_covariance,
     learn_memory,
     value_covariance,
 )
-from .._updating.other_meaning import (
-    warn_of_frequencies,
-    warn_of_level,
-    warn_of_other_labels,
-    warn_of_other_values,
-)
+from .._updating.other_meaning import warn_of_other_labels, warn_of_other_values
 from .._updating.value_update import ValueUpdate
 from .._utils.threads import one_blas_thread
 from .._utils.warning import warn_user
@@ -349,5 +345,5 @@ class ClassifierUpdateMixin(UpdateMixin, ClassifierStudentMixin):
             is_told = warn_of_other_labels(rows, self.classes_, self._members)
             if not is_told:
                 updated = update.members(self.student_, self._units)
-                warn_of_frequencies(rows, self.classes_, updated)
+                warn_of_frequencies(rows, self.classes_, updated, update)
         return update

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from scipy.special import logsumexp
-from scipy.stats import norm
 
 from .._predictive.conformal import center_and_unit
 from .._predictive.target_noise import TargetNoise
@@ -17,6 +16,9 @@ from .._utils.blocks import spaced_rows
 from .._utils.label_order import find_renamed, with_frequencies
 from .._utils.significance import mean_in_errors
 from .._utils.warning import warn_user
+from .levels import ERRORS, LEAST_OLD, TINY
+from .levels import LEAST_ROWS as LEAST_LABELS
+from .levels import MOST_ROWS as MOST_LABELS
 from .value_update import ValueUpdate
 
 # Fewer rows tell too little; of more rows, so many are enough.
@@ -52,29 +54,6 @@ WORSE = 0.05
 # A mean of fewer losses is mostly chance.
 LEAST_MEAN_ROWS = 20
 
-# Rows of a new region tell little: the student may err there. A row is an old one if what `fit`
-# has left open there is less than so many times what it has at its own rows. At least so large a
-# share of the rows has to be old.
-MAX_UNKNOWN, LEAST_OLD = 4.0, 0.5
-
-# Mean residual after an update, in its standard errors and in standard deviations of the residuals,
-# beyond which the level of y has moved; of at least and at most so many rows like those of `fit`.
-# As many residuals are on its side as of a normal distribution whose mean is the third share of it.
-# Students of networks on five sets (five seeds, two draws of 50, 100 and 250 rows) gave no warning
-# in 150 updates of the same region. Of as many with a level higher by 0.35, 0.5 and one standard
-# deviation of the residuals they warned in 24, 52 and 144.
-LEVEL_ERRORS, LEVEL_SHARE, LEVEL_SIDE = 5.0, 0.25, 0.65
-LEVEL_ROWS, MOST_LEVEL_ROWS = 30, 2_000
-
-# Standard error of a frequency at least: a student may be sure of all rows.
-LEAST_FREQUENCY = 0.005
-
-# Denominator of a class that is never predicted.
-TINY = 1e-12
-
-# Residuals that are smaller than this share of the largest value are rounding.
-ROUNDING = 1e-5
-
 REMEDY = (
     "update holds the student to what it predicted at the rows of fit. If y means something else "
     "now ({}), call reset_update, and adapt with all rows of the new meaning. If it means the "
@@ -106,12 +85,11 @@ def warn_of_other_values(
     if not len(X):
         return False
     X, y = (each[spaced_rows(len(X), MOST_ROWS)] for each in (X, y))
-    unknown, typical = update.unknown_variance(fitted, X)
+    unknown, is_old = update.unknown_variance(fitted, X)
     is_few = len(X) < LEAST_ROWS
     # Rows that come one at a time are compared with what was known before any of them.
     center, unit = center_and_unit(X, fitted if is_few else members, noise)
     distances = np.abs(y - center) / np.sqrt(unit**2 + unknown)
-    is_old = np.all(unknown < MAX_UNKNOWN * typical, axis=1)
     if is_few:
         distances, is_old = _with_recent(update, distances, is_old)
         if len(distances) < LEAST_ROWS:
@@ -128,56 +106,6 @@ def warn_of_other_values(
         + REMEDY.format("such as other units")
     )
     return True
-
-
-def warn_of_level(
-    rows: tuple[np.ndarray, np.ndarray, np.ndarray],
-    bias: np.ndarray,
-    updated: Any,
-    fitted: Any,
-    update: ValueUpdate,
-) -> None:
-    """Warn if y is still above or below what the student predicts after it was updated.
-
-    The update remembers the rows of `fit`, and takes most of a change of level there for noise.
-
-    Parameters
-    ----------
-    rows, fitted, update
-        As for `warn_of_other_values`.
-    bias : array of shape (n_outputs,)
-        Mean of y less that of the members.
-    updated : StudentMembers
-        Members of the student after this update.
-    """
-    X, y = (each[rows[2] > 0] for each in rows[:2])
-    if len(X) < LEVEL_ROWS:
-        return
-    X, y = (each[spaced_rows(len(X), MOST_LEVEL_ROWS)] for each in (X, y))
-    unknown, typical = update.unknown_variance(fitted, X)
-    is_old = np.all(unknown < MAX_UNKNOWN * typical, axis=1)
-    if np.count_nonzero(is_old) < max(LEVEL_ROWS, LEAST_OLD * len(X)):
-        return
-    residuals = (y - updated.moments(X).mean - bias)[is_old]
-    rounding = ROUNDING * np.abs(y).max(axis=0)
-    mean, std = residuals.mean(axis=0), np.maximum(residuals.std(axis=0), rounding)
-    share = np.abs(mean) / np.where(std > 0, std, 1.0)
-    has_moved = share > max(LEVEL_SHARE, LEVEL_ERRORS / np.sqrt(len(residuals)))
-    on_side = np.mean(residuals * mean > 0, axis=0)
-    has_moved &= on_side >= norm.cdf(LEVEL_SIDE * share)  # else they are outliers
-    if not has_moved.any():
-        return
-    output = int(np.argmax(has_moved * share))
-    where = f" of output {output}" if len(share) > 1 else ""
-    warn_user(
-        f"After the update, the new values of y{where} are still "
-        f"{'above' if mean[output] > 0 else 'below'} what the student predicts, on average by "
-        f"{share[output]:.2g} standard deviations of the residuals. It remembers the rows of fit, "
-        "and takes most of a change there for noise. If the level of y has moved at all kinds of "
-        "rows, call reset_update, and adapt(X, y, labels='kept') with all new rows; if it moves "
-        "slowly, use forgetting. If it has moved at rows of one kind only, such as a new region, "
-        "adapt would move it everywhere: fit ensemble and student to rows of all kinds."
-    )
 
 
 def _with_recent(
@@ -207,7 +135,7 @@ def warn_of_other_labels(rows: tuple[np.ndarray, np.ndarray], classes: Any, memb
     X, labels = (each[rows[1].any(axis=1)] for each in rows)
     if len(X) < LEAST_ROWS:
         return False
-    X, labels = (each[spaced_rows(len(X), MOST_LEVEL_ROWS)] for each in (X, labels))
+    X, labels = (each[spaced_rows(len(X), MOST_LABELS)] for each in (X, labels))
     codes, logarithms = labels.argmax(axis=1), members.log_probabilities(X)
     what = _find_other_names(codes, logarithms, labels.sum(axis=1), classes)
     if what is not None:
@@ -248,53 +176,16 @@ def _find_other_names(
     if renamed:
         pairs = ", ".join(f"{classes[a]!s} for {classes[b]!s}" for a, b in renamed.items())
         return f"the new labels are likelier if they stand for others: {pairs}"
-    # A class that is more or less frequent than it was is another matter (`warn_of_frequencies`).
+    # A class that is more or less frequent than it was is another matter (`levels`).
     fair = with_frequencies(probabilities, codes, weights)
     frequencies = np.bincount(codes, weights, minlength=len(classes)) / weights.sum()
     own = np.maximum(fair[np.arange(len(codes)), codes], TINY)
     losses = np.log(frequencies[codes]) - np.log(own)
     excess = np.average(losses, weights=weights)
-    is_clear = mean_in_errors(losses, weights) > LEVEL_ERRORS and len(codes) >= LEVEL_ROWS
+    is_clear = mean_in_errors(losses, weights) > ERRORS and len(codes) >= LEAST_LABELS
     if excess > WORSE and is_clear:
         return (
             f"the new labels are less likely by {excess:.2g} nats than by their frequencies, as in "
             "another order than the rows"
         )
     return None
-
-
-def warn_of_frequencies(rows: tuple[np.ndarray, np.ndarray], classes: Any, updated: Any) -> None:
-    """Warn if a label is still far more or less frequent than an updated student predicts.
-
-    The update remembers the rows of `fit`, and follows a change of frequencies there a part of the
-    way only.
-
-    Parameters
-    ----------
-    rows, classes
-        As for `warn_of_other_labels`.
-    updated : StudentMembers
-        Members of the student after this update.
-    """
-    X, labels = (each[rows[1].any(axis=1)] for each in rows)
-    if len(X) < LEVEL_ROWS:
-        return
-    X, labels = (each[spaced_rows(len(X), MOST_LEVEL_ROWS)] for each in (X, labels))
-    weights = labels.sum(axis=1)
-    probabilities = np.exp(updated.log_probabilities(X))
-    found = np.average(labels / weights[:, None], axis=0, weights=weights)
-    expected = np.average(probabilities, axis=0, weights=weights)
-    squares = np.average(probabilities * (1 - probabilities), axis=0, weights=weights)
-    error = np.sqrt(squares * np.square(weights).sum()) / weights.sum()
-    has_moved = np.abs(found - expected) > LEVEL_ERRORS * np.maximum(error, LEAST_FREQUENCY)
-    has_moved &= np.abs(found - expected) > LEVEL_SHARE * expected
-    if not has_moved.any():
-        return
-    code = int(np.argmax(has_moved * np.abs(found - expected) / np.maximum(expected, TINY)))
-    warn_user(
-        f"After the update, the student predicts label {classes[code]!s} for {expected[code]:.0%} "
-        f"of the new rows, and {found[code]:.0%} have it. It remembers the rows of fit, and "
-        "follows a change there a part of the way. If labels have become more or less frequent, "
-        "call reset_update, and adapt(X, y, labels='kept') with all new rows; if they change "
-        "slowly, use forgetting."
-    )

@@ -20,7 +20,11 @@ class Update(ABC):
     ----------
     kept : dict
         Attributes of the student that the update has replaced or removed, as they were before.
+    recent_level : Residuals or Frequencies, or None
+        What the last calls have shown of the level of y; see `levels`.
     """
+
+    recent_level: Any = None
 
     def __init__(self) -> None:
         self._posterior: Posterior | None = None

@@ -27,6 +27,10 @@ from .values import (
 # of the noise, and would widen all intervals.
 ROWS_OF_FIT = 5
 
+# A row is like those of `fit` if what `fit` has left open there is less than so many times what it
+# has at its own rows.
+MAX_UNKNOWN = 4.0
+
 
 class ValueUpdate(Update):
     """Sums over new rows, and the posterior that follows from them.
@@ -91,12 +95,13 @@ class ValueUpdate(Update):
             self._stream.add(sums)
 
     def unknown_variance(self, members: Any, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the variance of a discrepancy at rows (n, c), and its mean at those of `fit` (c,).
+        """Return the variance (n, c) of a discrepancy at rows, and which are like those of `fit`.
 
-        The former grows where features are unlike those of the rows of `fit`.
+        It grows where features are unlike those of the rows of `fit`.
         """
         features = features_of(members.network, X, self._memory.columns)
-        return variance_along(self._unknown, features), self._unknown_of_fit()
+        unknown = variance_along(self._unknown, features)
+        return unknown, np.all(unknown < MAX_UNKNOWN * self._unknown_of_fit(), axis=1)
 
     def _unknown_of_fit(self) -> np.ndarray:
         """Return the mean variance (c,) of a discrepancy at the rows of `fit`."""
