@@ -159,6 +159,8 @@ def test_each_fault_alone_makes_a_student_unfaithful(process, change, culprit):
     assert report.verdict == "not faithful"
     assert check_named(report, culprit).grade == "poor"
     assert culprit in report.reason
+    is_of_pairs = "covariances" in culprit
+    assert ("mean and spread of single rows alone: faithful" in report.reason) == is_of_pairs
 
 
 def test_covariances_of_a_regressor_are_exact(report, student, fresh):

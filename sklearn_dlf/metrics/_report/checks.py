@@ -22,6 +22,9 @@ VERDICTS = {
     "unknown": "unknown",
 }
 
+# The first scores of `check_fidelity` concern single rows, and the others several rows together.
+N_SINGLE = 3
+
 # Limits of "good" and of "fair"; all are choices. No grade expects more of a student than the
 # teacher's own noise allows.
 #
@@ -151,6 +154,9 @@ def reason_of(checks: list[Check]) -> str:
     text = ", ".join(check.name for check in checks if check.grade == worst)
     if worst == "good":
         text = "as far as the teacher's own noise lets tell"
+    single = max((check.grade for check in checks[:N_SINGLE]), key=GRADES.index)
+    if "unknown" != single != worst:
+        text += f"; mean and spread of single rows alone: {VERDICTS[single]}"
     unknown = [check.name for check in checks if check.grade == "unknown"]
     return f"{text}; not known: {', '.join(unknown)}" if unknown else text
 
