@@ -342,8 +342,8 @@ class ClassifierUpdateMixin(UpdateMixin, ClassifierStudentMixin):
             rows = X, weights[:, None] * class_indicators(y, self.classes_)
         update.add(self._fitted_members, rows, discrepancy=discrepancy, forgetting=forgetting)
         if rows is not None and forgetting == 1:
-            is_told = warn_of_other_labels(rows, self.classes_, self._members)
-            if not is_told:
+            before, fitted = self._members, self._fitted_members
+            if not warn_of_other_labels(rows, self.classes_, before, fitted, update):
                 updated = update.members(self.student_, self._units)
                 warn_of_frequencies(rows, self.classes_, updated, update)
         return update

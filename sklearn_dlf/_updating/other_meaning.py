@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import logsumexp
@@ -19,6 +19,7 @@ from .._utils.warning import warn_user
 from .levels import ERRORS, LEAST_OLD, TINY
 from .levels import LEAST_ROWS as LEAST_LABELS
 from .levels import MOST_ROWS as MOST_LABELS
+from .update import Update
 from .value_update import ValueUpdate
 
 # Fewer rows tell too little; of more rows, so many are enough.
@@ -50,6 +51,9 @@ MAX_MEAN_EXCESS, MAX_LABEL_EXCESS = 0.7, 1.5
 # Students of networks on letter, magic, pendigits and waveform (two seeds, four draws of 20, 50,
 # 100 and 500 rows) had neither warning in 128 updates of the same region and in 128 of a new one.
 WORSE = 0.05
+
+# Logarithms of probabilities that are kept of earlier calls at most.
+MOST_KEPT = 4_000
 
 # A mean of fewer losses is mostly chance.
 LEAST_MEAN_ROWS = 20
@@ -118,10 +122,12 @@ def _with_recent(
     return found, old
 
 
-def warn_of_other_labels(rows: tuple[np.ndarray, np.ndarray], classes: Any, members: Any) -> bool:
+def warn_of_other_labels(
+    rows: tuple[np.ndarray, np.ndarray], classes: Any, members: Any, fitted: Any, update: Update
+) -> bool:
     """Warn if labels are far less likely than under a guess, and return whether that is so.
 
-    The guess does not know the rows.
+    The guess does not know the rows. Rows of several calls count together.
 
     Parameters
     ----------
@@ -129,19 +135,66 @@ def warn_of_other_labels(rows: tuple[np.ndarray, np.ndarray], classes: Any, memb
         Standardised rows, and the weight of their label.
     classes : array of shape (n_classes,)
         Labels.
-    members : StudentMembers
-        Members of the student before this update.
+    members, fitted : StudentMembers
+        Members of the student before this update, and as it was fitted.
+    update : Update
+        Keeps the last rows of earlier calls.
     """
     X, labels = (each[rows[1].any(axis=1)] for each in rows)
-    if len(X) < LEAST_ROWS:
+    if not len(X):
         return False
     X, labels = (each[spaced_rows(len(X), MOST_LABELS)] for each in (X, labels))
-    codes, logarithms = labels.argmax(axis=1), members.log_probabilities(X)
-    what = _find_other_names(codes, logarithms, labels.sum(axis=1), classes)
+    found = Labels(labels.argmax(axis=1), members.log_probabilities(X), labels.sum(axis=1))
+    what = _find_other_labels(found, classes)
+    # Rows of several calls are compared with what was known before any of them.
+    found = found._replace(logarithms=fitted.log_probabilities(X))
+    if what is None and update.recent_labels is not None:
+        found = found.after(update.recent_labels)
+        what = _find_other_labels(found, classes)
+    update.recent_labels = found.latest() if what is None else None
+    if what is None:
+        return False
+    warn_user(f"By the student, {what}. " + REMEDY.format("such as labels with other names"))
+    return True
+
+
+class Labels(NamedTuple):
+    """Labels of some rows, and what a student predicted that had not learnt them.
+
+    Attributes
+    ----------
+    codes : int array of shape (n,)
+        Numbers of the labels' classes.
+    logarithms : array of shape (n, n_classes)
+        Logarithms of the probabilities.
+    weights : array of shape (n,)
+        Weights of the rows.
+    """
+
+    codes: np.ndarray
+    logarithms: np.ndarray
+    weights: np.ndarray
+
+    def after(self, earlier: Labels) -> Labels:
+        """Return earlier rows and these."""
+        return Labels(*map(np.concatenate, zip(earlier, self, strict=True)))
+
+    def latest(self) -> Labels:
+        """Return the last rows, as few and as small as a file needs them."""
+        n_rows = min(MOST_ROWS, max(MOST_KEPT // self.logarithms.shape[1], LEAST_ROWS))
+        codes, logarithms, weights = (each[-n_rows:] for each in self)
+        return Labels(codes.astype(np.int32), logarithms.astype(np.float32), weights.copy())
+
+
+def _find_other_labels(found: Labels, classes: Any) -> str | None:
+    """Return what shows that labels are far less likely than under a guess, or None."""
+    codes, logarithms, weights = found
+    if len(codes) < LEAST_ROWS:
+        return None
+    what = _find_other_names(codes, logarithms, weights, classes)
     if what is not None:
-        warn_user(f"By the student, {what}. " + REMEDY.format("such as labels with other names"))
-        return True
-    some = spaced_rows(len(X), MOST_ROWS)
+        return what
+    some = spaced_rows(len(codes), MOST_ROWS)
     codes, logarithms = codes[some], logarithms[some]
     losses = -logarithms[np.arange(len(codes)), codes]
     log_frequency = logsumexp(logarithms, axis=0) - np.log(len(codes))
@@ -159,12 +212,8 @@ def warn_of_other_labels(rows: tuple[np.ndarray, np.ndarray], classes: Any, memb
     elif mean_excess > MAX_MEAN_EXCESS and len(codes) >= LEAST_MEAN_ROWS:
         what = f"labels are less likely by {mean_excess:.2g} nats"
     else:
-        return False
-    warn_user(
-        f"By the student, the new {what} than by a guess that does not know the rows. "
-        + REMEDY.format("such as labels with other names")
-    )
-    return True
+        return None
+    return f"the new {what} than by a guess that does not know the rows"
 
 
 def _find_other_names(

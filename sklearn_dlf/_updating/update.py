@@ -22,9 +22,12 @@ class Update(ABC):
         Attributes of the student that the update has replaced or removed, as they were before.
     recent_level : Residuals or Frequencies, or None
         What the last calls have shown of the level of y; see `levels`.
+    recent_labels : Labels or None
+        The labels of the last calls; see `other_meaning`.
     """
 
     recent_level: Any = None
+    recent_labels: Any = None
 
     def __init__(self) -> None:
         self._posterior: Posterior | None = None

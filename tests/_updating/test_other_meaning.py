@@ -75,9 +75,28 @@ def test_labels_in_another_order_than_the_rows_are_told(n_rows):
     X = rng.uniform(0.02, 0.98, size=(n_rows, 1))
     members = SimpleNamespace(log_probabilities=lambda X: np.log(np.column_stack([X, 1 - X])))
     labels = np.eye(2)[(rng.uniform(size=n_rows) > X[:, 0]).astype(int)]
-    classes = np.array(["paid", "default"])
+    classes, update = np.array(["paid", "default"]), SimpleNamespace(recent_labels=None)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert not warn_of_other_labels((X, labels), classes, members)
+        assert not warn_of_other_labels((X, labels), classes, members, members, update)
+    labels = labels[rng.permutation(n_rows)]
     with pytest.warns(UserWarning, match="as in another order than the rows"):
-        assert warn_of_other_labels((X, labels[rng.permutation(n_rows)]), classes, members)
+        assert warn_of_other_labels((X, labels), classes, members, members, update)
+
+
+def test_labels_that_come_a_few_at_a_time_are_counted_over_calls(three_classes):
+    student, X, y = three_classes
+    student, names = copy.deepcopy(student), {"a": "b", "b": "a", "c": "c"}
+    swapped = [names[each] for each in y]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for start in range(0, len(X), 4):
+            student.update(X[start : start + 4], y[start : start + 4])
+        student.reset_update()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for start in range(0, len(X), 4):
+            student = pickle.loads(pickle.dumps(student))
+            student.update(X[start : start + 4], swapped[start : start + 4])
+    told = [str(each.message) for each in caught]
+    assert any("By the student, the new labels are l" in each for each in told)
