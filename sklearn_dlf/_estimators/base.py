@@ -30,6 +30,7 @@ from .._network.bodies import ACTIVATIONS
 from .._network.heads import Units
 from .._rows.chosen import RowOrder, choose_rows, order_rows, rows_at
 from .._rows.containers import as_container, in_container_of
+from .._rows.index_order import warn_of_index_order
 from .._rows.labels import order_by_labels, take_labels
 from .._rows.novelties import Novelties
 from .._rows.preprocessors import set_input_tags
@@ -147,6 +148,8 @@ class BaseStudent(BaseEstimator, ABC):
         ensemble = self.ensemble if ensemble is None else ensemble
         X = as_frame(X)
         refuse_records(X, self.preprocessor)
+        together = {"y": y, "X_ensemble": X_ensemble, "predictions": predictions}
+        warn_of_index_order(X, **together, sample_weight=sample_weight, unseen=unseen)
         y, X_unlabeled, sample_weight = map(in_memory, (y, X_unlabeled, sample_weight))
         are_labels = task.kind == "classifier"
         chosen = choose_rows(X, y, sample_weight, unseen, self.subsample, random_state, are_labels)

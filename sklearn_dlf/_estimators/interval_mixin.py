@@ -15,6 +15,7 @@ from .._predictive.conformal import (
     rows_needed,
     warn_of_far_scores,
 )
+from .._rows.index_order import warn_of_index_order
 from .._rows.labels import observed_values
 from .._utils.parameters import check_levels
 from .._utils.warning import warn_user
@@ -117,6 +118,7 @@ class IntervalMixin(RegressorStudent):
         .. [1] Vovk, Gammerman, Shafer. "Algorithmic Learning in a Random World". Springer 2005.
         """
         check_is_fitted(self)
+        warn_of_index_order(X, y=y)
         center, unit = predict_in_parts(
             self, X, lambda members, rows: center_and_unit(rows, members, self.target_noise_)
         )

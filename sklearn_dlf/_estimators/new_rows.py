@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.validation import _num_samples
 
+from .._rows.index_order import warn_of_index_order
 from .._rows.refused import refuse_records
 from .._utils.numbers import in_memory, without_dates
 
@@ -20,6 +21,7 @@ LEAST_WEIGHT, MAX_WEIGHT = 1e-30, 1e12
 
 def check_new_rows(student: Any, X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, np.ndarray]:
     """Return new rows, y and weights (n_rows,) in memory, or raise if they do not match."""
+    warn_of_index_order(X, y=y, sample_weight=sample_weight)
     X, y = in_memory(X), in_memory(y)
     refuse_records(X, student.preprocessor)
     n_rows = _num_samples(X)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
+from .._rows.index_order import warn_of_index_order
 from .._transfer.unseen_check import seen_is_better
 from .._utils.parameters import check_levels
 from .._utils.pyplot import import_pyplot
@@ -272,6 +273,7 @@ n_members) or (n_samples, n_classes, n_members), or list of one array a member, 
         """
         checked_levels = check_levels(levels, "levels")
         rng = check_random_state(random_state)
+        warn_of_index_order(X, y=y, X_ensemble=X_ensemble, predictions=predictions)
         compared, members = compare_at_rows(student, ensemble, X, X_ensemble, predictions, rng)
         calibration = calibrate_at(student, compared, X, y, checked_levels)
         notes = [] if calibration.note is None else [calibration.note]
