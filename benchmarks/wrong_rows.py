@@ -1,12 +1,13 @@
 """Which fits warn that the teacher gets wrong rows, and which healthy ones do so falsely.
 
-``python benchmarks/wrong_rows.py [--only wrong|healthy|order]`` takes a few minutes.
+``python benchmarks/wrong_rows.py [--only wrong|columns|healthy|order]`` takes a few minutes.
 No student is trained: the checks are run through the functions that `fit` calls before it trains.
 """
 
 import argparse
 import warnings
 from collections import defaultdict
+from itertools import product
 from operator import attrgetter
 
 import numpy as np
@@ -54,6 +55,9 @@ from sklearn_dlf.ensembles import (
 )
 
 SCALERS = StandardScaler, MinMaxScaler, RobustScaler
+
+# Factors of one column in another unit.
+UNITS = 1000, 12, 1 / 12, 1 / 1000
 
 
 def warnings_of(ensemble, X, y, predictions=None, sample_weight=None):
@@ -306,10 +310,12 @@ def main():
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=2, help="seeds of the healthy data")
-    parser.add_argument("--only", choices=["wrong", "healthy", "order"])
+    parser.add_argument("--only", choices=["wrong", "columns", "healthy", "order"])
     options = parser.parse_args()
     if options.only in (None, "wrong"):
         print_wrong()
+    if options.only in (None, "columns"):
+        print_columns(options.seeds)
     if options.only in (None, "healthy"):
         print_healthy(options.seeds)
     if options.only in (None, "order"):
@@ -340,6 +346,38 @@ def print_wrong():
     for (name, harm), pairs in sorted(counts.items()):
         with_y, without = np.sum(pairs, axis=0)
         print(f"{name:30}{harm:18}{len(pairs):4} fits, {with_y:4} warn with y, {without:4} without")
+
+
+def print_columns(n_seeds):
+    """Print which fits warn whose teacher gets new rows with one column in another unit.
+
+    Only columns count whose other unit takes away 0.1 or more of the teacher's score.
+    """
+    counts = defaultdict(list)
+    for data, make_teachers in ((CLASSES, classifiers), (VALUES, regressors)):
+        for name, load in data.items():
+            X, y = load(return_X_y=True)
+            for seed in range(n_seeds):
+                own, new = np.array_split(np.random.RandomState(seed).permutation(len(X)), 2)
+                for teacher_name, teacher in make_teachers(seed):
+                    if "boosting" in teacher_name and name == "digits":
+                        continue  # slow
+                    teacher = fit(teacher, X[own], y[own])
+                    at_rows = score(teacher, X[new], y[new])
+                    for column, factor in product(range(X.shape[1]), UNITS):
+                        rows = np.array(X[new], dtype=np.float64)
+                        rows[:, column] *= factor
+                        if at_rows - score(teacher, rows, y[new]) < 0.1:
+                            continue
+                        with_y = bool(warnings_of(teacher, rows, y[new]))
+                        counts[teacher_name].append(
+                            (with_y, bool(warnings_of(teacher, rows, None)))
+                        )
+    print("\nOne column in another unit, which takes away 0.1 or more of the teacher's score")
+    counts["all"] = [each for found in counts.values() for each in found]
+    for name, pairs in counts.items():
+        with_y, without = np.sum(pairs, axis=0)
+        print(f"{name:30}{len(pairs):4} fits, {with_y:4} warn with y, {without:4} without")
 
 
 def print_healthy(n_seeds):

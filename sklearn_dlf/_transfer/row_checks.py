@@ -22,6 +22,7 @@ from .._utils.standardise import in_units
 from .._utils.warning import warn_user
 from .member_skill import FLOOR, least_skill, linear_predictions
 from .row_records import RowFacts, as_rows, compare_rows
+from .tree_columns import find_column_elsewhere
 
 # Differences of mean losses count from this many standard errors on: one in a thousand by chance.
 Z = 3.0
@@ -76,11 +77,19 @@ def judge_rows(ensemble: Any, X: Any, y: np.ndarray | None, kind: str) -> RowFac
     kind : {"regressor", "classifier"}
         Kind of the student.
     """
-    facts = compare_rows(ensemble, X)
+    facts, column = compare_rows(ensemble, X), find_column_elsewhere(ensemble, X)
+    name = f"column {column!r}" if isinstance(column, str) else f"column {column}"
     if facts.match is False:
         warn_user(
             "The rows that the ensemble gets are unlike those of its own fit: its members recorded "
-            f"other values of the columns. {REMEDY}"
+            f"other values of the columns{'' if column is None else f', such as {name}'}. {REMEDY}"
+        )
+    elif column is not None:
+        warn_user(
+            f"Nearly all rows that the ensemble gets go one way where its trees split {name}, "
+            "and those of its own fit went both ways. Is it in another unit than there? "
+            "Convert it, or give the rows in the form that the ensemble takes by X_ensemble. "
+            "If these are rows of another kind, such as later ones, the ensemble extrapolates."
         )
     if facts.match is None and facts.are_scaled and y is not None:
         rows = as_rows(ensemble, X)

@@ -127,7 +127,7 @@ def _contradictions(model: Any, X: Any, limits: Limits) -> Iterator[float]:
     """Yield one value for each record of a model: at least one where it contradicts the rows."""
     model = without_wrapper(model)
     if isinstance(model, list | tuple):
-        for one in _some(model):
+        for one in some_members(model):
             yield from _contradictions(one, X, limits)
         return
     rows = as_rows(model, X)
@@ -148,7 +148,7 @@ def _contradictions(model: Any, X: Any, limits: Limits) -> Iterator[float]:
         yield from _contradictions(part, rows if columns is None else rows[:, columns], limits)
 
 
-def _some(items: Any) -> list:
+def some_members(items: Any) -> list:
     """Return at most `MAX_MEMBERS` items at equal distances."""
     return list(items)[:: -(-len(items) // MAX_MEMBERS)] if len(items) else []
 
@@ -162,18 +162,18 @@ def _parts(model: Any) -> Iterator[tuple[Any, Any]]:
         yield model.estimator, None
     elif hasattr(model, "estimators_features_"):
         pairs = list(zip(model.estimators_, model.estimators_features_, strict=True))
-        yield from _some(pairs)
+        yield from some_members(pairs)
     elif hasattr(model, "estimators_"):  # of forests, voting; of boosting, of which the first rows
         members = model.estimators_
         if isinstance(members, np.ndarray):
             members = list(members[0])
-        yield from ((member, None) for member in _some(members))
+        yield from ((member, None) for member in some_members(members))
     else:
         for name in ("best_estimator_", "regressor_", "estimator_", "_X_scaler", "scaler_"):
             if hasattr(model, name):
                 yield getattr(model, name), None
                 return
-        for calibrated in _some(getattr(model, "calibrated_classifiers_", [])):
+        for calibrated in some_members(getattr(model, "calibrated_classifiers_", [])):
             yield calibrated.estimator, None
 
 
