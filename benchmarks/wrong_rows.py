@@ -367,7 +367,11 @@ def print_columns(n_seeds):
                     for column, factor in product(range(X.shape[1]), UNITS):
                         rows = np.array(X[new], dtype=np.float64)
                         rows[:, column] *= factor
-                        if at_rows - score(teacher, rows, y[new]) < 0.1:
+                        try:
+                            lost = at_rows - score(teacher, rows, y[new])
+                        except ValueError:  # probabilities that do not sum to one
+                            continue
+                        if lost < 0.1:
                             continue
                         with_y = bool(warnings_of(teacher, rows, y[new]))
                         counts[teacher_name].append(

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._rows.labels import check_labels, class_columns, join_classes, observed_values
 from .._updating.class_adaptation import ClassAdaptation, ClassAdapter, arrange_rows
+from .._updating.label_map import warn_of_few_labels
 from .._updating.mapped_members import members_of
 from .._updating.updated_members import UpdatedMembers
 from .._updating.value_adaptation import ValueAdaptation, ValueAdapter
@@ -255,6 +256,8 @@ class ClassifierAdaptMixin(AdaptMixin, ClassifierUpdateMixin):
         UserWarning
             If `update` has changed the student: what it has learnt is left out.
             If all of ten or more rows may be in other units, as in `update`.
+            If a label of fewer than ten rows was "mapped": its probabilities are less certain than
+            the student says.
 
         See Also
         --------
@@ -268,7 +271,7 @@ class ClassifierAdaptMixin(AdaptMixin, ClassifierUpdateMixin):
         >>> X, y = load_iris(return_X_y=True)
         >>> forest = RandomForestClassifier(30, random_state=0).fit(X, y)
         >>> student = DLFClassifier(q=3, n_epochs=5, random_state=0).fit(X, y, ensemble=forest)
-        >>> adapted = student.adapt(X[::10], 2 - y[::10])  # names in another order
+        >>> adapted = student.adapt(X[::5], 2 - y[::5])  # names in another order
         >>> bool((adapted.predict(X) == 2 - y).mean() > 0.9), adapted.adaptation_.labels
         (True, 'mapped')
         """
@@ -293,6 +296,8 @@ class ClassifierAdaptMixin(AdaptMixin, ClassifierUpdateMixin):
         n_outputs = 1 if len(new) == 2 else len(new)
         with one_blas_thread:
             adaptation = adapter.adapt(labels)
+        if adaptation.labels == "mapped":
+            warn_of_few_labels(indicators, new)
         return self._with_adaptation(adaptation, X, classes_=new, n_outputs_=n_outputs)
 
     def _new_classes(self, y: np.ndarray, labels: str, classes: Any) -> np.ndarray:

@@ -9,8 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._utils.warning import warn_user
+
 # Pseudo-counts of each entry of a map, over which cross-validation chooses: the Dirichlet prior.
 STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+
+# A label of fewer rows gives a warning, which names so many of them.
+LEAST_ROWS, MAX_SHOWN = 10, 5
 
 # EM ends when no entry changes by more, or after so many steps.
 TOLERANCE, MAX_STEPS = 1e-6, 500
@@ -42,6 +47,22 @@ def learn_map(probabilities: np.ndarray, labels: np.ndarray, strength: float) ->
         if change < TOLERANCE:
             break
     return label_map
+
+
+def warn_of_few_labels(labels: np.ndarray, names: np.ndarray) -> None:
+    """Warn if a label has few rows (n, K): what the map says of it is taken for certain."""
+    counts = labels.sum(axis=0)
+    few = np.flatnonzero(counts < LEAST_ROWS)
+    if not len(few):
+        return
+    shown = ", ".join(f"{names[k]!s} has {counts[k]:.3g}" for k in few[:MAX_SHOWN])
+    warn_user(
+        f"What labels mean now was learnt from few rows of some: {shown}. Their probabilities may "
+        "be far off, by more than predict_uncertainty and drawn members say: these take the map "
+        "of classes to labels for certain. Give at least ten rows of each label. If you know which "
+        "class has which name, give y the names of fit, and call update, or "
+        "adapt(labels='kept')."
+    )
 
 
 def keep_map(labels: np.ndarray, columns: np.ndarray, strength: float = 0.5) -> np.ndarray:

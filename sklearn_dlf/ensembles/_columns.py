@@ -227,7 +227,9 @@ def _select_columns(model: Any, X: Any, names: list[str]) -> Any:
     if missing:
         raise ValueError(
             f"X lacks columns that {type(model).__name__} was fitted with: received "
-            f"{_plain(received)}, expected {_plain(names)}, missing {_plain(missing)}."
+            f"{_plain(received)}, expected {_plain(names)}, missing {_plain(missing)}. If a step "
+            "before the student has replaced them, give fit the rows as the ensemble takes them by "
+            "X_ensemble."
         )
     several = [received[i] for key in wanted if len(positions[key]) > 1 for i in positions[key]]
     if several:

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -20,6 +21,9 @@ from sklearn_dlf._updating.label_map import learn_map
 from sklearn_dlf._updating.offset_head import fit_head
 
 LABELS = ["kept", "mapped"]
+
+# Rows are few here, to be quick.
+pytestmark = pytest.mark.filterwarnings("ignore:What labels mean now was learnt from few rows")
 
 
 @pytest.fixture(params=["two_classes", "three_classes", "classes_of_groups"])
@@ -196,6 +200,20 @@ def test_labels_that_the_rows_lack_are_named_by_classes(three_classes):
     adapted = student.adapt(X[:30], np.full(30, 1), classes=[3, 1])
     assert_array_equal(adapted.classes_, [1, 3])
     assert (adapted.predict(X) == 1).all()
+
+
+@pytest.mark.parametrize(("n_rows", "is_told"), [(10, False), (9, True), (0, True)])
+def test_a_label_of_few_rows_is_told_if_it_is_mapped(two_classes, n_rows, is_told):
+    student, X, y = two_classes
+    rows = np.concatenate([np.flatnonzero(y == "a")[:30], np.flatnonzero(y == "b")[:n_rows]])
+    names = renamed(y, {"a": "good", "b": "bad"})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        student.adapt(X[rows], names[rows], classes=["bad", "good"])
+        student.adapt(X[rows], y[rows], labels="kept")
+    told = [str(each.message) for each in caught]
+    assert len(told) == is_told
+    assert not is_told or f"few rows of some: bad has {n_rows}. Their probabilities" in told[0]
 
 
 @pytest.mark.parametrize("labels", ["auto", *LABELS])

@@ -143,6 +143,7 @@ def test_full_forgetting_without_rows_restores_the_fit(fitted):
 
 
 @pytest.mark.filterwarnings("ignore:New values of y")
+@pytest.mark.filterwarnings("ignore:After the last updates")
 def test_a_stream_follows_values_that_change(one_output):
     student, X, y = one_output
     errors = []
