@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,6 +29,10 @@ from .novelties import MANY_ROWS, MAX_SHOWN, NewValues, Novelties, add_numbers
 # boosted trees tell apart, and the rows that each has at least, or this share of few rows. Rarer
 # ones share an indicator, and so do those that are unknown. A choice.
 MAX_CATEGORIES, MIN_ROWS, MIN_SHARE = 255, 3, 1 / 40
+
+# Strings of dates, with a time of day or without, of which there is a warning if a column has at
+# least `MANY_ROWS` different ones and no other strings.
+DATE = re.compile(r"(\d{4}-\d{1,2}-\d{1,2}|\d{1,4}([./])\d{1,2}\2\d{1,4})([T ][\d:.,+Z-]+)?")
 
 # There is a warning if a larger share of the rows has categories that share one for their number.
 MAX_MERGED = 0.05
@@ -91,6 +96,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         if labels.shape[1]:
             parts.append(self._one_hot.fit_transform(labels))
             self._warn_of_merged(labels)
+            self._warn_of_dates(labels)
         self.units_ = self._find_units(parts, numbers.shape[1], labels.shape[1])
         return self
 
@@ -279,6 +285,17 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                     f"{share:.0%} of the rows have one of these that is not rare, and the ensemble "
                     "may tell them apart. Give a preprocessor, such as a ColumnTransformer with "
                     "TargetEncoder for this column."
+                )
+
+    def _warn_of_dates(self, labels: np.ndarray) -> None:
+        """Warn of columns of strings that look like dates: of time, nothing is learnt there."""
+        for name, own in zip(self._category_names(), labels.T, strict=True):
+            written = [each for each in np.unique(own) if each != MISSING]
+            if len(written) >= MANY_ROWS and all(map(DATE.fullmatch, written)):
+                warn_user(
+                    f"Column {name!r} holds strings that look like dates, such as "
+                    f"{str(written[0])!r}, and is read as categories, without an order. If they "
+                    "are dates, convert the column by pandas.to_datetime."
                 )
 
     def _find_units(self, parts: list[np.ndarray], n_numbers: int, n_categories: int) -> np.ndarray:

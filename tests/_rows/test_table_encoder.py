@@ -140,3 +140,23 @@ def test_it_is_cloned_and_pickled():
 def test_another_number_of_columns_is_refused():
     with pytest.raises(ValueError, match="4 columns, expected 5"):
         TableEncoder().fit(FRAME).transform(FRAME.iloc[:, :4])
+
+
+@pytest.mark.parametrize(
+    "form", ["%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%d.%m.%Y", "%m/%d/%y", "%Y/%m/%d"]
+)
+def test_strings_that_look_like_dates_are_told(form):
+    days = pd.date_range("2024-01-01", periods=40).strftime(form)
+    frame = pd.DataFrame({"opened": days.where(np.arange(40) % 7 > 0, None)})
+    with pytest.warns(
+        UserWarning, match=r"'opened' holds strings that look like dates.*to_datetime"
+    ):
+        TableEncoder().fit(frame)
+
+
+@pytest.mark.parametrize(
+    "labels", [["2024-01-01", "2024-02-01"] * 20, [f"{i}-1" for i in range(40)]]
+)
+def test_other_strings_are_not(labels):
+    TableEncoder().fit(pd.DataFrame({"kind": labels}))
+    TableEncoder().fit(pd.DataFrame({"when": pd.date_range("2024-01-01", periods=40)}))
