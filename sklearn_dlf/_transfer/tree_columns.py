@@ -76,8 +76,8 @@ def find_column_elsewhere(ensemble: Any, X: Any) -> Any:
             for number, found in _pass_rows(tree, rows).items():
                 name = names[number]
                 passed[name] = found if name not in passed else passed[name].plus(found)
-    except (TypeError, ValueError, AttributeError, IndexError, KeyError):
-        return None  # rows that cannot be read; evaluation may raise
+    except Exception:  # of transformers inside, in any way; evaluation raises it again
+        return None
     shares = {name: _least_share(each) for name, each in passed.items()}
     worst = min(shares, key=lambda name: shares[name], default=None)
     return worst if worst is not None and shares[worst] < FEW else None
