@@ -126,6 +126,11 @@ class UpdateMixin(BaseStudent):
             it is removed. Call ``conformalize`` again, with rows that are held out from the update.
             If y is far from all that the student thought possible, unless `forgetting` is below 1:
             it may mean something else, which `adapt` learns. At least five rows tell it.
+            If labels are far less likely than by a guess, likelier under each other's names, or in
+            another order than the rows. If y stays above or below what the updated student
+            predicts, or a label more or less frequent, of this call or of the last calls together.
+            None of these three comes with `forgetting` below 1.
+            If y has the pandas index of X in another order.
             If all of ten or more rows lie away from those that are known in a column of numbers, by
             more than their whole range: they may be in other units.
             At the first update of a student whose members have a law (`latent_law_`): they are
@@ -164,9 +169,10 @@ class UpdateMixin(BaseStudent):
         learnt = self._rows_to_learn(X, self._reader, knows_all) if n_rows else None
         added = None if learnt is None else (learnt, y, weights)
         with one_blas_thread:
-            if update is None:
-                update = self._make_update()
-            update = self._add_rows(update.copy(), added, discrepancy is not None, share)
+            update = self._make_update() if update is None else update.copy()
+            if share < 1:
+                update.forget_calls()
+            update = self._add_rows(update, added, discrepancy is not None, share)
         if not weights.any() and share == 1:  # values are valid; nothing is learnt or forgotten
             return self
         if update.is_empty:  # no row counts, or none does any more
@@ -309,7 +315,7 @@ class RegressorUpdateMixin(UpdateMixin, RegressorStudentMixin):
                 before, fitted = self._members, self._fitted_members
                 if not warn_of_other_values(rows, noise, before, fitted, update):
                     updated = update.members(self.student_, self._units)
-                    warn_of_level(rows, noise.bias, updated, fitted, update)
+                    warn_of_level(rows, noise, updated, fitted, update)
             self.target_transformation_ = transformation
         return update
 
@@ -341,9 +347,9 @@ class ClassifierUpdateMixin(UpdateMixin, ClassifierStudentMixin):
             X, y, weights = rows
             rows = X, weights[:, None] * class_indicators(y, self.classes_)
         update.add(self._fitted_members, rows, discrepancy=discrepancy, forgetting=forgetting)
-        if rows is not None and forgetting == 1:
-            before, fitted = self._members, self._fitted_members
-            if not warn_of_other_labels(rows, self.classes_, before, fitted, update):
-                updated = update.members(self.student_, self._units)
-                warn_of_frequencies(rows, self.classes_, updated, update)
+        if rows is None or forgetting < 1:
+            return update
+        if not warn_of_other_labels(rows, self.classes_, self._members, update):
+            updated = update.members(self.student_, self._units)
+            warn_of_frequencies(rows, self.classes_, updated, update)
         return update

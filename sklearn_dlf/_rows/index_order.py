@@ -44,6 +44,9 @@ def _index_of(table: Any) -> Any:
 
 def _is_reordered(first: Any, second: Any) -> bool:
     """Return whether two indices hold the same entries, each once, in different orders."""
-    if len(first) != len(second) or first.equals(second):
+    if len(first) != len(second) or first.nlevels != second.nlevels or first.equals(second):
         return False
-    return bool(first.is_unique and second.is_unique and first.isin(second).all())
+    try:
+        return bool(first.is_unique and second.is_unique and first.isin(second).all())
+    except (TypeError, ValueError):  # entries of types that cannot be compared, or hashed
+        return False

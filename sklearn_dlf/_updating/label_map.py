@@ -50,12 +50,15 @@ def learn_map(probabilities: np.ndarray, labels: np.ndarray, strength: float) ->
 
 
 def warn_of_few_labels(labels: np.ndarray, names: np.ndarray) -> None:
-    """Warn if a label has few rows (n, K): what the map says of it is taken for certain."""
-    counts = labels.sum(axis=0)
+    """Warn if a label has few rows (n, K): what the map says of it is taken for certain.
+
+    A weight is a number of equal rows, which tell less than as many different ones.
+    """
+    counts = np.count_nonzero(labels, axis=0)
     few = np.flatnonzero(counts < LEAST_ROWS)
     if not len(few):
         return
-    shown = ", ".join(f"{names[k]!s} has {counts[k]:.3g}" for k in few[:MAX_SHOWN])
+    shown = ", ".join(f"{names[k]!s} has {counts[k]}" for k in few[:MAX_SHOWN])
     warn_user(
         f"What labels mean now was learnt from few rows of some: {shown}. Their probabilities may "
         "be far off, by more than predict_uncertainty and drawn members say: these take the map "

@@ -1,7 +1,8 @@
 """Warnings of a level of y, or a frequency of a label, that updates do not follow.
 
 An update remembers the rows of `fit`, and takes most of a change there for noise. Rows of several
-calls count together, so that many small updates tell what a large one does.
+calls count together, so that many small updates tell nearly what a large one does: each row is
+compared with what the student predicted once its call was learnt.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.stats import norm
 
+from .._predictive.target_noise import TargetNoise
 from .._utils.blocks import spaced_rows
 from .._utils.warning import warn_user
+from .memory import value_covariance
 from .update import Update
 from .value_update import ValueUpdate
 
@@ -26,10 +29,15 @@ from .value_update import ValueUpdate
 ERRORS, SHARE, SIDE = 5.0, 0.25, 0.65
 LEAST_ROWS, MOST_ROWS = 30, 2_000
 
+# The residuals' standard deviation is at least this share of the noise of y: equal rows that come
+# again have none.
+LEAST_NOISE = 0.5
+
 # Share of the rows that have to be like those of `fit`: in a new region, the student may err.
 LEAST_OLD = 0.5
 
-# Rows that count together if they came in several calls; of earlier ones, a share counts.
+# Rows that count together if they came in several calls; of earlier ones, a share counts. After a
+# warning of several calls, as many rows have to come before the next one.
 RECENT_ROWS = 500
 
 # Standard error of a frequency at least: a student may be sure of all rows.
@@ -51,6 +59,8 @@ class Residuals(NamedTuple):
         Number of rows, and of those like the rows of `fit`; the sums are over these.
     total, squares, n_above : arrays of shape (c,)
         Sums of the residuals and of their squares, and the number of those above zero.
+    noise : array of shape (c,)
+        Sum of the standard deviations of y around the members.
     largest : array of shape (c,)
         Largest absolute value of y.
     """
@@ -60,6 +70,7 @@ class Residuals(NamedTuple):
     total: np.ndarray
     squares: np.ndarray
     n_above: np.ndarray
+    noise: np.ndarray
     largest: np.ndarray
 
     def after(self, earlier: Residuals) -> Residuals:
@@ -76,6 +87,7 @@ class Residuals(NamedTuple):
             return None
         mean = self.total / self.n_old
         std = np.sqrt(np.maximum(self.squares / self.n_old - mean**2, 0.0))
+        std = np.maximum(std, LEAST_NOISE * self.noise / self.n_old)
         std = np.maximum(std, ROUNDING * self.largest)
         distance = mean / np.where(std > 0, std, 1.0)
         share = np.abs(distance)
@@ -127,7 +139,7 @@ class Frequencies(NamedTuple):
 
 def warn_of_level(
     rows: tuple[np.ndarray, np.ndarray, np.ndarray],
-    bias: np.ndarray,
+    noise: TargetNoise,
     updated: Any,
     fitted: Any,
     update: ValueUpdate,
@@ -138,8 +150,8 @@ def warn_of_level(
     ----------
     rows : tuple of arrays (n, *row_shape), (n, n_outputs) and (n,)
         Standardised rows, values and weights.
-    bias : array of shape (n_outputs,)
-        Mean of y less that of the members.
+    noise : TargetNoise
+        Noise of y around the members.
     updated, fitted : StudentMembers
         Members of the student after this update, and as it was fitted.
     update : ValueUpdate
@@ -150,20 +162,22 @@ def warn_of_level(
         return
     X, y = (each[spaced_rows(len(X), MOST_ROWS)] for each in (X, y))
     _, is_old = update.unknown_variance(fitted, X)
-    residuals = (y - updated.moments(X).mean - bias)[is_old]
+    residuals = (y - updated.moments(X).mean - noise.bias)[is_old]
+    variances = np.diagonal(value_covariance(fitted, noise, X[is_old]), axis1=1, axis2=2)
     found = Residuals(
         float(len(X)),
         float(len(residuals)),
         residuals.sum(axis=0),
         np.square(residuals).sum(axis=0),
         np.sum(residuals > 0, axis=0, dtype=float),
+        np.sqrt(variances).sum(axis=0),
         np.abs(y).max(axis=0),
     )
-    moved, calls = _judge(update, found)
+    moved, calls = _judge_calls(update, found)
     if moved is None:
         return
     output, distance = moved
-    where = f" of output {output}" if len(bias) > 1 else ""
+    where = f" of output {output}" if len(noise.bias) > 1 else ""
     warn_user(
         f"After the {calls}, the new values of y{where} are still "
         f"{'above' if distance > 0 else 'below'} what the student predicts, on average by "
@@ -205,7 +219,7 @@ def warn_of_frequencies(
         weights @ probabilities,
         weights @ (probabilities * (1 - probabilities)),
     )
-    moved, calls = _judge(update, found)
+    moved, calls = _judge_calls(update, found)
     if moved is None:
         return
     code, expected, frequency = moved
@@ -218,16 +232,18 @@ def warn_of_frequencies(
     )
 
 
-def _judge(update: Update, found: Any) -> tuple[Any, str]:
+def _judge_calls(update: Update, found: Any) -> tuple[Any, str]:
     """Return what has moved in one call, or in the last ones, and the calls in words.
 
     Once it has been told, rows are counted from the start.
     """
     moved, calls = found.moved(), "update"
+    update.quiet_rows -= found.n_rows
     if update.recent_level is not None:
         found = found.after(update.recent_level)
-        if moved is None:
-            moved, calls = found.moved(), f"last updates, of about {found.n_rows:.0f} rows in all"
+    if moved is None and update.quiet_rows <= 0 and found.moved() is not None:
+        moved, calls = found.moved(), f"last updates, of about {found.n_rows:.0f} rows in all"
+        update.quiet_rows = RECENT_ROWS
     update.recent_level = found if moved is None else None
     return moved, calls
 

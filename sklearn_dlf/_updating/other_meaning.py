@@ -52,8 +52,8 @@ MAX_MEAN_EXCESS, MAX_LABEL_EXCESS = 0.7, 1.5
 # 100 and 500 rows) had neither warning in 128 updates of the same region and in 128 of a new one.
 WORSE = 0.05
 
-# Logarithms of probabilities that are kept of earlier calls at most.
-MOST_KEPT = 4_000
+# Logarithms of probabilities that are kept of earlier calls at most, and rows that are at least.
+MOST_KEPT, LEAST_KEPT = 4_000, 40
 
 # A mean of fewer losses is mostly chance.
 LEAST_MEAN_ROWS = 20
@@ -123,7 +123,7 @@ def _with_recent(
 
 
 def warn_of_other_labels(
-    rows: tuple[np.ndarray, np.ndarray], classes: Any, members: Any, fitted: Any, update: Update
+    rows: tuple[np.ndarray, np.ndarray], classes: Any, members: Any, update: Update
 ) -> bool:
     """Warn if labels are far less likely than under a guess, and return whether that is so.
 
@@ -135,8 +135,8 @@ def warn_of_other_labels(
         Standardised rows, and the weight of their label.
     classes : array of shape (n_classes,)
         Labels.
-    members, fitted : StudentMembers
-        Members of the student before this update, and as it was fitted.
+    members : StudentMembers
+        Members of the student before this update.
     update : Update
         Keeps the last rows of earlier calls.
     """
@@ -144,17 +144,13 @@ def warn_of_other_labels(
     if not len(X):
         return False
     X, labels = (each[spaced_rows(len(X), MOST_LABELS)] for each in (X, labels))
-    found = Labels(labels.argmax(axis=1), members.log_probabilities(X), labels.sum(axis=1))
-    what = _find_other_labels(found, classes)
-    # Rows of several calls are compared with what was known before any of them.
-    found = found._replace(logarithms=fitted.log_probabilities(X))
-    if what is None and update.recent_labels is not None:
-        found = found.after(update.recent_labels)
-        what = _find_other_labels(found, classes)
-    update.recent_labels = found.latest() if what is None else None
-    if what is None:
+    new = Labels(labels.argmax(axis=1), members.log_probabilities(X), labels.sum(axis=1))
+    joined = new if update.recent_labels is None else new.after(update.recent_labels)
+    reason = _find_other_labels(new, classes) or _find_other_labels(joined, classes)
+    update.recent_labels = joined.latest() if reason is None else None
+    if reason is None:
         return False
-    warn_user(f"By the student, {what}. " + REMEDY.format("such as labels with other names"))
+    warn_user(f"By the student, {reason}. " + REMEDY.format("such as labels with other names"))
     return True
 
 
@@ -181,7 +177,7 @@ class Labels(NamedTuple):
 
     def latest(self) -> Labels:
         """Return the last rows, as few and as small as a file needs them."""
-        n_rows = min(MOST_ROWS, max(MOST_KEPT // self.logarithms.shape[1], LEAST_ROWS))
+        n_rows = min(MOST_ROWS, max(MOST_KEPT // self.logarithms.shape[1], LEAST_KEPT))
         codes, logarithms, weights = (each[-n_rows:] for each in self)
         return Labels(codes.astype(np.int32), logarithms.astype(np.float32), weights.copy())
 

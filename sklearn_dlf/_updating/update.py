@@ -24,10 +24,13 @@ class Update(ABC):
         What the last calls have shown of the level of y; see `levels`.
     recent_labels : Labels or None
         The labels of the last calls; see `other_meaning`.
+    quiet_rows : float
+        Number of rows that have to come before there is a further warning of several calls.
     """
 
     recent_level: Any = None
     recent_labels: Any = None
+    quiet_rows: float = 0.0
 
     def __init__(self) -> None:
         self._posterior: Posterior | None = None
@@ -53,6 +56,10 @@ class Update(ABC):
     def members(self, network: Any, units: Units) -> UpdatedMembers:
         """Return the members after the update, of the fitted network."""
         return UpdatedMembers(network, units, self.posterior)
+
+    def forget_calls(self) -> None:
+        """Forget what warnings count over calls."""
+        self.recent_level, self.recent_labels, self.quiet_rows = None, None, 0.0
 
     def copy(self: Own) -> Own:
         """Return a copy, to which rows can be added without a change of this update."""

@@ -179,6 +179,10 @@ class ValueUpdate(Update):
     def is_empty(self):
         return self._sums.n_entries == 0
 
+    def forget_calls(self):
+        super().forget_calls()
+        self.recent = None
+
     def copy(self):
         copied = super().copy()
         copied._stream = None if self._stream is None else self._stream.copy()

@@ -81,12 +81,24 @@ def test_a_report_compares_them(data, student):
         pd.Series([1, 2, 3]),
         pd.Series([1, 2, 3], index=[7, 7, 5]),
         pd.Series([1, 2], index=[7, 6]),
+        pd.Series([1, 2, 3], index=list("cba")),
+        pd.Series([1, 2, 3], index=pd.MultiIndex.from_product([[1, 2, 3], [1]])),
+        pd.Series([1, 2, 3], index=pd.Index([[5], [6], [7]], dtype=object)),
         None,
     ],
-    ids=["array", "equal", "other entries", "repeated", "fewer", "none"],
+    ids=["array", "equal", "others", "repeated", "fewer", "strings", "levels", "lists", "none"],
 )
 def test_nothing_is_said_where_the_index_tells_nothing(y):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warn_of_index_order(pd.DataFrame({"a": [1, 2, 3]}, index=[5, 6, 7]), y=y)
         warn_of_index_order(np.ones((3, 1)), y=pd.Series([1, 2, 3], index=[2, 1, 0]))
+        if isinstance(y, pd.Series):
+            warn_of_index_order(y, y=pd.DataFrame({"a": [1, 2, 3]}, index=[5, 6, 7]))
+
+
+def test_an_index_of_several_levels_is_compared():
+    index = pd.MultiIndex.from_product([["a", "b"], [1, 2]])
+    X = pd.DataFrame({"a": range(4)}, index=index)
+    with pytest.warns(UserWarning, match="y has the index of X"):
+        warn_of_index_order(X, y=pd.Series(range(4), index=index[::-1]))

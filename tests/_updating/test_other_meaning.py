@@ -78,25 +78,43 @@ def test_labels_in_another_order_than_the_rows_are_told(n_rows):
     classes, update = np.array(["paid", "default"]), SimpleNamespace(recent_labels=None)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert not warn_of_other_labels((X, labels), classes, members, members, update)
+        assert not warn_of_other_labels((X, labels), classes, members, update)
     labels = labels[rng.permutation(n_rows)]
     with pytest.warns(UserWarning, match="as in another order than the rows"):
-        assert warn_of_other_labels((X, labels), classes, members, members, update)
+        assert warn_of_other_labels((X, labels), classes, members, update)
 
 
-def test_labels_that_come_a_few_at_a_time_are_counted_over_calls(three_classes):
+def test_labels_that_come_a_few_at_a_time_are_counted_over_calls():
+    rng = np.random.RandomState(0)
+    members = SimpleNamespace(log_probabilities=lambda X: np.log(np.column_stack([X, 1 - X])))
+    classes, update = np.array(["paid", "default"]), SimpleNamespace(recent_labels=None)
+
+    def learn(n_calls, is_swapped):
+        told = []
+        for _ in range(n_calls):
+            X = rng.uniform(0.02, 0.98, size=(4, 1))
+            labels = np.eye(2)[(rng.uniform(size=4) > X[:, 0]).astype(int)]
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                labels = labels[:, ::-1] if is_swapped else labels
+                assert warn_of_other_labels((X, labels), classes, members, update) == bool(caught)
+            told += [str(each.message) for each in caught]
+        return told
+
+    assert learn(100, is_swapped=False) == []
+    assert len(update.recent_labels.codes) == 200
+    assert "By the student, the new labels are l" in learn(60, is_swapped=True)[0]
+
+
+def test_a_student_that_has_learnt_other_labels_is_not_blamed_for_what_it_was(three_classes):
     student, X, y = three_classes
     student, names = copy.deepcopy(student), {"a": "b", "b": "a", "c": "c"}
-    swapped = [names[each] for each in y]
+    swapped = np.array([names[each] for each in y])
+    with pytest.warns(UserWarning, match="adapt with all rows"):
+        student.update(np.tile(X, (8, 1)), np.tile(swapped, 8))
+    is_learnt = student.predict(X) == swapped
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for start in range(0, len(X), 4):
-            student.update(X[start : start + 4], y[start : start + 4])
-        student.reset_update()
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        for start in range(0, len(X), 4):
-            student = pickle.loads(pickle.dumps(student))
-            student.update(X[start : start + 4], swapped[start : start + 4])
-    told = [str(each.message) for each in caught]
-    assert any("By the student, the new labels are l" in each for each in told)
+        for start in range(0, 60, 4):
+            rows = np.flatnonzero(is_learnt)[start : start + 4]
+            student.update(X[rows], swapped[rows])
