@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import numbers
+import re
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -18,6 +20,13 @@ Kind = Literal["number", "category", "date"]
 TEXT_VALUES, TEXT_SHARE = 50, 0.5
 
 SECONDS_PER_DAY = 86_400
+
+# Strings of dates: the year first or last, with a time of day and a zone or without.
+_YEAR, _MONTH, _DAY = r"(1[5-9]|2[01])\d\d", r"(0?[1-9]|1[0-2])", r"(0?[1-9]|[12]\d|3[01])"
+DATE = re.compile(
+    rf"({_YEAR}([-./]){_MONTH}\3{_DAY}|({_DAY}([-./]){_MONTH}|{_MONTH}([-./]){_DAY})[-./]"
+    rf"({_YEAR}|\d\d))([T ]+[\d:.,]+ ?([AP]M)? ?(Z|[+-][\d:]+)?)?"
+)
 
 NUMBERS = numbers.Real, Decimal, np.bool_
 
@@ -97,6 +106,11 @@ def _refuse_text(column: Any, name: Any) -> None:
                 f"them before, by frame.astype({{{name!r}: float}}). Decimal commas become "
                 "points by pandas.read_csv(..., decimal=',')."
             )
+        if looks_like_dates(known):
+            raise ColumnError(
+                f"Column {name!r} holds strings that look like dates, such as {str(known[0])!r}: "
+                "convert them before, by pandas.to_datetime."
+            )
         raise ColumnError(
             f"Column {name!r} seems to be text: {n_different} of its {len(known)} strings are "
             "different. Leave it out, turn it into categories, or give a transformer that reads "
@@ -104,6 +118,11 @@ def _refuse_text(column: Any, name: Any) -> None:
             "ensemble needs the column only to be there, leave it out and hand it to the ensemble: "
             f"X_ensemble=lambda rows: rows.assign(**{{{str(name)!r}: ''}})."
         )
+
+
+def looks_like_dates(strings: Iterable[str]) -> bool:
+    """Return whether all of some strings look like dates, with a time of day or without."""
+    return all(map(DATE.fullmatch, strings))
 
 
 def _spell_numbers(strings: Any) -> bool:
@@ -175,10 +194,10 @@ def _durations(column: Any) -> np.ndarray | None:
     return np.where(np.isnat(values), np.nan, seconds / SECONDS_PER_DAY)
 
 
-def read_dates(column: Any, name: Any) -> np.ndarray:
+def read_dates(column: Any, name: Any, zone: Any = None) -> np.ndarray:
     """Return a column of dates as datetime64[us], NaT where one is missing.
 
-    Times of a time zone are those of its clocks.
+    Times of a time zone are those of its clocks, or of those of another ``zone``.
 
     Raises
     ------
@@ -190,9 +209,10 @@ def read_dates(column: Any, name: Any) -> np.ndarray:
             if type(column.dtype).__name__ == "PeriodDtype":
                 column = column.dt.to_timestamp()
             elif _time_zone(column.dtype) is not None:
+                column = column if zone is None else column.dt.tz_convert(zone)
                 column = column.dt.tz_localize(None)
         elif hasattr(column.dtype, "is_temporal"):
-            return _polars_dates(column)
+            return _polars_dates(column, zone)
         values = _as_objects(column) if column.dtype.kind == "O" else np.asarray(column)
         if values.dtype.kind == "O":
             values = np.array(
@@ -212,14 +232,22 @@ def read_dates(column: Any, name: Any) -> np.ndarray:
         ) from error
 
 
+def time_zone_of(column: Any) -> str | None:
+    """Return the name of the time zone that a column of pandas or polars has, or None."""
+    dtype = getattr(column, "dtype", None)
+    zone = getattr(dtype, "time_zone", None) or _time_zone(dtype)
+    return None if zone is None else str(zone)
+
+
 def _time_zone(dtype: Any) -> Any:
     """Return the time zone of a type of pandas, of its own or of Arrow."""
     return getattr(getattr(dtype, "pyarrow_dtype", dtype), "tz", None)
 
 
-def _polars_dates(column: Any) -> np.ndarray:
+def _polars_dates(column: Any, zone: Any) -> np.ndarray:
     """Return a column of polars as datetime64[us]."""
     if type(column.dtype).__name__ == "Datetime" and column.dtype.time_zone is not None:
+        column = column if zone is None else column.dt.convert_time_zone(zone)
         column = column.dt.replace_time_zone(None)
     values = column.to_numpy()
     if values.dtype.kind != "M":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,9 +17,11 @@ from .columns import (
     SECONDS_PER_DAY,
     as_date,
     kind_of_column,
+    looks_like_dates,
     read_dates,
     read_labels,
     read_numbers,
+    time_zone_of,
 )
 from .containers import as_container, column_names, columns_of
 from .novelties import MANY_ROWS, MAX_SHOWN, NewValues, Novelties, add_numbers
@@ -29,10 +30,6 @@ from .novelties import MANY_ROWS, MAX_SHOWN, NewValues, Novelties, add_numbers
 # boosted trees tell apart, and the rows that each has at least, or this share of few rows. Rarer
 # ones share an indicator, and so do those that are unknown. A choice.
 MAX_CATEGORIES, MIN_ROWS, MIN_SHARE = 255, 3, 1 / 40
-
-# Strings of dates, with a time of day or without, of which there is a warning if a column has at
-# least `MANY_ROWS` different ones and no other strings.
-DATE = re.compile(r"(\d{4}-\d{1,2}-\d{1,2}|\d{1,4}([./])\d{1,2}\2\d{1,4})([T ][\d:.,+Z-]+)?")
 
 # There is a warning if a larger share of the rows has categories that share one for their number.
 MAX_MERGED = 0.05
@@ -78,6 +75,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         columns = zip(columns_of(X), names, strict=True)
         self.kinds_ = [kind_of_column(column, name) for column, name in columns]
         self._cycles = self._find_cycles(X)
+        self._zones = [time_zone_of(column) for column in columns_of(X)]
         numbers, labels = self._read(X)
         self._ranges = [_range_of(numbers[:, place]) for _, _, place in self._places()]
         self._known_shares = 1 - np.isnan(numbers).mean(axis=0)
@@ -165,14 +163,15 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         """Return numbers (n, n_numbers) and labels (n, n_categories)."""
         numbers: list[np.ndarray] = []
         labels: list[np.ndarray] = []
-        columns = zip(columns_of(X), self.kinds_, self._cycles, self._names, strict=True)
-        for column, kind, cycles, name in columns:
+        zones = self.__dict__.get("_zones") or [None] * len(self._names)
+        columns = zip(columns_of(X), self.kinds_, self._cycles, self._names, zones, strict=True)
+        for column, kind, cycles, name, zone in columns:
             if kind == "category":
                 labels.append(read_labels(column, name))
             elif kind == "number":
                 numbers.append(read_numbers(column, name))
             else:
-                days = _days(read_dates(column, name))
+                days = _days(read_dates(column, name, zone))
                 numbers.append(days)
                 for cycle in cycles:
                     phase = 2 * np.pi * days / CYCLES[cycle]
@@ -288,14 +287,14 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                 )
 
     def _warn_of_dates(self, labels: np.ndarray) -> None:
-        """Warn of columns of strings that look like dates: of time, nothing is learnt there."""
+        """Warn of categories that look like dates: of time, nothing is learnt there."""
         for name, own in zip(self._category_names(), labels.T, strict=True):
             written = [each for each in np.unique(own) if each != MISSING]
-            if len(written) >= MANY_ROWS and all(map(DATE.fullmatch, written)):
+            if len(written) >= MANY_ROWS and looks_like_dates(written):
                 warn_user(
-                    f"Column {name!r} holds strings that look like dates, such as "
-                    f"{str(written[0])!r}, and is read as categories, without an order. If they "
-                    "are dates, convert the column by pandas.to_datetime."
+                    f"Column {name!r} holds categories that look like dates, such as "
+                    f"{str(written[0])!r}. They are read without an order. If they are dates, "
+                    "convert the column by pandas.to_datetime."
                 )
 
     def _find_units(self, parts: list[np.ndarray], n_numbers: int, n_categories: int) -> np.ndarray:

@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
+from sklearn_dlf._rows.columns import looks_like_dates
 from sklearn_dlf._rows.table_encoder import MAX_CATEGORIES, TableEncoder
 
 FRAME = pd.DataFrame(
@@ -142,14 +143,16 @@ def test_another_number_of_columns_is_refused():
         TableEncoder().fit(FRAME).transform(FRAME.iloc[:, :4])
 
 
-@pytest.mark.parametrize(
-    "form", ["%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%d.%m.%Y", "%m/%d/%y", "%Y/%m/%d"]
-)
+FORMS = "%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S%z", "%Y/%m/%d"
+FORMS_BY_DAY = "%d.%m.%Y", "%m/%d/%y", "%d-%m-%Y"
+
+
+@pytest.mark.parametrize("form", [*FORMS, *FORMS_BY_DAY])
 def test_strings_that_look_like_dates_are_told(form):
-    days = pd.date_range("2024-01-01", periods=40).strftime(form)
+    days = pd.date_range("2024-01-01", periods=40, tz="Asia/Tokyo").strftime(form)
     frame = pd.DataFrame({"opened": days.where(np.arange(40) % 7 > 0, None)})
     with pytest.warns(
-        UserWarning, match=r"'opened' holds strings that look like dates.*to_datetime"
+        UserWarning, match=r"'opened' holds categories that look like dates.*to_datetime"
     ):
         TableEncoder().fit(frame)
 
@@ -160,3 +163,32 @@ def test_strings_that_look_like_dates_are_told(form):
 def test_other_strings_are_not(labels):
     TableEncoder().fit(pd.DataFrame({"kind": labels}))
     TableEncoder().fit(pd.DataFrame({"when": pd.date_range("2024-01-01", periods=40)}))
+
+
+def test_text_that_looks_like_dates_is_told():
+    days = pd.date_range("2024-01-01", periods=100).strftime("%Y-%m-%d")
+    with pytest.raises(
+        ValueError, match=r"'opened' holds strings that look like dates.*to_datetime"
+    ):
+        TableEncoder().fit(pd.DataFrame({"opened": days}))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["3.11.0", "1000-3-7", "2024-13-01", "1-2", "2024-01", "192.168.1.1", "12.5", "0049-30-1234"],
+)
+def test_versions_and_numbers_of_parts_are_no_dates(text):
+    assert not looks_like_dates([text])
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_times_are_read_in_the_time_zone_of_fit(library):
+    times = pd.date_range("2024-01-01", periods=50, freq="7h", tz="UTC").as_unit("us")
+    frame = pd.DataFrame({"at": times})
+    elsewhere = frame.assign(at=times.tz_convert("Asia/Tokyo"))
+    if library == "polars":
+        frame, elsewhere = map(pl.from_pandas, (frame, elsewhere))
+    encoder = TableEncoder().fit(frame)
+    assert_array_equal(encoder.transform(elsewhere), encoder.transform(frame))
+    naive = frame.assign(at=times.tz_localize(None)) if library == "pandas" else frame
+    assert_array_equal(encoder.transform(naive), encoder.transform(frame))
