@@ -140,9 +140,8 @@ class BaseStudent(BaseEstimator, ABC):
         unseen: Any,
     ) -> BaseStudent:
         """Fit step by step; `fit` of both tasks calls it."""
-        for name in ("conformal_scores_", "_update", "adaptation_"):
-            self.__dict__.pop(name, None)
-        self.__dict__.pop("student_", None)  # after a failed fit the estimator is not fitted
+        for name in ("conformal_scores_", "_update", "adaptation_", "student_"):
+            self.__dict__.pop(name, None)  # after a failed fit the estimator is not fitted
         tasks = FitTasks.started(self, X, y)
         random_state = check_random_state(self.random_state)
         ensemble = self.ensemble if ensemble is None else ensemble
@@ -182,9 +181,8 @@ class BaseStudent(BaseEstimator, ABC):
         )
         evaluation.end()
         self._ensemble_takes_other_rows = X_ensemble is not None
-        # The teacher was queried as the caller has set torch, with all threads.
         self.n_rows_used_ = len(rows.table) if chosen is None else len(chosen)
-        with plain_torch(), one_blas_thread:
+        with plain_torch(), one_blas_thread:  # the teacher was queried with all threads
             self._learn_from(transfer_set, rows, task, random_state)
         tasks.end()
         return self

@@ -161,8 +161,8 @@ class Novelties:
         if not found:
             return
         described = ", ".join(
-            f"{_name(each.column)} in {each.n_rows - each.n_new} of {each.n_rows} rows (fit had "
-            f"one in {100 * each.known[0]:.0f} % of its rows)"
+            f"{_name(each.column)} has one in {each.n_rows - each.n_new} of {each.n_rows} rows "
+            f"(fit had one in {100 * each.known[0]:.0f} %)"
             for each in found
         )
         is_empty = all(each.n_new == each.n_rows for each in found)

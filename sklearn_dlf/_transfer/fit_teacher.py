@@ -51,7 +51,8 @@ def name_of_weights(estimator: Any) -> str | None:
 
     scikit-learn's meta-estimators take any argument, and pass it on to what is inside.
     """
-    if has_fit_parameter(estimator, "sample_weight"):
+    is_meta = isinstance(estimator, VOTING + STACKING)  # scikit-learn 1.6 names the argument
+    if not is_meta and has_fit_parameter(estimator, "sample_weight"):
         return "sample_weight"
     if sklearn.get_config()["enable_metadata_routing"]:
         consumed = get_routing_for_object(estimator).consumes("fit", ["sample_weight"])
@@ -60,7 +61,7 @@ def name_of_weights(estimator: Any) -> str | None:
         name, last = estimator.steps[-1]
         inner = name_of_weights(last)
         return None if inner is None else f"{name}__{inner}"
-    if isinstance(estimator, VOTING + STACKING):
+    if is_meta:
         # what is inside gets all the same arguments
         inside = [each for _, each in estimator.estimators if not isinstance(each, str)]
         if isinstance(estimator, STACKING) and estimator.final_estimator is not None:

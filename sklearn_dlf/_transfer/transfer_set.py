@@ -18,7 +18,7 @@ from .out_of_bag import make_adjustment
 from .residuals import MemberResiduals
 from .row_records import RowFacts
 from .teacher import Teacher
-from .unseen_check import check_record, warn_if_inverted
+from .unseen_check import check_record, warn_if_misplaced
 
 # A teacher's mean that varies this many times as much as y does is of y in other units.
 OTHER_SCALE = 3.0
@@ -178,7 +178,7 @@ def _record_holds(teacher: Teacher, targets: Any, outputs: np.ndarray) -> bool:
     if _is_in_other_units(outputs[: len(y)].mean(axis=-1), y):
         return True  # y is of other units than the members, and nothing is known of the rows
     if teacher.is_record_checked:  # it is the user's
-        warn_if_inverted(outputs[: len(y)], y, teacher.unseen[: len(y)])
+        warn_if_misplaced(outputs[: len(y)], y, teacher.unseen[: len(y)])
         return True
     return check_record(outputs[: len(y)], y, teacher.unseen[: len(y)], teacher.grown_loss)
 

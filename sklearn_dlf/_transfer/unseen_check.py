@@ -81,7 +81,7 @@ def check_record(
         return True
     if not (
         _is_above_grown(loss, ~unseen_there, grown_loss, constant)
-        or has_moved(loss[:: max(1, len(loss) // MAX_SOUGHT)], ~unseen)
+        or has_moved(_some_sought(loss), ~unseen)
     ):
         return True
     warn_user(
@@ -94,18 +94,25 @@ def check_record(
     return False
 
 
-def warn_if_inverted(outputs: np.ndarray, y: np.ndarray, unseen: np.ndarray) -> None:
-    """Warn if members fit rows better that they have not seen, by the `unseen` of the user.
+def warn_if_misplaced(outputs: np.ndarray, y: np.ndarray, unseen: np.ndarray) -> None:
+    """Warn if members contradict the `unseen` of the user.
 
-    Parameters are those of `check_record`.
+    They fit rows better that they have not seen, or seen ones no better while their losses agree
+    with `unseen` of other rows. Parameters are those of `check_record`.
     """
-    differences = _differences(*_of_both(*_losses(outputs, y, unseen)))
+    loss, unseen_there = _losses(outputs, y, unseen)
+    differences = _differences(*_of_both(loss, unseen_there))
     if len(differences) > 1 and mean_in_errors(differences) < -Z_GROWN:
-        warn_user(
-            "By `unseen`, the members fit rows that they have not seen better than those that they "
-            "have. True marks the rows that a member was not fitted to: is `unseen` inverted, "
-            "or are its rows or members in another order?"
-        )
+        what = "better than those that they have"
+    elif not seen_is_better(loss, unseen_there) and has_moved(_some_sought(loss), ~unseen):
+        what = "as well as those that they have, and their losses agree with `unseen` of other rows"
+    else:
+        return
+    warn_user(
+        f"By `unseen`, the members fit rows that they have not seen {what}. True marks the rows "
+        "that a member was not fitted to: is `unseen` inverted, or are its rows or members in "
+        "another order?"
+    )
 
 
 def warn_if_fitted_to(probabilities: np.ndarray, codes: np.ndarray, can_be_evaluated: bool) -> None:
@@ -146,6 +153,11 @@ def _losses(
     """Return losses (m, n_members) at some of the rows, and who has not seen them."""
     step = max(1, len(y) // MAX_ROWS)
     return ((outputs[::step] - y[::step, :, None]) ** 2).sum(axis=1), unseen[::step]
+
+
+def _some_sought(loss: np.ndarray) -> np.ndarray:
+    """Return losses of as many rows as are looked for."""
+    return loss[:: max(1, len(loss) // MAX_SOUGHT)]
 
 
 def _of_both(loss: np.ndarray, unseen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

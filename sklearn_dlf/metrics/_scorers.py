@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from copy import copy
 from inspect import signature
@@ -166,7 +167,9 @@ def _student_crps(
     for rows in row_blocks(n_samples, CRPS_ROWS):
         if not weights[rows].any():
             continue  # the mean over these rows is not defined, and the score does not need it
-        draws = sample_y(estimator, _safe_indexing(X, rows), CRPS_DRAWS, random_state=0)
+        with warnings.catch_warnings():  # a score needs no variance of y
+            warnings.filterwarnings("ignore", message="y has no variance")
+            draws = sample_y(estimator, _safe_indexing(X, rows), CRPS_DRAWS, random_state=0)
         draws = draws.reshape(-1, CRPS_DRAWS)
         share = np.repeat(weights[rows], len(draws) // len(weights[rows]))
         losses += crps_ensemble(np.ravel(y[rows]), draws, share) * weights[rows].sum()

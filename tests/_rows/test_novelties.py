@@ -86,7 +86,7 @@ def test_a_column_of_any_kind_that_turns_to_gaps_is_told(column, n_gaps, is_told
         novelties.warn()
     assert len(warned) == is_told
     for each in warned:
-        known = f"in columns that had some in fit: '{column}' in {650 - n_gaps} of 650 rows"
+        known = f"in columns that had some in fit: '{column}' has one in {650 - n_gaps} of 650 rows"
         assert known in str(each.message)
         assert ("no value at all" in str(each.message)) == (n_gaps == 650)
 

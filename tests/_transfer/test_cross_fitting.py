@@ -92,6 +92,6 @@ def test_weights_whose_sum_overflows_are_taken():
     forest = RandomForestRegressor(3, random_state=0)
     large, ones = (
         DLFRegressor(forest, cv=3, **QUICK).fit(X, Y, sample_weight=np.full(60, weight))
-        for weight in (1e308, 1.0)
+        for weight in (2.0**1023, 1.0)
     )
     assert_allclose(large.predict(X), ones.predict(X), rtol=1e-6)

@@ -16,8 +16,13 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.tree import DecisionTreeClassifier
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
-from sklearn_dlf._transfer.unseen_check import has_moved, loss_of_grown_trees, seen_is_better
-from sklearn_dlf.ensembles import FittedEnsemble
+from sklearn_dlf._transfer.unseen_check import (
+    has_moved,
+    loss_of_grown_trees,
+    seen_is_better,
+    warn_if_misplaced,
+)
+from sklearn_dlf.ensembles import FittedEnsemble, member_predictions
 
 # The students are not trained to the end; the check comes before.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -171,3 +176,17 @@ def test_an_inverted_unseen_of_the_user_warns_and_the_right_one_does_not():
         warnings.simplefilter("error", UserWarning)
         warnings.simplefilter("ignore", ConvergenceWarning)
         DLFRegressor(**QUICK).fit(X, y, ensemble=trees, unseen=unseen)
+
+
+def test_an_unseen_of_the_user_in_another_order_warns():
+    X, y = VALUES
+    forest = RandomForestRegressor(50, random_state=0).fit(X, y)
+    unseen = np.stack(
+        [~np.isin(np.arange(len(y)), rows) for rows in forest.estimators_samples_], axis=1
+    )
+    outputs, order = member_predictions(forest, X)[:, None], np.random.RandomState(0)
+    with pytest.warns(UserWarning, match="their losses agree with `unseen` of other rows"):
+        warn_if_misplaced(outputs, y[:, None], order.permutation(unseen))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_if_misplaced(outputs, y[:, None], unseen)
