@@ -30,6 +30,7 @@ from .._network.bodies import ACTIVATIONS
 from .._network.heads import Units
 from .._rows.chosen import RowOrder, choose_rows, order_rows, rows_at
 from .._rows.containers import as_container, in_container_of
+from .._rows.heavy_columns import warn_of_heavy_columns
 from .._rows.index_order import warn_of_index_order
 from .._rows.labels import order_by_labels, take_labels
 from .._rows.novelties import Novelties
@@ -197,6 +198,8 @@ class BaseStudent(BaseEstimator, ABC):
         """Do what `fit` does once the teacher was queried."""
         self.augment_ = transfer_set.augment
         self.body_ = name_body(self, transfer_set.is_encoded)
+        if self.body_ == "mlp" and not rows.reader.is_raw:
+            warn_of_heavy_columns(self, rows.reader, rows.table.numbers)
         self.ensemble_score_ = task.score_teacher(transfer_set)
         network = self._learn(transfer_set, random_state).eval().requires_grad_(False)
         self.preprocessor_, self.scaler_ = rows.reader.preprocessor, rows.reader.scaler

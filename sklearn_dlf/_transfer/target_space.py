@@ -31,6 +31,10 @@ CLEAR_SLOPE = np.log(2.0)
 # Squared biases are clearly different from this factor on (as a logarithm). A choice.
 CLEAR_BIAS = np.log(4.0)
 
+# The most extreme predictions of an output at each end, a share of the rows, that do not tell the
+# space, of at least so many rows.
+EXTREME, LEAST_USUAL = 0.02, 50
+
 # A teacher is taken for one of y in other units if its predictions, rescaled, explain this much
 # of the variance of y, and this much more than they do as they are. Overfitted predictions do not
 # explain as much. Shrunk ones, as of few stages of boosting, may do; see `_is_shrunk`.
@@ -55,6 +59,14 @@ TRANSFORMED_TEACHER = (
     "Inside a TransformedTargetRegressor, give a teacher of the transformed values, such as an "
     "unfitted one, or a fitted TransformedTargetRegressor with the same transformation in a "
     "FittedEnsemble."
+)
+
+
+TRANSFORMED_ALREADY = (
+    "y agrees with the ensemble's predictions once these are transformed, and is taken for "
+    "transformed already: so is all that the student predicts. If y is in its own units, compare "
+    "predictions of the ensemble with y. Inside a TransformedTargetRegressor this is as it should "
+    "be."
 )
 
 
@@ -95,11 +107,18 @@ def choose_space(
         transformed = _transform(transformer, values)
         if _is_transformed(values[rows], transformed[rows], members, in_units, teacher.are_of_y):
             teacher.is_transformed = True
+            if teacher.are_of_y:
+                warn_user(TRANSFORMED_ALREADY)
             return None, y
         values = check_transformed(transformed, values)
     try:
         target = TransformedTarget(transformer, values, members)
-    except ValueError:
+    except ValueError as error:
+        if teacher.are_of_y:
+            warn_user(
+                f"The transformer of the ensemble is not used, and the student learns y as it is, "
+                f"so that intervals may reach beyond the range of y: {error}"
+            )
         return None, y
     teacher.is_transformed = True
     return target, values
@@ -143,6 +162,8 @@ def _is_transformed(
     if y.shape[1] != members.shape[1]:
         return False
     means, own_means = members.mean(axis=-1), in_units.mean(axis=-1)
+    usual = _usual_rows(means)
+    y, transformed, means, own_means = (each[usual] for each in (y, transformed, means, own_means))
     if not np.isfinite(transformed).all():
         errors = (np.square(y - each).sum() for each in (means, own_means))
         return bool(np.less(*errors))
@@ -152,6 +173,17 @@ def _is_transformed(
     if abs(slope - own_slope) > CLEAR_SLOPE:
         return slope < own_slope
     return bias < own_bias - (CLEAR_BIAS if are_of_y else 0.0)
+
+
+def _usual_rows(means: np.ndarray) -> np.ndarray:
+    """Return the rows whose predictions (n, n_outputs) are none of the most extreme ones.
+
+    One that is far from all others would determine slope and bias.
+    """
+    if len(means) < LEAST_USUAL:
+        return np.arange(len(means))
+    low, high = np.quantile(means, [EXTREME, 1 - EXTREME], axis=0)
+    return np.flatnonzero(((low <= means) & (means <= high)).all(axis=1))
 
 
 def _calibration(y: np.ndarray, means: np.ndarray) -> tuple[float, float]:

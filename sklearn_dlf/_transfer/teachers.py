@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -197,7 +198,7 @@ def find_teacher(
     if cv is not None and (predictions is not None or _is_fitted(ensemble)):
         what = "predictions were" if predictions is not None else "a fitted ensemble was"
         raise ValueError(
-            f"cv={cv!r} cross-fits an unfitted ensemble, but {what} given. Give the ensemble "
+            f"cv={_shown(cv)} cross-fits an unfitted ensemble, but {what} given. Give the ensemble "
             "unfitted; or leave cv out, and say by `unseen` which rows its members did not see."
         )
     if predictions is not None:
@@ -370,3 +371,10 @@ def _seed_ensemble(prototype: Any, random_state: np.random.RandomState) -> tuple
         if value is None and (name == "random_state" or name.endswith("__random_state"))
     }
     return ensemble.set_params(**seeds), len(seeds)
+
+
+def _shown(cv: Any) -> str:
+    """Return a splitter or a number as it is written, and how many folds a list has."""
+    if isinstance(cv, numbers.Integral) or not hasattr(cv, "__len__"):
+        return repr(cv)
+    return f"<{len(cv)} folds>"

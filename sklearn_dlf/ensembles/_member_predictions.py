@@ -116,7 +116,9 @@ def _outputs_of(members: Members, rows: Any) -> Iterator[Any]:
             error.add_note(
                 f"Raised by member {n_done + 1} of {members.n_members} of the ensemble, evaluated "
                 f"at rows of shape {rows.shape}. If it takes other rows than the student, such as "
-                "those before a transformer, give them by X_ensemble."
+                "those before a transformer, give them by X_ensemble. Rows that fit has made may "
+                "lie beyond those of X: if it cannot take these, as a logarithm takes no negative "
+                "ones, let augment='neighbors' make rows of known values."
             )
         raise
 

@@ -498,3 +498,22 @@ def test_counts_that_are_mostly_zero_are_in_their_own_units(functions):
     transformation, values = RegressionTask(False, None).enter_space(found, y)
     assert transformation is not None
     assert_allclose(np.ravel(values), functions[0](y))
+
+
+@pytest.mark.parametrize("outlier", [0.0, 8.0, 14.0])
+def test_one_prediction_far_from_all_others_does_not_tell_the_space(outlier):
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((300, 2))
+    y = rng.poisson(np.exp(-1.6 + 0.4 * X[:, 0]))
+    X[0, 0] = outlier
+    members = [
+        lambda X, shift=shift: np.exp(-1.6 + shift + 0.4 * X[:, 0])
+        for shift in rng.normal(0, 0.05, 10)
+    ]
+    logs = FunctionTransformer(np.log1p, np.expm1)
+    ensemble = FittedEnsemble(members, transformer=logs, outputs="values")
+    facts, predict = TeacherCache(None).look_up(ensemble, len(X))
+    found = EnsembleTeacher(facts, predict, X, "regressor")
+    transformation, values = RegressionTask(False, None).enter_space(found, y.astype(float))
+    assert transformation is not None
+    assert_allclose(np.ravel(values), np.log1p(y))

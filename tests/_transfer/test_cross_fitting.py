@@ -68,6 +68,8 @@ def test_folds_that_leave_rows_out_twice_or_never_are_an_error(cv):
 
 def test_a_fitted_ensemble_cannot_be_cross_fitted():
     fitted = ExtraTreesRegressor(5, random_state=0).fit(X, Y)
+    with pytest.raises(ValueError, match="cv=<2 folds> cross-fits an unfitted ensemble"):
+        DLFRegressor(fitted, cv=list(KFold(2).split(X)), **QUICK).fit(X, Y)
     with pytest.raises(ValueError, match="cv=3 cross-fits an unfitted ensemble, but a fitted"):
         DLFRegressor(fitted, cv=3, **QUICK).fit(X, Y)
 

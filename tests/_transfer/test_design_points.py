@@ -222,6 +222,7 @@ def test_unlabeled_rows_in_other_units_give_a_warning(recorder, X, transform):
     assert record[0].filename == __file__
 
 
+@pytest.mark.filterwarnings("ignore:One value makes up")
 def test_unlabeled_rows_like_those_of_fit_give_no_warning(recorder):
     # Rare indicators, counts and heavy tails, of which few rows say little.
     for seed in range(5):
