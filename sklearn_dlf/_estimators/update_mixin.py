@@ -54,6 +54,13 @@ NO_GROUPS = (
 )
 
 
+NO_GUARANTEE = (
+    "The student was conformalized, and update has changed its predictive distribution: the "
+    "guarantee was removed. Call conformalize again, with rows that are neither in fit nor in "
+    "update."
+)
+
+
 class UpdateMixin(BaseStudent):
     """A student whose members can be conditioned on new labelled rows."""
 
@@ -177,13 +184,17 @@ class UpdateMixin(BaseStudent):
             return self
         if update.is_empty:  # no row counts, or none does any more
             return self.reset_update()
-        self._drop_guarantee(update)
-        if "_update" not in self.__dict__ and getattr(self, "latent_law_", None) is not None:
-            warn_user(NO_GROUPS)
+        is_first = "_update" not in self.__dict__
+        had_guarantee = self._drop_guarantee(update)
         if added is not None and weights.any():
             update.kept.setdefault("_reader", self._reader)
             self._reader = self._reader.widened(added[0][weights > 0])
         self._update = update
+        # Warnings may be errors: the student is whole before them.
+        if had_guarantee:
+            warn_user(NO_GUARANTEE)
+        if is_first and getattr(self, "latent_law_", None) is not None:
+            warn_user(NO_GROUPS)
         return self
 
     def reset_update(self) -> UpdateMixin:
@@ -226,18 +237,15 @@ class UpdateMixin(BaseStudent):
         found.warn()
         return rows
 
-    def _drop_guarantee(self, update: Any) -> None:
-        """Remove the guarantee of `conformalize`, which does not hold for the posterior."""
+    def _drop_guarantee(self, update: Any) -> bool:
+        """Remove the guarantee of `conformalize`, and return whether there was one.
+
+        It does not hold for the posterior.
+        """
         scores = self.__dict__.pop("conformal_scores_", None)
-        if scores is None:
-            return
-        if "_update" not in self.__dict__:  # it is the fitted student's
+        if scores is not None and "_update" not in self.__dict__:  # it is the fitted student's
             update.kept["conformal_scores_"] = scores
-        warn_user(
-            "The student was conformalized, and update has changed its predictive distribution: "
-            "the guarantee was removed. Call conformalize again, with rows that are neither in fit "
-            "nor in update."
-        )
+        return scores is not None
 
     @property
     def _fitted_members(self) -> Any:

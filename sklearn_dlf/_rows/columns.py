@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import numbers
 import re
+import zoneinfo
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, Literal
@@ -24,8 +25,8 @@ SECONDS_PER_DAY = 86_400
 # Strings of dates: the year first or last, with a time of day and a zone or without.
 _YEAR, _MONTH, _DAY = r"(1[5-9]|2[01])\d\d", r"(0?[1-9]|1[0-2])", r"(0?[1-9]|[12]\d|3[01])"
 DATE = re.compile(
-    rf"({_YEAR}([-./]){_MONTH}\3{_DAY}|({_DAY}([-./]){_MONTH}|{_MONTH}([-./]){_DAY})[-./]"
-    rf"({_YEAR}|\d\d))([T ]+[\d:.,]+ ?([AP]M)? ?(Z|[+-][\d:]+)?)?"
+    rf"({_YEAR}[-./]{_MONTH}[-./]{_DAY}|({_DAY}[-./]{_MONTH}|{_MONTH}[-./]{_DAY})[-./]{_YEAR}"
+    rf"|\d\d[-./]\d\d[-./]\d\d)([T ]+[\d:.,]+ ?([AP]M)? ?(Z|[+-][\d:]+)?)?"
 )
 
 NUMBERS = numbers.Real, Decimal, np.bool_
@@ -209,14 +210,15 @@ def read_dates(column: Any, name: Any, zone: Any = None) -> np.ndarray:
             if type(column.dtype).__name__ == "PeriodDtype":
                 column = column.dt.to_timestamp()
             elif _time_zone(column.dtype) is not None:
-                column = column if zone is None else column.dt.tz_convert(zone)
+                if zone is not None and time_zone_of(column) != zone:
+                    column = column.dt.tz_convert(zone)
                 column = column.dt.tz_localize(None)
         elif hasattr(column.dtype, "is_temporal"):
             return _polars_dates(column, zone)
         values = _as_objects(column) if column.dtype.kind == "O" else np.asarray(column)
         if values.dtype.kind == "O":
             values = np.array(
-                [NO_TIME if is_missing(v) else _clock_time(v) for v in values],
+                [NO_TIME if is_missing(v) else _clock_time(v, zone) for v in values],
                 dtype="datetime64[us]",
             )
         if values.dtype.kind == "f" and np.isnan(values).all():  # a column of gaps
@@ -233,10 +235,16 @@ def read_dates(column: Any, name: Any, zone: Any = None) -> np.ndarray:
 
 
 def time_zone_of(column: Any) -> str | None:
-    """Return the name of the time zone that a column of pandas or polars has, or None."""
+    """Return the name of the time zone that a column of pandas or polars has.
+
+    None if it has no zone, or one without a name by which it can be found.
+    """
     dtype = getattr(column, "dtype", None)
     zone = getattr(dtype, "time_zone", None) or _time_zone(dtype)
-    return None if zone is None else str(zone)
+    try:
+        return None if zone is None else zoneinfo.ZoneInfo(str(zone)).key
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return None
 
 
 def _time_zone(dtype: Any) -> Any:
@@ -255,9 +263,11 @@ def _polars_dates(column: Any, zone: Any) -> np.ndarray:
     return values.astype("datetime64[us]")
 
 
-def _clock_time(value: Any) -> np.datetime64:
-    """Return a date or a time without its time zone."""
+def _clock_time(value: Any, zone: str | None) -> np.datetime64:
+    """Return a date or a time by the clocks of its time zone, or of another one."""
     if isinstance(value, datetime.datetime):
+        if zone is not None and value.tzinfo is not None:
+            value = value.astimezone(zoneinfo.ZoneInfo(zone))
         value = value.replace(tzinfo=None)
     elif not isinstance(value, datetime.date | np.datetime64):
         raise TypeError(repr(value))

@@ -297,6 +297,10 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                     "convert the column by pandas.to_datetime."
                 )
 
+    def number_columns(self) -> dict[int, Any]:
+        """Return the names of the columns of numbers, by their place in what is read."""
+        return {place: name for name, kind, place in self._places() if kind == "number"}
+
     def _find_units(self, parts: list[np.ndarray], n_numbers: int, n_categories: int) -> np.ndarray:
         """Return the unit of each number."""
         units: list[np.ndarray] = []

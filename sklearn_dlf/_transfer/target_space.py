@@ -62,14 +62,6 @@ TRANSFORMED_TEACHER = (
 )
 
 
-TRANSFORMED_ALREADY = (
-    "y agrees with the ensemble's predictions once these are transformed, and is taken for "
-    "transformed already: so is all that the student predicts. If y is in its own units, compare "
-    "predictions of the ensemble with y. Inside a TransformedTargetRegressor this is as it should "
-    "be."
-)
-
-
 def choose_space(
     teacher: Teacher, y: np.ndarray | None
 ) -> tuple[TransformedTarget | None, np.ndarray | None]:
@@ -107,8 +99,6 @@ def choose_space(
         transformed = _transform(transformer, values)
         if _is_transformed(values[rows], transformed[rows], members, in_units, teacher.are_of_y):
             teacher.is_transformed = True
-            if teacher.are_of_y:
-                warn_user(TRANSFORMED_ALREADY)
             return None, y
         values = check_transformed(transformed, values)
     try:
@@ -183,7 +173,8 @@ def _usual_rows(means: np.ndarray) -> np.ndarray:
     if len(means) < LEAST_USUAL:
         return np.arange(len(means))
     low, high = np.quantile(means, [EXTREME, 1 - EXTREME], axis=0)
-    return np.flatnonzero(((low <= means) & (means <= high)).all(axis=1))
+    usual = np.flatnonzero(((low <= means) & (means <= high)).all(axis=1))
+    return usual if 2 * len(usual) > len(means) else np.arange(len(means))  # of many outputs
 
 
 def _calibration(y: np.ndarray, means: np.ndarray) -> tuple[float, float]:

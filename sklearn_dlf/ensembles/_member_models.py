@@ -29,10 +29,6 @@ from ._torch_models import evaluate_module, evaluate_net
 # Outputs whose sums are as near to one as this in all rows are probabilities, and no logits.
 NEAR_ONE = 1e-4
 
-# One column of so many rows at least is one of probabilities if it has values between zero and one
-# only, of which the largest and the smallest are farther apart than this. A choice.
-MANY_ROWS, WIDE = 30, 0.8
-
 Kind = Literal["regressor", "classifier"]
 
 #: What callables, torch modules and models of unknown kind can return.
@@ -355,17 +351,12 @@ def refuse_probabilities(raw: np.ndarray) -> None:
 
     They are (n, K), or (n, K, n_members).
     """
-    if raw.ndim < 2 or len(raw) < 2 or raw.min(initial=1) < 0 or np.ptp(raw) == 0:
+    if raw.ndim < 2 or len(raw) < 2 or raw.min(initial=1) < 0:
         return
-    # One column is that of the second of two classes. Log-odds that come near to zero and to one
-    # go beyond, too.
-    are_odd = raw.shape[1] == 1 and raw.max() <= 1 and len(raw) >= MANY_ROWS
-    are_odd &= bool(np.ptp(raw) > WIDE)
-    if are_odd or np.abs(raw.sum(axis=1) - 1).max() < NEAR_ONE:
-        what = "all are at most one" if are_odd else "those of a row sum to one"
+    if np.ptp(raw) > 0 and np.abs(raw.sum(axis=1) - 1).max() < NEAR_ONE:
         raise ValueError(
             "outputs='logits' was given, and the members return probabilities: no value is "
-            f"negative, and {what}. Use outputs='probabilities'."
+            "negative, and those of a row sum to one. Use outputs='probabilities'."
         )
 
 

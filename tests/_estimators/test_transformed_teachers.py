@@ -517,3 +517,19 @@ def test_one_prediction_far_from_all_others_does_not_tell_the_space(outlier):
     transformation, values = RegressionTask(False, None).enter_space(found, y.astype(float))
     assert transformation is not None
     assert_allclose(np.ravel(values), np.log1p(y))
+
+
+def test_of_many_outputs_all_rows_tell_the_space():
+    X = np.random.RandomState(0).standard_normal((100, 2))
+    means = np.exp(np.random.RandomState(1).standard_normal((100, 150)))
+
+    def members(rows):
+        return means[: len(rows), :, None] * [0.9, 1.0, 1.1]
+
+    logs = FunctionTransformer(np.log, np.exp)
+    ensemble = FittedEnsemble(members, outputs="values", n_members=3, transformer=logs)
+    facts, predict = TeacherCache(None).look_up(ensemble, len(X))
+    found = EnsembleTeacher(facts, predict, X, "regressor")
+    transformation, values = RegressionTask(False, None).enter_space(found, means)
+    assert transformation is not None
+    assert_allclose(values, np.log(means))

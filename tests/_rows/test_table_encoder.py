@@ -1,3 +1,4 @@
+import datetime
 import pickle
 import warnings
 
@@ -175,7 +176,18 @@ def test_text_that_looks_like_dates_is_told():
 
 @pytest.mark.parametrize(
     "text",
-    ["3.11.0", "1000-3-7", "2024-13-01", "1-2", "2024-01", "192.168.1.1", "12.5", "0049-30-1234"],
+    [
+        "3.11.0",
+        "1.1.10",
+        "2.2.12",
+        "1000-3-7",
+        "2024-13-01",
+        "1-2",
+        "2024-01",
+        "192.168.1.1",
+        "12.5",
+        "0049-30-1234",
+    ],
 )
 def test_versions_and_numbers_of_parts_are_no_dates(text):
     assert not looks_like_dates([text])
@@ -197,3 +209,24 @@ def test_times_of_polars_are_read_in_the_time_zone_of_fit():
     elsewhere = frame.with_columns(pl.col("at").dt.convert_time_zone("Asia/Tokyo"))
     encoder = TableEncoder().fit(frame)
     assert_array_equal(encoder.transform(elsewhere), encoder.transform(frame))
+
+
+@pytest.mark.parametrize("zone", [datetime.timezone(datetime.timedelta(hours=2), "CEST"), "+02:00"])
+def test_zones_without_a_name_are_read_by_their_clocks(zone):
+    times = pd.date_range("2024-01-01", periods=50, freq="7h", tz=zone).as_unit("us")
+    encoder = TableEncoder().fit(pd.DataFrame({"at": times}))
+    clocks = TableEncoder().fit(pd.DataFrame({"at": times.tz_localize(None)}))
+    assert_array_equal(
+        encoder.transform(pd.DataFrame({"at": times})),
+        clocks.transform(pd.DataFrame({"at": times.tz_localize(None)})),
+    )
+
+
+def test_objects_of_another_zone_are_read_in_that_of_fit():
+    times = pd.date_range("2024-01-01", periods=50, freq="7h", tz="UTC").as_unit("us")
+    encoder = TableEncoder().fit(pd.DataFrame({"at": times}))
+    elsewhere = pd.Series(list(times.tz_convert("Asia/Tokyo").to_pydatetime()), dtype=object)
+    assert_array_equal(
+        encoder.transform(pd.DataFrame({"at": elsewhere})),
+        encoder.transform(pd.DataFrame({"at": times})),
+    )

@@ -11,7 +11,6 @@ from sklearn_dlf._transfer.design_points import Points
 from sklearn_dlf._transfer.tasks import ClassificationTask
 from sklearn_dlf._transfer.teachers import EnsembleTeacher
 from sklearn_dlf.ensembles import FittedEnsemble
-from sklearn_dlf.ensembles._member_models import refuse_probabilities
 
 
 @pytest.mark.parametrize("n_block", [7, 20, 33, 60])
@@ -66,12 +65,3 @@ def test_members_before_classes_are_told_the_way():
     P = np.random.RandomState(0).dirichlet(np.ones(3), (30, 5))  # (rows, members, classes)
     with pytest.raises(ValueError, match=r"swapaxes\(predictions, 1, 2\)"):
         DLFClassifier().fit(np.arange(30.0)[:, None], np.arange(30) % 3, predictions=P)
-
-
-def test_one_column_of_a_sigmoid_is_no_logit():
-    rng = np.random.RandomState(0)
-    logits = 2 * rng.standard_normal((100, 1))
-    with pytest.raises(ValueError, match="return probabilities: no value is negative, and all are"):
-        refuse_probabilities(1 / (1 + np.exp(-logits)))
-    refuse_probabilities(logits)
-    refuse_probabilities(0.4 + 0.1 * rng.uniform(size=(100, 1)))  # a weak model of a common class
