@@ -114,6 +114,8 @@ def concatenate(first: Any, second: Any) -> Any:
 
         second = second.select(first.columns).cast(dict(first.schema))
         return polars.concat([first, second])
+    if not set(first.columns) <= set(second.columns):  # one of them has numbers for names
+        second = second.set_axis(first.columns, axis=1)
     return _concatenate_pandas(first, second[list(first.columns)])
 
 

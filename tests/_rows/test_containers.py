@@ -177,3 +177,10 @@ def test_further_rows_take_the_container_of_the_first(make, make_other):
     joined = containers.concatenate(rows, further)
     joined = joined.toarray() if sparse.issparse(joined) else np.asarray(joined)
     assert_array_equal(joined, np.concatenate([X, X]))
+
+
+def test_a_frame_without_names_is_joined_by_position():
+    X = np.arange(6.0).reshape(3, 2)
+    joined = concatenate(pd.DataFrame(X, columns=["a", "b"]), pd.DataFrame(X + 10))
+    assert list(joined.columns) == ["a", "b"]
+    assert_array_equal(joined, np.concatenate([X, X + 10]))
