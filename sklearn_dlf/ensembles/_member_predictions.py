@@ -118,7 +118,8 @@ def _outputs_of(members: Members, rows: Any) -> Iterator[Any]:
                 f"at rows of shape {rows.shape}. If it takes other rows than the student, such as "
                 "those before a transformer, give them by X_ensemble. Rows that fit has made may "
                 "lie beyond those of X: if it cannot take these, as a logarithm takes no negative "
-                "ones, let augment='neighbors' make rows of known values."
+                "ones, let augment='neighbors' make rows of known values, or give the student the "
+                "logarithm, and X_ensemble as the function back."
             )
         raise
 
