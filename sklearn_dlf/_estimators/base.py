@@ -148,8 +148,8 @@ class BaseStudent(BaseEstimator, ABC):
         ensemble = self.ensemble if ensemble is None else ensemble
         X = as_frame(X)
         refuse_records(X, self.preprocessor)
-        together = {"y": y, "X_ensemble": X_ensemble, "predictions": predictions}
-        warn_of_index_order(X, **together, sample_weight=sample_weight, unseen=unseen)
+        warn_of_index_order(X, y=y, X_ensemble=X_ensemble, predictions=predictions)
+        warn_of_index_order(X, sample_weight=sample_weight, unseen=unseen)
         y, X_unlabeled, sample_weight = map(in_memory, (y, X_unlabeled, sample_weight))
         are_labels = task.kind == "classifier"
         chosen = choose_rows(X, y, sample_weight, unseen, self.subsample, random_state, are_labels)

@@ -134,9 +134,9 @@ class UpdateMixin(BaseStudent):
             If y is far from all that the student thought possible, unless `forgetting` is below 1:
             it may mean something else, which `adapt` learns. At least five rows tell it.
             If labels are far less likely than by a guess, likelier under each other's names, or in
-            another order than the rows. If y stays above or below what the updated student
-            predicts, or a label more or less frequent, of this call or of the last calls together.
-            None of these three comes with `forgetting` below 1.
+            another order than the rows; if y stays above or below what the updated student
+            predicts, or if a label is more or less frequent than that. Rows of the last calls count
+            together. With `forgetting` below 1 there are no such warnings.
             If y has the pandas index of X in another order.
             If all of ten or more rows lie away from those that are known in a column of numbers, by
             more than their whole range: they may be in other units.

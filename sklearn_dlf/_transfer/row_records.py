@@ -144,7 +144,7 @@ def _contradictions(model: Any, X: Any, limits: Limits) -> Iterator[float]:
         if elsewhere is not None:
             yield elsewhere / COLUMNS
             return
-    for part, columns in _parts(model):
+    for part, columns in parts_of(model):
         yield from _contradictions(part, rows if columns is None else rows[:, columns], limits)
 
 
@@ -153,7 +153,7 @@ def some_members(items: Any) -> list:
     return list(items)[:: -(-len(items) // MAX_MEMBERS)] if len(items) else []
 
 
-def _parts(model: Any) -> Iterator[tuple[Any, Any]]:
+def parts_of(model: Any) -> Iterator[tuple[Any, Any]]:
     """Yield the fitted parts of a model that get its rows, with their columns (None for all)."""
     if isinstance(model, Pipeline):
         steps = [step for _, step in model.steps if step not in ("passthrough", None)]

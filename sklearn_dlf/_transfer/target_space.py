@@ -106,7 +106,7 @@ def choose_space(
     except ValueError as error:
         if teacher.are_of_y:
             warn_user(
-                f"The transformer of the ensemble is not used, and the student learns y as it is, "
+                "The transformer of the ensemble is not used, and the student learns y as it is, "
                 f"so that intervals may reach beyond the range of y: {error}"
             )
         return None, y

@@ -12,13 +12,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from .._utils.blocks import spaced_rows
 from ..ensembles._fitted_ensemble import without_wrapper
 from ..ensembles._member_models import match_columns
-from .row_records import MAX_ROWS, as_rows, some_members
+from .row_records import MAX_ROWS, as_rows, parts_of, some_members
 
 # Splits that a row passes in a tree, and trees of one boosted model, which get the same rows.
 DEPTH, MAX_TREES = 6, 10
@@ -134,9 +133,6 @@ def _trees(
                 rows = model[:-1].transform(X)
             yield from _trees(model[-1], rows, _names_after(model[:-1], rows))
         return
-    if isinstance(model, FrozenEstimator):
-        yield from _trees(model.estimator, X, names)
-        return
     if hasattr(model, "tree_"):
         if (rows := as_rows(model, X)) is not None:
             yield _sklearn_tree(model.tree_), rows, names
@@ -148,25 +144,15 @@ def _trees(
         if (rows := X if encoder is not None else as_rows(model, X)) is not None:
             for iteration in model._predictors[:MAX_TREES]:
                 yield from ((_histogram_tree(one.nodes), rows, names) for one in iteration)
-    elif hasattr(model, "estimators_features_"):
-        if (rows := as_rows(model, X)) is not None:
-            pairs = zip(model.estimators_, model.estimators_features_, strict=True)
-            for one, columns in some_members(list(pairs)):
-                yield from _trees(one, rows[:, columns], [names[column] for column in columns])
-    elif hasattr(model, "estimators_"):
-        members = model.estimators_
-        if isinstance(members, np.ndarray):  # trees of boosting; the first ones get rows like y
-            members = list(members[:MAX_TREES, 0])
-        for one in some_members(members):
+    elif isinstance(getattr(model, "estimators_", None), np.ndarray):  # boosting: more of its trees
+        for one in model.estimators_[:MAX_TREES, 0]:
             yield from _trees(one, X, names)
-    elif hasattr(model, "calibrated_classifiers_"):
-        for one in some_members(model.calibrated_classifiers_):
-            yield from _trees(one.estimator, X, names)
     else:
-        for attribute in ("best_estimator_", "regressor_", "estimator_"):
-            if hasattr(model, attribute):
-                yield from _trees(getattr(model, attribute), X, names)
-                return
+        for one, columns in parts_of(model):
+            if columns is None:
+                yield from _trees(one, X, names)
+            elif (rows := as_rows(model, X)) is not None:
+                yield from _trees(one, rows[:, columns], [names[column] for column in columns])
 
 
 def _names_after(transformer: Any, rows: Any) -> Sequence[Any]:

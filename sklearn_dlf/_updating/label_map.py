@@ -50,7 +50,7 @@ def learn_map(probabilities: np.ndarray, labels: np.ndarray, strength: float) ->
 
 
 def warn_of_few_labels(labels: np.ndarray, names: np.ndarray) -> None:
-    """Warn if a label has few rows (n, K): what the map says of it is taken for certain.
+    """Warn if a label has few rows (n, K), which hardly determine its part of the map.
 
     A weight is a number of equal rows, which tell less than as many different ones.
     """

@@ -140,6 +140,16 @@ class Frequencies(NamedTuple):
         return (code, float(expected[code]), float(found[code])) if has_moved[code] else None
 
 
+def some_rows(
+    rows: Sequence[np.ndarray], counts: Any, n_most: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return X and y, the first two of ``rows``, at some of the rows that count (n,)."""
+    chosen = np.flatnonzero(counts)
+    if len(chosen):
+        chosen = chosen[spaced_rows(len(chosen), n_most)]
+    return rows[0][chosen], rows[1][chosen]
+
+
 def warn_of_level(
     rows: tuple[np.ndarray, np.ndarray, np.ndarray],
     noise: TargetNoise,
@@ -160,10 +170,9 @@ def warn_of_level(
     update : ValueUpdate
         Tells which rows are like those of `fit`, and keeps what earlier calls have found.
     """
-    X, y = (each[rows[2] > 0] for each in rows[:2])
+    X, y = some_rows(rows, rows[2] > 0, MOST_ROWS)
     if not len(X):
         return
-    X, y = (each[spaced_rows(len(X), MOST_ROWS)] for each in (X, y))
     _, is_old = update.unknown_variance(fitted, X)
     residuals = (y - updated.moments(X).mean - noise.bias)[is_old]
     variances = np.diagonal(value_covariance(fitted, noise, X[is_old]), axis1=1, axis2=2)
@@ -208,10 +217,9 @@ def warn_of_frequencies(
     update : Update
         Keeps what earlier calls have found.
     """
-    X, labels = (each[rows[1].any(axis=1)] for each in rows)
+    X, labels = some_rows(rows, rows[1].any(axis=1), MOST_ROWS)
     if not len(X):
         return
-    X, labels = (each[spaced_rows(len(X), MOST_ROWS)] for each in (X, labels))
     weights = labels.sum(axis=1)
     probabilities = np.exp(updated.log_probabilities(X))
     found = Frequencies(
@@ -238,14 +246,14 @@ def warn_of_frequencies(
 def _judge_calls(update: Update, found: Any) -> tuple[Any, str]:
     """Return what has moved in one call, or in the last ones, and the calls in words.
 
-    Once it has been told, rows are counted from the start.
+    After a warning, rows are counted from the start.
     """
     moved, calls = found.moved(), "update"
     update.quiet_rows -= found.n_rows
     if update.recent_level is not None:
         found = found.after(update.recent_level)
-    if moved is None and update.quiet_rows <= 0 and found.moved() is not None:
-        moved, calls = found.moved(), f"last updates, of about {found.n_rows:.0f} rows in all"
+    if moved is None and update.quiet_rows <= 0 and (moved := found.moved()) is not None:
+        calls = f"last updates, of about {found.n_rows:.0f} rows in all"
         update.quiet_rows = RECENT_ROWS
     update.recent_level = found if moved is None else None
     return moved, calls

@@ -16,7 +16,7 @@ from .._utils.blocks import spaced_rows
 from .._utils.label_order import find_renamed, with_frequencies
 from .._utils.significance import mean_in_errors
 from .._utils.warning import warn_user
-from .levels import ERRORS, LEAST_OLD, TINY
+from .levels import ERRORS, LEAST_OLD, TINY, some_rows
 from .levels import LEAST_ROWS as LEAST_LABELS
 from .levels import MOST_ROWS as MOST_LABELS
 from .update import Update
@@ -45,7 +45,7 @@ MAX_NEW_DISTANCE = 10.0
 # same region, and two in 96 of a new one. They warned of two swapped names in 29, 39 and 40 of 40
 # updates of 20, 50 and 100 rows, and of names in reversed order in 118 of 120. In thirty calls of
 # ten rows, students of networks and of forests on four sets (two seeds, two draws) and two made
-# ones had no warning in 48 series of the same region; two swapped names were told in 41, and labels
+# ones had no warning in 48 series of the same region; two swapped names gave one in 41, and labels
 # in another order in 25.
 MAX_MEAN_EXCESS, MAX_LABEL_EXCESS = 0.7, 1.5
 
@@ -88,10 +88,9 @@ def warn_of_other_values(
     update : ValueUpdate
         Tells which rows are unlike those of `fit`.
     """
-    X, y = (each[rows[2] > 0] for each in rows[:2])
+    X, y = some_rows(rows, rows[2] > 0, MOST_ROWS)
     if not len(X):
         return False
-    X, y = (each[spaced_rows(len(X), MOST_ROWS)] for each in (X, y))
     unknown, is_old = update.unknown_variance(fitted, X)
     is_few = len(X) < LEAST_ROWS
     # Rows that come one at a time are compared with what was known before any of them.
@@ -143,10 +142,9 @@ def warn_of_other_labels(
     update : Update
         Keeps the last rows of earlier calls.
     """
-    X, labels = (each[rows[1].any(axis=1)] for each in rows)
+    X, labels = some_rows(rows, rows[1].any(axis=1), MOST_LABELS)
     if not len(X):
         return False
-    X, labels = (each[spaced_rows(len(X), MOST_LABELS)] for each in (X, labels))
     new = Labels(labels.argmax(axis=1), members.log_probabilities(X), labels.sum(axis=1))
     joined = new if update.recent_labels is None else new.after(update.recent_labels)
     reason = _find_other_labels(new, classes) or _find_other_labels(joined, classes)

@@ -533,3 +533,14 @@ def test_of_many_outputs_all_rows_tell_the_space():
     transformation, values = RegressionTask(False, None).enter_space(found, means)
     assert transformation is not None
     assert_allclose(values, np.log(means))
+
+
+def test_a_transformer_that_cannot_be_used_is_named():
+    X = np.random.RandomState(0).uniform(-1, 1, (200, 2))
+    y = 0.5 + 0.4 * X[:, 0]
+    waves = FunctionTransformer(lambda y: np.cos(9 * y), lambda values: np.sin(9 * values))
+    ensemble = FittedEnsemble([Ridge(alpha).fit(X, y) for alpha in (0.1, 10.0)], transformer=waves)
+    facts, predict = TeacherCache(None).look_up(ensemble, len(X))
+    found = EnsembleTeacher(facts, predict, X, "regressor")
+    with pytest.warns(UserWarning, match=r"transformer of the ensemble is not used.*not monotone"):
+        assert RegressionTask(False, None).enter_space(found, y)[0] is None

@@ -1,4 +1,4 @@
-"""A column in another unit is told by the splits of the ensemble's trees."""
+"""A column in another unit is found by the splits of the ensemble's trees."""
 
 import numpy as np
 import pandas as pd
