@@ -132,9 +132,13 @@ def measure_flipped(seed, fit=fit_digits):
     order = np.random.RandomState(seed).permutation(len(X))
     fitted = fit(X[order[:N_FIT]], y[order[:N_FIT]], seed)
     pool, at = np.split(order[N_FIT:], [N_POOL])
-    known = score(fitted[1].predict_proba(X[at]), y[at])
+    known = {
+        f"{name}, renamed by hand": score(model.predict_proba(X[at]), y[at])
+        for name, model in zip(("teacher", "student"), fitted, strict=False)
+    }
     for n_rows in N_FLIPPED:
-        yield {"seed": seed, "n": n_rows, "model": "student, renamed by hand", **known}
+        for model, found in known.items():
+            yield {"seed": seed, "n": n_rows, "model": model, **found}
         taught = n_rows == N_TAUGHT["digits"]
         for model, found in measure_models(fitted, X, 9 - y, pool[:n_rows], at, 10, taught):
             yield {"seed": seed, "n": n_rows, "model": model, **found}

@@ -28,14 +28,18 @@ def has_label(y: Any) -> np.ndarray:
 
     A row of several outputs has none if all of them are missing.
     """
-    values = label_array(y)
+    return ~_missing_values(label_array(y)).all(axis=1)
+
+
+def _missing_values(values: np.ndarray) -> np.ndarray:
+    """Return which values are missing: bool array (n, n_outputs)."""
+    shape = (len(values) if values.ndim else 1, prod(values.shape[1:]))
     if values.dtype.kind == "f":
-        missing = np.isnan(values)
-    elif values.dtype.kind == "O":
-        missing = np.array([is_missing(value) for value in values.ravel()], dtype=bool)
-    else:
-        return np.ones(len(values) if values.ndim else 1, dtype=bool)
-    return ~missing.reshape(len(values), prod(values.shape[1:])).all(axis=1)
+        return np.isnan(values).reshape(shape)
+    if values.dtype.kind == "O":
+        missing = [is_missing(value) for value in values.ravel()]
+        return np.array(missing, dtype=bool).reshape(shape)
+    return np.zeros(shape, dtype=bool)
 
 
 def order_by_labels(y: Any) -> tuple[np.ndarray, int] | None:
@@ -46,11 +50,20 @@ def order_by_labels(y: Any) -> tuple[np.ndarray, int] | None:
     Raises
     ------
     ValueError
-        If no row has a value.
+        If no row has a value, or some rows have values of some outputs only.
     """
-    if label_array(y).ndim == 0:
+    values = label_array(y)
+    if values.ndim == 0:
         return None
-    labelled = has_label(y)
+    missing = _missing_values(values)
+    labelled = ~missing.all(axis=1)
+    partly = int(np.sum(labelled & missing.any(axis=1)))
+    if partly:
+        raise ValueError(
+            f"Input y contains NaN: {partly} row(s) have a value of some outputs, but not of all. "
+            "Give all outputs of a row or none: of rows without y, the student learns what the "
+            "ensemble predicts there."
+        )
     if labelled.all():
         return None
     if not labelled.any():

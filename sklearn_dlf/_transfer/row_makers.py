@@ -139,15 +139,48 @@ def step_along_neighbors(table: Table, n_rows: int, random_state: np.random.Rand
     """Make rows a step away, in the direction from a neighbour to another one.
 
     Differences of neighbours lie along the data, where these are near a curved surface. A step is
-    up to the whole difference. Discrete columns are set to the nearest value that occurs. Columns
-    that hold no numbers are those of the row.
+    up to the whole difference. Columns of one sign keep it, so that members may take logarithms.
+    Discrete columns are set to the nearest value that occurs. Columns that hold no numbers are
+    those of the row.
     """
     table = _pool(table, random_state)
     neighbors = find_neighbors(table)
     first = cycle(len(table), n_rows, random_state)
     start, end = pick_two(neighbors[first], random_state)
-    step = random_state.uniform(size=(n_rows, 1))
-    return _blend(table, first, lambda X: keep_discrete(X, X[first] + step * (X[end] - X[start])))
+    share = random_state.uniform(size=(n_rows, 1))
+    return _blend(
+        table,
+        first,
+        lambda X: keep_discrete(X, step_within_signs(X, first, share * (X[end] - X[start]))),
+    )
+
+
+def step_within_signs(X: np.ndarray, first: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Return rows ``first`` of X plus steps that leave no column with another sign.
+
+    A step across zero is taken the other way, which one column allows always and several mostly.
+    Entries that would cross zero both ways stay.
+    """
+    rows = X[first]
+    crosses = partial(_crosses_zero, signs=_column_signs(X))
+    turned = np.where(crosses(rows + steps).any(axis=1, keepdims=True), -steps, steps)
+    return rows + np.where(crosses(rows + turned), 0, turned)
+
+
+def _column_signs(X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return which columns are without negative, positive and zero numbers."""
+    return ~(X < 0).any(axis=0), ~(X > 0).any(axis=0), (X != 0).all(axis=0)
+
+
+def _crosses_zero(rows: np.ndarray, signs: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
+    """Return which entries have a sign that their column lacks."""
+    no_negative, no_positive, no_zero = signs
+    has_one_sign = no_negative | no_positive
+    return (
+        ((rows < 0) & no_negative)
+        | ((rows > 0) & no_positive)
+        | ((rows == 0) & no_zero & has_one_sign)
+    )
 
 
 def step_within_range(table: Table, n_rows: int, random_state: np.random.RandomState) -> Table:

@@ -65,6 +65,10 @@ def fitted_classifier():
     [
         ({"X": with_value(X, np.inf), "predictions": P}, "Input X contains infinity"),
         ({"y": np.full(len(Y), np.nan), "predictions": P}, "Input y contains NaN only"),
+        (
+            {"y": np.c_[Y, with_value(Y, np.nan)], "predictions": np.stack([P, P], axis=1)},
+            r"Input y contains NaN: 1 row\(s\) have a value of some outputs",
+        ),
         ({"predictions": with_value(P, np.nan)}, "predictions must be finite; 6 of 180"),
         ({"predictions": with_value(P, np.inf)}, "predictions must be finite; 6 of 180"),
         ({"y": with_value(Y, np.inf), "predictions": P}, "Input y contains infinity"),

@@ -126,6 +126,20 @@ def test_local_rows_keep_the_values_of_discrete_columns():
     assert not np.isin(made[:, 0], X[:, 0]).any()
 
 
+def test_local_rows_keep_the_sign_of_columns_of_one_sign():
+    X = np.abs(rng().standard_normal((300, 4)))
+    X[:, 1] *= -1
+    X[:150, 2] = 0
+    X[:, 3] -= 0.7
+    made = make_rows("local", X, 2_000, rng())
+    assert (made[:, 0] > 0).all()
+    assert (made[:, 1] < 0).all()
+    assert (made[:, 2] >= 0).all()
+    assert (made[:, 3] > 0).any()
+    assert (made[:, 3] < 0).any()
+    assert len(np.unique(made[:, 0])) > 1_900  # turned back, and not cut off
+
+
 def test_midpoints_lie_between_a_row_and_its_nearest():
     X = np.array([[0.0, 0.0], [1.0, 2.0], [10.0, 10.0], [12.0, 10.0]])
     midpoints = row_makers.nearest_midpoints(Table(X)).numbers
