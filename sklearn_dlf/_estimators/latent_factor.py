@@ -280,13 +280,13 @@ class LatentFactorStudent(CallbackSupportMixin, BaseStudent):
             (n_rows, n_outputs, n_quantiles), ``aleatoric`` and ``epistemic`` (n_rows, n_outputs),
             of y, as `predict`, `predict_quantiles` and `predict_uncertainty` give them. Of
             classifiers: ``probabilities`` (n_rows, n_classes), and with two or with more than 32
-            classes ``aleatoric`` and ``epistemic`` (n_rows,). Of both, what members are drawn from:
-            ``latent_mean``, ``own_noise`` (n_rows, n_outputs), ``loadings`` (n_rows, n_outputs,
-            n_factors) and, with several outputs, ``shared_noise`` (n_rows, n_outputs, r). A member
-            is ``latent_mean + loadings @ z + shared_noise @ e + own_noise * e'``, with one standard
-            normal ``z`` for all rows, and ``e`` and ``e'`` drawn anew at each. It is a logit, or
-            the transformed y if the teacher transforms y. Noise of near rows is correlated in
-            `sample_predictions`, and not here.
+            classes ``aleatoric`` and ``epistemic`` (n_rows,). Of both, what members are drawn from,
+            all of it as ``draws``: ``latent_mean``, ``own_noise`` (n_rows, n_outputs), ``loadings``
+            (n_rows, n_outputs, n_factors) and, with several outputs, ``shared_noise`` (n_rows,
+            n_outputs, r). A member is ``latent_mean + loadings @ z + shared_noise @ e + own_noise *
+            e'``, with one standard normal ``z`` for all rows, and ``e`` and ``e'`` drawn anew at
+            each. It is a logit, or the transformed y if the teacher transforms y. Noise of near
+            rows is correlated in `sample_predictions`, and not here.
 
         quantiles : float or array-like of shape (n_quantiles,), default=(0.05, 0.5, 0.95)
             Levels of ``quantiles``, one or more, strictly between 0 and 1. After `conformalize`,

@@ -34,7 +34,8 @@ NO_TRANSFORMED_VARIANCE = (
 NO_VARIANCE_OF_DRAWS = (
     "y has no variance at {} (the noise has heavy tails, target_noise_.shape is {}). Means and "
     "sums of these draws depend on a few huge values and do not settle, however many are drawn. "
-    "Quantiles of draws are right, and predict returns the mean that the members predict."
+    "Quantiles of draws do not depend on them, and predict returns the mean that the members "
+    "predict."
 )
 
 # Rows of a part, at most, at which draws of y are checked for a variance.

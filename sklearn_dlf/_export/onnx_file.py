@@ -25,8 +25,9 @@ from .onnx_rows import ROWS, add_rows, name_inputs
 from .onnx_target import NoiseOfY, add_quantiles
 from .onnx_transformed import WayBack
 
-# Outputs that members are drawn from.
+# Outputs that members are drawn from, and the name of all that a student has.
 DRAWS = ("latent_mean", "loadings", "shared_noise", "own_noise")
+ALL_DRAWS = "draws"
 
 REGRESSION = ("mean", "std", "quantiles", "aleatoric", "epistemic", *DRAWS)
 CLASSIFICATION = ("probabilities", "aleatoric", "epistemic", *DRAWS)
@@ -64,8 +65,9 @@ def write_onnx(
     if outputs is not None:
         outputs = (outputs,) if isinstance(outputs, str) else outputs
         is_sequence = isinstance(outputs, Sequence) and not isinstance(outputs, bytes)
-        if not is_sequence or not outputs or not set(map(str, outputs)) <= set(known):
-            raise ValueError(f"outputs must be some of {', '.join(known)}; got {outputs!r}.")
+        if not is_sequence or not outputs or not set(map(str, outputs)) <= {*known, ALL_DRAWS}:
+            names = ", ".join((*known, ALL_DRAWS))
+            raise ValueError(f"outputs must be some of {names}; got {outputs!r}.")
         outputs = list(dict.fromkeys(outputs))  # a file has each of them once
     levels = check_levels(quantiles, "quantiles")
     graph = Graph(reserved=known)
@@ -80,6 +82,10 @@ def write_onnx(
     found.update(add_draws(graph, members, network))
     reasons["shared_noise"] = "this student's noise is independent from output to output"
     gaps = _find_gaps(graph, rows)
+    if outputs is not None and ALL_DRAWS in outputs:
+        drawn_from = [name for name in DRAWS if name in found]
+        outputs = list(dict.fromkeys([*outputs, *drawn_from]))
+        outputs.remove(ALL_DRAWS)
     for name in outputs if outputs is not None else found:
         if name not in found:
             raise ValueError(f"The output {name!r} is not available: {reasons[name]}.")
@@ -113,7 +119,7 @@ def _add_values(
 ) -> dict[str, str]:
     """Add what a student of regressors predicts of y; return why something is missing."""
     wanted = REGRESSION if outputs is None else outputs
-    if not set(wanted) - set(DRAWS):
+    if not set(wanted) - {*DRAWS, ALL_DRAWS}:
         return {}
     shape = [ROWS, student.n_outputs_]
     way_back = WayBack(graph, student.target_transformation_)

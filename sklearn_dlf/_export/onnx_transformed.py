@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
+from .._predictive.output_transformers import OutputTransformers
 from .._predictive.transformed_target import Z_NODES, Z_WEIGHTS, TransformedTarget
 from .graph import Graph
 
@@ -129,8 +131,12 @@ def _split(transformer: Any) -> list[Any]:
 
 def _check(step: Any) -> None:
     """Raise ValueError if ONNX cannot hold the way back of a transformer."""
+    if isinstance(step, OutputTransformers):
+        for part in chain.from_iterable(map(_split, step.transformers)):
+            _check(part)
+        return
     known = StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler, PowerTransformer
-    if type(step) in known:
+    if step is None or type(step) in known:
         return
     what = type(step).__name__
     if isinstance(step, FunctionTransformer):
@@ -142,8 +148,9 @@ def _check(step: Any) -> None:
     raise ValueError(
         f"to_onnx cannot put {what} into the file, which takes the teacher's transformed y back; "
         f"expected one of the functions {names}, or one of {', '.join(k.__name__ for k in known)}. "
-        "With outputs=('latent_mean', 'loadings', 'own_noise') the file has the members of the "
-        "transformed y; take draws of them back yourself."
+        "With outputs='draws' the file has what members of the transformed y are drawn from; take "
+        "draws back yourself. If each output has a function of its own, give FittedEnsemble a list "
+        "of transformers."
     )
 
 
@@ -157,6 +164,16 @@ def _find(function: Any) -> Callable[[Graph, str], str] | None:
 
 def _invert(graph: Graph, step: Any, values: str, along: Callable[[Any], np.ndarray]) -> str:
     """Return values before one step of the transformation."""
+    if step is None:
+        return values
+    if isinstance(step, OutputTransformers):
+        columns = []
+        for transformer in step.transformers:
+            column = values
+            for part in _split(transformer):
+                column = _invert(graph, part, column, along)
+            columns.append(column)
+        return _choose(graph, columns, along)
     if isinstance(step, FunctionTransformer):
         add = _find(step.inverse_func)
         return values if add is None else add(graph, values)
@@ -185,7 +202,7 @@ def _line(step: Any) -> tuple[Any, Any]:
 
 
 def _choose(graph: Graph, columns: list[str], along: Callable[[Any], np.ndarray]) -> str:
-    """Return the values of each output from the column that was made with its own power."""
+    """Return the values of each output from those that were made in its own way."""
     chosen = columns[0]
     for output, column in enumerate(columns[1:], start=1):
         is_own = along(np.arange(len(columns)) == output) > 0

@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
+from scipy import special
 from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import Pipeline
@@ -61,7 +62,7 @@ SCALER_KEYS = ("mean_", "var_", "scale_", "n_samples_seen_", "n_features_in_")
 
 # Keys that tell a record from a dictionary.
 OBJECT, TUPLE, MODULE, SCALER, DTYPE = "object", "named_tuple", "module", "scaler", "dtype"
-FUNCTION = "function"
+FUNCTION, OF_SCIPY = "function", "scipy.special:"
 RECORD_KEY = "sklearn_dlf_record"
 
 
@@ -158,18 +159,24 @@ class Unpacker:
 
 
 def _function_name(value: Any) -> str:
-    """Return the name of a function of numpy by elements, such as a logarithm, or ""."""
+    """Return the name of a function of numpy or scipy.special by elements, or ""."""
     if value is to_dense:
         return to_dense.__name__
-    is_known = isinstance(value, np.ufunc) and getattr(np, value.__name__, None) is value
-    return value.__name__ if is_known else ""
+    name = value.__name__ if isinstance(value, np.ufunc) else ""
+    if name and getattr(np, name, None) is value:
+        return name
+    return f"{OF_SCIPY}{name}" if name and getattr(special, name, None) is value else ""
 
 
 def _find_function(name: str) -> Any:
     """Return the function of a name, or raise ValueError if there is none."""
-    found = to_dense if name == to_dense.__name__ else getattr(np, str(name), None)
+    name = str(name)
+    where = special if name.startswith(OF_SCIPY) else np
+    found = getattr(where, name.removeprefix(OF_SCIPY), None)
+    if name == to_dense.__name__:
+        found = to_dense
     if found is None or _function_name(found) != name:
-        raise ValueError(f"The file names a function {name!r}, which numpy does not have.")
+        raise ValueError(f"The file names a function {name!r}, which numpy and scipy do not have.")
     return found
 
 

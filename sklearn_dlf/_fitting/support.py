@@ -24,6 +24,10 @@ MIN_ROWS = 100
 # mean is low; diabetes progression is one. At this share of rows, zero is a bound for much of y.
 LEVEL, MAX_SHARE = 0.9, 0.2
 
+# A y that is zero at more than this share of the rows of `fit` recurs there in every space, so that
+# no transformation is advised. A choice: a third of zeros is more than most counts have.
+MANY_ZEROS = 1 / 3
+
 # Members that are drawn at a row, and the largest share of draws of the other sign. Draws count
 # beyond a tenth of the mean size of the members: nearer to zero they do little harm.
 N_DRAWS, LEAST_SIZE, MAX_DRAWS = 64, 0.1, 0.02
@@ -46,6 +50,12 @@ WAYS: dict[str, str] = {
     "what the student predicts of y back by np.expm1, clipped at zero. If you have the models, "
     f"give {FITTED_WAY}.",
 }
+MOSTLY_ZERO = (
+    "cut the intervals off at zero, which takes no coverage away. y is zero at {:.0%} of the rows, "
+    "and a logarithm or a root does not help there: means and totals get worse. Two students, of "
+    "whether y is zero and of how large it is elsewhere, describe it well: see 'A y that is mostly "
+    "zero' in docs/workflow.md. Otherwise, ignore this warning."
+)
 OTHER_FUNCTIONS = (
     "In place of np.log1p and np.expm1, take np.sqrt and np.square, or np.log and np.exp if y is "
     "never zero. See 'Prices, counts and rates' in docs/workflow.md. Otherwise, ignore this "
@@ -92,10 +102,12 @@ def warn_if_intervals_lose_sign(
     if lost[worst] <= MAX_SHARE:
         return False
     values, side = ("negative", "below") if sign[worst] > 0 else ("positive", "above")
+    share = np.mean(transfer_set.targets.y[:, worst] == 0)
+    way = MOSTLY_ZERO.format(share) if share > MANY_ZEROS else WAYS[transfer_set.origin]
     warn_user(
         f"No value of y and of the members is {values} at the rows of fit, but the student's 90 % "
         f"intervals reach {side} zero at {lost[worst]:.0%} of rows. If y cannot be {values}, "
-        f"{WAYS[transfer_set.origin]} {OTHER_FUNCTIONS}"
+        f"{way} {'' if share > MANY_ZEROS else OTHER_FUNCTIONS}".rstrip()
     )
     return True
 

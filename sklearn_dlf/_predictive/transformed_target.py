@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import Bunch
 
 from .._utils.blocks import NODES_AT_ONCE, row_blocks
+from .output_transformers import OutputTransformers
 from .two_piece import from_normal
 
 # Nodes of the quadrature, in standard deviations. The trapezoidal rule converges exponentially fast
@@ -104,7 +105,7 @@ def _is_same(a: Any, b: Any) -> bool:
         return a.keys() == b.keys() and all(_is_same(a[key], b[key]) for key in a)
     if isinstance(a, list | tuple):
         return len(a) == len(b) and all(map(_is_same, a, b))
-    if hasattr(a, "get_params"):
+    if hasattr(a, "get_params") or isinstance(a, OutputTransformers):
         return _is_same(vars(a), vars(b))
     return bool(a == b)
 
@@ -130,7 +131,8 @@ class TransformedTarget:
     lower, upper : arrays of shape (n_outputs,)
         Range of the transformed space in which it can be inverted.
     support : tuple of arrays of shape (n_outputs,)
-        Smallest and largest value of y. One is zero if y and the members are all of one sign.
+        Smallest and largest value of y. One is zero if y and the members are all of one sign, and
+        the way back of the output is not linear.
     is_linear : bool
         Whether the way back is linear; then nothing is bounded.
 
@@ -156,14 +158,15 @@ class TransformedTarget:
         self.upper = -self.lower
         self.support = self.lower, self.upper
         self.sign = self._check_way_back(core)
-        self._set_line(core)
+        are_linear = self._set_line(core)
+        self.is_linear = bool(are_linear.all())
         if not self.is_linear:
             self.lower, self.upper = self._reach(core[0], -1), self._reach(core[1], 1)
             in_units = self.invert(known)
             rounding = ROUNDING * np.ptp(in_units, axis=0)
             self.support = (
-                np.where((in_units >= -rounding).all(axis=0), 0.0, -np.inf),
-                np.where((in_units <= rounding).all(axis=0), 0.0, np.inf),
+                np.where((in_units >= -rounding).all(axis=0) & ~are_linear, 0.0, -np.inf),
+                np.where((in_units <= rounding).all(axis=0) & ~are_linear, 0.0, np.inf),
             )
 
     @property
@@ -290,13 +293,13 @@ class TransformedTarget:
             raise ValueError("The way back to y mixes outputs.")
         return sign
 
-    def _set_line(self, core: np.ndarray) -> None:
-        """Find out whether the way back is linear, within a width around the values of `fit`."""
+    def _set_line(self, core: np.ndarray) -> np.ndarray:
+        """Return which outputs have a linear way back, within a width around those of `fit`."""
         points = np.linspace(core[0] - self.width, core[1] + self.width, N_POINTS)
         values = quietly(self.transformer.invert, points)
         self._slope = (values[-1] - values[0]) / (points[-1] - points[0])
         error = np.abs(values[0] + self._slope * (points - points[0]) - values)
-        self.is_linear = bool(np.all(error <= ROUNDING * np.ptp(values, axis=0)))
+        return np.all(error <= ROUNDING * np.ptp(values, axis=0), axis=0)
 
     def _reach(self, start: np.ndarray, side: int) -> np.ndarray:
         """Return how far the way back stays monotone and finite, from ``start`` (n_outputs,)."""

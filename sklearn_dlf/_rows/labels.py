@@ -28,7 +28,7 @@ def has_label(y: Any) -> np.ndarray:
 
     A row of several outputs has none if all of them are missing.
     """
-    return ~_missing_values(label_array(y)).all(axis=1)
+    return np.logical_not(np.all(_missing_values(label_array(y)), axis=1))
 
 
 def _missing_values(values: np.ndarray) -> np.ndarray:

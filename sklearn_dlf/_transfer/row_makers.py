@@ -169,7 +169,8 @@ def step_within_signs(X: np.ndarray, first: np.ndarray, steps: np.ndarray) -> np
 
 def _column_signs(X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return which columns are without negative, positive and zero numbers."""
-    return ~(X < 0).any(axis=0), ~(X > 0).any(axis=0), (X != 0).all(axis=0)
+    has_negative, has_positive, has_zero = (np.any(each, axis=0) for each in (X < 0, X > 0, X == 0))
+    return ~has_negative, ~has_positive, ~has_zero
 
 
 def _crosses_zero(rows: np.ndarray, signs: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:

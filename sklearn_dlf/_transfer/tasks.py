@@ -30,6 +30,12 @@ from .teacher import Teacher, check_range, were_mostly_seen
 from .transfer_set import TransferSet
 from .unseen_check import warn_if_fitted_to
 
+UNSUITED = (
+    "The ensemble {}, if both are transformed (R^2 = {:.2f} at the rows of fit), but not in units "
+    "of y: the transformation does not suit this y, such as a logarithm of a y that is mostly "
+    "zero. Means and sums over rows may be far off. Without the transformer, the student learns y "
+    "as it is. See 'Prices, counts and rates' in docs/workflow.md."
+)
 SEEN_ROWS = (
     "The noise of y is estimated at rows that the members may have been fitted to. If they were, "
     "it cannot be known how wide intervals of y have to be: they are often too narrow, by far "
@@ -173,8 +179,14 @@ class RegressionTask(Task):
         score = r2_score(y, mean, sample_weight=weights)
         X = transfer_set.X[: len(y)]
         problem = check_values(X, y, mean, weights, facts)
+        way_back, is_unsuited = transfer_set.transformation, False
+        if problem is not None and way_back is not None:
+            in_units = way_back.invert(y), way_back.invert(mean)
+            is_unsuited = check_values(X, *in_units, weights, facts) is None
         if facts.match is False:
             warn_if_on_another_scale(residuals)
+        elif is_unsuited:
+            warn_user(UNSUITED.format(problem, score))
         elif problem is not None:
             warn_user(
                 f"The ensemble {problem} (R^2 = {score:.2f} at the rows of fit). {REMEDY} "

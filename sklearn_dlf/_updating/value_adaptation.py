@@ -62,6 +62,10 @@ PRIOR_ROWS = 10
 # Rows that an intercept, a slope and noise need at least.
 LEAST_ROWS = 3
 
+# Level of the intervals of held-out values. Fewer of these than the least share warn, if that is so
+# many standard errors below the level, of at least so many rows.
+LEVEL, LEAST_COVERAGE, ERRORS, FEWEST_TO_COVER = 0.9, 0.8, 5.0, 30
+
 # Standard deviations of y from which a value is far from its prediction. A choice: of a normal
 # distribution one in 16,000 is, and here all values of the few rows are.
 FAR = 4.0
@@ -80,6 +84,8 @@ class ValueAdaptation(NamedTuple):
         The members' posterior.
     loss : float
         Mean negative log-density of held-out values, in nats. NaN if no row was held out.
+    coverage : float
+        Share of held-out values in their 90 % intervals. NaN if no row was held out.
     """
 
     labels: str
@@ -87,6 +93,7 @@ class ValueAdaptation(NamedTuple):
     intercept: np.ndarray
     posterior: Posterior
     loss: float
+    coverage: float = np.nan
 
     def noise_of(self, noise: TargetNoise) -> TargetNoise:
         """Return the noise of the new y, given that of the old one."""
@@ -128,7 +135,24 @@ class ValueAdapter:
         self._folds = make_folds([None] * len(first))
 
     def adapt(self, labels: str) -> ValueAdaptation:
-        """Return what is learnt, with y "kept" or "mapped", or the likelier of both ("auto")."""
+        """Return what is learnt, with y "kept" or "mapped", or the likelier of both ("auto").
+
+        Warn if intervals for held-out values are far too narrow.
+        """
+        adaptation = self._choose(labels)
+        if self._is_too_narrow(adaptation):
+            other = " Or does y have other units now? Say labels='mapped'."
+            warn_user(
+                f"{adaptation.coverage:.0%} of the new values of y lie in 90 % intervals of a "
+                "student that has learnt from others of them: the noise of y is no multiple of "
+                "what it was, as where y is mostly zero or has heavy tails. Call conformalize on "
+                "the new student with rows that adapt was not given, or fit ensemble and student "
+                f"to the new y.{other if adaptation.labels == 'kept' else ''}"
+            )
+        return adaptation
+
+    def _choose(self, labels: str) -> ValueAdaptation:
+        """Do what `adapt` does, without the warning."""
         is_enough = self._is_enough(np.arange(len(self._X)))
         if labels == "mapped" and not is_enough:
             raise ValueError(
@@ -146,13 +170,21 @@ class ValueAdapter:
         kept, losses = self._with_losses(self._keep)
         # a loss is that of one output
         gain = self._y.shape[1] * np.nansum(self._weights * (losses - mapped_losses))
-        return mapped if gain > LEAST_GAIN else kept
+        # a density that is high at many zeros says little of the other values
+        is_worse = self._is_too_narrow(kept) and not self._is_too_narrow(mapped)
+        return mapped if gain > LEAST_GAIN or is_worse else kept
+
+    def _is_too_narrow(self, adaptation: ValueAdaptation) -> bool:
+        """Return whether held-out values lie outside of their intervals far too often."""
+        n_rows = len(self._X)
+        least = min(LEAST_COVERAGE, LEVEL - ERRORS * np.sqrt(LEVEL * (1 - LEVEL) / n_rows))
+        return n_rows >= FEWEST_TO_COVER and adaptation.coverage < least
 
     def _with_losses(
         self, learn: Callable[[np.ndarray], ValueAdaptation]
     ) -> tuple[ValueAdaptation, np.ndarray]:
         """Return what all rows tell, and the loss (n,) of each row when it was held out, or NaN."""
-        losses = np.full(len(self._X), np.nan)
+        losses, inside = np.full((2, len(self._X)), np.nan)
         for learnt, held_out in splits(self._folds):
             if learn == self._map and not self._is_enough(learnt):
                 continue
@@ -161,10 +193,17 @@ class ValueAdapter:
             distribution = TargetDistribution(self._members_of(adaptation), noise)
             density = distribution.log_density(self._X[held_out], self._y[held_out])
             losses[held_out] = -density.mean(axis=1)
-        known, loss = ~np.isnan(losses), np.nan
+            ends = distribution.quantiles(self._X[held_out], [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
+            values = self._y[held_out]
+            inside[held_out] = ((ends[..., 0] <= values) & (values <= ends[..., 1])).mean(axis=1)
+        known, loss, coverage = ~np.isnan(losses), np.nan, np.nan
         if known.any():
-            loss = float(np.average(losses[known], weights=self._weights[known]))
-        return learn(np.arange(len(self._X)))._replace(loss=loss), losses
+            weights = self._weights[known]
+            loss, coverage = (
+                float(np.average(each[known], weights=weights)) for each in (losses, inside)
+            )
+        adaptation = learn(np.arange(len(self._X)))
+        return adaptation._replace(loss=loss, coverage=coverage), losses
 
     def _warn_of_few_rows(self) -> None:
         """Warn if all values are far from what the student predicts, in units of its std of y.

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from sklearn.utils import check_random_state
 from torch.nn import Module
 
+from .._predictive.output_transformers import OutputTransformers
 from .._predictive.transformed_target import TargetTransformer
 from .._utils.numbers import numeric_array
 from ._class_columns import align_classes, check_classes, expand_columns
@@ -153,12 +154,12 @@ class FittedEnsemble:
     random_state : int, RandomState instance or None, default=0
         Determines the draws from a posterior. With an integer, each call makes the same draws.
 
-    transformer : transformer, default=None
+    transformer : transformer or list of transformers, default=None
         A transformation of `y`, such as ``FunctionTransformer(np.log, np.exp)``, in whose space a
-        student learns. For members that predict `y` itself and are all of one sign, such as boosted
-        models with the loss of a gamma or Poisson distribution: intervals of the student are, too.
-        It must be fitted, if it needs a fit. Models in a ``TransformedTargetRegressor`` bring one
-        of their own.
+        student learns. A list has one for each output; None leaves an output as it is. For members
+        that predict `y` itself and are all of one sign, such as boosted models with the loss of a
+        gamma or Poisson distribution: intervals of the student are, too. It must be fitted, if it
+        needs a fit. Models in a ``TransformedTargetRegressor`` bring one of their own.
 
     are_draws : bool, default=False
         Whether callables or modules are draws from a posterior: functions of any rows, which were
@@ -265,15 +266,20 @@ class FittedEnsemble:
     @staticmethod
     def _check_transformer(members: Members, transformer: Any) -> TargetTransformer:
         """Return the transformer of y, or raise if it is none, or members take none."""
-        if not (hasattr(transformer, "transform") and hasattr(transformer, "inverse_transform")):
-            raise TypeError(
-                "transformer must have transform and inverse_transform, as "
-                f"FunctionTransformer(np.log, np.exp) has; got {transformer!r}."
-            )
+        is_list = isinstance(transformer, list | tuple)
+        for each in transformer if is_list else [transformer]:
+            is_none = is_list and each is None
+            if not (
+                is_none or all(hasattr(each, name) for name in ("transform", "inverse_transform"))
+            ):
+                raise TypeError(
+                    "transformer must have transform and inverse_transform, as "
+                    f"FunctionTransformer(np.log, np.exp) has; got {each!r}."
+                )
         if members.kind != "regressor" or members.inner is not None:
             what = "classifiers" if members.kind == "classifier" else "models with one of their own"
             raise ValueError(f"transformer={transformer!r} was given, and the members are {what}.")
-        return TargetTransformer(transformer)
+        return TargetTransformer(OutputTransformers(transformer) if is_list else transformer)
 
     def _describe_models(self) -> Members:
         """Describe the members, whatever their outputs are made from."""

@@ -544,3 +544,17 @@ def test_a_transformer_that_cannot_be_used_is_named():
     found = EnsembleTeacher(facts, predict, X, "regressor")
     with pytest.warns(UserWarning, match=r"transformer of the ensemble is not used.*not monotone"):
         assert RegressionTask(False, None).enter_space(found, y)[0] is None
+
+
+def test_a_transformation_that_does_not_suit_y_is_told_apart_from_other_units():
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((400, 3))
+    y = np.where(rng.uniform(size=400) < 0.2, np.exp(5 + 0.5 * X[:, 0]), 0.0)
+    mean = 0.2 * np.exp(5 + 0.5 * X[:, 0])
+    members = [lambda rows, m=m: 0.2 * np.exp(5 + (0.5 + 0.02 * m) * rows[:, 0]) for m in range(6)]
+    assert np.corrcoef(mean, y)[0, 1] > 0.2
+    transformer = FunctionTransformer(np.log1p, np.expm1)
+    ensemble = FittedEnsemble(members, outputs="values", transformer=transformer)
+    with pytest.warns(UserWarning, match="the transformation does not suit this y") as caught:
+        DLFRegressor(**QUICK).fit(X, y, ensemble=ensemble, unseen=True)
+    assert not any("in other units" in str(each.message) for each in caught)

@@ -158,3 +158,9 @@ def test_draws_of_skewed_members_beyond_zero_are_told(rows, sign):
 def test_draws_that_keep_their_sign_are_not(rows):
     outputs = 3 + np.exp(rows[:, :1]) + 0.2 * np.random.RandomState(2).uniform(size=(300, 30))
     assert_no_warning(make_student(None), rows, None, predictions=outputs)
+
+
+def test_a_y_that_is_mostly_zero_is_not_told_to_take_a_logarithm(rows, counts):
+    costs = np.where(np.arange(len(counts)) % 3 == 0, 10.0 * counts, 0.0)
+    with pytest.warns(UserWarning, match="cut the intervals off at zero.*y is zero at .*two|Two"):
+        make_student(make_forest()).fit(rows, costs)

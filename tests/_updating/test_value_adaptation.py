@@ -103,6 +103,7 @@ def test_the_order_of_rows_does_not_count(fitted, labels):
     assert_allclose(other, one, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:.* of the new values of y lie in:UserWarning")
 @pytest.mark.parametrize("labels", LABELS)
 def test_a_weight_is_a_number_of_equal_rows(fitted, labels):
     student, X, y = fitted
@@ -168,3 +169,30 @@ def test_each_output_has_noise_of_its_own():
     ends = adapted.predict_interval(X[300:], 0.9)
     covered = ((ends[..., 0] <= new[300:]) & (new[300:] <= ends[..., 1])).mean(axis=0)
     assert_allclose(covered, 0.9, atol=0.06)
+
+
+@pytest.fixture(scope="module")
+def mostly_zero():
+    """A student of a y that is mostly zero, and new rows whose other values are thrice as large."""
+    rng = np.random.RandomState(0)
+    X = rng.uniform(-1, 1, (900, 3))
+    y = np.where(rng.uniform(size=900) < 0.25, 500 * np.exp(X[:, 1]) * rng.gamma(1.2, 1, 900), 0.0)
+    members = 150 * np.exp(X[:500, 1:2]) * np.exp(0.1 * rng.standard_normal((1, 12)))
+    student = DLFRegressor(
+        q=2, hidden_layer_sizes=(20,), n_epochs=1, tol=1.0, augment=None, random_state=0
+    ).fit(X[:500], y[:500], predictions=members, unseen=True)
+    return student, X[500:], 3 * y[500:]
+
+
+def test_a_noise_that_is_no_multiple_of_what_it_was_is_told(mostly_zero):
+    student, X, y = mostly_zero
+    with pytest.warns(UserWarning, match="% of the new values .*conformalize.*labels='mapped'"):
+        adapted = student.adapt(X, y, labels="kept")
+    assert adapted.adaptation_.coverage < 0.8
+
+
+def test_units_are_mapped_where_intervals_of_kept_ones_do_not_hold(mostly_zero):
+    student, X, y = mostly_zero
+    adapted = student.adapt(X, y)
+    assert adapted.adaptation_.labels == "mapped"
+    assert adapted.adaptation_.coverage > 0.85
