@@ -22,6 +22,7 @@ from .._utils.seeding import MAX_SEED
 from .noise_model import (
     MIN_ROWS,
     SHAPES,
+    SHARE_ERRORS,
     NoiseModel,
     NoiseRows,
     fit_constant,
@@ -208,8 +209,11 @@ def fit_target_noise(
         models = [fit_constant(part, rows.least_share, has_tails) for part in parts]
         if not may_depend:
             return [fit_skewness(model, part) for model, part in zip(models, parts, strict=True)]
+        share_errors = 0.0 if transfer_set.is_encoded else SHARE_ERRORS
         return [
-            fit_dependent(part, model, rows.least_share, state, required=kind == "input")
+            fit_dependent(
+                part, model, rows.least_share, state, kind == "input", share_errors=share_errors
+            )
             for part, model in zip(parts, models, strict=True)
         ]
 

@@ -207,3 +207,19 @@ def test_symmetric_residuals_have_no_skewness():
         rows = make_rows(np.random.RandomState(seed).standard_t(4, size=300))
         n_skewed += fit_skewness(fit_constant(rows, 1.0), rows).skewness != 1
     assert n_skewed <= 2  # one in a hundred is expected
+
+
+def test_a_share_below_one_needs_more_than_a_small_gain():
+    """Noise that grows with the spread explains residuals nearly as well as the spread does."""
+    ones = {0.0: 0, 2.0: 0}
+    for seed in range(12):
+        rng = np.random.RandomState(seed)
+        spread = np.exp(rng.standard_normal(300))
+        features = np.log(spread)[:, None]
+        rows = make_rows(0.9 * spread**0.4 * rng.standard_normal(300), spread, features=features)
+        constant = fit_constant(rows, 0.05)
+        for share_errors in ones:
+            state = np.random.RandomState(0)
+            model = fit_dependent(rows, constant, 0.05, state, True, share_errors=share_errors)
+            ones[share_errors] += model.share == 1
+    assert ones[2.0] > ones[0.0] + 3
