@@ -169,7 +169,8 @@ default=None
     ) -> np.ndarray:
         """Draw values of y: a member, a variance of the noise, and the noise.
 
-        Outputs and rows share the member, and mostly nothing of the noise (:doc:`/intervals`).
+        Outputs and rows share the member. Outputs of a row also have the correlation of the noise
+        that residuals show (`target_noise_`), and rows mostly nothing of it (:doc:`/intervals`).
 
         Parameters
         ----------

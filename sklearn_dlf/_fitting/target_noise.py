@@ -19,6 +19,7 @@ from .._transfer.residuals import MemberResiduals
 from .._transfer.transfer_set import TransferSet
 from .._utils.robust_means import trimmed_mean
 from .._utils.seeding import MAX_SEED
+from .noise_correlation import noise_correlation
 from .noise_model import (
     MIN_ROWS,
     SHAPES,
@@ -43,6 +44,8 @@ class ResidualRows(NamedTuple):
 
     Attributes
     ----------
+    rows : array of shape (n, *row_shape)
+        Standardised rows, or raw ones.
     X : array of shape (n, n_features)
         Points that stand for the rows; see `StudentMembers.points`.
     are_unseen : bool
@@ -68,6 +71,7 @@ class ResidualRows(NamedTuple):
         them, if they are independent. One if every member may have seen the rows.
     """
 
+    rows: np.ndarray
     X: np.ndarray
     are_unseen: bool
     weights: np.ndarray
@@ -125,6 +129,7 @@ def residual_rows(
         ratio = _variance_ratio(members.moments(X).variance, variance, of_outputs)
     typical = residuals.typical_variance()
     return ResidualRows(
+        X,
         members.points(X),
         are_unseen,
         weights,
@@ -227,7 +232,9 @@ def fit_target_noise(
         functions.append(function if model.coefficients.any() else None)
     misfit = squared_misfit(members, transfer_set)
     noise = join_outputs(models, functions, misfit, residuals.bias)
-    return noise if rows.are_unseen else noise.with_skewness(1.0)
+    if not rows.are_unseen:
+        return noise.with_skewness(1.0)
+    return noise.with_correlation(noise_correlation(members, noise, rows))
 
 
 def likelier(

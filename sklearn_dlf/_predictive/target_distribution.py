@@ -206,6 +206,8 @@ class TargetDistribution:
         scale = self.noise.scale[:, None]
         share = self.noise.spread_share[:, None]
         tailed_share = self.noise.spread_scale[:, None]
+        correlation = self.noise.correlation
+        root = None if correlation is None else np.linalg.cholesky(correlation)
 
         def draw(X):
             draws = draw_members(X)
@@ -214,6 +216,8 @@ class TargetDistribution:
                 mean = at.mean[..., None]
                 deviations = draws[rows] - mean
                 scores = noise_state.standard_normal((len(mean), 2, *deviations.shape[1:]))
+                if root is not None:
+                    scores[:, 1] = root @ scores[:, 1]
                 unit = self.noise.units(scores[:, 0])  # each row has its own W
                 counted = tailed_share * unit if self.noise.spread_has_tails else share
                 deviations *= np.sqrt(counted)

@@ -59,6 +59,8 @@ class TargetNoise:
 
     Attributes
     ----------
+    correlation : array of shape (n_outputs, n_outputs) or None
+        Correlation of the noise of the outputs of a row; None if it is independent.
     shape, scale, spread_share, squared_misfit, misfit_share, variance_functions, skewness, bias
         As the parameters, one value for each output.
     takes_law, spread_has_tails
@@ -68,6 +70,7 @@ class TargetNoise:
     spread_has_tails = False  # in files that were written before there was a choice
     skewness: np.ndarray = np.ones(1)  # in files that were written before there was one
     bias: np.ndarray = np.zeros(1)  # the same
+    correlation: np.ndarray | None = None
 
     def __init__(
         self,
@@ -112,6 +115,12 @@ class TargetNoise:
         noise.spread_share = np.broadcast_to(share, self.shape.shape).astype(np.float64)
         return noise
 
+    def with_correlation(self, correlation: np.ndarray | None) -> TargetNoise:
+        """Return a copy whose outputs have this correlation at a row."""
+        noise = copy.copy(self)
+        noise.correlation = correlation
+        return noise
+
     def mapped(self, is_reversed: np.ndarray) -> TargetNoise:
         """Return the noise of mapped outputs, some of which (n_outputs,) change their sign.
 
@@ -119,6 +128,9 @@ class TargetNoise:
         """
         noise = self.with_skewness(np.where(is_reversed, 1 / self.skewness, self.skewness))
         noise.bias = np.zeros_like(self.shape)
+        if self.correlation is not None:
+            sign = np.where(is_reversed, -1, 1)
+            noise.correlation = self.correlation * sign[:, None] * sign
         return noise
 
     @property

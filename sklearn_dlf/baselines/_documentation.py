@@ -144,7 +144,8 @@ target_noise_ : TargetNoise
     Variance of y around a member: an inverse gamma variable (``shape``, ``scale``), times a
     function of the row where ``depends_on_row``; ``spread_share``, the share of the members'
     variance that counts for y; ``skewness``, of y around the mean, one where it is symmetric.
-    Each (n_outputs,). Two booleans: ``spread_has_tails``, whether that variable multiplies the
+    Each (n_outputs,). ``correlation`` (n_outputs, n_outputs) of the noise of a row's outputs,
+    or None. Two booleans: ``spread_has_tails``, whether that variable multiplies the
     share too; ``takes_law``, whether intervals and draws of y follow the members' law, if it is
     not Gaussian. None without y, unless the members have a variance of their own.
 
