@@ -100,6 +100,7 @@ def transfer_set(X, outputs, targets=None, variances=None):
         reader=SimpleNamespace(is_raw=True),
         n_own=len(X),
         are_draws=False,
+        is_encoded=False,
     )
 
 

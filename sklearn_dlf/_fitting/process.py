@@ -69,7 +69,8 @@ def learn_process(
     points = network.evaluate_points(X)
     rows = _choose_rows(points, contrasts, outputs, random_state, n_own)
     some, near = contrasts.residuals_at(rows)[:, outputs], points[rows].astype(np.float64)
-    process = estimate_process(contrasts.residuals, some, near, network.q)
+    are_functions = transfer_set.are_draws
+    process = estimate_process(contrasts.residuals, some, near, network.q, are_functions)
     loadings = network.evaluate(X).loadings
     root = np.sqrt(contrasts.weights)[:, None, None]
     loadings = (loadings * root).reshape(-1, network.q)
@@ -124,7 +125,9 @@ def match_mean_over_rows(
     else:
         is_too_large = wanted < SEEN_SHARE * low and _is_smooth(correlation, points)
     if wanted > high or is_too_large:
-        correlation = correlation.with_mean_variance(wanted - of_factors, std, points)
+        correlation = correlation.with_mean_variance(
+            wanted - of_factors, std, points, are_functions=are_draws
+        )
         return process._replace(row_correlation=correlation)
     return process
 

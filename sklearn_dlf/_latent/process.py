@@ -75,7 +75,9 @@ class _Fold(NamedTuple):
     deviations: np.ndarray
 
 
-def estimate_process(residuals: np.ndarray, some: np.ndarray, X: np.ndarray, q: int) -> Process:
+def estimate_process(
+    residuals: np.ndarray, some: np.ndarray, X: np.ndarray, q: int, are_functions: bool = False
+) -> Process:
     """Estimate the process from contrasts, by members that are held out.
 
     Parameters
@@ -88,6 +90,8 @@ def estimate_process(residuals: np.ndarray, some: np.ndarray, X: np.ndarray, q: 
         These rows, standardised.
     q : int
         Number of factors.
+    are_functions : bool, default=False
+        Whether nothing of the members is drawn row by row, as of draws from a posterior.
 
     Returns
     -------
@@ -102,7 +106,9 @@ def estimate_process(residuals: np.ndarray, some: np.ndarray, X: np.ndarray, q: 
     unit = np.median(distance[distance > 0]) if distance.any() else 1.0
     start = np.concatenate([[0.0, np.log(FIRST_SCALE * unit)], np.full(q, -1.0)])
     logits = (-MAX_LOGIT, MAX_LOGIT)
-    bounds = [logits, tuple(np.log(unit) + np.log(SCALE_BOUNDS)), *[logits] * q]
+    of_share = (MAX_LOGIT, MAX_LOGIT) if are_functions else logits
+    start[0] = np.clip(start[0], *of_share)
+    bounds = [of_share, tuple(np.log(unit) + np.log(SCALE_BOUNDS)), *[logits] * q]
 
     def loss(parameters):
         return _negative_log_likelihood(parameters, folds, distance)

@@ -37,6 +37,10 @@ WAVE_ROWS = 2**9
 SMOOTHNESS = 1.5
 
 
+# Length scales that are tried where draws vary too much together: down to this share of that found.
+SHORTEST, N_SCALES = 0.05, 40
+
+
 class RowCorrelation(NamedTuple):
     """Correlation of one member's noise at two rows, Eq. (30).
 
@@ -75,11 +79,13 @@ class RowCorrelation(NamedTuple):
         """Whether the noise of different rows is independent."""
         return self.share == 0 and self.common == 0
 
-    def with_mean_variance(self, wanted: float, std: np.ndarray, X: np.ndarray) -> RowCorrelation:
+    def with_mean_variance(
+        self, wanted: float, std: np.ndarray, X: np.ndarray, are_functions: bool = False
+    ) -> RowCorrelation:
         """Return the correlation under which the mean over rows has a variance, or nearly so.
 
-        Where it is too large, the share is reduced; where it is too small, all rows get something
-        in common.
+        Where it is too large, the share is reduced, or the length scale, so that draws stay
+        functions; where it is too small, all rows get something in common.
 
         Parameters
         ----------
@@ -89,14 +95,24 @@ class RowCorrelation(NamedTuple):
             Standard deviation of the noise.
         X : array of shape (n, n_features)
             Standardised rows.
+        are_functions : bool, default=False
+            Whether the share stays as it is.
         """
         sums = std.sum(axis=0)
         alone = np.square(std).sum()
         pairs = np.square(sums).sum() - alone  # of different rows, if they were the same
-        near = self._replace(common=0.0).between(X, X)
-        np.fill_diagonal(near, 0.0)
-        of_near = np.einsum("ic,ij,jc->", std, near, std, optimize=True)
+
+        def sum_near(length_scale):
+            near = self._replace(common=0.0, length_scale=length_scale).between(X, X)
+            np.fill_diagonal(near, 0.0)
+            return np.einsum("ic,ij,jc->", std, near, std, optimize=True)
+
+        of_near = sum_near(self.length_scale)
         rest = wanted * len(std) ** 2 - alone
+        if of_near > rest and are_functions:
+            scales = self.length_scale * np.geomspace(SHORTEST, 1, N_SCALES)
+            fits = [sum_near(scale) <= rest for scale in scales]
+            return self._replace(length_scale=float(scales[max(sum(fits) - 1, 0)]), common=0.0)
         if of_near > rest:
             factor = max(rest, 0.0) / of_near if of_near > 0 else 0.0
             return self._replace(share=float(self.share * factor), common=0.0)

@@ -51,6 +51,23 @@ def test_draws_from_a_posterior_are_as_uncertain_of_a_mean_over_rows(q):
     assert spread_of_mean(student, new) == pytest.approx(exact, rel=0.2)
 
 
+@pytest.mark.parametrize("n_draws", [100, 1_000])
+def test_draws_from_a_posterior_are_functions_of_the_row(n_draws):
+    """Slopes over a tiny step are those over a small one, and of the posterior's size."""
+    X, draws, covariance = smooth_posterior(4, n_draws)
+    student = DLFRegressor(draws, **{**OPTIONS, "q": 3}).fit(X)
+    assert student.row_correlation_.share == 1
+    new, spreads = 0.8 * X[:50], []
+    for step in (1e-3, 1e-1):
+        ends = np.concatenate([new, new + step * np.eye(4)[0]])
+        first, second = np.split(student.sample_predictions(ends, 200, random_state=0), 2)
+        spreads.append(((second - first) / step).std(axis=1).mean())
+    near = covariance(ends)
+    exact = (np.diag(near)[:50] + np.diag(near)[50:] - 2 * np.diag(near[:50, 50:])) / step**2
+    assert spreads[0] == pytest.approx(spreads[1], rel=0.3)
+    assert 0.5 < spreads[1] / np.sqrt(exact).mean() < 2
+
+
 def test_a_default_of_too_few_factors_for_a_posterior_is_told():
     X, draws, _ = smooth_posterior(6, 100)
     brief = {"hidden_layer_sizes": (8,), "n_epochs": 1, "tol": 10.0, "augment": None}

@@ -54,6 +54,16 @@ def test_correlation_is_changed_to_the_variance_of_the_mean(factor):
     assert (after.common > 0) == (factor > 1)
 
 
+def test_functions_stay_functions_where_their_mean_varies_less():
+    std = np.random.RandomState(1).uniform(0.5, 2, (len(X), 2))
+    before = RowCorrelation(1.0, 1.5)
+    wanted = 0.8 * variance_of_mean(before, std)
+    after = before.with_mean_variance(wanted, std, X, are_functions=True)
+    assert after.share == 1
+    assert after.length_scale < before.length_scale
+    assert 0.9 * wanted < variance_of_mean(after, std) <= wanted * (1 + 1e-9)
+
+
 @pytest.mark.parametrize("wanted", [0.0, 1e9])
 @pytest.mark.parametrize("share", [0.0, 0.6])
 @pytest.mark.parametrize("std", [0.0, 1.0])
