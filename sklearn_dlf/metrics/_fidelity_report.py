@@ -16,7 +16,7 @@ from .._utils.threads import one_blas_thread
 from .._utils.warning import warn_user
 from ..ensembles._members import Members
 from ..exceptions import SeenRowsWarning
-from ._report.calibration import Calibration, calibrate_at
+from ._report.calibration import Calibration, calibrate_at, note_on_level
 from ._report.ceilings import MIN_MEMBERS
 from ._report.checks import (
     as_values,
@@ -281,6 +281,7 @@ n_members) or (n_samples, n_classes, n_members), or list of one array a member, 
             notes.append(f"Fewer than {FEW_ROWS} rows: correlations over rows are mostly chance.")
         if compared.members.shape[-1] < MIN_MEMBERS:
             notes.append(f"Fewer than {MIN_MEMBERS} members: there are no halves to compare.")
+        notes += note_on_level(compared, calibration.targets)
         notes += _note_on_seen_rows(members, compared, calibration.targets)
         name = type(student).__name__
         return cls(name, compared, calibration, checked_levels, notes, rng)

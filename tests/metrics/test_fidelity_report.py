@@ -398,6 +398,24 @@ def test_as_many_fresh_rows_as_those_of_the_fit_give_no_warning(forest, student)
     assert report.notes == []
 
 
+def test_a_level_of_y_that_the_ensemble_does_not_have_is_noted(forest, student, fresh):
+    X, y = fresh
+    report = FidelityReport.from_estimator(student, forest, X, y + 2)
+    [note] = [each for each in report.notes if "mean of y" in each]
+    assert f"is {np.mean(y + 2):.3g} at these rows" in note
+    assert f"ensemble's {forest.predict(X).mean():.3g}, " in note
+
+
+def test_a_frequency_that_the_ensemble_does_not_have_is_noted():
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((300, 3))
+    y = np.where(X[:, 0] + rng.standard_normal(300) > 1.5, "rare", "common")
+    balanced = RandomForestClassifier(20, class_weight="balanced", max_depth=3, random_state=0)
+    student = DLFClassifier(**QUICK, refine=False).fit(X, y, ensemble=balanced.fit(X, y))
+    report = FidelityReport.from_estimator(student, balanced, X[:290], y[:290])
+    assert any("frequency of class" in each for each in report.notes)
+
+
 def test_a_student_without_noise_of_y_has_no_calibration(known):
     student = DLFRegressor(**QUICK).fit(known.X, predictions=known.predictions)
     report = FidelityReport.from_estimator(

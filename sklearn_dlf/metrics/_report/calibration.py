@@ -14,6 +14,9 @@ from .._scorers import neg_nll_scorer
 from .._scores import expected_calibration_error, interval_coverage
 from .comparison import Comparison
 
+# The mean of y is another one than the ensemble's from so many standard errors on, of as many rows.
+LEVEL_ERRORS, LEVEL_ROWS = 4.0, 30
+
 
 class Calibration(NamedTuple):
     """Scores at observed y; None where they do not exist.
@@ -74,6 +77,29 @@ def calibrate_at(
         note += "the student, or the student was fitted without y."
         return Calibration(values, coverage, note=note)
     return Calibration(values, coverage, nll)
+
+
+def note_on_level(compared: Comparison, targets: np.ndarray | None) -> list[str]:
+    """Return a note if the mean of y is not that of the ensemble, as far as rows tell."""
+    if targets is None or len(targets) < LEVEL_ROWS:
+        return []
+    mean = compared.members.mean(axis=-1)
+    errors = targets - mean
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        std = errors.std(axis=0, ddof=1) / np.sqrt(len(errors))
+        distance = np.where(std > 0, np.abs(errors.mean(axis=0)) / std, 0.0)
+    worst = int(distance.argmax())
+    if distance[worst] < LEVEL_ERRORS:
+        return []
+    if compared.classes is not None:
+        what = f"frequency of class {compared.classes[worst]}"
+    else:
+        what = "mean of y" if len(distance) == 1 else f"mean of output {worst} of y"
+    return [
+        f"The {what} is {targets[:, worst].mean():.3g} at these rows, and the ensemble's "
+        f"{mean[:, worst].mean():.3g}, {distance[worst]:.1f} standard errors away. A student that "
+        "is faithful to it is as far off, and so are sums of what it predicts."
+    ]
 
 
 def _of_classes(compared: Comparison, y: Any, classes: np.ndarray) -> Calibration:
