@@ -11,7 +11,7 @@ hides: how the rows vary together.
 # A Gaussian process
 # ------------------
 # Its draws are functions, which the student evaluates at as many rows as it likes. A thousand of
-# them take hardly longer than fifty. With ``q=30`` factors, the student has room for all the
+# them take a few times as long as fifty. With ``q=30`` factors, the student has room for all the
 # directions in which they vary.
 import matplotlib.pyplot as plt
 import numpy as np

@@ -232,7 +232,9 @@ default=None
 
         random_state : int, RandomState instance or None, default=None
             With an integer, the same members are drawn whatever the rows: the first rows do not
-            depend on those after them. Another `n_samples` gives other members.
+            depend on those after them. What is drawn row by row, where `row_correlation_` has a
+            share below one, belongs to the place of a row in the call: rows whose draws are summed
+            or compared go into one call. Another `n_samples` gives other members.
 
         Returns
         -------

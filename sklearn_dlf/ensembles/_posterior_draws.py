@@ -28,7 +28,7 @@ from ._members import Members
 from ._pathwise import PosteriorPaths, without_noise
 from ._registry import register_ensemble
 
-#: Default number of draws from a posterior. A choice: the time of a student's fit hardly grows with
+#: Default number of draws from a posterior. A choice: the time of a student's fit grows less than
 #: it, and a covariance over a thousand draws has relative errors of about 3 %.
 _N_DRAWS = 1000
 

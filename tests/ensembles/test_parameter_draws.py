@@ -84,6 +84,24 @@ def test_a_function_gets_each_draw():
     assert_allclose(predictions, np.stack([line(draw, X) for draw in draws], axis=-1))
 
 
+def test_a_dict_of_arrays_has_a_dict_for_each_draw(module, draws):
+    slopes, shifts = np.arange(9.0).reshape(3, 3), np.array([1.0, 2.0, 4.0])
+    both = {"slopes": slopes, "offset": shifts}
+    predictions = parameter_draws(line, both).member_predictions(X)
+    assert_allclose(predictions, X @ slopes.T + shifts)
+    states = [at(module, draw).state_dict() for draw in draws]
+    by_name = {name: torch.stack([state[name] for state in states]) for name in states[0]}
+    predictions = parameter_draws(module, by_name).member_predictions(X)
+    assert_allclose(predictions, parameter_draws(module, states).member_predictions(X), atol=1e-6)
+
+
+@pytest.mark.parametrize("shift", [np.ones(4), 1.0])
+def test_arrays_of_other_lengths_are_refused(shift):
+    by_name = {"slope": np.ones((3, 2)), "shift": shift}
+    with pytest.raises(ValueError, match="of one length, with the draws first; got the lengths"):
+        parameter_draws(lambda draw, X: X @ draw["slope"], by_name)
+
+
 def test_draws_survive_pickles_and_clones(module, draws):
     ensemble = parameter_draws(module, draws)
     loaded = pickle.loads(pickle.dumps(clone(ensemble)))
