@@ -1,4 +1,13 @@
-"""All that a student of classifiers keeps of new labelled rows."""
+"""All that a student of classifiers keeps of new labelled rows.
+
+In a stream, which hypothesis holds may change: each call, every hypothesis gives a share of its
+mass back to the prior [Herbster1998]. Otherwise rows whose meaning did not change for long would
+make the student sure that it never will, and it would take as long to follow a change.
+
+References
+----------
+.. [Herbster1998] Herbster, Warmuth. "Tracking the best expert". Machine Learning 32, 1998.
+"""
 
 from __future__ import annotations
 
@@ -83,10 +92,11 @@ class ClassUpdate(Update):
         if forgetting < 1 and len(counts):
             self._drop_memory()
         if self._absorbed is not None and forgetting < 1:
-            self._absorbed = [
+            drifted = [
                 model.drift(each, forgetting)
                 for model, each in zip(self._models, self._absorbed, strict=True)
             ]
+            self._absorbed = share_mass(drifted, 1 - forgetting**2)
         if rows is not None and len(counts):
             self._append(members, rows[0][counts], rows[1][counts])
 
@@ -169,3 +179,14 @@ class ClassUpdate(Update):
         self._is_stream = state["_absorbed"] is not None
         self.__dict__.update(state)
         self._models = self._make_models()
+
+
+def share_mass(likelihoods: list[Likelihood], share: float) -> list[Likelihood]:
+    """Return likelihoods of hypotheses that have given a share of their mass to the prior."""
+    prior = weights_of(log_prior(len(likelihoods)))
+    weights = weights_of(np.log(prior) + [each.log_evidence for each in likelihoods])
+    mixed = np.log((1 - share) * weights / prior + share)
+    return [
+        each._replace(log_evidence=float(log_evidence))
+        for each, log_evidence in zip(likelihoods, mixed, strict=True)
+    ]

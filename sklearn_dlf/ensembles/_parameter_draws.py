@@ -19,7 +19,7 @@ from ._torch_models import evaluate_module
 
 def parameter_draws(
     model: nn.Module | Callable[[Any, Any], Any],
-    draws: ArrayLike | Sequence[Any],
+    draws: ArrayLike | Sequence[Any] | Mapping[str, ArrayLike],
     *,
     outputs: Outputs = "values",
     classes: ArrayLike | None = None,

@@ -12,7 +12,9 @@ from scipy.optimize import minimize
 from sklearn.metrics import log_loss
 
 from sklearn_dlf import DLFClassifier
+from sklearn_dlf._updating.class_update import share_mass
 from sklearn_dlf._updating.laplace import LabelledRows, derivatives, find_mode
+from sklearn_dlf._updating.models import Likelihood
 
 
 @pytest.fixture(params=["two_classes", "three_classes", "classes_of_groups"])
@@ -217,3 +219,32 @@ def test_rows_are_joined_in_their_order():
     rows = LabelledRows(np.ones((2, 3)), np.zeros((2, 1)), np.eye(2))
     joined = rows.join(rows._replace(features=np.zeros((2, 3))))
     assert_array_equal(joined.features[:, 0], [1, 1, 0, 0])
+
+
+def test_hypotheses_give_a_share_of_their_mass_to_the_prior():
+    sure = [Likelihood(np.eye(1), np.zeros(1), evidence) for evidence in (0.0, -200.0, -3.0)]
+    for share, least in ((0.01, 0.01 * 0.25), (1.0, 0.25)):
+        mixed = share_mass(sure, share)
+        mass = np.array([0.5, 0.25, 0.25]) * np.exp([each.log_evidence for each in mixed])
+        assert_allclose(mass.sum(), 1)
+        assert_allclose(mass[1], least)
+        assert all(one.precision is other.precision for one, other in zip(mixed, sure, strict=True))
+
+
+def test_a_stream_follows_a_change_after_a_long_steady_time():
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((400, 3))
+    slopes = np.array([[1.0], [0.5], [0.0]]) + 0.1 * rng.standard_normal((3, 20))
+    student = DLFClassifier(q=3, tol=2.0, n_epochs=10, refine=False, random_state=0)
+    student.fit(X, predictions=1 / (1 + np.exp(-X @ slopes))[:, None], classes=[0, 1])
+
+    def call(shift):
+        rows = rng.standard_normal((48, 3))
+        probability = 1 / (1 + np.exp(-(rows @ [1.0, 0.5, 0.0] + shift)))
+        student.update(rows, (rng.uniform(size=48) < probability).astype(int), forgetting=0.997)
+        return student.predict_proba(X)[:, 1].mean()
+
+    before = np.mean([call(0.0) for _ in range(60)][-10:])
+    after = np.mean([call(0.7) for _ in range(12)][-3:])
+    wanted = np.mean(1 / (1 + np.exp(-(X @ [1.0, 0.5, 0.0] + 0.7)))) - 0.5
+    assert after - before > 0.6 * wanted
