@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from raw_rows import conv_body, images
 from scipy.optimize import minimize
+from scipy.special import expit
 from sklearn.metrics import log_loss
 
 from sklearn_dlf import DLFClassifier
@@ -231,20 +232,18 @@ def test_hypotheses_give_a_share_of_their_mass_to_the_prior():
         assert all(one.precision is other.precision for one, other in zip(mixed, sure, strict=True))
 
 
-def test_a_stream_follows_a_change_after_a_long_steady_time():
+def test_streams_follow_a_change_after_a_long_steady_time():
     rng = np.random.RandomState(0)
     X = rng.standard_normal((400, 3))
     slopes = np.array([[1.0], [0.5], [0.0]]) + 0.1 * rng.standard_normal((3, 20))
-    student = DLFClassifier(q=3, tol=2.0, n_epochs=10, refine=False, random_state=0)
-    student.fit(X, predictions=1 / (1 + np.exp(-X @ slopes))[:, None], classes=[0, 1])
-
-    def call(shift):
-        rows = rng.standard_normal((48, 3))
-        probability = 1 / (1 + np.exp(-(rows @ [1.0, 0.5, 0.0] + shift)))
-        student.update(rows, (rng.uniform(size=48) < probability).astype(int), forgetting=0.997)
-        return student.predict_proba(X)[:, 1].mean()
-
-    before = np.mean([call(0.0) for _ in range(60)][-10:])
-    after = np.mean([call(0.7) for _ in range(12)][-3:])
-    wanted = np.mean(1 / (1 + np.exp(-(X @ [1.0, 0.5, 0.0] + 0.7)))) - 0.5
-    assert after - before > 0.6 * wanted
+    fitted = DLFClassifier(q=3, tol=2.0, n_epochs=10, refine=False, random_state=0)
+    fitted.fit(X, predictions=expit(X @ slopes)[:, None], classes=[0, 1])
+    wanted = np.mean(expit(X @ [1.0, 0.5, 0.0] + 0.4)) - 0.5
+    for seed in range(4):
+        rng, student, means = np.random.RandomState(seed), copy.deepcopy(fitted), []
+        for shift in np.repeat([0.0, 0.4], [100, 12]):
+            rows = rng.standard_normal((48, 3))
+            labels = rng.uniform(size=48) < expit(rows @ [1.0, 0.5, 0.0] + shift)
+            student.update(rows, labels.astype(int), forgetting=0.997)
+            means.append(student.predict_proba(X)[:, 1].mean())
+        assert np.mean(means[-6:]) - np.mean(means[90:100]) > 0.7 * wanted
