@@ -324,7 +324,8 @@ class DLFRegressor(RegressorAdaptMixin, LatentFactorStudent):
 
     adaptation_ : ValueAdaptation
         Only after `adapt`: ``labels``, "kept" or "mapped"; ``slope``, ``intercept`` (n_outputs,) of
-        the new y over the old; ``loss``, mean negative log-density of held-out values, in nats.
+        the new y over the old; ``loss``, mean negative log-density of held-out values, in nats;
+        ``coverage``, the share of held-out values in their 90 % intervals.
 
     scaler_ : StandardScaler
         Scaler of X.
