@@ -94,7 +94,7 @@ def parameter_draws(
 def _draws_by_name(draws: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return one dict for each draw, of a dict of arrays (n_draws, ...)."""
     lengths = {name: len(each) if np.ndim(each) else 0 for name, each in draws.items()}
-    if len(set(lengths.values())) != 1:
+    if len(set(lengths.values())) != 1 or not all(map(np.ndim, draws.values())):
         raise ValueError(
             "A dict of draws must have an array for each name, of one length, with the draws "
             f"first; got the lengths {lengths}."

@@ -95,9 +95,16 @@ def test_a_dict_of_arrays_has_a_dict_for_each_draw(module, draws):
     assert_allclose(predictions, parameter_draws(module, states).member_predictions(X), atol=1e-6)
 
 
-@pytest.mark.parametrize("shift", [np.ones(4), 1.0])
-def test_arrays_of_other_lengths_are_refused(shift):
-    by_name = {"slope": np.ones((3, 2)), "shift": shift}
+@pytest.mark.parametrize(
+    "by_name",
+    [
+        {"slope": np.ones((3, 2)), "shift": np.ones(4)},
+        {"slope": np.ones((3, 2)), "shift": 1.0},
+        {"slope": 2.0, "shift": 1.0},
+        {},
+    ],
+)
+def test_arrays_of_other_lengths_are_refused(by_name):
     with pytest.raises(ValueError, match="of one length, with the draws first; got the lengths"):
         parameter_draws(lambda draw, X: X @ draw["slope"], by_name)
 
