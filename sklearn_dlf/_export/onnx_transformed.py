@@ -122,7 +122,9 @@ class WayBack:
 
 
 def _split(transformer: Any) -> list[Any]:
-    """Return the steps of a transformer, in the order of the way back."""
+    """Return the steps of a transformer, in the order of the way back; none of None."""
+    if transformer is None:
+        return []
     if not isinstance(transformer, Pipeline):
         return [transformer]
     steps = [step for _, step in transformer.steps if step not in (None, "passthrough")]
@@ -136,7 +138,7 @@ def _check(step: Any) -> None:
             _check(part)
         return
     known = StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler, PowerTransformer
-    if step is None or type(step) in known:
+    if type(step) in known:
         return
     what = type(step).__name__
     if isinstance(step, FunctionTransformer):
@@ -164,8 +166,6 @@ def _find(function: Any) -> Callable[[Graph, str], str] | None:
 
 def _invert(graph: Graph, step: Any, values: str, along: Callable[[Any], np.ndarray]) -> str:
     """Return values before one step of the transformation."""
-    if step is None:
-        return values
     if isinstance(step, OutputTransformers):
         columns = []
         for transformer in step.transformers:

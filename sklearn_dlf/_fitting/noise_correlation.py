@@ -1,8 +1,8 @@
 """Correlation of the noise of y over the outputs of a row, from residuals of unseen rows.
 
-Outputs of y that are measured together have errors in common, and so do the errors of members that
-learn them together. What of the residuals' correlation the members' own spread does not explain is
-that of the noise.
+Outputs of y that are measured together have errors in common, and so do the means of members that
+were trained to them together. The correlation of the residuals, less the part that is due to the
+members' spread, is that of the noise.
 """
 
 from __future__ import annotations

@@ -329,11 +329,10 @@ def fit_dependent(
     if len(rows.squares) > MAX_ROWS:
         chosen = rows.take(random_state.choice(len(rows.squares), MAX_ROWS, replace=False))
     folds = list(KFold(N_FOLDS, shuffle=True, random_state=random_state).split(chosen.squares))
-    base = constant.log_likelihoods(chosen)
+    base, of_all = constant.log_likelihoods(chosen), replace(constant, share=1.0)
     candidates = []
     if constant.share == 1 or share_errors > 0:
-        start = replace(constant, share=1.0)
-        candidates.append(_choose_penalty(chosen, folds, start, 1.0, base))
+        candidates.append(_choose_penalty(chosen, folds, of_all, 1.0, base))
     if least_share < 1:
         candidates.append(_choose_penalty(chosen, folds, constant, least_share, base))
     best = candidates[-1]
@@ -344,7 +343,7 @@ def fit_dependent(
     gain, error = _mean_and_error(best.gains, chosen)
     if not required and gain <= error:
         return fit_skewness(constant, rows)
-    start = constant if best.least_share < 1 else replace(constant, share=1.0)
+    start = constant if best.least_share < 1 else of_all
     whole, _ = fit_model(rows, start, best.penalty, best.least_share)
     model = fit_skewness(best.model, best.rows)
     return replace(model, coefficients=whole.coefficients)

@@ -103,11 +103,13 @@ def warn_if_intervals_lose_sign(
         return False
     values, side = ("negative", "below") if sign[worst] > 0 else ("positive", "above")
     share = np.mean(transfer_set.targets.y[:, worst] == 0)
-    way = MOSTLY_ZERO.format(share) if share > MANY_ZEROS else WAYS[transfer_set.origin]
+    way = f"{WAYS[transfer_set.origin]} {OTHER_FUNCTIONS}"
+    if share > MANY_ZEROS:
+        way = MOSTLY_ZERO.format(share)
     warn_user(
         f"No value of y and of the members is {values} at the rows of fit, but the student's 90 % "
         f"intervals reach {side} zero at {lost[worst]:.0%} of rows. If y cannot be {values}, "
-        f"{way} {'' if share > MANY_ZEROS else OTHER_FUNCTIONS}".rstrip()
+        f"{way}"
     )
     return True
 

@@ -16,6 +16,7 @@ References
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import NamedTuple
 
 import numpy as np
@@ -35,7 +36,6 @@ WAVE_ROWS = 2**9
 # Smoothness of the correlation. Its frequencies have a multivariate t distribution with twice as
 # many degrees of freedom.
 SMOOTHNESS = 1.5
-
 
 # Length scales that are tried where draws vary too much together: down to this share of that found.
 SHORTEST, N_SCALES = 0.05, 40
@@ -111,8 +111,8 @@ class RowCorrelation(NamedTuple):
         rest = wanted * len(std) ** 2 - alone
         if of_near > rest and are_functions:
             scales = self.length_scale * np.geomspace(SHORTEST, 1, N_SCALES)
-            fits = [sum_near(scale) <= rest for scale in scales]
-            return self._replace(length_scale=float(scales[max(sum(fits) - 1, 0)]), common=0.0)
+            place = max(bisect_right(scales, rest, key=sum_near) - 1, 0)
+            return self._replace(length_scale=float(scales[place]), common=0.0)
         if of_near > rest:
             factor = max(rest, 0.0) / of_near if of_near > 0 else 0.0
             return self._replace(share=float(self.share * factor), common=0.0)

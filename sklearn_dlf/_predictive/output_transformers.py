@@ -8,6 +8,24 @@ from typing import Any
 import numpy as np
 
 
+def as_transformer(transformer: Any) -> Any:
+    """Return the transformer of all outputs: as it is, or of a list with one for each.
+
+    Raises
+    ------
+    TypeError
+        If it is no transformer with a way back, or one of the list is none.
+    """
+    is_list = isinstance(transformer, list | tuple)
+    for each in [one for one in transformer if one is not None] if is_list else [transformer]:
+        if not (hasattr(each, "transform") and hasattr(each, "inverse_transform")):
+            raise TypeError(
+                "transformer must have transform and inverse_transform, as "
+                f"FunctionTransformer(np.log, np.exp) has; got {each!r}."
+            )
+    return OutputTransformers(transformer) if is_list else transformer
+
+
 class OutputTransformers:
     """Fitted transformers of y, one for each output.
 

@@ -161,27 +161,14 @@ def step_within_signs(X: np.ndarray, first: np.ndarray, steps: np.ndarray) -> np
     A step across zero is taken the other way, which one column allows always and several mostly.
     Entries that would cross zero both ways stay.
     """
-    rows = X[first]
-    crosses = partial(_crosses_zero, signs=_column_signs(X))
+    rows, signs = X[first], np.sign(X)
+    low, high = np.fmin.reduce(signs), np.fmax.reduce(signs)
+
+    def crosses(rows):
+        return (np.sign(rows) < low) | (np.sign(rows) > high)
+
     turned = np.where(crosses(rows + steps).any(axis=1, keepdims=True), -steps, steps)
     return rows + np.where(crosses(rows + turned), 0, turned)
-
-
-def _column_signs(X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return which columns are without negative, positive and zero numbers."""
-    has_negative, has_positive, has_zero = (np.any(each, axis=0) for each in (X < 0, X > 0, X == 0))
-    return ~has_negative, ~has_positive, ~has_zero
-
-
-def _crosses_zero(rows: np.ndarray, signs: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
-    """Return which entries have a sign that their column lacks."""
-    no_negative, no_positive, no_zero = signs
-    has_one_sign = no_negative | no_positive
-    return (
-        ((rows < 0) & no_negative)
-        | ((rows > 0) & no_positive)
-        | ((rows == 0) & no_zero & has_one_sign)
-    )
 
 
 def step_within_range(table: Table, n_rows: int, random_state: np.random.RandomState) -> Table:

@@ -36,6 +36,7 @@ UNSUITED = (
     "zero. Means and sums over rows may be far off. Without the transformer, the student learns y "
     "as it is. See 'Prices, counts and rates' in docs/workflow.md."
 )
+
 SEEN_ROWS = (
     "The noise of y is estimated at rows that the members may have been fitted to. If they were, "
     "it cannot be known how wide intervals of y have to be: they are often too narrow, by far "

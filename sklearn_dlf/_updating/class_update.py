@@ -1,8 +1,8 @@
 """All that a student of classifiers keeps of new labelled rows.
 
-In a stream, which hypothesis holds may change: each call, every hypothesis gives a share of its
-mass back to the prior [Herbster1998]. Otherwise rows whose meaning did not change for long would
-make the student sure that it never will, and it would take as long to follow a change.
+In a stream, which hypothesis holds may change: in each call, every hypothesis gives a share of its
+mass back to the prior [Herbster1998]. Otherwise the hypothesis of no change would get nearly all of
+the mass in a long steady time, and a later change would be followed as slowly.
 
 References
 ----------

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from sklearn.utils import check_random_state
 from torch.nn import Module
 
-from .._predictive.output_transformers import OutputTransformers
+from .._predictive.output_transformers import as_transformer
 from .._predictive.transformed_target import TargetTransformer
 from .._utils.numbers import numeric_array
 from ._class_columns import align_classes, check_classes, expand_columns
@@ -266,20 +266,11 @@ class FittedEnsemble:
     @staticmethod
     def _check_transformer(members: Members, transformer: Any) -> TargetTransformer:
         """Return the transformer of y, or raise if it is none, or members take none."""
-        is_list = isinstance(transformer, list | tuple)
-        for each in transformer if is_list else [transformer]:
-            is_none = is_list and each is None
-            if not (
-                is_none or all(hasattr(each, name) for name in ("transform", "inverse_transform"))
-            ):
-                raise TypeError(
-                    "transformer must have transform and inverse_transform, as "
-                    f"FunctionTransformer(np.log, np.exp) has; got {each!r}."
-                )
+        of_all = as_transformer(transformer)
         if members.kind != "regressor" or members.inner is not None:
             what = "classifiers" if members.kind == "classifier" else "models with one of their own"
             raise ValueError(f"transformer={transformer!r} was given, and the members are {what}.")
-        return TargetTransformer(OutputTransformers(transformer) if is_list else transformer)
+        return TargetTransformer(of_all)
 
     def _describe_models(self) -> Members:
         """Describe the members, whatever their outputs are made from."""
