@@ -14,7 +14,7 @@ from functools import cache
 
 import numpy as np
 import torch
-from scipy.special import entr
+from scipy.special import entr, expit, logsumexp
 
 from .._latent.deviations import factor_variance, split_noise
 from .._network.heads import Heads, Units
@@ -59,6 +59,9 @@ LEAST_DISAGREEMENT = 1e-100
 # Smallest variance, so that its logarithm is finite.
 TINY = np.finfo(np.float64).tiny
 
+# Smallest average whose terms are floats, too.
+SMALLEST = 1e-250
+
 # Variance added to each difference of logits, relative to the largest one at the row. Covariances
 # may be singular, and are known to about 1e-7 in float32.
 JITTER = 1e-6
@@ -101,14 +104,21 @@ def average_two_classes(
 def log_average_two_classes(heads: Heads, units: Units) -> np.ndarray:
     """Logarithm of `average_two_classes`, finite where these are too small for a float."""
     mean, loadings, std, mixing = _in_units(heads, units)
-    std = np.sqrt(std**2 + factor_variance(loadings, mixing))
-    points, weights = _line(mean.dtype)
+    return log_average_of_odds(mean, np.sqrt(std**2 + factor_variance(loadings, mixing)))
+
+
+def log_average_of_odds(mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+    """Logarithm (n, 2) of averaged probabilities, for means and deviations (n, 1) of log-odds."""
+    points, weights = line_for(LINE_PAIRS)
     logarithms = np.empty((len(mean), 2))
     for rows in row_blocks(len(mean), BLOCK_SIZE // len(points)):
-        odds = torch.from_numpy(mean[rows]) + points * torch.from_numpy(std[rows])
-        for label, sign in ((0, -1.0), (1, 1.0)):
-            logs = torch.nn.functional.logsigmoid(sign * odds) + weights.log()
-            logarithms[rows, label] = logs.logsumexp(dim=1).numpy()
+        odds = mean[rows] + points * std[rows]
+        for label, signed in ((0, -odds), (1, odds)):
+            average = expit(signed) @ weights
+            if average.min() < SMALLEST:
+                logarithms[rows, label] = logsumexp(-np.logaddexp(0.0, -signed), axis=1, b=weights)
+            else:
+                logarithms[rows, label] = np.log(average)
     return np.minimum(logarithms, 0.0)  # weights sum to one but for rounding
 
 

@@ -18,7 +18,7 @@ from .._utils.numbers import in_memory, refuse_dates, with_gaps
 from .._utils.standardise import fit_scaler, standardise
 from .._utils.warning import warn_user
 from .containers import as_container, is_frame, take
-from .novelties import Novelties, add_numbers, suspect_columns
+from .novelties import Novelties, add_numbers, rounding_of, suspect_columns
 from .preprocessors import choose_preprocessor, fit_preprocessor, goes_raw
 from .preprocessors import to_dense as to_dense  # its place in pickles of earlier commits
 from .refused import refuse_date_objects, refuse_records, refuse_strings
@@ -183,7 +183,7 @@ class RowReader:
     def widened(self, standardised: np.ndarray) -> RowReader:
         """Return a reader to which such rows (n, n_features) are no news.
 
-        Columns without a range in `fit` stay so, since nothing is learnt of them.
+        Nothing is learnt of columns without a range in `fit`, but that was said once.
         """
         if self.bounds is None or self.scaler is None:
             return self
@@ -192,8 +192,9 @@ class RowReader:
         high = center + unit * standardised.max(axis=0).astype(np.float64)
         known_low, known_high = self.bounds
         wider = np.stack([np.minimum(known_low, low), np.maximum(known_high, high)])
+        is_rounding = np.ptp(wider, axis=0) <= rounding_of(known_low)
         reader = copy(self)
-        reader.bounds = np.where(known_low < known_high, wider, self.bounds)
+        reader.bounds = np.where((known_low < known_high) | ~is_rounding, wider, self.bounds)
         return reader
 
     @property

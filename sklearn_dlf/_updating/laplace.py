@@ -9,6 +9,7 @@ from scipy.linalg.lapack import dgeqrf
 from scipy.special import log_softmax
 
 from .._network.heads import Heads, Units
+from .._predictive.averaged_entropies import log_average_of_odds
 from .._predictive.averaged_probabilities import average_log_probabilities
 from .._utils.cholesky import lower_factor, solve_lower
 from .posterior import square_root
@@ -164,9 +165,12 @@ def _log_likelihood(latent, labels):
 def _precision(whitened: np.ndarray, curvature: np.ndarray) -> np.ndarray:
     """Return ``I + A' W A`` for a design A (n c, k) and curvatures W (n, c, c)."""
     n, c, _ = curvature.shape
-    weighted = (curvature @ whitened.reshape(n, c, -1)).reshape(n * c, -1)
+    if c == 1:
+        weighted = curvature[:, 0] * whitened
+    else:
+        weighted = (curvature @ whitened.reshape(n, c, -1)).reshape(n * c, -1)
     precision = whitened.T @ weighted
-    precision[np.diag_indices(len(precision))] += 1
+    precision.flat[:: len(precision) + 1] += 1
     return precision
 
 
@@ -206,6 +210,9 @@ def average_latent(latent: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     the classes does not count, up to ties.
     """
     n_outputs = latent.shape[1]
+    if n_outputs == 1:
+        logarithms = log_average_of_odds(latent, np.sqrt(covariance[:, 0]))
+        return logarithms[:, 1:] - logarithms[:, :1]
     order = np.argsort(-latent, axis=1, kind="stable")
     sorted_latent = np.take_along_axis(latent, order, axis=1)
     covariance = np.take_along_axis(covariance, order[:, :, None], axis=1)
@@ -213,8 +220,6 @@ def average_latent(latent: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     unit, nothing = np.ones(n_outputs), np.full(latent.shape, LOG_NOTHING)
     heads = Heads(sorted_latent, nothing, square_root(covariance), None)
     logarithms = average_log_probabilities(heads, Units(np.zeros(n_outputs), unit, unit))
-    if n_outputs == 1:
-        return logarithms[:, 1:] - logarithms[:, :1]
     average = np.empty_like(latent)
     np.put_along_axis(average, order, logarithms, axis=1)
     return average - average.mean(axis=1, keepdims=True)

@@ -9,12 +9,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._network.heads import Units
+from .._utils.cholesky import lower_factor
 
 # Hypotheses with less of the posterior mass are left out of averages.
 LEAST_WEIGHT = 1e-12
 
 # Ratio of unknown variances at which the multiple of the noise has faded, at least.
 LEAST_RATIO = 2.5
+
+# Added to variances of one, so that matrices of correlations that are singular have a factor.
+JITTER = 1e-12
 
 # No columns of the rows.
 NO_COLUMNS = np.empty(0, dtype=np.intp)
@@ -129,9 +133,8 @@ def weights_of(log_evidence: np.ndarray) -> np.ndarray:
 def average_normals(normals: Sequence[Normal], weights: np.ndarray) -> Normal:
     """Return the normal distribution with mean and covariance of a mixture.
 
-    The root of more than one is that of the correlations, which is symmetric, times the standard
-    deviations. So it changes as little as the covariance does, and coordinates may have units of
-    any size.
+    The root of more than one is the Cholesky factor of the correlations, times the standard
+    deviations, so that coordinates may have units of any size.
     """
     if len(normals) == 1:
         return normals[0]
@@ -143,7 +146,9 @@ def average_normals(normals: Sequence[Normal], weights: np.ndarray) -> Normal:
     joined = np.concatenate(parts, axis=1)
     std = np.linalg.norm(joined, axis=1, keepdims=True)
     joined = np.divide(joined, std, out=np.zeros_like(joined), where=std > 0)
-    return Normal(mean, std * square_root(joined @ joined.T))
+    correlation = joined @ joined.T
+    correlation.flat[:: len(mean) + 1] += JITTER
+    return Normal(mean, std * lower_factor(correlation))
 
 
 def square_root(covariance: np.ndarray) -> np.ndarray:

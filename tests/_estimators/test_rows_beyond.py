@@ -53,6 +53,23 @@ def test_a_constant_that_changes_is_told_and_changes_nothing(student):
     assert_allclose(found, student.predict(X), rtol=1e-6)
 
 
+def test_a_constant_that_changes_is_told_by_the_first_update_alone(student):
+    updated, rows = copy.deepcopy(student), changed(version=5.0)[:30]
+    assert any(FAR in each for each in messages(lambda: updated.update(rows, Y[:30])))
+    assert all(FAR not in each for each in messages(lambda: updated.update(rows, Y[:30])))
+    assert messages(lambda: updated.predict(rows)) == []
+    other = changed(version=50.0)[:30]
+    assert any(FAR in each for each in messages(lambda: updated.predict(other)))
+    assert any(FAR in each for each in messages(lambda: updated.reset_update().predict(rows)))
+
+
+def test_rounding_of_a_constant_stays_rounding_after_an_update(student):
+    updated = copy.deepcopy(student)
+    rows = changed(version=4.0 * (1 + 1e-9))[:30]
+    messages(lambda: updated.update(rows, Y[:30]))
+    assert messages(lambda: updated.predict(changed(version=4.0 * (1 - 1e-8)))) == []
+
+
 def test_a_rare_mark_in_few_rows_is_not_told(student):
     rows = changed(version=5.0)[:5]
     told = messages(lambda: assert_allclose(student.predict(rows), student.predict(X[:5])))
