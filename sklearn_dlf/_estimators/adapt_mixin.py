@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._rows.labels import check_labels, class_columns, join_classes, observed_values
 from .._updating.class_adaptation import ClassAdaptation, ClassAdapter, arrange_rows
 from .._updating.label_map import warn_of_few_labels
-from .._updating.mapped_members import members_of
+from .._updating.mapped_members import members_of, warn_of_agreement
 from .._updating.updated_members import UpdatedMembers
 from .._updating.value_adaptation import ValueAdaptation, ValueAdapter
 from .._utils.threads import one_blas_thread
@@ -299,7 +299,9 @@ class ClassifierAdaptMixin(AdaptMixin, ClassifierUpdateMixin):
             adaptation = adapter.adapt(labels)
         if adaptation.labels == "mapped":
             warn_of_few_labels(indicators, new)
-        return self._with_adaptation(adaptation, X, classes_=new, n_outputs_=n_outputs)
+        adapted = self._with_adaptation(adaptation, X, classes_=new, n_outputs_=n_outputs)
+        warn_of_agreement(adapted._members, self._fitted_members, self._kept_memory(), X)
+        return adapted
 
     def _new_classes(self, y: np.ndarray, labels: str, classes: Any) -> np.ndarray:
         """Return the sorted classes of the new meaning, or raise if y has others."""

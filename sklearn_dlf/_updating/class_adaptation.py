@@ -7,6 +7,7 @@ decided by cross-validation, by the probability of held-out labels.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from .._utils.equal_rows import join_equal_rows
 from .class_update import ClassUpdate
 from .coordinates import choose_coordinates, features_of, read_heads
 from .folds import LEAST_GAIN, is_less, make_folds, splits
-from .label_map import STRENGTHS, keep_map, learn_map
+from .label_map import MIDDLE_STRENGTH, keep_map, learn_map, map_learners
 from .memory import Memory
 from .offset_head import fit_head
 from .posterior import Posterior
@@ -48,6 +49,9 @@ LEAST_MASS = 1.0
 # Takes numbers of rows, and returns log-probabilities of all rows (n, K), a posterior if classes
 # are kept, and a map of labels.
 Learn = Callable[[np.ndarray], tuple[np.ndarray, Posterior | None, np.ndarray]]
+
+# Takes probabilities of old classes and labels, and returns a map.
+LearnMap = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 class RowsOfLabels(NamedTuple):
@@ -194,24 +198,26 @@ class ClassAdapter:
     def _mapped(self) -> tuple[ClassAdaptation, np.ndarray]:
         """Do what `_choose_head` does, for labels that may mean anything."""
         probabilities = self._members.probabilities(self._rows.X)[0]
-        strength = self._choose_strength(probabilities)
+        choice = self._choose_map(probabilities)
 
         def learn(rows):
-            label_map = learn_map(probabilities[rows], self._rows.labels[rows], strength)
+            label_map = choice(probabilities[rows], self._rows.labels[rows])
             return np.log(probabilities @ label_map), None, label_map
 
         return self._choose_head(learn, tuple(self._features))
 
-    def _choose_strength(self, probabilities: np.ndarray) -> float:
-        """Return the strength of the map's prior under which held-out labels are likeliest."""
-        labels = self._rows.labels
-        losses = np.zeros(len(STRENGTHS))
+    def _choose_map(self, probabilities: np.ndarray) -> LearnMap:
+        """Return the way to learn a map under which held-out labels are likeliest."""
+        labels, learners = self._rows.labels, map_learners()
+        losses = np.zeros(len(learners))
         for learnt, held_out in splits(self._rows.folds):
-            for i, strength in enumerate(STRENGTHS):
-                label_map = learn_map(probabilities[learnt], labels[learnt], strength)
+            for i, learner in enumerate(learners):
+                label_map = learner(probabilities[learnt], labels[learnt])
                 logarithms = np.log(probabilities[held_out] @ label_map)
                 losses[i] -= np.sum(labels[held_out] * logarithms)
-        return STRENGTHS[len(STRENGTHS) // 2] if not losses.any() else STRENGTHS[losses.argmin()]
+        if not losses.any():  # no row was held out
+            return partial(learn_map, strength=MIDDLE_STRENGTH)
+        return learners[losses.argmin()]
 
     def _choose_head(
         self, learn: Learn, kinds: tuple[str, ...]

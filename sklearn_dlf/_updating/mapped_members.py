@@ -11,15 +11,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.special import log_softmax
+from scipy.special import entr, log_softmax
 
 from .._predictive.law_probabilities import draw_at_rows
 from .._predictive.logits import entropies, latent_from_probabilities, probabilities_from_latent
 from .._predictive.members import StudentMembers
-from .._utils.blocks import DRAW_ROWS, row_blocks
+from .._utils.blocks import DRAW_ROWS, row_blocks, spaced_rows
+from .._utils.warning import warn_user
 from .class_adaptation import ClassAdaptation, head_features, map_logarithms
 from .memory import Memory
 from .updated_members import UpdatedMembers
+
+# There is a warning if a head leaves less than this share of the members' mutual information, on
+# average over so many rows at most.
+LEAST_SHARE, MANY_ROWS = 0.5, 1_000
 
 # Probabilities are not below it where logarithms are taken.
 TINY = float(np.finfo(np.float64).tiny)
@@ -43,7 +48,7 @@ class MappedMembers(StudentMembers):
     def __init__(self, members: Any, fitted: Any, memory: Memory, adaptation: ClassAdaptation):
         super().__init__(members.network, members.units)
         self._members, self._fitted = members, fitted
-        self._memory, self._adaptation = memory, adaptation
+        self._memory, self.adaptation = memory, adaptation
         n_labels = adaptation.label_map.shape[1]
         self._n_outputs = 1 if n_labels == 2 else n_labels
 
@@ -54,7 +59,7 @@ class MappedMembers(StudentMembers):
     @property
     def row_numbers(self):
         n_labels = self.n_classes
-        return self._members.row_numbers + len(self._adaptation.label_map) * n_labels + 6 * n_labels
+        return self._members.row_numbers + len(self.adaptation.label_map) * n_labels + 6 * n_labels
 
     def log_probabilities(self, X):
         self._members.is_exact = self.is_exact
@@ -99,8 +104,8 @@ class MappedMembers(StudentMembers):
         First the map of labels, then one map at each row under which the mean of the members
         becomes what was learnt, and which changes as few labels as can be.
         """
-        mapped = np.einsum("ncs,ck->nks", probabilities, self._adaptation.label_map, optimize=True)
-        if self._adaptation.head is None:
+        mapped = np.einsum("ncs,ck->nks", probabilities, self.adaptation.label_map, optimize=True)
+        if self.adaptation.head is None:
             return mapped
         average = np.exp(self._log_mapped(X))
         wanted = np.exp(self._log_labels(X))
@@ -112,15 +117,40 @@ class MappedMembers(StudentMembers):
 
     def _log_mapped(self, X: np.ndarray) -> np.ndarray:
         """Log-probabilities (n, K) of labels without the head."""
-        return map_logarithms(self._members.log_probabilities(X), self._adaptation.label_map)
+        return map_logarithms(self._members.log_probabilities(X), self.adaptation.label_map)
 
     def _log_labels(self, X: np.ndarray) -> np.ndarray:
         """Log-probabilities (n, K) of labels."""
-        logarithms, head = self._log_mapped(X), self._adaptation.head
+        logarithms, head = self._log_mapped(X), self.adaptation.head
         if head is None:
             return logarithms
-        features = head_features(self._fitted, self._memory, X, self._adaptation.kind)
+        features = head_features(self._fitted, self._memory, X, self.adaptation.kind)
         return log_softmax(logarithms + features @ head, axis=1)
+
+
+def warn_of_agreement(members: Any, fitted: Any, memory: Memory, X: np.ndarray) -> None:
+    """Warn if members disagree far less at rows than they did before a head was learnt."""
+    adaptation = getattr(members, "adaptation", None)
+    if adaptation is None or adaptation.labels == "kept" or adaptation.head is None:
+        return
+    X = X[spaced_rows(len(X), MANY_ROWS)]
+    without = members_of(adaptation._replace(head=None), fitted, memory)
+    found, before = (_mutual_information(each, X) for each in (members, without))
+    if found < LEAST_SHARE * before:
+        warn_user(
+            "Labels are likelier with a head on top of what classes are called now, and under it "
+            f"members disagree {found / before:.2f} times as much at these rows as without. What "
+            "is not known of the head is no part of the uncertainty: epistemic uncertainties, and "
+            "the disagreement of drawn members, are too small. Use probabilities and the total. "
+            "If you know which class has which name, give y the names of fit, and call update, or "
+            "adapt(labels='kept')."
+        )
+
+
+def _mutual_information(members: Any, X: np.ndarray) -> float:
+    """Return the mean mutual information of label and member at rows, in nats."""
+    probabilities, entropy = members.probabilities(X, with_entropy=True)
+    return float((entr(probabilities).sum(axis=1) - entropy).mean())
 
 
 def members_of(adaptation: ClassAdaptation, fitted: Any, memory: Memory) -> Any:

@@ -15,6 +15,8 @@ from sklearn.exceptions import NotFittedError
 
 from sklearn_dlf import DLFClassifier, DLFRegressor
 
+pytestmark = pytest.mark.filterwarnings("ignore:Labels are likelier with a head")
+
 
 @pytest.fixture(scope="module")
 def classifier(friedman):

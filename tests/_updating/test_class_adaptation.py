@@ -17,13 +17,16 @@ from sklearn.metrics import log_loss
 
 from sklearn_dlf import DLFClassifier
 from sklearn_dlf._updating.folds import N_FOLDS, make_folds
-from sklearn_dlf._updating.label_map import learn_map
+from sklearn_dlf._updating.label_map import learn_map, name_classes
 from sklearn_dlf._updating.offset_head import fit_head
 
 LABELS = ["kept", "mapped"]
 
 # Rows are few here, to be quick.
-pytestmark = pytest.mark.filterwarnings("ignore:What labels mean now was learnt from few rows")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:What labels mean now was learnt from few rows"),
+    pytest.mark.filterwarnings("ignore:Labels are likelier with a head"),
+]
 
 
 @pytest.fixture(params=["two_classes", "three_classes", "classes_of_groups"])
@@ -211,7 +214,7 @@ def test_a_label_of_few_rows_is_told_if_it_is_mapped(two_classes, n_rows, is_tol
         warnings.simplefilter("always")
         student.adapt(X[rows], names[rows], classes=["bad", "good"])
         student.adapt(X[rows], y[rows], labels="kept")
-    told = [str(each.message) for each in caught]
+    told = [str(each.message) for each in caught if "few rows of" in str(each.message)]
     assert len(told) == is_told
     assert not is_told or f"few rows of some: bad has {n_rows}. Their probabilities" in told[0]
 
@@ -255,6 +258,41 @@ def test_a_pickle_keeps_the_adaptation(fitted):
         loaded = pickle.loads(pickle.dumps(adapted))
         assert_array_equal(answers(loaded, X), answers(adapted, X))
         assert loaded.adaptation_.labels == labels
+
+
+def test_names_are_those_of_most_rows_and_what_is_left_is_that_of_classes_without_rows():
+    probabilities = np.repeat([[0.9, 0.05, 0.04, 0.01], [0.05, 0.9, 0.01, 0.04]], 5, axis=0)
+    labels = np.eye(4)[[2, 2, 2, 2, 3, 3, 3, 3, 3, 3]]  # one is an error
+    found = name_classes(probabilities, labels, 0.01)
+    names = np.array([[0, 0, 1, 0], [0, 0, 0, 1], [0.5, 0.5, 0, 0], [0.5, 0.5, 0, 0]])
+    assert_allclose(found, 0.99 * names + 0.01 / 4, rtol=0, atol=1e-12)
+    without = name_classes(probabilities, labels[:, 2:], 0.01)
+    assert_allclose(without[:2], 0.99 * names[:2, 2:] + 0.01 / 2, rtol=0, atol=1e-12)
+    assert (without[2:] > 0.05).all()
+    assert_allclose(without.sum(axis=1), 1)
+
+
+def test_few_rows_tell_names_of_which_members_are_as_sure_as_before():
+    X, y = make_blobs(500, 2, centers=4, cluster_std=1.5, random_state=0)
+    forest = RandomForestClassifier(20, min_samples_leaf=5, random_state=0).fit(X[:200], y[:200])
+    student = DLFClassifier(**QUICK).fit(X[:200], y[:200], ensemble=forest)
+    names = np.array(["w", "z", "x", "y"])[y]
+    adapted = student.adapt(X[200:230], names[200:230], labels="mapped")
+    assert adapted.adaptation_.head is None
+    renamed = student.predict_proba(X)[:, [0, 2, 3, 1]]
+    assert_allclose(adapted.predict_proba(X), renamed, rtol=0, atol=0.03)
+    before, found = (each.predict_uncertainty(X).epistemic for each in (student, adapted))
+    assert 0.9 < found.mean() / before.mean() < 1.05
+
+
+def test_a_head_under_which_members_hardly_disagree_is_told(three_classes):
+    student, X, y = three_classes
+    with pytest.warns(UserWarning, match="under it members disagree 0.* times as much") as told:
+        adapted = student.adapt(X[:300], renamed(y[:300], {"a": "x", "b": "y", "c": "z"}))
+    assert adapted.adaptation_.head is not None
+    ratio = float(str(told[0].message).split("disagree ")[1].split()[0])
+    at = [each.predict_uncertainty(X[:300]).epistemic.mean() for each in (adapted, student)]
+    assert abs(ratio - at[0] / at[1]) < 0.15
 
 
 def test_a_map_is_the_most_probable_one():
