@@ -198,7 +198,7 @@ def fit_target_noise(
         Whether the members' variance may have the tails of the noise. It has them if they make
         residuals likelier, by more than the standard error of the gain.
     """
-    residuals = transfer_set.targets.without_bias()
+    residuals = transfer_set.targets.without_bias(transfer_set.transformation is not None)
     rows = residual_rows(members, transfer_set, residuals, random_state)
     may_depend = kind == "input" or (kind == "auto" and rows.are_unseen)
     may_depend = may_depend and len(rows.X) >= MIN_ROWS

@@ -145,19 +145,32 @@ class MemberResiduals:
         """Whether most members were fitted to the rows, by their own record."""
         return were_mostly_seen(self.unseen)
 
-    def without_bias(self) -> MemberResiduals:
-        """Return residuals without their mean, if it differs from zero by more than chance."""
+    def without_bias(self, is_expected: bool = False) -> MemberResiduals:
+        """Return residuals without their mean, if it differs from zero by more than chance.
+
+        If a bias ``is_expected``, as after a transformation of y, it is shrunk by what chance adds
+        to its square [1]_, and counts however small it is: means and sums of draws have it.
+
+        References
+        ----------
+        .. [1] James, Stein. "Estimation with quadratic loss". Proceedings of the Fourth Berkeley
+           Symposium on Mathematical Statistics and Probability, volume 1, 1961.
+        """
         rows = self.shown
         weights = self.weights[rows]
         scaled, exponents = in_units(self.residuals[rows])
         bias = np.average(scaled, axis=0, weights=weights)
         std = np.sqrt(np.average(np.square(scaled - bias), axis=0, weights=weights))
         error = std * np.sqrt(np.square(weights).sum()) / weights.sum()
-        is_known = np.abs(bias) > np.maximum(BIAS_ERRORS * error, LEAST_BIAS * std)
-        if not is_known.any():
+        if is_expected:
+            chance = np.divide(error, bias, out=np.ones_like(bias), where=bias != 0)
+            share = np.maximum(1 - chance**2, 0.0)
+        else:
+            share = np.abs(bias) > np.maximum(BIAS_ERRORS * error, LEAST_BIAS * std)
+        if not share.any():
             return self
         unbiased = copy.copy(self)
-        unbiased.bias = np.where(is_known, np.ldexp(bias, exponents), 0.0)
+        unbiased.bias = np.ldexp(share * bias, exponents)
         return unbiased
 
     def squares(self) -> np.ndarray:

@@ -32,10 +32,7 @@ def class_models(coordinates: Coordinates, memory: Memory, unit: np.ndarray) -> 
     if coordinates.basis is not None:
         further = discrepancy_root(coordinates, memory, SHIFT * unit)
         return [*models, model_of(np.concatenate([factors, further], axis=1))]
-    sizes = coordinates.affine()
-    sizes[:, 0] *= SHIFT * unit[:, None]
-    sizes[:, 1] *= STRETCH
-    affine = sizes.reshape(-1, coordinates.size).T
+    affine = coordinates.affine_root(SHIFT * unit, STRETCH)
     head = discrepancy_root(coordinates, memory.emptied(), DISCREPANCY * unit)
     for further in (np.concatenate([affine, head], axis=1), affine):
         known = remember(coordinates, memory, further)

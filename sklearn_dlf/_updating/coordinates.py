@@ -216,6 +216,16 @@ class Coordinates(NamedTuple):
                 vectors[output, :, first : first + 2] = np.eye(2)
         return vectors
 
+    def affine_root(self, shift: np.ndarray, stretch: float) -> np.ndarray:
+        """Return a root (k, 2 c) of the covariance of shifts and multiples of the outputs.
+
+        Their standard deviations are ``shift`` (c,), in units of the outputs, and ``stretch``.
+        """
+        vectors = self.affine()
+        vectors[:, 0] *= shift[:, None]
+        vectors[:, 1] *= stretch
+        return vectors.reshape(-1, self.size).T
+
 
 def choose_coordinates(heads: FittedHeads) -> Coordinates:
     """Return all coefficients as coordinates, or factors and affine functions if there are many."""

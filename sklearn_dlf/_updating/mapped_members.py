@@ -125,7 +125,11 @@ class MappedMembers(StudentMembers):
         if head is None:
             return logarithms
         features = head_features(self._fitted, self._memory, X, self.adaptation.kind)
-        return log_softmax(logarithms + features @ head, axis=1)
+        with_head = log_softmax(logarithms + features @ head, axis=1)
+        share = self.adaptation.share
+        if share == 1:
+            return with_head
+        return np.logaddexp(np.log(share) + with_head, np.log1p(-share) + logarithms)
 
 
 def warn_of_agreement(members: Any, fitted: Any, memory: Memory, X: np.ndarray) -> None:

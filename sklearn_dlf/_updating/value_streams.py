@@ -1,5 +1,8 @@
 """Values of y in a stream: hypotheses whose posteriors drift to their priors.
 
+That the level of y moves, and what a unit of the mean is worth, is a hypothesis of its own beside a
+discrepancy of any form: it has two coefficients, so that few rows of each step tell them.
+
 Sums over rows stand for all hypotheses, but a drift depends on the hypothesis. So each has a
 likelihood of its own from the first step that forgets, and there are fewer of them.
 """
@@ -16,6 +19,9 @@ from .values import ValueSums, average_multiple, log_prior
 
 # Standard deviations of the discrepancy, and multiples of the noise, as in `values`.
 DISCREPANCIES, MULTIPLES = (0.0, 0.1, 1.0), (1.0, 3.0, 10.0, 30.0)
+
+# Standard deviations of a shift of the level, in the same units, and of a change of the slope.
+SHIFT, STRETCH = 1.0, 0.5
 
 
 class ValueStream:
@@ -53,7 +59,8 @@ class ValueStream:
         ]
 
     def replace(self, models: list[Model]) -> None:
-        """Take other priors, of as many hypotheses, for the likelihoods so far."""
+        """Take other priors for the likelihoods so far. Files of earlier commits have fewer."""
+        models = models[: len(self._likelihoods) // len(MULTIPLES)]
         self._hypotheses = [(model, multiple) for model in models for multiple in MULTIPLES]
 
     def posterior(self) -> tuple[Normal, float]:
@@ -76,14 +83,15 @@ class ValueStream:
 
 
 def stream_models(coordinates: Coordinates, memory: Memory, unit: np.ndarray) -> list[Model]:
-    """Return a model for each of `DISCREPANCIES`, in units (c,)."""
+    """Return a model for each of `DISCREPANCIES`, in units (c,), and one of an affine change."""
     factors = coordinates.factor_root()
     returned = coordinates.returned_factors()
     models = [Model(factors, np.eye(factors.shape[1]), returned)]
     for size in DISCREPANCIES[1:]:
         root = discrepancy_root(coordinates, memory, size * unit)
         models.append(model_of(np.concatenate([factors, root], axis=1), returned))
-    return models
+    affine = coordinates.affine_root(SHIFT * unit, STRETCH)
+    return [*models, model_of(np.concatenate([factors, affine], axis=1), returned)]
 
 
 def _add(model: Model, multiple: float, likelihood: Likelihood, sums: ValueSums) -> Likelihood:
