@@ -204,6 +204,9 @@ class BaseStudent(BaseEstimator, ABC):
         network = self._learn(transfer_set, random_state).eval().requires_grad_(False)
         self.preprocessor_, self.scaler_ = rows.reader.preprocessor, rows.reader.scaler
         self._reader = rows.reader
+        if rows.unlabeled is not None:
+            numbers = rows.reader.standardise(rows.unlabeled.numbers)
+            self._reader = rows.reader.widened(numbers)
         self.output_center_, self.output_scale_, self.output_spread_ = transfer_set.contrasts.units
         _, self.n_outputs_, self.n_members_ = transfer_set.contrasts.shape
         self._teacher_is_transformed = transfer_set.is_transformed

@@ -41,6 +41,16 @@ NO_VARIANCE_OF_DRAWS = (
 # Rows of a part, at most, at which draws of y are checked for a variance.
 CHECKED_ROWS = 16
 
+# Logarithm of a slope that is zero but for the smallest number of float64.
+LOG_FLAT = -700.0
+
+INFINITE_DENSITY = (
+    "The transformation of y is infinitely steep at {} of {} values, as the square root is at "
+    "zero: the density of y is infinite there, and a mean log-likelihood says nothing. Score these "
+    "rows by neg_crps_scorer, or fit a student with another transformation, such as np.log1p and "
+    "np.expm1."
+)
+
 
 class RegressorStudent(BaseStudent):
     """A student whose members predict values of y, or of a transformed y."""
@@ -117,6 +127,9 @@ class RegressorStudent(BaseStudent):
         """Return the log-density of y (n, n_outputs) at each row and output, in nats."""
         X = self._standardised_rows(X)
         values, log_slope = self._transform_target(observed_values(y, len(X), self.n_outputs_))
+        n_flat = np.count_nonzero((log_slope <= LOG_FLAT).any(axis=1))
+        if n_flat:
+            warn_user(INFINITE_DENSITY.format(n_flat, len(X)))
         # The density of y is that of its transformed value, over the slope of the way back.
         return self._target_distribution("neg_nll_scorer").log_density(X, values) - log_slope
 

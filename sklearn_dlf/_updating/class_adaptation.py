@@ -35,7 +35,7 @@ LATENT, BODY = "latent", "body"
 # made labels likelier by 0 to 0.018 nats at 50 to 500 rows. Taken whole, where its gain was more
 # than one standard error, it made them less likely by 0.004 at 100 rows, and took away more of the
 # members' disagreement.
-SHARES, PRIOR = np.linspace(0, 0.975, 40), 0.5
+SHARES, PRIOR = np.r_[np.linspace(0, 0.975, 40), 0.99, 0.997, 0.999], 0.5
 
 # A map that leaves every class its name has to make held-out labels likelier by more than so many
 # standard errors: it may only say that the student is too sure, and then takes away disagreement of

@@ -239,7 +239,8 @@ def warn_of_frequencies(
         f"of the new rows, and {frequency:.0%} have it. It remembers the rows of fit, and "
         "follows a change there a part of the way. If labels have become more or less frequent, "
         "call reset_update, and adapt(X, y, labels='kept') with all new rows; if they change "
-        "slowly, use forgetting."
+        "slowly, use forgetting. If these rows were chosen, by their uncertainty or their labels, "
+        "frequencies have not changed: ignore this warning."
     )
 
 

@@ -136,7 +136,7 @@ class FidelityReport:
         Student less teacher at each row: of the output or class where the difference is largest, in
         units of the teacher's mean over rows and of its mean spread.
     worst_mean_rows, worst_spread_rows : ndarray of int
-        The five rows with the largest errors, worst first.
+        Positions of the five rows with the largest errors, worst first; of frames, for ``iloc``.
 
     See Also
     --------

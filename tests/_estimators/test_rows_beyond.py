@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import Ridge
 
 from sklearn_dlf import DLFRegressor
+from sklearn_dlf.ensembles import FittedEnsemble
 from sklearn_dlf.exceptions import SeenRowsWarning
 
 QUICK = {"q": 1, "tol": 2.0, "n_epochs": 1, "hidden_layer_sizes": (8,), "random_state": 0}
@@ -68,6 +69,17 @@ def test_rounding_of_a_constant_stays_rounding_after_an_update(student):
     rows = changed(version=4.0 * (1 + 1e-9))[:30]
     messages(lambda: updated.update(rows, Y[:30]))
     assert messages(lambda: updated.predict(changed(version=4.0 * (1 - 1e-8)))) == []
+
+
+def test_rows_like_those_of_unlabeled_ones_are_not_told():
+    ensemble = FittedEnsemble(members, outputs="values", n_members=4)
+    far = changed(speed=X[:, 0] + 40_000)
+    fitted = DLFRegressor(augment=None, **QUICK)
+    told = messages(lambda: fitted.fit(X, Y, ensemble=ensemble, X_unlabeled=far, unseen=True))
+    assert any("X_unlabeled" in each for each in told)
+    assert messages(lambda: fitted.predict(far)) == []
+    farther = changed(speed=X[:, 0] + 1_000_000)
+    assert any(FAR in each for each in messages(lambda: fitted.predict(farther)))
 
 
 def test_a_rare_mark_in_few_rows_is_not_told(student):

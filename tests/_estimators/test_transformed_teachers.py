@@ -281,6 +281,24 @@ def test_baselines_average_their_members_in_units_of_y(prices, teacher, baseline
     )
 
 
+def test_an_infinite_density_at_zero_is_told():
+    rng = np.random.RandomState(0)
+    X = rng.uniform(-1, 2, size=(60, 2))
+    y = rng.poisson(np.exp(X[:, 0])).astype(float)
+    factors = np.exp(0.1 * rng.standard_normal(5))
+    roots = FunctionTransformer(np.sqrt, np.square)
+    ensemble = FittedEnsemble(
+        lambda X: np.exp(X[:, :1]) * factors, outputs="values", n_members=5, transformer=roots
+    )
+    student = DLFRegressor(augment=None, **QUICK).fit(X, y, ensemble=ensemble, unseen=True)
+    n_zeros = np.count_nonzero(y == 0)
+    with pytest.warns(UserWarning, match=f"infinitely steep at {n_zeros} of 60 values"):
+        neg_nll_scorer(student, X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isfinite(neg_nll_scorer(student, X[y > 0], y[y > 0]))
+
+
 def test_the_density_of_y_is_that_of_its_logarithm_over_y(student, inner, fresh):
     X, y = fresh
     expected = neg_nll_scorer(inner, X, np.log(y)) - np.log(y).mean()

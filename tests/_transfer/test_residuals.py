@@ -127,3 +127,22 @@ def test_another_number_of_outputs_than_y_has_is_an_error():
     residuals = MemberResiduals(own_points(2), np.zeros((2, 2)))
     with pytest.raises(ValueError, match="members have 1 outputs and y has 2"):
         residuals.add(slice(0, 2), np.zeros((2, 1, 3)))
+
+
+def test_a_bias_that_is_expected_is_shrunk_by_what_chance_adds():
+    y = np.array([[1.0, 0.0], [3.0, 0.1], [1.0, -0.1], [3.0, 0.05]])
+    residuals = MemberResiduals(own_points(4), y, unseen=np.ones((4, 2), dtype=bool))
+    residuals.add(slice(0, 4), np.zeros((4, 2, 2)))
+    # of the first output, the mean is 2 and its standard error 1/2; the second one's is chance
+    expected = residuals.without_bias(is_expected=True)
+    assert_allclose(expected.bias, [2 * (1 - 0.25**2), 0.0])
+    assert_allclose(expected.residuals, y - expected.bias)
+    assert_allclose(residuals.without_bias().bias, [2.0, 0.0])
+
+
+def test_a_small_bias_counts_if_it_is_expected():
+    y = 0.05 + np.tile([[1.0], [-1.0]], (5000, 1))
+    residuals = MemberResiduals(own_points(10_000), y, unseen=np.ones((10_000, 2), dtype=bool))
+    residuals.add(slice(0, 10_000), np.zeros((10_000, 1, 2)))
+    assert residuals.without_bias().bias == 0
+    assert_allclose(residuals.without_bias(is_expected=True).bias, 0.048, rtol=1e-10)

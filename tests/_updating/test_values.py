@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from linear_students import answers, make_regressor
 from numpy.testing import assert_allclose, assert_array_equal
+from quick_students import QUICK
 from sklearn.base import clone
 
 from sklearn_dlf import DLFRegressor
@@ -409,3 +410,25 @@ def test_noise_counts_where_rows_are_unlike_those_of_fit_in_units_of_y_and_of_th
     assert_allclose(
         without_memory.multiples(features, variance)[:, 0], [5.0, 5.0, 2.0, 5.0, 1.25, 1.0]
     )
+
+
+def test_a_stream_of_few_rows_follows_a_level_that_moves():
+    rng, step = np.random.RandomState(0), 0.03
+
+    def rows_of(n_rows):
+        X = rng.uniform(-1, 1, size=(n_rows, 5))
+        truth = np.sin(2 * X[:, 0]) + X[:, 1] * X[:, 2]
+        return X, truth, truth + 0.5 * rng.standard_normal(n_rows)
+
+    X, truth, y = rows_of(300)
+    members = (
+        truth[:, None] + 0.1 * rng.standard_normal(6) + 0.1 * X[:, :1] * rng.standard_normal(6)
+    )
+    student = DLFRegressor(**{**QUICK, "hidden_layer_sizes": (100,), "n_epochs": 5})
+    student.fit(X, y, predictions=members, unseen=True)
+    errors = []
+    for number in range(1, 41):
+        X, truth, y = rows_of(8)
+        errors.append(np.mean(truth + number * step - student.predict(X)))
+        student.update(X, y + number * step, forgetting=0.999)
+    assert np.mean(errors[-15:]) < 0.25  # the level has risen by 1.2
