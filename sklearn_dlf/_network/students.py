@@ -293,6 +293,15 @@ class StudentNetwork(Network):
 
         return self.in_blocks(X, columns)
 
+    def evaluate_with_columns(self, X: np.ndarray) -> list[np.ndarray]:
+        """Features (m, n_body_features), and columns of all heads as of `evaluate_columns`."""
+
+        def both(rows):
+            features = self.body(rows)
+            return features, self.heads(features)
+
+        return self.in_blocks(X, both)
+
     def evaluate_body(self, X: np.ndarray) -> np.ndarray:
         """Features (m, n_body_features) at any number of rows, as an array."""
         return self.in_blocks(X, lambda rows: (self.body(rows),))[0]

@@ -55,6 +55,8 @@ class FewRows:
         self._shape = len(units.center), 2 + network.q
         self._max_log_noise = network.max_log_noise.cpu().numpy().astype(np.float64)
         self._squared_spread = np.square(units.spread)
+        shares = network.factor_shares.cpu().numpy().astype(np.float64)
+        self._local_shares = np.maximum(1 - shares, 0.0)
         self._draws = np.empty((0, 0, 0))
 
     def moments(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -65,6 +67,16 @@ class FewRows:
         variance = np.exp(np.minimum(columns[..., 1], self._max_log_noise))
         variance += np.einsum("ncq,ncq->nc", loadings, loadings)
         return center + scale * columns[..., 0], self._squared_spread * variance
+
+    def features_and_columns(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Features of the body (n, f), and columns of the heads (n, c, 2 + q), in their units."""
+        features, columns = self._network.evaluate_with_columns(X)
+        return features, columns.reshape(len(X), *self._shape)
+
+    def local_variance(self, columns: np.ndarray) -> np.ndarray:
+        """Variance (n, c) that members have at each row alone, in squared units of the spread."""
+        variance = np.exp(np.minimum(columns[..., 1], self._max_log_noise))
+        return variance + np.square(columns[..., 2:]) @ self._local_shares
 
     def probabilities(self, X: np.ndarray) -> np.ndarray | None:
         """Mean probabilities (n, K) at standardised rows; None for more than a few rows.

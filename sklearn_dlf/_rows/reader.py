@@ -191,6 +191,8 @@ class RowReader:
         low = center + unit * standardised.min(axis=0).astype(np.float64)
         high = center + unit * standardised.max(axis=0).astype(np.float64)
         known_low, known_high = self.bounds
+        if (low >= known_low).all() and (high <= known_high).all():
+            return self
         wider = np.stack([np.minimum(known_low, low), np.maximum(known_high, high)])
         is_rounding = np.ptp(wider, axis=0) <= rounding_of(known_low)
         reader = copy(self)

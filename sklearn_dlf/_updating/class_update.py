@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .classes import add_rows, class_models
-from .coordinates import choose_coordinates, features_and_process, read_heads
+from .coordinates import choose_coordinates, features_and_local, read_heads
 from .laplace import (
     STREAM_TOLERANCE,
     TOLERANCE,
@@ -102,12 +102,12 @@ class ClassUpdate(Update):
 
     def _append(self, members: Any, X: np.ndarray, labels: np.ndarray) -> None:
         """Append rows that count, and absorb the first ones if there are too many."""
-        features, process = features_and_process(members, X, self._memory.columns)
+        features, local = features_and_local(members, X, self._memory.columns)
         latent = members.units.center + features @ self._coordinates.heads.mean.T
-        share = flattening(latent, process.local_covariance)[:, None]
+        share = flattening(latent, local)[:, None]
         flat = share * latent
         if latent.shape[1] <= MAX_AVERAGED:
-            flat = average_latent(latent, process.local_covariance)
+            flat = average_latent(latent, local)
             share = share_between(latent, flat, share)
         added = LabelledRows(share * features, flat, labels)
         rows = added if self._rows is None else self._rows.join(added)

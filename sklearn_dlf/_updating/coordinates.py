@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from .._latent.member_process import MemberProcess
 from .._network.heads import Units
+from .._predictive.few_rows import few_rows_of
 from .._predictive.members import split_process
 from .posterior import NO_COLUMNS, Normal
 
@@ -70,20 +70,29 @@ def features_of(network: Any, X: np.ndarray, columns: np.ndarray = NO_COLUMNS) -
     They do not depend on the rows they are evaluated with, so that neither does a posterior.
     """
     frozen = network.frozen(exact=True)
-    return _all_features(frozen, frozen.evaluate_body(X), X, columns)
+    return all_features(frozen, frozen.evaluate_body(X), X, columns)
 
 
-def features_and_process(
+def features_and_local(
     members: Any, X: np.ndarray, columns: np.ndarray = NO_COLUMNS
-) -> tuple[np.ndarray, MemberProcess]:
-    """Return the features of rows, as `features_of` does, and the members' process there."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the features of rows, as `features_of` does, and the local part's covariance.
+
+    The covariance (n, c, c) is that of what members have at each row alone.
+    """
     frozen = members.network.frozen(exact=True)
+    is_simple = members.n_outputs == 1 and frozen.is_double
+    few = few_rows_of(frozen, members.units) if is_simple else None
+    if few is not None:
+        features, heads = few.features_and_columns(X)
+        local = np.square(members.units.spread) * few.local_variance(heads)
+        return all_features(frozen, features, X, columns), local[..., None]
     features, heads = frozen.evaluate_with_body(X)
     process = split_process(heads, members.units, members.factor_shares)
-    return _all_features(frozen, features, X, columns), process
+    return all_features(frozen, features, X, columns), process.local_covariance
 
 
-def _all_features(
+def all_features(
     frozen: Any, features: np.ndarray, X: np.ndarray, columns: np.ndarray
 ) -> np.ndarray:
     """Return the features of a frozen body as they were trained, columns, and a one."""

@@ -13,10 +13,12 @@ import torch
 
 from .._latent.member_process import MemberProcess
 from .._network.heads import Heads, Units
+from .._predictive.few_rows import FewRows
 from .._predictive.law_probabilities import JITTER
-from .._predictive.members import LatentFactorMembers, NoiseMoments, join_local
+from .._predictive.members import EXACT_ROWS, LatentFactorMembers, NoiseMoments, join_local
 from .._predictive.target_noise import TargetNoise
 from .coordinates import features_of
+from .few_updated_rows import FewUpdatedRows
 from .memory import value_covariance
 from .posterior import Posterior
 
@@ -54,6 +56,8 @@ class UpdatedMembers(LatentFactorMembers):
         super().__init__(UpdatedNetwork(network, own, ratio, posterior), own)
         self._fitted = LatentFactorMembers(network, units)
         self._posterior, self._share = posterior, share
+        self._local_unit = own.spread * ratio
+        self._of_few_rows: FewUpdatedRows | None = None
 
     def counting_for(self, noise: TargetNoise) -> tuple[UpdatedMembers, TargetNoise]:
         """Return the part of the members that counts for y, and the noise around it.
@@ -97,8 +101,17 @@ class UpdatedMembers(LatentFactorMembers):
         covariance = value_covariance(self._fitted, own, X, process)
         return self._posterior.multiples(features, np.diagonal(covariance, axis1=1, axis2=2))
 
-    def _few_rows(self, X: np.ndarray) -> None:
-        return None  # tensors of a posterior are made anew in each call
+    def _few_rows(self, X: np.ndarray) -> FewRows | None:
+        if len(X) > EXACT_ROWS or self.is_exact is False:
+            return None
+        network = self._fitted.network.frozen(True)
+        if not network.is_double or network.mixing is not None:
+            return None
+        if self._of_few_rows is None:
+            self._of_few_rows = FewUpdatedRows(
+                network, self._fitted.units, self._posterior, self.units.center, self._local_unit
+            )
+        return self._of_few_rows
 
     def process(self, X: np.ndarray, exact: bool = False) -> MemberProcess:
         heads, common = self.network_for(X, exact).evaluate_parts(X)

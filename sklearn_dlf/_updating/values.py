@@ -12,6 +12,7 @@ Rows enter by sums, so that neither their order nor their batches count.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -309,9 +310,14 @@ def average_multiple(weights: np.ndarray, multiples: Sequence[float]) -> float:
     return float(np.exp(weights @ np.log(multiples)))
 
 
+@cache
 def log_prior(n_hypotheses: int) -> np.ndarray:
     """Logarithm of the prior masses: half for the first, the rest for all others alike."""
-    return np.log(np.r_[0.5, np.full(n_hypotheses - 1, 0.5 / (n_hypotheses - 1))])
+    masses = np.full(n_hypotheses, 0.5 / (n_hypotheses - 1))
+    masses[0] = 0.5
+    logarithms = np.log(masses)
+    logarithms.setflags(write=False)  # it is shared by all calls
+    return logarithms
 
 
 class LinearModel:
