@@ -10,7 +10,7 @@ from .._predictive.target_noise import TargetNoise
 from .coordinates import choose_coordinates, features_of, read_heads, scale_loadings
 from .memory import Memory, discrepancy_root, typical_unknown, value_covariance
 from .models import Model
-from .noise_level import bound_multiples, log_densities, no_densities
+from .noise_level import bound_multiples, log_densities, no_densities, tail_multiples
 from .posterior import Posterior, variance_along
 from .update import Update
 from .updated_members import UpdatedMembers
@@ -86,13 +86,36 @@ class ValueUpdate(Update):
         residuals = y - members.moments(X, exact=True).mean - noise.bias
         covariance = value_covariance(members, noise, X)
         features = features_of(members.network, X, self._memory.columns)
+        multiples = None
+        if discrepancy and forgetting == 1:
+            multiples = self._tails(noise, features, residuals, covariance)
         sums = sum_values(
-            self._coordinates, features, residuals, covariance, weights, self._unknown
+            self._coordinates, features, residuals, covariance, weights, self._unknown, multiples
         )
         self._sums = self._sums.plus(sums)
         self._log_densities = self._log_densities + log_densities(before, noise, X, y, weights)
         if self._stream is not None:
             self._stream.add(sums)
+
+    def _tails(
+        self,
+        noise: TargetNoise,
+        features: np.ndarray,
+        residuals: np.ndarray,
+        covariance: np.ndarray,
+    ) -> np.ndarray:
+        """Return multiples (n, c) of the noise of rows, above one where residuals are in the tails.
+
+        What factors explain is expected of a residual, and what a discrepancy does, the more so the
+        less the row is like those of `fit`. It does not depend on other new rows.
+        """
+        expected = np.diagonal(covariance, axis1=1, axis2=2)
+        expected = expected + variance_along(self._coordinates.heads.loadings, features)
+        unknown, of_fit = variance_along(self._unknown, features), self._unknown_of_fit()
+        infinite = np.full_like(unknown, np.inf)
+        unlike = np.divide(unknown, MAX_UNKNOWN * of_fit, out=infinite, where=of_fit > 0)
+        expected = expected + np.maximum(unknown, np.finfo(np.float64).tiny) * np.square(unlike)
+        return tail_multiples(noise.shape, np.square(residuals) / expected)
 
     def unknown_variance(self, members: Any, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the variance (n, c) of a discrepancy at rows, and which are like those of `fit`.

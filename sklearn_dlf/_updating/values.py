@@ -173,10 +173,13 @@ def sum_values(
     covariance: np.ndarray,
     weights: np.ndarray,
     unknown: np.ndarray,
+    multiples: np.ndarray | None = None,
 ) -> ValueSums:
     """Return the sums over rows with features (n, p), residuals (n, c) and covariances (n, c, c).
 
-    A weight (n,) is a number of equal rows. ``unknown`` (c, p, m) is that of a `Posterior`.
+    A weight (n,) is a number of equal rows. ``unknown`` (c, p, m) is that of a `Posterior`. With
+    ``multiples`` (n, c) of the noise, a row tells less of the coefficients; of how large the noise
+    is, it tells as much.
     """
     n_outputs = residuals.shape[1]
     inverse_root = np.linalg.solve(np.linalg.cholesky(covariance), np.eye(n_outputs)[None])
@@ -190,6 +193,10 @@ def sum_values(
             "y is too far from what the student predicts to be squared; expected values in the "
             f"units of the y of fit; got a residual of {np.abs(residuals).max():.3g}."
         )
+    if multiples is not None:
+        share = 1 / np.sqrt(multiples)
+        precision = precision * share[:, :, None] * share[:, None]
+        parts = precision * residuals[:, None]
     slopes = np.moveaxis(parts, 2, 0) if _can_scale(coordinates) else parts.sum(axis=2)[None]
     slope = np.stack([coordinates.gradient(features, each) for each in slopes], axis=1)
     at_rows = variance_along(unknown, features)

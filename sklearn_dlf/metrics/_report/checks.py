@@ -39,8 +39,8 @@ SHARE_LIMITS = 0.9, 0.7
 # The spread is good at this error, as a share of the teacher's mean spread, whatever the
 # correlation: the spread may be the same at all rows.
 SMALL_SPREAD_ERROR = 0.1
-# Factor between the spreads of sums, each of which is one number: they are allowed three and four
-# times the noise, in logarithms.
+# Factor between the spreads of sums, each of which is one number: within three times the noise, in
+# logarithms, it is not known beyond the first limit, and fair within four times.
 SUM_LIMITS = 1.4, 2.0
 # Factor between the mean probabilities of a class.
 CLASS_LIMITS = 1.05, 1.15
@@ -158,7 +158,11 @@ def reason_of(checks: list[Check]) -> str:
     if "unknown" != single != worst:
         text += f"; mean and spread of single rows alone: {VERDICTS[single]}"
     unknown = [check.name for check in checks if check.grade == "unknown"]
-    return f"{text}; not known: {', '.join(unknown)}" if unknown else text
+    if unknown:
+        text += f"; not known: {', '.join(unknown)}"
+    if worst != "poor" and any(check.grade == "unknown" for check in checks[N_SINGLE:]):
+        text += ". Compare sums and differences of rows with the members' own before you use them"
+    return text
 
 
 def as_values(scores: list[Scores], name: str) -> Any:
@@ -242,14 +246,18 @@ def _check_covariance_pattern(scores: Scores) -> _Judged:
 
 
 def _check_sums(scores: Scores) -> _Judged:
-    return _judge(
+    distance = _log_factor(scores.sum_ratio)
+    judged = _judge(
         "spread of sums over rows, student / teacher",
         scores.sum_ratio,
         scores.sum_noise,
         "factor between two such ensembles",
-        _log_factor(scores.sum_ratio),
+        distance,
         _log_limits(SUM_LIMITS, scores.sum_noise, 3),
     )
+    if judged.check.grade == "good" and distance > math.log(SUM_LIMITS[0]):
+        return judged._replace(check=judged.check._replace(grade="unknown"))
+    return judged
 
 
 def _check_share(name: str, value: float, ceiling: float) -> _Judged:
