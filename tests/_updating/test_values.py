@@ -12,6 +12,7 @@ from sklearn.base import clone
 
 from sklearn_dlf import DLFRegressor
 from sklearn_dlf._updating.memory import value_covariance
+from sklearn_dlf._updating.noise_level import tail_multiples
 from sklearn_dlf._updating.posterior import Posterior
 
 
@@ -432,3 +433,26 @@ def test_a_stream_of_few_rows_follows_a_level_that_moves():
         errors.append(np.mean(truth + number * step - student.predict(X)))
         student.update(X, y + number * step, forgetting=0.999)
     assert np.mean(errors[-15:]) < 0.25  # the level has risen by 1.2
+
+
+def test_a_value_of_the_tails_hardly_moves_the_student():
+    rng = np.random.RandomState(0)
+    X = rng.uniform(-1, 1, size=(300, 5))
+    truth = np.sin(2 * X[:, 0]) + X[:, 1] * X[:, 2]
+    members = (
+        truth[:, None] + 0.1 * rng.standard_normal(6) + 0.1 * X[:, :1] * rng.standard_normal(6)
+    )
+    student = DLFRegressor(**{**QUICK, "hidden_layer_sizes": (100,), "n_epochs": 5})
+    student.fit(X, truth + 0.2 * rng.standard_t(3, 300), predictions=members, unseen=True)
+    assert student.target_noise_.shape < 4
+    y = truth[:20] + 0.1 * rng.standard_normal(20)
+    y[3] += 4.0
+    before = student.predict(X)
+    assert np.abs(student.update(X[:20], y).predict(X) - before).mean() < 0.01
+
+
+def test_tails_are_none_of_a_normal_noise_and_large_where_residuals_are():
+    squares = np.array([[0.0, 0.0], [4.0, 4.0], [100.0, 100.0]])
+    found = tail_multiples(np.array([1.5, np.inf]), squares)
+    assert_allclose(found[:, 0], [1.0, 1.75, 25.75])
+    assert_array_equal(found[:, 1], 1.0)
