@@ -259,6 +259,8 @@ class ClassifierAdaptMixin(AdaptMixin, ClassifierUpdateMixin):
             If all of ten or more rows may be in other units, as in `update`.
             If a label of fewer than ten rows was "mapped": its probabilities are less certain than
             the student says.
+            If labels are "mapped" with a head under which members disagree less than half as much
+            as without it: what is not known of the head is no part of the uncertainty.
 
         See Also
         --------

@@ -31,10 +31,8 @@ STDS = (0.3, 1.0, 3.0, 10.0)
 LATENT, BODY = "latent", "body"
 
 # Shares of probabilities with a head in those that are predicted, and the exponent of the prior of
-# the share: a beta distribution with parameters 1 and 1.5. On five splits of digits, the head then
-# made labels likelier by 0 to 0.018 nats at 50 to 500 rows. Taken whole, where its gain was more
-# than one standard error, it made them less likely by 0.004 at 100 rows, and took away more of the
-# members' disagreement.
+# the share: a beta distribution with parameters 1 and 1.5. Of few rows, a head that is taken whole
+# may make labels less likely, and takes away more of the members' disagreement.
 SHARES, PRIOR = np.r_[np.linspace(0, 0.975, 40), 0.99, 0.997, 0.999], 0.5
 
 # A map that leaves every class its name has to make held-out labels likelier by more than so many
