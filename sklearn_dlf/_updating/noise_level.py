@@ -50,15 +50,3 @@ def bound_multiples(multiples: Any, log_density: np.ndarray) -> np.ndarray:
             weights = weights_of(sums + log_prior(len(sums)))
             bounds[output] = average_multiple(weights, NOISE_MULTIPLES)
     return np.minimum(multiples, bounds)
-
-
-def tail_multiples(shape: np.ndarray, squares: np.ndarray) -> np.ndarray:
-    """Return multiples (n, c) of the noise, given squared residuals in units of what is expected.
-
-    Where the variance of the noise is inverse gamma, with ``shape`` (c,), a large residual is more
-    likely one of the tails than a sign that the mean is wrong. Its inverse has a mean, given the
-    residual, that is smaller by this factor; none is below one.
-    """
-    with np.errstate(invalid="ignore"):
-        multiples = (shape + 0.5 * squares) / (shape + 0.5)
-    return np.where(np.isinf(shape), 1.0, np.maximum(multiples, 1.0))

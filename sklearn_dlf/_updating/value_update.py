@@ -10,8 +10,9 @@ from .._predictive.target_noise import TargetNoise
 from .coordinates import choose_coordinates, features_of, read_heads, scale_loadings
 from .memory import Memory, discrepancy_root, typical_unknown, value_covariance
 from .models import Model
-from .noise_level import bound_multiples, log_densities, no_densities, tail_multiples
+from .noise_level import bound_multiples, log_densities, no_densities
 from .posterior import Posterior, variance_along
+from .tails import TailSums, tail_multiples, tails_between
 from .update import Update
 from .updated_members import UpdatedMembers
 from .value_streams import ValueStream, stream_models
@@ -54,6 +55,7 @@ class ValueUpdate(Update):
         self._unknown = self._unknown_coefficients()
         self._sums = no_values(self._coordinates)
         self._log_densities = no_densities(self._coordinates.n_outputs)
+        self._tails: TailSums | None = None
         self._stream: ValueStream | None = None
         self._has_memory = True
         self._with_discrepancy = True
@@ -86,18 +88,20 @@ class ValueUpdate(Update):
         residuals = y - members.moments(X, exact=True).mean - noise.bias
         covariance = value_covariance(members, noise, X)
         features = features_of(members.network, X, self._memory.columns)
-        multiples = None
-        if discrepancy and forgetting == 1:
-            multiples = self._tails(noise, features, residuals, covariance)
-        sums = sum_values(
-            self._coordinates, features, residuals, covariance, weights, self._unknown, multiples
-        )
+        rows_of = self._coordinates, features, residuals, covariance, weights, self._unknown
+        sums = sum_values(*rows_of)
         self._sums = self._sums.plus(sums)
+        if forgetting == 1 and np.isfinite(noise.shape).any():
+            multiples = self._tail_multiples(noise, features, residuals, covariance)
+            found = tails_between(
+                sums, sum_values(*rows_of, multiples), multiples, noise.shape, weights
+            )
+            self._tails = found if self._tails is None else self._tails.plus(found)
         self._log_densities = self._log_densities + log_densities(before, noise, X, y, weights)
         if self._stream is not None:
             self._stream.add(sums)
 
-    def _tails(
+    def _tail_multiples(
         self,
         noise: TargetNoise,
         features: np.ndarray,
@@ -145,7 +149,7 @@ class ValueUpdate(Update):
             self._stream.drift(share)
         else:
             self._stream = None
-        self._sums = self._sums.discounted(share**2)
+        self._sums, self._tails = self._sums.discounted(share**2), None
         self._log_densities = share**2 * self._log_densities
 
     def _drop_memory(self) -> None:
@@ -172,8 +176,9 @@ class ValueUpdate(Update):
                 relative = relative_noise(self._sums, normal, multiple)
                 multiple = np.maximum(multiple * relative, 1.0)
         elif self._with_discrepancy:
+            sums = self._sums if self._tails is None else self._tails.taken_from(self._sums)
             normal, multiple = value_posterior(
-                self._coordinates, self._sums, self._used_memory, self._unit
+                self._coordinates, sums, self._used_memory, self._unit
             )
         elif self._stream is not None:
             normal = self._stream.factor_posterior()
@@ -216,23 +221,31 @@ class ValueUpdate(Update):
         root = discrepancy_root(self._coordinates, self._memory, self._unit)
         return self._coordinates.coefficients(root)
 
+    def _with_whole_matrix(self, sums: Any) -> Any:
+        """Return sums whose information is a matrix again, of which there is the lower half."""
+        lower = np.zeros((self._coordinates.size,) * 2)
+        lower[np.tril_indices(len(lower))] = sums.information
+        return sums._replace(information=lower + np.tril(lower, -1).T)
+
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without what follows from the rest, and half of a symmetric matrix."""
-        lower = self._sums.information[np.tril_indices(self._coordinates.size)]
-        sums = self._sums._replace(information=lower)
-        return {**super().__getstate__(), "_unknown": None, "_sums": sums}
+        lower = np.tril_indices(self._coordinates.size)
+        sums, tails = (
+            each if each is None else each._replace(information=each.information[lower])
+            for each in (self._sums, self._tails)
+        )
+        return {**super().__getstate__(), "_unknown": None, "_sums": sums, "_tails": tails}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.recent = None  # not in files of earlier commits, as what follows
+        self.recent, self._tails = None, None  # not in files of earlier commits, as what follows
         self._log_densities = no_densities(state["_coordinates"].n_outputs)
         self.__dict__.update(state)
         root_share = self.__dict__.pop("_root_share", None)
         if root_share is not None:
             self._coordinates = self._coordinates._replace(root_share=root_share)
-        lower = np.zeros((self._coordinates.size,) * 2)
-        lower[np.tril_indices(len(lower))] = self._sums.information
-        information = lower + np.tril(lower, -1).T
-        self._sums = self._sums._replace(information=information)
+        self._sums = self._with_whole_matrix(self._sums)
+        tails = state.get("_tails")
+        self._tails = None if tails is None else self._with_whole_matrix(tails)
         self._unknown = self._unknown_coefficients()
         if self._stream is not None and root_share is not None:  # its models lack the factors
             self._stream.replace(self._stream_models())

@@ -12,8 +12,8 @@ from sklearn.base import clone
 
 from sklearn_dlf import DLFRegressor
 from sklearn_dlf._updating.memory import value_covariance
-from sklearn_dlf._updating.noise_level import tail_multiples
 from sklearn_dlf._updating.posterior import Posterior
+from sklearn_dlf._updating.tails import tail_multiples
 
 
 @pytest.fixture(params=["one_output", "separable", "values_of_groups"])
