@@ -119,7 +119,9 @@ class ValueUpdate(Update):
         infinite = np.full_like(unknown, np.inf)
         unlike = np.divide(unknown, MAX_UNKNOWN * of_fit, out=infinite, where=of_fit > 0)
         expected = expected + np.maximum(unknown, np.finfo(np.float64).tiny) * np.square(unlike)
-        return tail_multiples(noise.shape, np.square(residuals) / expected)
+        multiples = tail_multiples(noise.shape, np.square(residuals) / expected)
+        # The tail of a skewed noise is a part of its mean.
+        return np.where(noise.skewness == 1, multiples, 1.0)
 
     def unknown_variance(self, members: Any, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the variance (n, c) of a discrepancy at rows, and which are like those of `fit`.
