@@ -301,9 +301,8 @@ class ClassifierAdaptMixin(AdaptMixin, ClassifierUpdateMixin):
             adaptation = adapter.adapt(labels)
         if adaptation.labels == "mapped":
             warn_of_few_labels(indicators, new)
-        adapted = self._with_adaptation(adaptation, X, classes_=new, n_outputs_=n_outputs)
-        warn_of_agreement(adapted._members, self._fitted_members, self._kept_memory(), X)
-        return adapted
+            warn_of_agreement(adaptation, self._fitted_members, self._kept_memory(), X)
+        return self._with_adaptation(adaptation, X, classes_=new, n_outputs_=n_outputs)
 
     def _new_classes(self, y: np.ndarray, labels: str, classes: Any) -> np.ndarray:
         """Return the sorted classes of the new meaning, or raise if y has others."""

@@ -14,12 +14,12 @@ from functools import cache
 
 import numpy as np
 import torch
-from scipy.special import entr, expit, logsumexp
+from scipy.special import entr
 
-from .._latent.deviations import factor_variance, split_noise
+from .._latent.deviations import split_noise
 from .._network.heads import Heads, Units
 from .._utils.blocks import row_blocks
-from .fixed_draws import LINE_PAIRS, enough_pairs, line_for, weighted_pairs
+from .fixed_draws import weighted_pairs
 
 # The factorisation takes time in proportion to the cube of the number of classes. Up to this many
 # it takes less than the averages.
@@ -59,9 +59,6 @@ LEAST_DISAGREEMENT = 1e-100
 # Smallest variance, so that its logarithm is finite.
 TINY = np.finfo(np.float64).tiny
 
-# Smallest average whose terms are floats, too.
-SMALLEST = 1e-250
-
 # Variance added to each difference of logits, relative to the largest one at the row. Covariances
 # may be singular, and are known to about 1e-7 in float32.
 JITTER = 1e-6
@@ -73,55 +70,6 @@ BITS_PER_NAT = float(1 / np.log(2))
 PROBIT = np.pi / 8
 
 
-def average_two_classes(
-    heads: Heads, units: Units, with_entropy: bool
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return averages over the members of one log-odds, as `average_probabilities` does.
-
-    Factors and noise are one normal deviation, so that a sum over a line is nearly exact.
-    """
-    mean, loadings, std, mixing = _in_units(heads, units)
-    std = np.sqrt(std**2 + factor_variance(loadings, mixing))
-    means, stds = torch.from_numpy(mean[:, 0]), torch.from_numpy(std[:, 0])
-    is_single = mean.dtype == np.float32
-    points, weights = _line(mean.dtype, enough_pairs(std.max()) if is_single else LINE_PAIRS)
-    probabilities = np.empty((len(mean), 2))
-    entropy = np.empty(len(mean)) if with_entropy else None
-    for rows in row_blocks(len(mean), BLOCK_SIZE // len(points)):
-        odds = torch.addcmul(means[rows], points[:, None], stds[rows])
-        probabilities[rows, 1] = (weights @ torch.sigmoid(odds)).numpy()
-        probabilities[rows, 0] = (weights @ odds.neg().sigmoid_()).numpy()
-        if entropy is not None:
-            size = odds.abs_()
-            power = (-size).exp_()
-            # The likelier class has the probability 1 / (1 + power), whose logarithm is -log1p.
-            parts = power.log1p().addcdiv_(size.mul_(power), 1 + power)
-            entropy[rows] = (weights @ parts).numpy()
-    probabilities /= probabilities.sum(axis=1, keepdims=True)
-    return probabilities, entropy
-
-
-def log_average_two_classes(heads: Heads, units: Units) -> np.ndarray:
-    """Logarithm of `average_two_classes`, finite where these are too small for a float."""
-    mean, loadings, std, mixing = _in_units(heads, units)
-    return log_average_of_odds(mean, np.sqrt(std**2 + factor_variance(loadings, mixing)))
-
-
-def log_average_of_odds(mean: np.ndarray, std: np.ndarray) -> np.ndarray:
-    """Logarithm (n, 2) of averaged probabilities, for means and deviations (n, 1) of log-odds."""
-    points, weights = line_for(LINE_PAIRS)
-    logarithms = np.empty((len(mean), 2))
-    for rows in row_blocks(len(mean), BLOCK_SIZE // len(points)):
-        odds = mean[rows] + points * std[rows]
-        for label, signed in ((0, -odds), (1, odds)):
-            average = expit(signed) @ weights
-            if average.min() < SMALLEST:
-                logarithms[rows, label] = logsumexp(-np.logaddexp(0.0, -signed), axis=1, b=weights)
-            else:
-                logarithms[rows, label] = np.log(average)
-    return np.minimum(logarithms, 0.0)  # weights sum to one but for rounding
-
-
 def average_with_entropy(
     heads: Heads, units: Units, every_row: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -131,7 +79,7 @@ def average_with_entropy(
     wanted, and there are four classes or more, a row has as many draws as its disagreement needs.
     """
     n_samples, n_classes = heads.mean.shape
-    mean, loadings, std, mixing = _in_units(heads, units)
+    mean, loadings, std, mixing = in_units(heads, units)
     shared, std = split_noise(std, heads.noise_shares)
     if every_row and n_classes > 3:
         n_most, average = min(n_samples, STAGE_SIZE // n_classes**2), _average_as_needed
@@ -387,13 +335,6 @@ class _Pairs:
 
 
 @cache
-def _line(dtype: np.dtype, n_pairs: int = LINE_PAIRS) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return points of a line and their weights, which sum to one, each (2 n_pairs,)."""
-    points, weights = line_for(n_pairs)
-    return torch.from_numpy(points.astype(dtype)), torch.from_numpy(weights.astype(dtype))
-
-
-@cache
 def _pairs_as_tensors(
     n_dimensions: int, dtype: np.dtype, pairs: range | None
 ) -> tuple[torch.Tensor, torch.Tensor, float]:
@@ -403,7 +344,7 @@ def _pairs_as_tensors(
     return torch.from_numpy(points), torch.from_numpy(weights[:, None]), farthest
 
 
-def _in_units(heads: Heads, units: Units):
+def in_units(heads: Heads, units: Units):
     """Return mean, loadings, standard deviation of the noise, and mixing in units of the logits."""
     center, scale, spread = (unit.astype(heads.mean.dtype) for unit in units)
     mean = scale * heads.mean + center

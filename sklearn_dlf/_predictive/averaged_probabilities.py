@@ -13,13 +13,9 @@ from .._network.heads import Heads, Units
 from .._utils.blocks import row_blocks
 from .._utils.threads import one_thread
 from .._utils.torch_settings import plain_torch
-from .averaged_entropies import (
-    MAX_CLASSES,
-    average_two_classes,
-    average_with_entropy,
-    log_average_two_classes,
-)
+from .averaged_entropies import MAX_CLASSES, average_with_entropy
 from .fixed_draws import N_DRAWS, normal_draws
+from .two_classes import average_two_classes, log_average_two_classes
 
 # Logits that are held at a time while probabilities are averaged: 4 MB in float32.
 BLOCK_SIZE = 2**20

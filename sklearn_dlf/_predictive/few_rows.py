@@ -11,11 +11,11 @@ import operator
 from typing import Any
 
 import numpy as np
-from scipy.special import expit
 
 from .._network.heads import MIN_OWN_SHARE, Units
 from .averaged_probabilities import BITS_PER_NAT, coefficients
-from .fixed_draws import LINE_PAIRS, N_DRAWS, line_for
+from .fixed_draws import N_DRAWS
+from .two_classes import average_of_odds
 
 # Numbers of logits of half of the draws, up to which numpy takes less time than torch.
 MAX_LOGITS = 2**13
@@ -107,14 +107,9 @@ class FewRows:
 
     def _probabilities_of_two(self, X: np.ndarray) -> np.ndarray:
         """Mean probabilities (n, 2) of two classes, whose log-odds are one normal variable."""
-        points, weights = line_for(LINE_PAIRS)
         mean, variance = self.moments(X)
-        odds = mean + np.sqrt(variance) * points
-        averaged = np.empty((len(X), 2))
-        averaged[:, 1] = expit(odds) @ weights
-        averaged[:, 0] = expit(-odds) @ weights
-        averaged /= averaged.sum(axis=1, keepdims=True)
-        return averaged
+        averaged = average_of_odds(mean, np.sqrt(variance))
+        return averaged / averaged.sum(axis=1, keepdims=True)
 
     def _deviations(self, columns: np.ndarray, shares: np.ndarray | None = None) -> np.ndarray:
         """Deviations (c, n_pairs, n) from the mean of one member of each pair, in bits."""

@@ -260,8 +260,9 @@ class LatentFactorMembers(StudentMembers):
 
     def _few_rows(self, X: np.ndarray) -> FewRows | None:
         """Return what evaluates few rows in less time; None for more, or if there is none."""
-        if len(X) > EXACT_ROWS or self.is_exact is False:
-            return None
+        return None if len(X) > EXACT_ROWS or self.is_exact is False else self._make_few_rows()
+
+    def _make_few_rows(self) -> FewRows | None:
         network = self.network.frozen(True)
         return few_rows_of(network, self.units) if network.is_double else None
 

@@ -300,24 +300,20 @@ def add_numbers(
     low, high = known
     if not high > low and len(numbers) < MANY_ROWS:
         return
-    n_rows, n_gaps = len(numbers), int(np.count_nonzero(np.isnan(numbers)))
-    first, last = float(np.fmin.reduce(numbers)), float(np.fmax.reduce(numbers))
+    n_gaps = int(np.count_nonzero(np.isnan(numbers)))
     for share, least, add in (
         (FAR_NUMBERS, 0.0, novelties.add_numbers),
         (BEYOND, 1 / NEARER, novelties.add_beyond),
         (AWAY, SMALLEST_SHARE, novelties.add_away),
     ):
         margin = share * (high - low) if high > low else rounding_of(high)
-        has_sign = low * high > 0 and least > 0
-        n_new, shown = 0, []
-        if has_sign or first < low - margin or last > high + margin:
-            with np.errstate(invalid="ignore"):
-                is_new = (numbers < low - margin) | (numbers > high + margin)
-                if has_sign:
-                    is_new |= np.abs(numbers) < least * min(abs(low), abs(high))
-            n_new = int(np.count_nonzero(is_new))
-        if n_new:
-            shown = [float(numbers[is_new].min()), float(numbers[is_new].max())]
+        with np.errstate(invalid="ignore"):
+            is_new = (numbers < low - margin) | (numbers > high + margin)
+            if low * high > 0:
+                is_new |= np.abs(numbers) < least * min(abs(low), abs(high))
+        n_new = int(np.count_nonzero(is_new))
+        shown = [float(numbers[is_new].min()), float(numbers[is_new].max())] if n_new else []
+        n_rows = len(numbers)
         if 2 * n_new > n_rows:  # gaps are no sign of the contrary
             n_new += n_gaps
         add(NewValues(column, n_rows, n_new, shown, [low, high]))
@@ -343,14 +339,13 @@ def suspect_columns(
     bounds : array of shape (2, n_columns)
         Smallest and largest ones of `fit`.
     """
-    limit, is_suspect = 2 * FAR_NUMBERS, np.zeros(standardised.shape[1], dtype=bool)
+    limit = 2 * FAR_NUMBERS
     if standardised.max() > limit or standardised.min() < -limit:
-        is_suspect = (np.abs(standardised) > limit).any(axis=0)
-    elif len(standardised) < MANY_ROWS:
+        return range(standardised.shape[1])
+    if len(standardised) < MANY_ROWS:
         return ()
-    if len(standardised) >= MANY_ROWS:
-        some = numbers[spaced_rows(len(numbers), MANY_ROWS)]
-        is_suspect |= 2 * ((some < bounds[0]) | (some > bounds[1])).sum(axis=0) > MANY_ROWS
+    some = numbers[spaced_rows(len(numbers), MANY_ROWS)]
+    is_suspect = 2 * ((some < bounds[0]) | (some > bounds[1])).sum(axis=0) > MANY_ROWS
     is_constant = bounds[0] == bounds[1]
     if is_constant.any():
         value = bounds[0, is_constant]

@@ -181,9 +181,10 @@ class RowReader:
         return self
 
     def widened(self, standardised: np.ndarray) -> RowReader:
-        """Return a reader to which such rows (n, n_features) are no news.
+        """Return a reader whose ranges hold such rows (n, n_features), which give no warning then.
 
-        Nothing is learnt of columns without a range in `fit`, but that was said once.
+        So it is with columns without a range in `fit`. Nothing is learnt of them, and there was a
+        warning when the rows were read.
         """
         if self.bounds is None or self.scaler is None:
             return self

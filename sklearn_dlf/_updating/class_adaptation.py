@@ -250,7 +250,7 @@ class ClassAdapter:
         return adaptation, losses[:, 0]
 
     def _share_of_head(self, losses: np.ndarray, without: np.ndarray) -> tuple[float, float]:
-        """Return the share of a head that held-out labels ask for, and their mean loss under it.
+        """Return the share of a head under which held-out labels are likeliest, and their loss.
 
         The losses (n,) with and without the head are NaN at rows that were never held out. If all
         are, so is the mean.

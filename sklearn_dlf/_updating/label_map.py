@@ -6,7 +6,8 @@ probabilities, so that members that disagree before still do so after it.
 
 Mostly every old class has one name now. With some rows of each class, a map of any shares takes the
 errors of the student for a change of meaning: one error in five rows of a class is a fifth. So maps
-of names are tried beside those of shares, and held-out labels decide.
+of names are tried beside those of shares. The one under which held-out labels are likeliest is
+taken.
 """
 
 from __future__ import annotations

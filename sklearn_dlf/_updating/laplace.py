@@ -9,8 +9,8 @@ from scipy.linalg.lapack import dgeqrf
 from scipy.special import log_softmax
 
 from .._network.heads import Heads, Units
-from .._predictive.averaged_entropies import log_average_of_odds
 from .._predictive.averaged_probabilities import average_log_probabilities
+from .._predictive.two_classes import log_average_of_odds
 from .._utils.cholesky import lower_factor, solve_lower
 from .posterior import square_root
 
@@ -165,10 +165,7 @@ def _log_likelihood(latent, labels):
 def _precision(whitened: np.ndarray, curvature: np.ndarray) -> np.ndarray:
     """Return ``I + A' W A`` for a design A (n c, k) and curvatures W (n, c, c)."""
     n, c, _ = curvature.shape
-    if c == 1:
-        weighted = curvature[:, 0] * whitened
-    else:
-        weighted = (curvature @ whitened.reshape(n, c, -1)).reshape(n * c, -1)
+    weighted = (curvature @ whitened.reshape(n, c, -1)).reshape(n * c, -1)
     precision = whitened.T @ weighted
     precision.flat[:: len(precision) + 1] += 1
     return precision

@@ -48,7 +48,7 @@ class MappedMembers(StudentMembers):
     def __init__(self, members: Any, fitted: Any, memory: Memory, adaptation: ClassAdaptation):
         super().__init__(members.network, members.units)
         self._members, self._fitted = members, fitted
-        self._memory, self.adaptation = memory, adaptation
+        self._memory, self._adaptation = memory, adaptation
         n_labels = adaptation.label_map.shape[1]
         self._n_outputs = 1 if n_labels == 2 else n_labels
 
@@ -59,7 +59,7 @@ class MappedMembers(StudentMembers):
     @property
     def row_numbers(self):
         n_labels = self.n_classes
-        return self._members.row_numbers + len(self.adaptation.label_map) * n_labels + 6 * n_labels
+        return self._members.row_numbers + len(self._adaptation.label_map) * n_labels + 6 * n_labels
 
     def log_probabilities(self, X):
         self._members.is_exact = self.is_exact
@@ -104,8 +104,8 @@ class MappedMembers(StudentMembers):
         First the map of labels, then one map at each row under which the mean of the members
         becomes what was learnt, and which changes as few labels as can be.
         """
-        mapped = np.einsum("ncs,ck->nks", probabilities, self.adaptation.label_map, optimize=True)
-        if self.adaptation.head is None:
+        mapped = np.einsum("ncs,ck->nks", probabilities, self._adaptation.label_map, optimize=True)
+        if self._adaptation.head is None:
             return mapped
         average = np.exp(self._log_mapped(X))
         wanted = np.exp(self._log_labels(X))
@@ -117,29 +117,32 @@ class MappedMembers(StudentMembers):
 
     def _log_mapped(self, X: np.ndarray) -> np.ndarray:
         """Log-probabilities (n, K) of labels without the head."""
-        return map_logarithms(self._members.log_probabilities(X), self.adaptation.label_map)
+        return map_logarithms(self._members.log_probabilities(X), self._adaptation.label_map)
 
     def _log_labels(self, X: np.ndarray) -> np.ndarray:
         """Log-probabilities (n, K) of labels."""
-        logarithms, head = self._log_mapped(X), self.adaptation.head
+        logarithms, head = self._log_mapped(X), self._adaptation.head
         if head is None:
             return logarithms
-        features = head_features(self._fitted, self._memory, X, self.adaptation.kind)
+        features = head_features(self._fitted, self._memory, X, self._adaptation.kind)
         with_head = log_softmax(logarithms + features @ head, axis=1)
-        share = self.adaptation.share
+        share = self._adaptation.share
         if share == 1:
             return with_head
         return np.logaddexp(np.log(share) + with_head, np.log1p(-share) + logarithms)
 
 
-def warn_of_agreement(members: Any, fitted: Any, memory: Memory, X: np.ndarray) -> None:
-    """Warn if members disagree far less at rows than they did before a head was learnt."""
-    adaptation = getattr(members, "adaptation", None)
-    if adaptation is None or adaptation.labels == "kept" or adaptation.head is None:
+def warn_of_agreement(
+    adaptation: ClassAdaptation, fitted: Any, memory: Memory, X: np.ndarray
+) -> None:
+    """Warn if members disagree far less at rows with the head of mapped labels than without."""
+    if adaptation.head is None:
         return
     X = X[spaced_rows(len(X), MANY_ROWS)]
-    without = members_of(adaptation._replace(head=None), fitted, memory)
-    found, before = (_mutual_information(each, X) for each in (members, without))
+    found, before = (
+        _mutual_information(members_of(each, fitted, memory), X)
+        for each in (adaptation, adaptation._replace(head=None))
+    )
     if found < LEAST_SHARE * before:
         warn_user(
             "Labels are likelier with a head on top of what classes are called now, and under it "

@@ -1,8 +1,8 @@
 """Values of y far off: those of the tails of the noise, or signs that the student errs.
 
 Where the noise has heavy tails, a value far off at a row like those of `fit` is more likely one of
-the tails, and tells less of the mean. If many values are off, as in a group that has moved, they
-are no tails. Both are told by sums over rows, so that neither their order nor their batches
+the tails, and counts less for the mean. If many values are off, as in a group that has moved, they
+are no tails. All of it follows from sums over rows, so that neither their order nor their batches
 count.
 """
 
@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .values import ValueSums
+from .coordinates import Coordinates
+from .values import ValueSums, linear_sums, row_precisions
 
 # A value is off beyond so many times what is expected of it, as squares; one in six of a normal
 # distribution is. If no more than the first share of the values are off, those far off count as
@@ -22,7 +23,7 @@ OFF, SOME, MANY = 2.0, 0.3, 0.45
 
 
 class TailSums(NamedTuple):
-    """What rows would tell less if values far off were tails.
+    """Parts of the sums over rows that are left out where values far off count as tails.
 
     Attributes
     ----------
@@ -48,7 +49,8 @@ class TailSums(NamedTuple):
         """Return sums over all rows, in which values far off count as tails as far as few are."""
         share = np.clip((MANY - self.n_off / sums.n_entries) / (MANY - SOME), 0.0, 1.0)
         information = sums.information - share * self.information
-        slope = self.slope if sums.can_scale == (self.slope.ndim == 2) else self.slope.sum(axis=1)
+        # sums in files of earlier commits cannot be scaled
+        slope = self.slope if self.slope.shape == sums.slope.shape else self.slope.sum(axis=1)
         return sums._replace(information=information, slope=sums.slope - share * slope)
 
 
@@ -64,18 +66,24 @@ def tail_multiples(shape: np.ndarray, squares: np.ndarray) -> np.ndarray:
     return np.where(np.isinf(shape), 1.0, np.maximum(multiples, 1.0))
 
 
-def tails_between(
-    sums: ValueSums,
-    reduced: ValueSums,
+def sum_tails(
+    coordinates: Coordinates,
+    features: np.ndarray,
+    residuals: np.ndarray,
+    covariance: np.ndarray,
+    weights: np.ndarray,
     multiples: np.ndarray,
     shape: np.ndarray,
-    weights: np.ndarray,
 ) -> TailSums:
-    """Return the difference of sums over some rows and of those under `tail_multiples` (n, c)."""
+    """Return the sums over rows whose noise of a shape (c,) has `tail_multiples` (n, c).
+
+    The other arguments are those of `sum_values`.
+    """
+    rows = (multiples > 1).any(axis=1)
+    share = 1 / np.sqrt(multiples[rows])
+    lost = row_precisions(covariance[rows], weights[rows])
+    lost *= 1 - share[:, :, None] * share[:, None]
     with np.errstate(invalid="ignore"):
         are_off = multiples > (shape + 0.5 * OFF) / (shape + 0.5)
-    return TailSums(
-        sums.information - reduced.information,
-        sums.slope - reduced.slope,
-        float(weights @ are_off.sum(axis=1)),
-    )
+    sums = linear_sums(coordinates, features[rows], residuals[rows], lost)
+    return TailSums(*sums, float(weights @ are_off.sum(axis=1)))

@@ -15,7 +15,7 @@ from .._latent.member_process import MemberProcess
 from .._network.heads import Heads, Units
 from .._predictive.few_rows import FewRows
 from .._predictive.law_probabilities import JITTER
-from .._predictive.members import EXACT_ROWS, LatentFactorMembers, NoiseMoments, join_local
+from .._predictive.members import LatentFactorMembers, NoiseMoments, join_local
 from .._predictive.target_noise import TargetNoise
 from .coordinates import features_of
 from .few_updated_rows import FewUpdatedRows
@@ -101,13 +101,9 @@ class UpdatedMembers(LatentFactorMembers):
         covariance = value_covariance(self._fitted, own, X, process)
         return self._posterior.multiples(features, np.diagonal(covariance, axis1=1, axis2=2))
 
-    def _few_rows(self, X: np.ndarray) -> FewRows | None:
-        if len(X) > EXACT_ROWS or self.is_exact is False:
-            return None
+    def _make_few_rows(self) -> FewRows | None:
         network = self._fitted.network.frozen(True)
-        if not network.is_double or network.mixing is not None:
-            return None
-        if self._of_few_rows is None:
+        if self._of_few_rows is None and network.is_double and network.mixing is None:
             self._of_few_rows = FewUpdatedRows(
                 network, self._fitted.units, self._posterior, self.units.center, self._local_unit
             )

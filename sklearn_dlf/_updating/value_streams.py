@@ -1,7 +1,7 @@
 """Values of y in a stream: hypotheses whose posteriors drift to their priors.
 
 That the level of y moves, and what a unit of the mean is worth, is a hypothesis of its own beside a
-discrepancy of any form: it has two coefficients, so that few rows of each step tell them.
+discrepancy of any form: it has two coefficients, which few rows of each step determine.
 
 Sums over rows stand for all hypotheses, but a drift depends on the hypothesis. So each has a
 likelihood of its own from the first step that forgets, and there are fewer of them.

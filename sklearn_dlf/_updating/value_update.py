@@ -12,7 +12,7 @@ from .memory import Memory, discrepancy_root, typical_unknown, value_covariance
 from .models import Model
 from .noise_level import bound_multiples, log_densities, no_densities
 from .posterior import Posterior, variance_along
-from .tails import TailSums, tail_multiples, tails_between
+from .tails import TailSums, sum_tails, tail_multiples
 from .update import Update
 from .updated_members import UpdatedMembers
 from .value_streams import ValueStream, stream_models
@@ -88,15 +88,13 @@ class ValueUpdate(Update):
         residuals = y - members.moments(X, exact=True).mean - noise.bias
         covariance = value_covariance(members, noise, X)
         features = features_of(members.network, X, self._memory.columns)
-        rows_of = self._coordinates, features, residuals, covariance, weights, self._unknown
-        sums = sum_values(*rows_of)
+        rows_of = self._coordinates, features, residuals, covariance, weights
+        sums = sum_values(*rows_of, self._unknown)
         self._sums = self._sums.plus(sums)
         if forgetting == 1 and np.isfinite(noise.shape).any():
             multiples = self._tail_multiples(noise, features, residuals, covariance)
-            found = tails_between(
-                sums, sum_values(*rows_of, multiples), multiples, noise.shape, weights
-            )
-            self._tails = found if self._tails is None else self._tails.plus(found)
+            tails = sum_tails(*rows_of, multiples, noise.shape)
+            self._tails = tails if self._tails is None else self._tails.plus(tails)
         self._log_densities = self._log_densities + log_densities(before, noise, X, y, weights)
         if self._stream is not None:
             self._stream.add(sums)

@@ -173,38 +173,27 @@ def sum_values(
     covariance: np.ndarray,
     weights: np.ndarray,
     unknown: np.ndarray,
-    multiples: np.ndarray | None = None,
 ) -> ValueSums:
     """Return the sums over rows with features (n, p), residuals (n, c) and covariances (n, c, c).
 
-    A weight (n,) is a number of equal rows. ``unknown`` (c, p, m) is that of a `Posterior`. With
-    ``multiples`` (n, c) of the noise, a row tells less of the coefficients; of how large the noise
-    is, it tells as much.
+    A weight (n,) is a number of equal rows. ``unknown`` (c, p, m) is that of a `Posterior`.
     """
     n_outputs = residuals.shape[1]
-    inverse_root = np.linalg.solve(np.linalg.cholesky(covariance), np.eye(n_outputs)[None])
-    inverse_root *= np.sqrt(weights)[:, None, None]
-    precision = inverse_root.swapaxes(1, 2) @ inverse_root
+    precision = row_precisions(covariance, weights)
     with np.errstate(over="ignore", invalid="ignore"):
-        parts = precision * residuals[:, None]  # (n, c, c): of each output's residuals
-        square = np.einsum("ncd,nc->cd", parts, residuals)
+        square = np.einsum("ncd,nc->cd", precision * residuals[:, None], residuals)
     if not square.sum() < MAX_SQUARE:
         raise ValueError(
             "y is too far from what the student predicts to be squared; expected values in the "
             f"units of the y of fit; got a residual of {np.abs(residuals).max():.3g}."
         )
-    if multiples is not None:
-        share = 1 / np.sqrt(multiples)
-        precision = precision * share[:, :, None] * share[:, None]
-        parts = precision * residuals[:, None]
-    slopes = np.moveaxis(parts, 2, 0) if _can_scale(coordinates) else parts.sum(axis=2)[None]
-    slope = np.stack([coordinates.gradient(features, each) for each in slopes], axis=1)
+    information, slope = linear_sums(coordinates, features, residuals, precision)
     at_rows = variance_along(unknown, features)
     largest = at_rows.max(axis=0, initial=0.0)
     least = np.where(largest > 0, LEAST_UNKNOWN * largest, 1.0)
     inverse = np.where(largest > 0, 1 / np.maximum(at_rows, least), 0.0)
     sums = ValueSums(
-        coordinates.information(features, precision),
+        information,
         slope,
         square,
         weights @ at_rows,
@@ -213,6 +202,26 @@ def sum_values(
         weights @ (inverse * np.diagonal(covariance, axis1=1, axis2=2)),
     )
     return sums if _can_scale(coordinates) else sums.totals()
+
+
+def row_precisions(covariance: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return precisions (n, c, c) of rows with covariances (n, c, c), times their weights (n,)."""
+    n_outputs = covariance.shape[1]
+    inverse_root = np.linalg.solve(np.linalg.cholesky(covariance), np.eye(n_outputs)[None])
+    inverse_root *= np.sqrt(weights)[:, None, None]
+    return inverse_root.swapaxes(1, 2) @ inverse_root
+
+
+def linear_sums(
+    coordinates: Coordinates, features: np.ndarray, residuals: np.ndarray, precision: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return `ValueSums.information` and `ValueSums.slope`, for precisions (n, c, c) of rows."""
+    parts = precision * residuals[:, None]  # (n, c, c): of each output's residuals
+    information = coordinates.information(features, precision)
+    if not _can_scale(coordinates):
+        return information, coordinates.gradient(features, parts.sum(axis=2))
+    slopes = [coordinates.gradient(features, each) for each in np.moveaxis(parts, 2, 0)]
+    return information, np.stack(slopes, axis=1)
 
 
 def no_values(coordinates: Coordinates) -> ValueSums:
